@@ -1,0 +1,1 @@
+"""Agents: pure functions over arrays, one folder a system."""

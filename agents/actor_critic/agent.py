@@ -1,0 +1,178 @@
+"""Advantage actor-critic, read top to bottom: init, act, update.
+
+Source: Mnih et al. 2016, algorithm S3, with synchronous batches (A2C) in place of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from dm_env import specs
+
+from tolman.agents.actor_critic.config import ActorCriticConfig
+from tolman.agents.actor_critic.loss import (
+    Targets,
+    actor_critic_loss,
+    advantage_targets,
+    decision_mask,
+    vtrace_targets,
+)
+from tolman.agents.actor_critic.network import (
+    AuxiliaryTask,
+    Output,
+    RecurrentState,
+    make_network,
+)
+from tolman.agents.agent import (
+    Array,
+    DataSpec,
+    Decision,
+    Metrics,
+    Params,
+    Unroll,
+    register_agent,
+)
+from tolman.envs.environment import TimeStep
+from tolman.networks.core import MemoryCore
+
+
+class Hyperparameters(NamedTuple):
+    """The settings that a sweep varies; arrays, so that one program trains many of them.
+
+    Attributes:
+      learning_rate: `[]`.
+      discount: `[]`.
+      entropy_cost: `[]`, at the start of training.
+    """
+
+    learning_rate: Array
+    discount: Array
+    entropy_cost: Array
+
+
+class LearnerState(NamedTuple):
+    """Attributes:
+    params: of the network.
+    optimizer_state: RMSProp's running squares.
+    hyperparameters: constant through a run.
+    """
+
+    params: Params
+    optimizer_state: optax.OptState
+    hyperparameters: Hyperparameters
+
+
+@register_agent("actor_critic")
+class ActorCritic:
+    """Recurrent advantage actor-critic with any memory core; see `tolman.agents.agent`."""
+
+    def __init__(
+        self,
+        config: ActorCriticConfig,
+        observation_spec: Any,
+        action_spec: specs.DiscreteArray,
+        make_core: Callable[[], MemoryCore],
+        auxiliary_tasks: Sequence[AuxiliaryTask] = (),
+    ) -> None:
+        self.config = config
+        self.data = DataSpec(config.unroll_length, config.batch_size)
+        self.network = make_network(
+            config, observation_spec, action_spec, make_core, auxiliary_tasks
+        )
+        self._auxiliary_tasks = tuple(auxiliary_tasks)
+        self._optimizer = optax.chain(
+            optax.clip_by_global_norm(config.max_gradient_norm),
+            optax.scale_by_rms(config.rmsprop_decay, config.rmsprop_epsilon),
+        )
+
+    def init(
+        self, key: Array, hyperparameters: Hyperparameters | None = None
+    ) -> LearnerState:
+        """Returns a fresh learner; `hyperparameters` stand in for the config's."""
+        if hyperparameters is None:
+            config = self.config
+            hyperparameters = Hyperparameters(
+                jnp.float32(config.learning_rate),
+                jnp.float32(config.discount),
+                jnp.float32(config.entropy_cost),
+            )
+        params = self.network.init(key)
+        return LearnerState(params, self._optimizer.init(params), hyperparameters)
+
+    def initial_actor_state(self, batch_size: int) -> RecurrentState:
+        """Returns empty memories and no previous action."""
+        return self.network.initial_state(batch_size)
+
+    def act(
+        self, params: Params, key: Array, timestep: TimeStep, actor_state: RecurrentState
+    ) -> tuple[Decision, RecurrentState]:
+        """Samples an action for each of `[B]` time steps."""
+        output, core_state = self.network.step(params, timestep, actor_state)
+        action = jax.random.categorical(key, output.logits).astype(jnp.int32)
+        return Decision(action, output.logits), RecurrentState(core_state, action)
+
+    def update(
+        self, learner_state: LearnerState, unroll: Unroll, progress: Array
+    ) -> tuple[LearnerState, Metrics]:
+        """Takes one gradient step on the unroll."""
+        params, optimizer_state, hyperparameters = learner_state
+        gradients, metrics = jax.grad(self.loss, has_aux=True)(
+            params, unroll, hyperparameters, progress
+        )
+        updates, optimizer_state = self._optimizer.update(gradients, optimizer_state)
+        final_scale = self.config.final_learning_rate_scale
+        step_size = hyperparameters.learning_rate * _anneal(1.0, final_scale, progress)
+        params = jax.tree.map(lambda p, u: p - step_size * u, params, updates)
+        metrics = {**metrics, "grad/global_norm": optax.global_norm(gradients)}
+        return LearnerState(params, optimizer_state, hyperparameters), metrics
+
+    def loss(
+        self,
+        params: Params,
+        unroll: Unroll,
+        hyperparameters: Hyperparameters,
+        progress: Array,
+    ) -> tuple[Array, Metrics]:
+        """The loss of one unroll, the network recomputed from the stored actor state."""
+        config = self.config
+        output = self.network.unroll(params, unroll)  # [T + 1, B, ...]
+        mask = decision_mask(unroll.timestep)
+        entropy_cost = hyperparameters.entropy_cost
+        if config.final_entropy_cost >= 0.0:
+            entropy_cost = _anneal(entropy_cost, config.final_entropy_cost, progress)
+
+        total, metrics = actor_critic_loss(
+            output.logits[:-1],
+            output.value[:-1],
+            unroll.action,
+            self._targets(output, unroll, hyperparameters.discount),
+            mask,
+            entropy_cost,
+            config.value_cost,
+        )
+        metrics = dict(metrics)
+        for task in self._auxiliary_tasks:
+            losses = task.loss(output.auxiliary[task.name], unroll) * mask  # [T, B]
+            total += task.cost * losses.sum() / losses.shape[1]
+            metrics[f"loss/{task.name}"] = losses.sum() / jnp.maximum(mask.sum(), 1.0)
+        metrics["loss/total"] = total
+        return total, metrics
+
+    def _targets(self, output: Output, unroll: Unroll, discount: Array) -> Targets:
+        config, timestep = self.config, unroll.timestep
+        if config.off_policy_correction == "none":
+            return advantage_targets(output.value, timestep, discount, config.gae_lambda)
+        action = unroll.action[..., None]
+        now = jnp.take_along_axis(jax.nn.log_softmax(output.logits[:-1]), action, -1)
+        then = jnp.take_along_axis(jax.nn.log_softmax(unroll.logits), action, -1)
+        ratio = jax.lax.stop_gradient(jnp.exp(now - then)[..., 0])  # [T, B]
+        return vtrace_targets(output.value, timestep, discount, config.gae_lambda, ratio)
+
+
+def _anneal(start: Array | float, end: float, progress: Array) -> Array:
+    """Linear from `start` at progress 0 to `end` at progress 1."""
+    return jnp.asarray(start + (end - start) * progress)

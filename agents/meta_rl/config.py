@@ -1,0 +1,41 @@
+"""Settings of the meta-RL agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tolman.agents.actor_critic.config import ActorCriticConfig
+
+
+@dataclass(frozen=True)
+class MetaRLConfig(ActorCriticConfig):
+    """The actor-critic's settings with the defaults of Wang et al. 2016, table 1.
+
+    Only what differs from `ActorCriticConfig` stands here.
+
+    Attributes:
+      unroll_length: table 1: 100 for the bandits. One more than an episode's decisions
+        covers the closing row, so that unrolls and episodes stay aligned.
+      batch_size: Departure: table 1 has one thread; 16 learn in fewer updates and fill
+        the machine.
+      discount: table 1: 0.8 where it is not tuned.
+      entropy_cost: table 1: annealed from 1 to 0.
+      final_entropy_cost: see `entropy_cost`.
+      value_cost: table 1: 0.05.
+      learning_rate: table 1: 0.001 where it is not tuned.
+      final_learning_rate_scale: the paper names no decay.
+      rmsprop_epsilon: Departure: 1e-5 in place of 0.1, which presupposes the gradient
+        scale of Atari.
+      torso: section 3.1: observation, action and reward enter the LSTM directly.
+    """
+
+    unroll_length: int = 101
+    discount: float = 0.8
+    entropy_cost: float = 1.0
+    final_entropy_cost: float = 0.0
+    value_cost: float = 0.05
+    learning_rate: float = 1e-3
+    final_learning_rate_scale: float = 1.0
+    rmsprop_epsilon: float = 1e-5
+    torso: Literal["auto", "mlp", "conv", "flat"] = "flat"

@@ -1,0 +1,1 @@
+"""Environments: pure-JAX ones that run on the device, and adapters to the host kind."""

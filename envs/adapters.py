@@ -1,0 +1,283 @@
+"""Adapters between the kinds of environment: on-device, dm_env and Gymnasium."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import dm_env
+import jax
+import numpy as np
+from dm_env import specs
+
+from tolman.envs.environment import Environment, TimeStep, next_episode
+
+
+class Compiled(NamedTuple):
+    """The functions of one on-device environment, each in a `jit` of its own."""
+
+    reset: Callable[..., Any]
+    next_episode: Callable[..., Any]
+    step: Callable[..., Any]
+
+
+def compile_environment(environment: Environment) -> Compiled:
+    """Compiles an environment's functions; equal environments share the result."""
+    try:
+        return _compile_once(environment)
+    except TypeError:  # Not hashable.
+        return _compile(environment)
+
+
+def _compile(environment: Environment) -> Compiled:
+    return Compiled(
+        jax.jit(environment.reset),
+        jax.jit(functools.partial(next_episode, environment)),
+        jax.jit(environment.step),
+    )
+
+
+_compile_once = functools.lru_cache(maxsize=32)(_compile)
+
+
+class DmEnvAdapter(dm_env.Environment):
+    """An on-device environment as a `dm_env.Environment`.
+
+    Its trajectory is that of the copy which `vector.reset` starts from
+    `jax.random.PRNGKey(seed)`: same keys, same rewards, same observations.
+
+    Attributes:
+      environment: what is adapted.
+      new_task: the latest time step opened a new task, so a memory must be wiped.
+    """
+
+    def __init__(self, environment: Environment, seed: int) -> None:
+        """Starts nothing yet; the first `reset` does, with chance from `seed`."""
+        self.environment = environment
+        self.new_task = False
+        self._compiled = compile_environment(environment)
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Makes the next time step open a fresh task, with all chance from `seed`."""
+        self._key = jax.random.PRNGKey(seed)
+        self._state: Any = None
+        self._is_over = True
+
+    def reset(self) -> dm_env.TimeStep:
+        """Starts an episode; in the same task where the environment says so."""
+        self._key, key = jax.random.split(self._key)
+        if self._state is None:
+            self._state, timestep = self._compiled.reset(key)
+        else:
+            self._state, timestep = self._compiled.next_episode(self._state, key)
+        return self._deliver(timestep)
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Takes `action`; starts an episode instead where none is under way."""
+        if self._is_over:
+            return self.reset()
+        action = np.asarray(action, np.int32)
+        self._state, timestep = self._compiled.step(self._state, action)
+        return self._deliver(timestep)
+
+    def observation_spec(self) -> Any:
+        """The environment's own."""
+        return self.environment.observation_spec()
+
+    def action_spec(self) -> specs.DiscreteArray:
+        """The environment's own."""
+        return self.environment.action_spec()
+
+    def reward_spec(self) -> specs.Array:
+        """One float32."""
+        return specs.Array((), np.float32, "reward")
+
+    def discount_spec(self) -> specs.BoundedArray:
+        """One float32 in [0, 1]."""
+        return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
+
+    def _deliver(self, timestep: TimeStep) -> dm_env.TimeStep:
+        timestep = jax.device_get(timestep)
+        self.new_task = bool(timestep.new_task)
+        step_type = dm_env.StepType(int(timestep.step_type))
+        self._is_over = step_type == dm_env.StepType.LAST
+        if step_type == dm_env.StepType.FIRST:
+            return dm_env.restart(timestep.observation)
+        return dm_env.TimeStep(
+            step_type,
+            np.float32(timestep.reward),
+            np.float32(timestep.discount),
+            timestep.observation,
+        )
+
+
+class GymnasiumAdapter(dm_env.Environment):
+    """A Gymnasium environment as a `dm_env.Environment`.
+
+    `terminated` becomes LAST with discount 0, `truncated` LAST with discount 1. Numbers
+    of 64 bits become 32, as in JAX. Discrete actions count from 0, whatever the
+    space's start. Every episode is a new task.
+
+    Attributes:
+      environment: what is adapted.
+      new_task: the latest time step was FIRST.
+    """
+
+    def __init__(self, environment: Any, seed: int = 0) -> None:
+        """Seeds the first episode; the following ones draw on from there.
+
+        Raises:
+          ValueError: for a space without fixed shapes, such as text or a graph.
+        """
+        self.environment = environment
+        self.new_task = False
+        self._observation_spec = space_to_spec(environment.observation_space, "observation")
+        self._action_spec = space_to_spec(environment.action_space, "action")
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Makes the next time step open an episode with all chance from `seed`."""
+        self._seed: int | None = seed
+        self._is_over = True
+
+    def reset(self) -> dm_env.TimeStep:
+        """Starts an episode."""
+        observation, _ = self.environment.reset(seed=self._seed)
+        self._seed, self._is_over, self.new_task = None, False, True
+        return dm_env.restart(self._convert(observation))
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Takes `action`; starts an episode instead where none is under way."""
+        if self._is_over:
+            return self.reset()
+        action = _to_space(self.environment.action_space, action)
+        observation, reward, terminated, truncated, _ = self.environment.step(action)
+        self.new_task, self._is_over = False, bool(terminated or truncated)
+        return dm_env.TimeStep(
+            dm_env.StepType.LAST if self._is_over else dm_env.StepType.MID,
+            np.float32(reward),
+            np.float32(0.0 if terminated else 1.0),
+            self._convert(observation),
+        )
+
+    def observation_spec(self) -> Any:
+        """From the observation space; dict and tuple spaces give nests."""
+        return self._observation_spec
+
+    def action_spec(self) -> Any:
+        """From the action space."""
+        return self._action_spec
+
+    def reward_spec(self) -> specs.Array:
+        """One float32."""
+        return specs.Array((), np.float32, "reward")
+
+    def discount_spec(self) -> specs.BoundedArray:
+        """One float32 in [0, 1]."""
+        return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
+
+    def close(self) -> None:
+        """Closes the Gymnasium environment."""
+        self.environment.close()
+
+    def _convert(self, observation: Any) -> Any:
+        return _from_space(self.environment.observation_space, observation)
+
+
+def to_gymnasium(environment: Environment | dm_env.Environment, seed: int = 0) -> Any:
+    """An on-device or dm_env environment as a `gymnasium.Env`.
+
+    LAST with discount 0 is `terminated`, with any other `truncated`; `info["new_task"]`
+    tells whether the observation opens a new task. `reset(seed=...)` reseeds where the
+    environment has `reseed(seed)`, as both adapters here have.
+
+    Args:
+      environment: on-device, or dm_env.
+      seed: of an on-device environment until `reset(seed=...)` gives another.
+    """
+    from tolman.envs.gymnasium_env import ExportedEnv  # Gymnasium only where it is asked for.
+
+    if not isinstance(environment, dm_env.Environment):
+        environment = DmEnvAdapter(environment, seed)
+    return ExportedEnv(environment)
+
+
+def space_to_spec(space: Any, name: str) -> Any:
+    """The dm_env spec (or nest of them) of a Gymnasium space; 64 bits become 32.
+
+    Raises:
+      ValueError: for a space without fixed shapes.
+    """
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Dict):
+        return {key: space_to_spec(inner, key) for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(
+            space_to_spec(inner, f"{name}_{index}") for index, inner in enumerate(space.spaces)
+        )
+    if isinstance(space, spaces.Discrete):
+        return specs.DiscreteArray(int(space.n), dtype=np.int32, name=name)
+    if isinstance(space, spaces.MultiDiscrete):
+        highest = np.asarray(space.nvec) - 1
+        return specs.BoundedArray(space.shape, np.int32, 0, highest, name)
+    if isinstance(space, spaces.MultiBinary):
+        return specs.BoundedArray(space.shape, np.int8, 0, 1, name)
+    if isinstance(space, spaces.Box):
+        dtype = single_precision(space.dtype)
+        return specs.BoundedArray(
+            space.shape, dtype, _bound(space.low, dtype), _bound(space.high, dtype), name
+        )
+    raise ValueError(
+        f"{name} space {space}: must be Box, Discrete, MultiDiscrete, MultiBinary, or a "
+        "Dict or Tuple of these. Wrap the environment in gymnasium.wrappers."
+    )
+
+
+def single_precision(dtype: Any) -> np.dtype:
+    """The dtype that JAX holds for `dtype`: 64-bit numbers become 32-bit."""
+    shorter = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
+    return np.dtype(shorter.get(np.dtype(dtype).name, dtype))
+
+
+def _bound(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        bound = np.clip(bound, limits.min, limits.max)
+    with np.errstate(over="ignore"):
+        return np.asarray(bound, dtype)
+
+
+def _from_space(space: Any, value: Any) -> Any:
+    """An observation of the space, as `space_to_spec` describes it."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Dict):
+        return {key: _from_space(inner, value[key]) for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        pairs = zip(space.spaces, value, strict=True)
+        return tuple(_from_space(inner, part) for inner, part in pairs)
+    start = space.start if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else 0
+    array = np.asarray(value)
+    if np.any(start):
+        array = array - start
+    # A copy: many environments write the next observation into the same buffer.
+    return np.array(array, single_precision(space.dtype))
+
+
+def _to_space(space: Any, value: Any) -> Any:
+    """An action that `space_to_spec` describes, as the space wants it."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Dict):
+        return {key: _to_space(inner, value[key]) for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        pairs = zip(space.spaces, value, strict=True)
+        return tuple(_to_space(inner, part) for inner, part in pairs)
+    if isinstance(space, spaces.Discrete):
+        return space.dtype.type(int(value) + int(space.start))
+    if isinstance(space, spaces.MultiDiscrete):
+        return (np.asarray(value) + space.start).astype(space.dtype)
+    return np.asarray(value, space.dtype)

@@ -1,0 +1,161 @@
+"""Conformance of environments of the host kind, dm_env and Gymnasium; see `conformance`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import dm_env
+import jax
+import numpy as np
+from dm_env import specs
+
+from tolman.envs.adapters import GymnasiumAdapter
+from tolman.envs.conformance import (
+    brief,
+    check_structure,
+    check_values,
+    fail,
+    is_same,
+    spec_leaves,
+)
+
+NUM_REPEATED = 50  # Steps that are played twice from one seed.
+
+
+def check_dm_env(environment: dm_env.Environment, num_steps: int, seed: int) -> list[str]:
+    """See `conformance.check_environment`."""
+    spec_leaves(environment.observation_spec())
+    spec_leaves(environment.action_spec())
+    rng = np.random.default_rng(seed)
+    timestep = _call("reset", environment.reset)
+    _check_first(environment, "reset", timestep)
+    num_episodes = 0
+    for _ in range(num_steps):
+        was_last = timestep.last()
+        timestep = _call("step", environment.step, _sample(environment.action_spec(), rng))
+        if was_last:
+            num_episodes += 1
+            _check_first(environment, "step after LAST", timestep)
+        else:
+            _check_later(environment, timestep)
+    _check_first(environment, "reset in mid-episode", _call("reset", environment.reset))
+    checked = [
+        "specs are there; observations, rewards and discounts are as they say",
+        "FIRST, MID, LAST in order; new_task, where there is one, on FIRST only",
+    ]
+    if num_episodes == 0:
+        checked.append(f"note: no episode ended within {num_steps} steps")
+    checked.append(_check_seeds(environment, seed))
+    return checked
+
+
+def check_gymnasium(environment: Any, num_steps: int, seed: int) -> list[str]:
+    """See `conformance.check_environment`; Gymnasium's own checker comes first."""
+    from gymnasium.utils.env_checker import check_env
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check_env(environment, skip_render_check=True)
+            adapter = GymnasiumAdapter(environment, seed)
+    except Exception as error:
+        fail("Gymnasium's checker", brief(error), "content", "See the Gymnasium manual.")
+    return ["Gymnasium's own checker is content", *check_dm_env(adapter, num_steps, seed)]
+
+
+def _call(name: str, function: Any, *arguments: Any) -> dm_env.TimeStep:
+    try:
+        timestep = function(*arguments)
+    except Exception as error:
+        fail(name, brief(error), "free of errors", "Actions were drawn from action_spec().")
+    if not isinstance(timestep, dm_env.TimeStep):
+        got = type(timestep).__name__
+        fail(f"result of {name}", got, "a dm_env.TimeStep", "Use dm_env.restart and so on.")
+    return timestep
+
+
+def _check_first(environment: dm_env.Environment, what: str, timestep: dm_env.TimeStep) -> None:
+    if not timestep.first():
+        fail(f"{what}: step_type", timestep.step_type, "FIRST", "Use dm_env.restart(...).")
+    for name in ("reward", "discount"):
+        if getattr(timestep, name) is not None:
+            got = getattr(timestep, name)
+            fail(f"{what}: {name}", got, "None on FIRST", "Use dm_env.restart(...).")
+    _check_observation(environment, timestep)
+    new_task = getattr(environment, "new_task", True)
+    if not isinstance(new_task, bool):
+        fail("new_task", repr(new_task), "a bool", "Convert it.")
+
+
+def _check_later(environment: dm_env.Environment, timestep: dm_env.TimeStep) -> None:
+    if timestep.first():
+        fail(
+            "step: step_type",
+            "FIRST in mid-episode",
+            "MID or LAST",
+            "Return LAST once before another episode starts.",
+        )
+    for name, spec in (
+        ("reward", environment.reward_spec()),
+        ("discount", environment.discount_spec()),
+    ):
+        value = getattr(timestep, name)
+        if value is None:
+            fail(name, "None", "a number after FIRST", "Use dm_env.transition(...).")
+        check_structure(name, spec, value)
+        check_values(name, spec, value)
+    if not 0.0 <= float(np.min(timestep.discount)) <= float(np.max(timestep.discount)) <= 1.0:
+        fail("discount", timestep.discount, "in [0, 1]", "Use dm_env.termination(...).")
+    if getattr(environment, "new_task", False):
+        fail("new_task", "True after FIRST", "True on FIRST only", "Clear it in step.")
+    _check_observation(environment, timestep)
+
+
+def _check_observation(environment: dm_env.Environment, timestep: dm_env.TimeStep) -> None:
+    spec = environment.observation_spec()
+    check_structure("observation", spec, timestep.observation)
+    check_values("observation", spec, timestep.observation)
+
+
+def _check_seeds(environment: Any, seed: int) -> str:
+    if not hasattr(environment, "reseed"):
+        return "note: no method reseed(seed), so whether seeds repeat is not known"
+    first, second = (_play(environment, seed) for _ in range(2))
+    if not is_same(first, second):
+        fail(
+            "trajectory",
+            "another one from the same seed and actions",
+            "the same",
+            "Draw all chance from the seed.",
+        )
+    return "same seed, same trajectory"
+
+
+def _play(environment: Any, seed: int) -> list[Any]:
+    environment.reseed(seed)
+    rng = np.random.default_rng(seed)
+    played = [_copy(environment.reset())]
+    for _ in range(NUM_REPEATED):
+        played.append(_copy(environment.step(_sample(environment.action_spec(), rng))))
+    return played
+
+
+def _copy(timestep: dm_env.TimeStep) -> Any:
+    """The environment may write the next observation into the same buffer."""
+    return jax.tree.map(np.array, tuple(timestep))
+
+
+def _sample(spec: Any, rng: np.random.Generator) -> Any:
+    """A random action."""
+
+    def sample(leaf: specs.Array) -> Any:
+        if isinstance(leaf, specs.DiscreteArray):
+            return leaf.dtype.type(rng.integers(leaf.num_values))
+        low, high = getattr(leaf, "minimum", -1.0), getattr(leaf, "maximum", 1.0)
+        if np.issubdtype(leaf.dtype, np.integer):
+            return rng.integers(low, high, leaf.shape, dtype=leaf.dtype, endpoint=True)
+        low, high = np.maximum(low, -1e3), np.minimum(high, 1e3)
+        return rng.uniform(low, high, leaf.shape).astype(leaf.dtype)
+
+    return jax.tree.map(sample, spec)

@@ -1,0 +1,283 @@
+"""Conformance of environments of the on-device kind; see `conformance`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from dm_env import specs
+from jax import lax
+
+from tolman.envs import vector
+from tolman.envs.adapters import DmEnvAdapter, compile_environment
+from tolman.envs.conformance import (
+    brief,
+    check_structure,
+    check_values,
+    fail,
+    is_same,
+    spec_leaves,
+)
+from tolman.envs.environment import FIRST, LAST, TimeStep
+
+NUM_COPIES = 4
+METHODS = ("reset", "step", "observation_spec", "action_spec")
+SCALARS = {"step_type": "int32", "reward": "float32", "discount": "float32", "new_task": "bool"}
+
+
+def check_on_device(environment: Any, num_steps: int, seed: int) -> list[str]:
+    """See `conformance.check_environment`."""
+    checked = [_check_interface(environment), _check_traced(environment)]
+    checked += [_check_pure(environment), _check_vmapped(environment, seed)]
+    actions, first, second = _play_twice(environment, num_steps, seed)
+    checked.append(_check_order(first))
+    checked.append(_check_numbers(environment, first))
+    if not is_same(first, second):
+        fail(
+            "trajectory",
+            "another one from the same key and actions",
+            "the same",
+            "Draw all chance from the key, none from numpy.random or the clock.",
+        )
+    checked.append("same key, same trajectory")
+    checked.append(_note_chance(first))
+    checked.append(_check_adapter(environment, first, actions, seed))
+    return checked
+
+
+def _check_interface(environment: Any) -> str:
+    for method in METHODS:
+        if not callable(getattr(environment, method, None)):
+            fail(
+                f"{type(environment).__name__}.{method}",
+                "nothing that can be called",
+                "a method",
+                "See tolman.envs.environment.Environment.",
+            )
+    action_spec = environment.action_spec()
+    if not isinstance(action_spec, specs.DiscreteArray):
+        fail(
+            "action_spec()",
+            repr(action_spec),
+            "a dm_env.specs.DiscreteArray",
+            "Number the actions from 0.",
+        )
+    spec_leaves(environment.observation_spec())
+    return "methods and specs are there"
+
+
+def _check_traced(environment: Any) -> str:
+    key = jax.random.PRNGKey(0)
+    reset = _trace("reset", environment.reset, key)
+    action = jax.ShapeDtypeStruct((), jnp.int32)
+    starts = {"reset": reset, "step": _trace("step", environment.step, reset[0], action)}
+    if hasattr(environment, "next_episode"):
+        starts["next_episode"] = _trace(
+            "next_episode", environment.next_episode, reset[0], key
+        )
+    for name, (state, timestep) in starts.items():
+        if _shapes(state) != _shapes(reset[0]):
+            fail(
+                f"state after {name}",
+                _difference(state, reset[0]),
+                "of the same structure, shapes and dtypes as after reset",
+                "Cast the leaves that differ.",
+            )
+        for field, dtype in SCALARS.items():
+            leaf = getattr(timestep, field)
+            if getattr(leaf, "shape", None) != () or str(leaf.dtype) != dtype:
+                fail(
+                    f"{name}: TimeStep.{field}",
+                    leaf,
+                    f"a scalar {dtype} array",
+                    "Build it with environment.restart or environment.transition.",
+                )
+        check_structure(
+            f"{name}: observation", environment.observation_spec(), timestep.observation
+        )
+    return "reset and step can be traced by jit; shapes and dtypes are those of the specs"
+
+
+def _trace(name: str, function: Any, *arguments: Any) -> tuple[Any, Any]:
+    try:
+        result = jax.eval_shape(function, *arguments)
+    except Exception as error:
+        fail(
+            f"{name} under jit",
+            brief(error),
+            "traceable",
+            "Use jnp.where and lax.cond instead of Python's if on arrays.",
+        )
+    if not (
+        isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], TimeStep)
+    ):
+        fail(
+            f"result of {name}",
+            type(result).__name__,
+            "a pair (state, TimeStep)",
+            "Return the state and environment.restart(...) or transition(...).",
+        )
+    return result
+
+
+def _shapes(tree: Any) -> Any:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
+
+
+def _difference(state: Any, wanted: Any) -> str:
+    (structure, leaves), (wanted_structure, wanted_leaves) = _shapes(state), _shapes(wanted)
+    if structure != wanted_structure:
+        return str(structure)
+    pairs = zip(leaves, wanted_leaves, strict=True)
+    return str([f"{got} for {want}" for got, want in pairs if got != want])
+
+
+def _check_pure(environment: Any) -> str:
+    """Traced twice, each function must give the same program with the same constants."""
+    key = jax.random.PRNGKey(0)
+    state, _ = jax.eval_shape(environment.reset, key)
+    action = jax.ShapeDtypeStruct((), jnp.int32)
+    for name, arguments in (("reset", (key,)), ("step", (state, action))):
+        first, second = (_program(getattr(environment, name), arguments) for _ in range(2))
+        if first[0] != second[0] or not is_same(first[1], second[1]):
+            fail(
+                name,
+                "different results for the same arguments",
+                "pure",
+                "Keep nothing on the object, and draw all chance from the key.",
+            )
+    return "reset and step are pure"
+
+
+def _program(function: Any, arguments: tuple) -> tuple[str, list[Any]]:
+    # A new function each time, as jax would otherwise answer from its cache.
+    program = jax.make_jaxpr(lambda *anew: function(*anew))(*arguments)
+    return re.sub("0x[0-9a-f]+", "", str(program)), program.consts
+
+
+def _check_vmapped(environment: Any, seed: int) -> str:
+    keys = jax.random.split(jax.random.PRNGKey(seed), NUM_COPIES)
+    actions = jnp.arange(NUM_COPIES) % environment.action_spec().num_values
+    actions = actions.astype(jnp.int32)
+    try:
+        states, starts = jax.jit(jax.vmap(environment.reset))(keys)
+        stepped = jax.jit(jax.vmap(environment.step))(states, actions)
+    except Exception as error:
+        fail("reset or step under vmap", brief(error), "mappable", "Write it for one copy.")
+    reset, _, step = compile_environment(environment)
+    for copy in range(NUM_COPIES):
+        alone = reset(keys[copy])
+        together = jax.tree.map(lambda leaf, copy=copy: leaf[copy], ((states, starts), stepped))
+        if not is_same(together, (alone, step(alone[0], actions[copy]))):
+            fail(
+                "vmap",
+                f"another result for copy {copy} than alone",
+                "the same",
+                "Let a copy read nothing but its own state, action and key.",
+            )
+    return "copies under vmap do as they do alone"
+
+
+def _play_twice(
+    environment: Any, num_steps: int, seed: int
+) -> tuple[np.ndarray, TimeStep, TimeStep]:
+    """Random actions `[T]`, the same for all copies, and what came of them twice.
+
+    Leaves of the time steps are `[T + 1, N, ...]`.
+    """
+    rng = np.random.default_rng(seed)
+    actions = rng.integers(environment.action_spec().num_values, size=num_steps)
+    actions = actions.astype(np.int32)
+    keys = jnp.stack([jax.random.PRNGKey(seed + copy) for copy in range(NUM_COPIES)])
+
+    def step(state: vector.VectorState, action: jax.Array) -> tuple[Any, TimeStep]:
+        return vector.step(environment, state, jnp.full(NUM_COPIES, action))
+
+    @jax.jit
+    def play(keys: jax.Array) -> tuple[TimeStep, TimeStep]:
+        state, first = vector.reset(environment, keys)
+        return first, lax.scan(step, state, actions)[1]
+
+    def join(first: Any, rest: Any) -> np.ndarray:
+        return np.concatenate([np.asarray(first)[None], np.asarray(rest)])
+
+    played = [jax.tree.map(join, *play(keys)) for _ in range(2)]
+    return actions, played[0], played[1]
+
+
+def _check_order(played: TimeStep) -> str:
+    is_first, is_last = played.step_type == FIRST, played.step_type == LAST
+    if not is_first[0].all():
+        fail("reset: step_type", played.step_type[0].max(), "0 (FIRST)", "Use restart(...).")
+    unknown = (played.step_type < FIRST) | (played.step_type > LAST)
+    if unknown.any():
+        fail("step_type", played.step_type[unknown][0], "0, 1 or 2", "Use transition(...).")
+    follows_last = is_last[:-1]
+    if (is_first[1:] & ~follows_last).any():
+        fail("step: step_type", "0 (FIRST)", "1 (MID) or 2 (LAST)", "Use transition(...).")
+    if (~is_first[1:] & follows_last).any():
+        fail("step_type after LAST", "no FIRST", "0 (FIRST)", "Use restart(...).")
+    if (played.new_task & ~is_first).any():
+        fail("new_task", "True on a later step", "True on FIRST only", "Use transition(...).")
+    if not played.new_task[0].all():
+        fail("reset: new_task", "False", "True, as no task came before", "Use restart(...).")
+    if (played.reward[is_first] != 0.0).any():
+        reward = played.reward[is_first].max()
+        fail("reward on FIRST", reward, "0, as no action came before", "Use restart(...).")
+    if not is_last.any():
+        return f"FIRST, then MID; note: no episode ended within {len(is_last) - 1} steps"
+    return "FIRST, MID, LAST in order; new_task on FIRST only"
+
+
+def _check_numbers(environment: Any, played: TimeStep) -> str:
+    if not np.isfinite(played.reward).all():
+        got = played.reward[~np.isfinite(played.reward)][0]
+        fail("reward", got, "finite", "Look for a division by 0.")
+    wrong = ~((played.discount >= 0.0) & (played.discount <= 1.0))
+    if wrong.any():
+        fail("discount", played.discount[wrong][0], "in [0, 1]", "Use transition(...).")
+    check_values(
+        "observation", environment.observation_spec(), played.observation, num_axes=2
+    )
+    return "rewards, discounts and observations are finite and within their bounds"
+
+
+def _note_chance(played: TimeStep) -> str:
+    copies = [jax.tree.map(lambda leaf, n=n: leaf[:, n], played) for n in range(NUM_COPIES)]
+    if any(not is_same(copies[0], copy) for copy in copies[1:]):
+        return "different keys, different trajectories"
+    return "note: all keys gave the same trajectory; right only where nothing is random"
+
+
+def _check_adapter(environment: Any, played: TimeStep, actions: np.ndarray, seed: int) -> str:
+    """Past the end of the first episode, where there is one."""
+    ends = np.flatnonzero(played.step_type[:, 0] == LAST)
+    num_steps = min(len(actions), int(ends[0]) + 3 if len(ends) else len(actions))
+    adapter = DmEnvAdapter(environment, seed)
+    timestep = adapter.reset()
+    for time in range(num_steps + 1):
+        if time > 0:
+            timestep = adapter.step(actions[time - 1])
+        wanted = jax.tree.map(lambda leaf, time=time: leaf[time, 0], played)
+        is_first = timestep.first()
+        got = TimeStep(
+            step_type=np.int32(timestep.step_type),
+            reward=np.float32(0.0) if is_first else timestep.reward,
+            discount=wanted.discount if is_first else timestep.discount,
+            observation=timestep.observation,
+            new_task=np.bool_(adapter.new_task),
+        )
+        if not is_same(got, wanted):
+            fail(
+                f"step {time}",
+                "another time step from DmEnvAdapter than from vector.step",
+                "the same",
+                "Draw all chance from the key, and keep nothing on the object.",
+            )
+    return "vector and DmEnvAdapter give the same trajectory"
+
+

@@ -1,0 +1,1 @@
+"""Launchers: commands, runners, checkpoints, logging, studies and reports."""

@@ -1,0 +1,227 @@
+"""Names of cores, environments and agents, and what they stand for.
+
+A name is looked up among the registered ones, then among the entry points of installed
+packages (groups `tolman.cores`, `tolman.envs`, `tolman.agents`); `module:attribute`
+names anything else that can be imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+if TYPE_CHECKING:
+    from tolman.envs.environment import Environment
+    from tolman.networks.core import MemoryCore
+
+LAUNCHERS = ("on-device",)
+HOST_ENV_ID = re.compile(r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of named thing.
+
+    Attributes:
+      noun: "core", "env" or "agent"; also the command-line flag, and its plural the
+        entry-point group.
+      table: module and attribute of the table of registered ones.
+      providers: packages whose import fills that table.
+    """
+
+    noun: str
+    table: tuple[str, str]
+    providers: tuple[str, ...]
+
+
+CORE = Kind("core", ("tolman.networks.core", "CORES"), ("tolman.networks.cores",))
+ENV = Kind(
+    "env", ("tolman.envs.environment", "ENVIRONMENTS"), ("tolman.envs.meta_rl",)
+)
+AGENT = Kind(
+    "agent",
+    ("tolman.agents.agent", "AGENTS"),
+    ("tolman.agents.actor_critic", "tolman.agents.meta_rl"),
+)
+KINDS = {kind.noun: kind for kind in (AGENT, ENV, CORE)}
+
+
+def registered(kind: Kind) -> Mapping[str, Callable[..., Any]]:
+    """The built-in ones by name; imports their packages, and so jax."""
+    for provider in kind.providers:
+        importlib.import_module(provider)
+    module, attribute = kind.table
+    return getattr(importlib.import_module(module), attribute)
+
+
+def installed(kind: Kind) -> dict[str, EntryPoint]:
+    """The entry points of other packages by name; imports none of them."""
+    return {point.name: point for point in entry_points(group=f"tolman.{kind.noun}s")}
+
+
+def resolve(kind: Kind, name: str) -> Callable[..., Any]:
+    """Returns the class or factory that `name` stands for.
+
+    Raises:
+      ValueError: for a name that stands for nothing, in one line.
+    """
+    table = registered(kind)
+    if name in table:
+        return table[name]
+    points = installed(kind)
+    if name in points:
+        return import_attribute(points[name].value, kind.noun)
+    if kind is ENV and HOST_ENV_ID.fullmatch(name):
+        raise ValueError(_host_env(name))
+    if ":" in name:
+        return import_attribute(name, kind.noun)
+    known = sorted({*table, *points})
+    raise ValueError(
+        f"{kind.noun} {name!r} is unknown{suggest(name, known)}: "
+        f"use one of {', '.join(known)}, or module:attribute for your own."
+    )
+
+
+def import_attribute(path: str, noun: str) -> Any:
+    """Imports `module:attribute`; `noun` says in errors what it was wanted for.
+
+    Raises:
+      ValueError: if there is no such module or attribute, or if importing it fails.
+    """
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise ValueError(f"{noun} {path!r}: must be spelled module:attribute.")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(
+            f"{noun} {path!r}: importing {module_name} failed ({reason}). Run from the "
+            "folder that holds it, or install it."
+        ) from error
+    try:
+        for part in attribute.split("."):
+            module = getattr(module, part)
+    except AttributeError:
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise ValueError(
+            f"{noun} {path!r}: module {module_name} has no {attribute!r}"
+            f"{suggest(attribute, public)}."
+        ) from None
+    return module
+
+
+def suggest(got: str, allowed: Iterable[str]) -> str:
+    """Returns ` (did you mean ...?)` with the closest allowed word, or nothing."""
+    close = difflib.get_close_matches(got, list(allowed), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def config_type(kind: Kind, name: str) -> type:
+    """The dataclass that a core's or an agent's `config` parameter is annotated with.
+
+    Raises:
+      ValueError: if there is no such parameter, or it is no dataclass.
+    """
+    factory = resolve(kind, name)
+    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
+    annotation = get_type_hints(function).get("config")
+    if not (isinstance(annotation, type) and is_dataclass(annotation)):
+        raise ValueError(
+            f"{kind.noun} {name!r}: needs a parameter `config` annotated with a frozen "
+            f"dataclass, got {annotation!r}. It is what --{kind.noun}.KEY sets."
+        )
+    return annotation
+
+
+def settings_type(name: str) -> type:
+    """A dataclass with one field for each keyword that the environment's factory takes."""
+    factory = resolve(ENV, name)
+    if is_dataclass(factory):
+        return factory  # type: ignore[return-value]
+    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
+    hints = get_type_hints(function)
+    made: list[Any] = []
+    for parameter in inspect.signature(factory).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        default = MISSING if parameter.default is parameter.empty else parameter.default
+        made.append((parameter.name, hints.get(parameter.name, Any), field(default=default)))
+    return make_dataclass("EnvironmentSettings", made, frozen=True)
+
+
+def default_settings(kind: Kind, name: str) -> Any:
+    """The settings of the named thing where nobody has set any.
+
+    Raises:
+      ValueError: if it has a setting without a default.
+    """
+    settings = settings_type(name) if kind is ENV else config_type(kind, name)
+    required = [
+        f"--{kind.noun}.{item.name.replace('_', '-')}"
+        for item in fields(settings)
+        if item.init and item.default is MISSING and item.default_factory is MISSING
+    ]
+    if required:
+        raise ValueError(f"{kind.noun} {name!r}: set {', '.join(required)}.")
+    return settings()
+
+
+def make_core(name: str, config: Any) -> Callable[[], MemoryCore]:
+    """Returns a function that builds the named core; call it inside a Haiku transform.
+
+    Raises:
+      ValueError: if the name stands for something that is no memory core.
+    """
+    core_class = resolve(CORE, name)
+    missing = [
+        method
+        for method in ("initial_state", "__call__", "unroll")
+        if not callable(getattr(core_class, method, None))
+    ]
+    if missing or not isinstance(core_class, type):
+        lacks = f"lacks {', '.join(missing)}" if missing else "is not a class"
+        raise ValueError(
+            f"core {name!r}: {lacks}. A memory core is a class with initial_state, "
+            "__call__ and unroll (tolman.networks.core.MemoryCore)."
+        )
+    return lambda: core_class(config)
+
+
+def make_environment(name: str, settings: Any) -> Environment:
+    """Builds the named on-device environment.
+
+    Raises:
+      ValueError: if it cannot be built from these settings, or is a host environment.
+    """
+    from tolman.envs.environment import Environment
+
+    factory = resolve(ENV, name)
+    keywords = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    try:
+        environment = factory(**keywords)
+    except TypeError as error:
+        raise ValueError(f"env {name!r}: {error}.") from error
+    if not isinstance(environment, Environment) or _is_host(environment):
+        raise ValueError(_host_env(name))
+    return environment
+
+
+def _is_host(environment: Any) -> bool:
+    """True for one whose `reset` takes no key: dm_env's and Gymnasium's."""
+    import dm_env
+
+    return isinstance(environment, dm_env.Environment)
+
+
+def _host_env(name: str) -> str:
+    return (
+        f"env {name!r} is not an on-device environment (pure JAX; `tolman list envs`), and "
+        f"the launchers that there are ({', '.join(LAUNCHERS)}) run no other."
+    )

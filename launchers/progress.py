@@ -1,0 +1,118 @@
+"""What a run says while it runs: a live bar on a terminal, log lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+SECONDS_BETWEEN_LINES = 10.0
+SHOWN = {"train/episode_return": "return", "loss/entropy": "entropy"}
+
+logger = logging.getLogger("tolman")
+
+
+@contextlib.contextmanager
+def log_to(file: Path) -> Iterator[Console]:
+    """Sends the log of everything in Tolman to `file` and to standard error.
+
+    Yields:
+      The console that it prints on, for a live bar that log lines do not break.
+    """
+    console = Console(stderr=True)
+    to_file = logging.FileHandler(file)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_console = _ConsoleHandler(console)
+    # On a terminal the bar shows what progress lines (level DEBUG there) would repeat.
+    to_console.setLevel(logging.INFO)
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    for handler in (to_file, to_console):
+        logger.addHandler(handler)
+    try:
+        yield console
+    finally:
+        logger.setLevel(before)
+        for handler in (to_file, to_console):
+            logger.removeHandler(handler)
+            handler.close()
+
+
+class RunProgress:
+    """Shows how far a run is; a context manager."""
+
+    def __init__(self, console: Console, env_steps: int, total_env_steps: int) -> None:
+        """Prepares a bar.
+
+        Args:
+          console: from `log_to`.
+          env_steps: trained so far.
+          total_env_steps: of the whole run.
+        """
+        self._total = total_env_steps
+        self._last_line = -math.inf
+        self._live = console.is_terminal
+        self._bar = Progress(
+            TextColumn("env_steps"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("", completed=env_steps, total=self._total, shown="")
+
+    def __enter__(self) -> RunProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def update(self, row: dict[str, float]) -> None:
+        """Shows a row; as log lines at most one in ten seconds, and the last."""
+        env_steps = int(row["env_steps"])
+        speed = row["time/env_steps_per_second"]
+        shown = [f"{speed:,.0f} steps/s"]
+        shown += [f"{word} {row[name]:.3g}" for name, word in SHOWN.items() if name in row]
+        self._bar.update(self._task, completed=env_steps, shown="  ".join(shown))
+        now = time.monotonic()
+        if env_steps >= self._total or now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            logger.log(
+                logging.DEBUG if self._live else logging.INFO,
+                "env_steps %d of %d (%.0f %%)  %s  %.0f s left",
+                env_steps,
+                self._total,
+                100 * env_steps / self._total,
+                "  ".join(shown),
+                (self._total - env_steps) / speed,
+            )
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints above the live bar."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        text = f"tolman: {prefix}{record.getMessage()}"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Studies of Wang et al. 2016: bandits, two-step, Harlow, one-shot navigation."""

@@ -1,0 +1,308 @@
+"""What every study shares: training stages that resume, checks, tables, figures, verdict.
+
+A study is a module with a docstring, the constants `TITLE` and `PAPER`, and a function
+`run(study: Study) -> None` that trains, measures and calls `study.check`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tolman.launchers.studies import STUDIES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tolman.agents.agent import Agent, Params
+    from tolman.envs.environment import Environment
+
+NUM_CURVE_POINTS = 50
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One claim of the paper beside what was measured.
+
+    Attributes:
+      claim: in one sentence.
+      paper: what the paper reports, or where the reference value comes from.
+      measured: the number.
+      bar: what it must be, such as "> 0.3".
+      passed: whether it is.
+    """
+
+    claim: str
+    paper: str
+    measured: float
+    bar: str
+    passed: bool
+
+
+class Training(NamedTuple):
+    """A trained population.
+
+    Attributes:
+      params: `[P, ...]`, host arrays.
+      env_steps: `[C]`, of one member, at each point of the curve.
+      episode_return: `[C, P]`, mean over the episodes since the point before.
+    """
+
+    params: Params
+    env_steps: np.ndarray
+    episode_return: np.ndarray
+
+
+@dataclass
+class Study:
+    """One study under way: what it was asked for, and what it has found so far."""
+
+    name: str
+    title: str
+    paper: str
+    quick: bool
+    seed: int
+    folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def check(
+        self,
+        claim: str,
+        measured: float,
+        paper: str,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+    ) -> bool:
+        """Records whether `above < measured < below`; give one bound or both.
+
+        A number that is not finite never passes.
+        """
+        if above is None and below is None:
+            raise ValueError(f"check {claim!r}: give above=, below= or both.")
+        measured = float(measured)
+        bounds = [f"> {above:g}"] if above is not None else []
+        bounds += [f"< {below:g}"] if below is not None else []
+        passed = (above is None or measured > above) and (below is None or measured < below)
+        self.checks.append(Check(claim, paper, measured, " and ".join(bounds), passed))
+        return passed
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Adds a table to the result and the report; numbers may be NumPy's."""
+        plain = [[_plain(cell) for cell in row] for row in rows]
+        self.tables.append({"title": title, "columns": list(columns), "rows": plain})
+
+    def note(self, text: str) -> None:
+        """Adds a remark to the result and the report, and prints it."""
+        self.notes.append(text)
+        print(text, flush=True)
+
+    def figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Writes `figures/<name>.png` and its caption."""
+        folder = self.folder / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
+        captions_file = folder / "captions.json"
+        captions = json.loads(captions_file.read_text()) if captions_file.exists() else {}
+        captions[f"{name}.png"] = caption
+        captions_file.write_text(json.dumps(captions, indent=2))
+
+    def train(
+        self,
+        label: str,
+        agent: Agent,
+        environment: Environment,
+        num_env_steps: int,
+        num_members: int,
+        hyperparameters: Any = None,
+    ) -> Training:
+        """Trains a population, or takes up where an interrupted one stood.
+
+        Args:
+          label: names the stage; its checkpoints lie in `training/<label>`.
+          agent: what learns.
+          environment: what it learns on.
+          num_env_steps: of each member; rounded up to whole updates.
+          num_members: P; member p draws from seed `(study.seed, p)`.
+          hyperparameters: pytree of `[P]` that `agent.init` takes, or None.
+        """
+        import jax
+
+        from tolman.launchers.checkpoints import Checkpoints
+        from tolman.launchers.on_device import OnDeviceRunner
+        from tolman.launchers.progress import Progress
+
+        runner = OnDeviceRunner(agent, environment, num_members)
+        total = -(-num_env_steps // runner.decisions_per_update)
+        root = jax.random.PRNGKey(self.seed)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(root, np.arange(num_members))
+        state = runner.init(keys, hyperparameters)
+        curve: list[list[float]] = []
+
+        checkpoints = Checkpoints(self.folder / "training" / label, keep=1)
+        if checkpoints.latest() is not None:
+            checkpoint = checkpoints.restore(state)
+            state, curve = runner.place(checkpoint.state), checkpoint.metadata["curve"]
+        done = int(np.max(jax.device_get(state.updates)))
+        steps_per_update = runner.decisions_per_update
+        saved_at = shown_at = time.monotonic()
+        print(f"Training {label}: {num_members} members", flush=True)
+        with Progress(
+            done * steps_per_update, total * steps_per_update, self.folder / "log.txt"
+        ) as progress:
+            while done < total:
+                before = done
+                target = (done * NUM_CURVE_POINTS // total + 1) * total // NUM_CURVE_POINTS
+                state, metrics = runner.train(state, max(target, done + 1) - done, total)
+                done = int(np.max(jax.device_get(state.updates)))
+                returns = np.asarray(metrics["train/episode_return"])
+                env_steps = done * steps_per_update
+                curve.append([env_steps, *map(float, returns)])
+                seconds, shown_at = time.monotonic() - shown_at, time.monotonic()
+                progress.update(
+                    {
+                        "env_steps": env_steps,
+                        "time/env_steps_per_second": (done - before)
+                        * steps_per_update
+                        / seconds,
+                        "train/episode_return": float(np.nanmedian(returns)),
+                    }
+                )
+                if done == total or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    checkpoints.save(env_steps, state, {"curve": curve})
+                    saved_at = time.monotonic()
+        points = np.array(curve)
+        return Training(jax.device_get(state.learner.params), points[:, 0], points[:, 1:])
+
+    def write(self) -> None:
+        """Writes `result.json`; NaN and infinities become null, as JSON has none."""
+        result = {
+            "study": self.name,
+            "title": self.title,
+            "paper": self.paper,
+            "quick": self.quick,
+            "seed": self.seed,
+            "checks": [asdict(check) for check in self.checks],
+            "seconds": round(self.seconds, 1),
+            "settings": self.settings,
+            "tables": self.tables,
+            "notes": self.notes,
+        }
+        text = json.dumps(_finite(result), indent=2)
+        (self.folder / "result.json").write_text(text + "\n")
+
+
+def run_study(name: str, quick: bool, seed: int, out: Path | None) -> int:
+    """Runs a paper's experiment end to end.
+
+    Args:
+      name: `paper/study`, a key of `STUDIES`.
+      quick: the setting of minutes in place of the full one.
+      seed: of everything.
+      out: the study's folder; None makes a new one. A folder that holds an interrupted
+        run of the same study goes on from its last checkpoint.
+
+    Returns:
+      0 if every check passed, 1 if not.
+
+    Raises:
+      ValueError: for an unknown name, or a folder that holds something else.
+    """
+    from tolman.launchers.names import suggest
+    from tolman.launchers.report import write_report
+
+    if name not in STUDIES:
+        raise ValueError(
+            f"study {name!r} is unknown{suggest(name, STUDIES)}: "
+            f"use one of {', '.join(STUDIES)}."
+        )
+    module = importlib.import_module(STUDIES[name])
+    folder = _open_folder(name, quick, seed, out)
+    study = Study(name, module.TITLE, module.PAPER, quick, seed, folder)
+    print(
+        f"{module.TITLE} ({'quick' if quick else 'full'} setting), in {folder}", flush=True
+    )
+    start = time.monotonic()
+    try:
+        module.run(study)
+    except KeyboardInterrupt:
+        quick_flag = " --quick" if quick else ""
+        print(
+            f"\nInterrupted. To go on from the last checkpoint: "
+            f"tolman study {name}{quick_flag} --seed {seed} --out {folder}"
+        )
+        return 130
+    study.seconds = time.monotonic() - start
+    study.write()
+    report = write_report([folder], folder / "report.html")
+    _print_verdict(study)
+    print(f"Figures and tables: {report}")
+    return 0 if all(check.passed for check in study.checks) else 1
+
+
+def _open_folder(name: str, quick: bool, seed: int, out: Path | None) -> Path:
+    asked = {"study": name, "quick": quick, "seed": seed}
+    if out is None:
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        setting = "quick" if quick else "full"
+        out = Path("runs") / f"{name.replace('/', '.')}__{setting}__s{seed}__{now}"
+    marker = out / "study.json"
+    if marker.exists():
+        found = json.loads(marker.read_text())
+        if found != asked:
+            raise ValueError(
+                f"--out {out}: holds {found}, not {asked}. Choose another folder, or the "
+                "same study, setting and seed to go on."
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise ValueError(f"--out {out}: exists and holds no study. Choose a new folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps(asked))
+    return out
+
+
+def _print_verdict(study: Study) -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"\n{study.title} ({study.paper})")
+    bar_width = max(len(check.bar) for check in study.checks)
+    for check in study.checks:
+        verdict = "[green]pass[/]" if check.passed else "[bold red]FAIL[/]"
+        console.print(
+            f"  {verdict}  {check.measured:8.3f}  {check.bar:{bar_width}}  {check.claim} "
+            f"[dim](paper: {check.paper})[/]"
+        )
+    passed = sum(check.passed for check in study.checks)
+    console.print(
+        f"{passed} of {len(study.checks)} checks passed in {study.seconds:.0f} s."
+    )
+
+
+def _plain(cell: Any) -> Any:
+    return cell.item() if isinstance(cell, np.generic) else cell
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return _plain(value)

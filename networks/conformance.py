@@ -1,0 +1,162 @@
+"""The five properties of the memory-core contract, for our cores and a user's own.
+
+Shapes: B batch, T time, D features, H output size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tolman.networks.core import Array, MemoryCore, State
+
+BATCH, TIME, FEATURES = 3, 23, 5
+PROPERTIES = (
+    "step by step equals unroll",
+    "unroll in two parts equals unroll in one",
+    "nothing leaks across a reset",
+    "nothing leaks between batch rows",
+    "final states agree",
+)
+
+
+class ConformanceError(ValueError):
+    """A core breaks its contract; the message names the property."""
+
+
+class _Apply(NamedTuple):
+    """The core's methods as pure functions, its parameters bound."""
+
+    initial_state: Callable[[int], State]
+    step: Callable[[Array, Array, State], tuple[Array, State]]
+    unroll: Callable[[Array, Array, State], tuple[Array, State]]
+
+
+def check_core(
+    make_core: Callable[[], MemoryCore],
+    tolerance: float = 1e-5,
+    dtype: Any = jnp.float32,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Measures the five properties on random inputs with random resets.
+
+    Args:
+      make_core: builds the core; called inside a Haiku transform.
+      tolerance: largest absolute difference allowed.
+      dtype: of the inputs.
+      seed: of parameters, inputs and resets.
+
+    Returns:
+      Property to the largest absolute difference seen.
+
+    Raises:
+      ConformanceError: naming the first property that does not hold.
+    """
+    rng = np.random.default_rng(seed)
+    x = jnp.asarray(rng.normal(size=(TIME, BATCH, FEATURES)), dtype)
+    reset = jnp.asarray(rng.random((TIME, BATCH)) < 0.15)
+    apply = _bind(make_core, x, reset, seed)
+    state = _warm_state(apply, x)
+    outputs, final = apply.unroll(x, reset, state)
+    if outputs.shape[:2] != (TIME, BATCH):
+        raise ConformanceError(
+            f"unroll returned shape {outputs.shape}, must begin with [T, B] = "
+            f"{(TIME, BATCH)}: return one output a step and row."
+        )
+
+    step_outputs, step_final = _step_by_step(apply, x, reset, state)
+    middle = TIME // 2
+    head, between = apply.unroll(x[:middle], reset[:middle], state)
+    tail, halves_final = apply.unroll(x[middle:], reset[middle:], between)
+    differences = {
+        PROPERTIES[0]: _difference(outputs, step_outputs),
+        PROPERTIES[1]: _difference(outputs, jnp.concatenate([head, tail])),
+        PROPERTIES[2]: _leak_across_reset(apply, x, reset, state),
+        PROPERTIES[3]: _leak_between_rows(apply, x, reset, state),
+        PROPERTIES[4]: max(_difference(final, step_final), _difference(final, halves_final)),
+    }
+    for name, difference in differences.items():
+        if not difference <= tolerance:
+            raise ConformanceError(
+                f"{name!r} does not hold: largest difference {difference:.3g}, allowed "
+                f"{tolerance:.3g}. See MemoryCore in tolman.networks.core."
+            )
+    return differences
+
+
+def _bind(make_core: Callable[[], MemoryCore], x: Array, reset: Array, seed: int) -> _Apply:
+    def build() -> Any:
+        core = make_core()
+
+        def init(x: Array, reset: Array) -> Any:
+            return core.unroll(x, reset, core.initial_state(BATCH))
+
+        return init, (core.initial_state, core.__call__, core.unroll)
+
+    transformed = hk.without_apply_rng(hk.multi_transform(build))
+    params = transformed.init(jax.random.PRNGKey(seed), x, reset)
+    # Large parameters make a leak visible: a gate that is shut hides it.
+    params = jax.tree.map(lambda leaf: 2.0 * leaf, params)
+    initial_state, step, unroll = transformed.apply
+    return _Apply(
+        lambda batch_size: initial_state(params, batch_size),
+        jax.jit(lambda *args: step(params, *args)),
+        jax.jit(lambda *args: unroll(params, *args)),
+    )
+
+
+def _warm_state(apply: _Apply, x: Array) -> State:
+    """A state that has seen something: the unrolls start in the middle of a task."""
+    no_reset = jnp.zeros((TIME, BATCH), bool)
+    return apply.unroll(x[::-1], no_reset, apply.initial_state(BATCH))[1]
+
+
+def _step_by_step(apply: _Apply, x: Array, reset: Array, state: State) -> tuple[Array, State]:
+    outputs = []
+    for t in range(TIME):
+        output, state = apply.step(x[t], reset[t], state)
+        outputs.append(output)
+    return jnp.stack(outputs), state
+
+
+def _leak_across_reset(apply: _Apply, x: Array, reset: Array, state: State) -> float:
+    """Changes all that came before a reset, inputs and state; nothing after may change."""
+    middle = TIME // 2
+    reset = reset.at[middle].set(True)
+    other_x = x.at[:middle].multiply(-3.0)
+    other_state = apply.initial_state(BATCH)
+    outputs, final = apply.unroll(x, reset, state)
+    other_outputs, other_final = apply.unroll(other_x, reset, other_state)
+    fresh_outputs, _ = apply.unroll(x[middle:], reset[middle:], other_state)
+    # A memory may hold old slots that it masks out, so outputs are compared, not states.
+    following, _ = apply.step(x[0], reset[0], final)
+    other_following, _ = apply.step(x[0], reset[0], other_final)
+    return max(
+        _difference(outputs[middle:], other_outputs[middle:]),
+        _difference(outputs[middle:], fresh_outputs),
+        _difference(following, other_following),
+    )
+
+
+def _leak_between_rows(apply: _Apply, x: Array, reset: Array, state: State) -> float:
+    """Changes row 0, its resets too; the outputs of the other rows may not change."""
+    outputs, _ = apply.unroll(x, reset, state)
+    other_outputs, _ = apply.unroll(
+        x.at[:, 0].multiply(-3.0), reset.at[:, 0].set(~reset[:, 0]), state
+    )
+    return _difference(outputs[:, 1:], other_outputs[:, 1:])
+
+
+def _difference(a: Any, b: Any) -> float:
+    """The largest absolute difference between two pytrees of one structure."""
+    gaps = jax.tree.map(
+        lambda x, y: jnp.max(jnp.abs(x.astype(jnp.float32) - y.astype(jnp.float32)), initial=0.0),
+        a,
+        b,
+    )
+    return max((float(gap) for gap in jax.tree.leaves(gaps)), default=0.0)

@@ -1,0 +1,98 @@
+"""The memory-core contract, and the table of registered cores.
+
+Shapes: B batch, T time, D features, H output size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import jax
+
+Array = jax.Array
+State = Any  # Any pytree of arrays with a leading batch axis; () for a core without memory.
+
+
+@runtime_checkable
+class MemoryCore(Protocol):
+    """Memory of a policy: any sequence model with a carried state.
+
+    `reset[t]` is True when observation t opens a new *task*: nothing from before t may
+    then influence output t or any later one. The environment decides when: in meta-RL
+    a task spans many trials, so wiping at every episode start would be wrong.
+
+    A core is a Haiku module whose constructor takes one frozen dataclass, annotated:
+    `def __init__(self, config: LSTMConfig, name: str | None = None)`. That dataclass is
+    what `--core.KEY` sets on the command line.
+    """
+
+    def initial_state(self, batch_size: int) -> State:
+        """Returns the state of `batch_size` empty memories; every leaf is `[B, ...]`."""
+        ...
+
+    def __call__(self, x: Array, reset: Array, state: State) -> tuple[Array, State]:
+        """Takes one step.
+
+        Args:
+          x: `[B, D]` input.
+          reset: `[B]` bool, True where `x` opens a new task.
+          state: the state before `x`.
+
+        Returns:
+          `[B, H]` output, and the state after `x`.
+        """
+        ...
+
+    def unroll(self, x: Array, reset: Array, state: State) -> tuple[Array, State]:
+        """Takes T steps at once, with the result of T calls of `__call__`.
+
+        Args:
+          x: `[T, B, D]` inputs.
+          reset: `[T, B]` bool.
+          state: the state before `x[0]`.
+
+        Returns:
+          `[T, B, H]` outputs, and the state after `x[T - 1]`.
+        """
+        ...
+
+
+CORES: dict[str, type] = {}
+
+CoreClass = TypeVar("CoreClass", bound=type)
+
+
+def register_core(name: str) -> Callable[[CoreClass], CoreClass]:
+    """Makes a core known by `name`, so that `--core NAME` finds it.
+
+    Raises:
+      ValueError: if the name is taken by another class.
+    """
+
+    def register(core_class: CoreClass) -> CoreClass:
+        if CORES.get(name, core_class) is not core_class:
+            raise ValueError(
+                f"core name {name!r} is taken by {CORES[name].__qualname__}: "
+                "register the new core under another name."
+            )
+        CORES[name] = core_class
+        return core_class
+
+    return register
+
+
+def reset_state(state: State, initial: State, reset: Array) -> State:
+    """Replaces the rows of `state` where `reset` is True by those of `initial`.
+
+    Args:
+      state: pytree of `[B, ...]`.
+      initial: pytree of the same structure and shapes.
+      reset: `[B]` bool.
+    """
+
+    def select(initial_leaf: Array, leaf: Array) -> Array:
+        mask = reset.reshape(reset.shape + (1,) * (leaf.ndim - reset.ndim))
+        return jax.numpy.where(mask, initial_leaf, leaf)
+
+    return jax.tree.map(select, initial, state)

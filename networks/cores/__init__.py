@@ -1,0 +1,22 @@
+"""The memory cores that ship with Tolman; importing this package registers them."""
+
+from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
+from tolman.networks.cores.recurrent import (
+    GRU,
+    LSTM,
+    GRUConfig,
+    LSTMConfig,
+    StackedLSTM,
+    StackedLSTMConfig,
+)
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Feedforward",
+    "FeedforwardConfig",
+    "GRUConfig",
+    "LSTMConfig",
+    "StackedLSTM",
+    "StackedLSTMConfig",
+]

@@ -1,0 +1,43 @@
+"""The control: a core of the usual shape that remembers nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import haiku as hk
+import jax
+
+from tolman.networks.core import Array, register_core
+from tolman.networks.settings import check_at_least
+
+
+@dataclass(frozen=True)
+class FeedforwardConfig:
+    """Settings of the feedforward core.
+
+    Attributes:
+      hidden_size: units of the one hidden layer, which is also the output.
+    """
+
+    hidden_size: int = 48
+
+    def __post_init__(self) -> None:
+        check_at_least("hidden_size", self.hidden_size, 1)
+
+
+@register_core("feedforward")
+class Feedforward(hk.Module):
+    """One ReLU layer: every output depends on the present input alone."""
+
+    def __init__(self, config: FeedforwardConfig, name: str | None = None) -> None:
+        super().__init__(name)
+        self._linear = hk.Linear(config.hidden_size)
+
+    def initial_state(self, batch_size: int) -> tuple[()]:
+        return ()
+
+    def __call__(self, x: Array, reset: Array, state: tuple[()]) -> tuple[Array, tuple[()]]:
+        return jax.nn.relu(self._linear(x)), state
+
+    def unroll(self, x: Array, reset: Array, state: tuple[()]) -> tuple[Array, tuple[()]]:
+        return self(x, reset, state)

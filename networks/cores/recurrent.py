@@ -1,0 +1,195 @@
+"""LSTM, GRU and the navigation paper's two-layer LSTM.
+
+`unroll` multiplies all T inputs by the input weights at once; only the recurrent
+product stays inside the scan. Shapes: B batch, T time, D features, H hidden size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from tolman.networks.core import Array, register_core, reset_state
+from tolman.networks.settings import check_at_least
+
+
+class LSTMState(NamedTuple):
+    """`hidden` and `cell`, both `[B, H]`."""
+
+    hidden: Array
+    cell: Array
+
+
+@dataclass(frozen=True)
+class LSTMConfig:
+    """Settings of the LSTM.
+
+    Attributes:
+      hidden_size: units; 48 in most experiments of Wang et al. 2016, table 1.
+    """
+
+    hidden_size: int = 48
+
+    def __post_init__(self) -> None:
+        check_at_least("hidden_size", self.hidden_size, 1)
+
+
+@register_core("lstm")
+class LSTM(hk.Module):
+    """Long short-term memory with a forget-gate bias of one.
+
+    Source: Hochreiter and Schmidhuber 1997; forget bias: Jozefowicz et al. 2015.
+    """
+
+    def __init__(self, config: LSTMConfig, name: str | None = None) -> None:
+        super().__init__(name)
+        self._hidden_size = config.hidden_size
+
+    def initial_state(self, batch_size: int) -> LSTMState:
+        zeros = jnp.zeros((batch_size, self._hidden_size))
+        return LSTMState(zeros, zeros)
+
+    def __call__(self, x: Array, reset: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+        return self._step(self._project(x), reset, state)
+
+    def unroll(self, x: Array, reset: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+        def body(carry: LSTMState, row: tuple[Array, Array]) -> tuple[LSTMState, Array]:
+            output, carry = self._step(*row, carry)
+            return carry, output
+
+        state, outputs = hk.scan(body, state, (self._project(x), reset))
+        return outputs, state
+
+    def _project(self, x: Array) -> Array:
+        """The input's share of the four gates: `[..., D]` to `[..., 4 H]`."""
+        return hk.Linear(4 * self._hidden_size, name="input_gates")(x)
+
+    def _step(
+        self, gates: Array, reset: Array, state: LSTMState
+    ) -> tuple[Array, LSTMState]:
+        state = reset_state(state, jax.tree.map(jnp.zeros_like, state), reset)
+        weights = hk.get_parameter(
+            "recurrent_gates",
+            (self._hidden_size, 4 * self._hidden_size),
+            gates.dtype,
+            init=hk.initializers.VarianceScaling(),
+        )
+        gates = gates + state.hidden @ weights  # [B, 4 H]
+        update, candidate, forget, output = jnp.split(gates, 4, axis=-1)
+        cell = jax.nn.sigmoid(forget + 1.0) * state.cell
+        cell = cell + jax.nn.sigmoid(update) * jnp.tanh(candidate)
+        hidden = jax.nn.sigmoid(output) * jnp.tanh(cell)
+        return hidden, LSTMState(hidden, cell)
+
+
+@dataclass(frozen=True)
+class GRUConfig:
+    """Settings of the GRU.
+
+    Attributes:
+      hidden_size: units.
+    """
+
+    hidden_size: int = 48
+
+    def __post_init__(self) -> None:
+        check_at_least("hidden_size", self.hidden_size, 1)
+
+
+@register_core("gru")
+class GRU(hk.Module):
+    """Gated recurrent unit, reset gate applied before the recurrent product.
+
+    Source: Cho et al. 2014.
+    """
+
+    def __init__(self, config: GRUConfig, name: str | None = None) -> None:
+        super().__init__(name)
+        self._hidden_size = config.hidden_size
+
+    def initial_state(self, batch_size: int) -> Array:
+        return jnp.zeros((batch_size, self._hidden_size))
+
+    def __call__(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
+        return self._step(self._project(x), reset, state)
+
+    def unroll(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
+        def body(carry: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+            output, carry = self._step(*row, carry)
+            return carry, output
+
+        state, outputs = hk.scan(body, state, (self._project(x), reset))
+        return outputs, state
+
+    def _project(self, x: Array) -> Array:
+        """The input's share of the three gates: `[..., D]` to `[..., 3 H]`."""
+        return hk.Linear(3 * self._hidden_size, name="input_gates")(x)
+
+    def _step(self, gates: Array, reset: Array, state: Array) -> tuple[Array, Array]:
+        hidden = reset_state(state, jnp.zeros_like(state), reset)
+        size, init = self._hidden_size, hk.initializers.VarianceScaling()
+        gate_weights = hk.get_parameter(
+            "recurrent_gates", (size, 2 * size), gates.dtype, init=init
+        )
+        candidate_weights = hk.get_parameter(
+            "recurrent_candidate", (size, size), gates.dtype, init=init
+        )
+        update_and_reset = jax.nn.sigmoid(gates[:, : 2 * size] + hidden @ gate_weights)
+        update, reset_gate = jnp.split(update_and_reset, 2, axis=-1)
+        recurrent = (reset_gate * hidden) @ candidate_weights
+        candidate = jnp.tanh(gates[:, 2 * size :] + recurrent)
+        hidden = (1.0 - update) * hidden + update * candidate
+        return hidden, hidden
+
+
+@dataclass(frozen=True)
+class StackedLSTMConfig:
+    """Settings of the two-layer LSTM.
+
+    Attributes:
+      first_hidden_size: units of the first LSTM, 64 in Mirowski et al. 2016.
+      hidden_size: units of the second LSTM, which is the output; 256 there.
+    """
+
+    first_hidden_size: int = 64
+    hidden_size: int = 256
+
+    def __post_init__(self) -> None:
+        check_at_least("first_hidden_size", self.first_hidden_size, 1)
+        check_at_least("hidden_size", self.hidden_size, 1)
+
+
+@register_core("stacked_lstm")
+class StackedLSTM(hk.Module):
+    """Two LSTMs; the input also skips the first one and enters the second.
+
+    Source: Mirowski et al. 2016, section 3 (and Wang et al. 2016, Harlow experiment).
+    """
+
+    def __init__(self, config: StackedLSTMConfig, name: str | None = None) -> None:
+        super().__init__(name)
+        self._first = LSTM(LSTMConfig(config.first_hidden_size), name="first")
+        self._second = LSTM(LSTMConfig(config.hidden_size), name="second")
+
+    def initial_state(self, batch_size: int) -> tuple[LSTMState, LSTMState]:
+        return self._first.initial_state(batch_size), self._second.initial_state(batch_size)
+
+    def __call__(
+        self, x: Array, reset: Array, state: tuple[LSTMState, LSTMState]
+    ) -> tuple[Array, tuple[LSTMState, LSTMState]]:
+        first_output, first = self._first(x, reset, state[0])
+        inputs = jnp.concatenate([x, first_output], axis=-1)
+        output, second = self._second(inputs, reset, state[1])
+        return output, (first, second)
+
+    def unroll(
+        self, x: Array, reset: Array, state: tuple[LSTMState, LSTMState]
+    ) -> tuple[Array, tuple[LSTMState, LSTMState]]:
+        first_output, first = self._first.unroll(x, reset, state[0])
+        inputs = jnp.concatenate([x, first_output], axis=-1)
+        output, second = self._second.unroll(inputs, reset, state[1])
+        return output, (first, second)

@@ -1,0 +1,56 @@
+"""Torsos: from one observation to one feature vector.
+
+Shapes: `...` any leading axes (batch, or time and batch), H W C image, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from tolman.networks.core import Array
+
+
+def flatten(observation: Array, num_axes: int) -> Array:
+    """Joins the last `num_axes` axes into one: `[..., a, b, c]` to `[..., a b c]`."""
+    leading = observation.shape[: observation.ndim - num_axes]
+    return observation.reshape(*leading, -1).astype(jnp.float32)
+
+
+class MLPTorso(hk.Module):
+    """Fully connected ReLU layers: `[..., D]` to `[..., sizes[-1]]`."""
+
+    def __init__(self, sizes: Sequence[int], name: str | None = None) -> None:
+        super().__init__(name)
+        self._mlp = hk.nets.MLP(sizes, activate_final=True)
+
+    def __call__(self, observation: Array) -> Array:
+        return self._mlp(observation)
+
+
+class ConvTorso(hk.Module):
+    """Two convolutions and a fully connected layer: `[..., H, W, C]` to `[..., D]`.
+
+    16 filters of 8x8, stride 4; 32 of 4x4, stride 2; 256 units; ReLU after each. A byte
+    image is scaled to [0, 1]. Both kernels shrink to the image where it is smaller.
+
+    Source: Mnih et al. 2016, section 4 (and Mirowski et al. 2016, section 3).
+    """
+
+    def __init__(self, output_size: int = 256, name: str | None = None) -> None:
+        super().__init__(name)
+        self._output_size = output_size
+
+    def __call__(self, observation: Array) -> Array:
+        image = observation.astype(jnp.float32)
+        if jnp.issubdtype(observation.dtype, jnp.integer):
+            image = image / 255.0
+        leading, spatial = image.shape[:-3], image.shape[-3:]
+        x = image.reshape(-1, *spatial)  # [N, H, W, C]
+        x = jax.nn.relu(hk.Conv2D(16, 8, stride=4)(x))
+        x = jax.nn.relu(hk.Conv2D(32, 4, stride=2)(x))
+        x = jax.nn.relu(hk.Linear(self._output_size)(hk.Flatten()(x)))
+        return x.reshape(*leading, -1)

@@ -1,0 +1,218 @@
+"""What every agent must do: the learner recomputes what the actor stored, and so on."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tolman.agents.agent import Unroll
+from tolman.envs import vector
+from tolman.envs.environment import TimeStep
+from tolman.envs.meta_rl import TwoStep
+from tolman.launchers.on_device import OnDeviceRunner
+from toys import CountingTask, make_agent
+
+AGENT_NAMES = ("actor_critic", "meta_rl")
+
+
+@functools.cache
+def _act(agent):
+    return jax.jit(agent.act)
+
+
+@functools.cache
+def _step(environment):
+    return jax.jit(functools.partial(vector.step, environment))
+
+
+def _unrolls(agent, params, environment, num_unrolls, seed=0):
+    """Acts step by step as the runner does, and stores unrolls."""
+    length, batch_size = agent.data.unroll_length, agent.data.batch_size
+    key = jax.random.PRNGKey(seed)
+    env_state, timestep = vector.reset(environment, jax.random.split(key, batch_size))
+    actor_state = agent.initial_actor_state(batch_size)
+    act, step = _act(agent), _step(environment)
+    for _ in range(num_unrolls):
+        before, rows, decisions = actor_state, [timestep], []
+        for _ in range(length):
+            key, act_key = jax.random.split(key)
+            decision, actor_state = act(params, act_key, timestep, actor_state)
+            env_state, timestep = step(env_state, decision.action)
+            rows.append(timestep)
+            decisions.append(decision)
+        stack = lambda parts: jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)  # noqa: E731
+        yield Unroll(stack(rows), *stack(decisions), before)
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
+@pytest.mark.parametrize("environment", [TwoStep(num_trials=2), CountingTask()])
+def test_learner_recomputes_the_actors_logits(name, environment, core_name):
+    """Across unroll, episode and task borders; unroll 7 aligns with nothing."""
+    agent = make_agent(name, environment, core_name, unroll_length=7, batch_size=3)
+    recompute = jax.jit(agent.network.unroll)
+    params = agent.init(jax.random.PRNGKey(3)).params
+    params = jax.tree.map(lambda leaf: leaf * 3.0, params)
+    new_tasks = 0
+    for unroll in _unrolls(agent, params, environment, num_unrolls=6):
+        output = recompute(params, unroll)
+        np.testing.assert_allclose(output.logits[:-1], unroll.logits, atol=1e-5)
+        new_tasks += int(unroll.timestep.new_task[1:].sum())
+    assert new_tasks > 3  # The borders were crossed.
+
+
+def test_memory_outlives_an_episode_and_not_a_task():
+    """Logits at the first row of episode 2 depend on episode 1; those of a new task don't."""
+    environment = CountingTask(episode_length=3, episodes_per_task=2)
+    agent = make_agent("meta_rl", environment, "lstm", unroll_length=12, batch_size=1)
+    params = jax.tree.map(lambda leaf: leaf * 3.0, agent.init(jax.random.PRNGKey(0)).params)
+    (unroll,) = _unrolls(agent, params, environment, 1)
+    first = np.flatnonzero(unroll.timestep.is_first()[:, 0])
+    new_task = np.flatnonzero(unroll.timestep.new_task[:, 0])
+    np.testing.assert_array_equal(first, [0, 4, 8, 12])
+    np.testing.assert_array_equal(new_task, [0, 8])
+
+    changed = unroll._replace(
+        timestep=unroll.timestep._replace(reward=unroll.timestep.reward.at[2].add(5.0))
+    )
+    logits, other = (agent.network.unroll(params, u).logits for u in (unroll, changed))
+    differs = np.abs(logits - other).max(-1)[:, 0] > 1e-7
+    assert not differs[:2].any() and differs[2:8].all() and not differs[8:].any()
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
+def test_reward_enters_one_step_late(name):
+    """The reward of row t is that of the decision at t - 1; it must not reach row t - 1."""
+    environment = TwoStep()
+    agent = make_agent(name, environment, "lstm", unroll_length=8, batch_size=1)
+    params = jax.tree.map(lambda leaf: leaf * 3.0, agent.init(jax.random.PRNGKey(0)).params)
+    (unroll,) = _unrolls(agent, params, environment, 1)
+    reward = unroll.timestep.reward
+    changed = unroll._replace(timestep=unroll.timestep._replace(reward=reward.at[5].add(1.0)))
+    logits, other = (agent.network.unroll(params, u).logits for u in (unroll, changed))
+    np.testing.assert_array_equal(logits[:5], other[:5])
+    assert np.abs(logits[5] - other[5]).max() > 1e-6
+
+
+def test_withheld_reward_has_no_way_in():
+    environment = TwoStep()
+    agent = make_agent("meta_rl", environment, "lstm", use_previous_reward=False)
+    params = agent.init(jax.random.PRNGKey(0)).params
+    (unroll,) = _unrolls(agent, params, environment, 1)
+    changed = unroll._replace(
+        timestep=unroll.timestep._replace(reward=unroll.timestep.reward + 1.0)
+    )
+    logits, other = (agent.network.unroll(params, u).logits for u in (unroll, changed))
+    np.testing.assert_array_equal(logits, other)
+
+
+def test_no_action_precedes_a_first_step():
+    """At FIRST the previous action enters as zeros, not as action 0 (a fake memory)."""
+    environment = TwoStep()
+    agent = make_agent("meta_rl", environment, "feedforward", batch_size=1)
+    params = agent.init(jax.random.PRNGKey(0)).params
+    _, first = vector.reset(environment, jax.random.split(jax.random.PRNGKey(0), 1))
+    empty = agent.initial_actor_state(1)
+    outputs = [
+        agent.network.step(params, first, empty._replace(previous_action=jnp.array([a])))[0]
+        for a in (-1, 0, 1)
+    ]
+    np.testing.assert_array_equal(outputs[0].logits, outputs[1].logits)
+    np.testing.assert_array_equal(outputs[0].logits, outputs[2].logits)
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
+def test_decisions_without_effect_carry_no_gradient(name):
+    """What is decided on LAST changes nothing, so its action must not enter the loss."""
+    environment = CountingTask()
+    agent = make_agent(name, environment, "feedforward", use_previous_action=False)
+    learner = agent.init(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(agent, learner.params, environment, 1)
+    on_last = unroll.timestep.is_last()[:-1]
+    assert on_last.any()
+    changed = unroll._replace(action=jnp.where(on_last, 1 - unroll.action, unroll.action))
+    progress = jnp.float32(0.0)
+    a, b = (agent.update(learner, u, progress)[0].params for u in (unroll, changed))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    effective = unroll._replace(action=jnp.where(on_last, unroll.action, 1 - unroll.action))
+    c = agent.update(learner, effective, progress)[0].params
+    assert any(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (a, c)), strict=True))
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
+def test_update_is_a_pure_function(name):
+    environment = TwoStep()
+    agent = make_agent(name, environment, "lstm")
+    learner = agent.init(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(agent, learner.params, environment, 1)
+    results = [agent.update(learner, unroll, jnp.float32(0.5)) for _ in range(2)]
+    jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+def test_entropy_cost_and_learning_rate_follow_progress():
+    environment = TwoStep()
+    agent = make_agent(
+        "meta_rl", environment, "lstm", entropy_cost=1.0, final_entropy_cost=0.0,
+        final_learning_rate_scale=0.0,
+    )  # fmt: skip
+    learner = agent.init(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(agent, learner.params, environment, 1)
+    totals, entropies = [], []
+    for progress in (0.0, 0.5, 1.0):
+        total, metrics = agent.loss(
+            learner.params, unroll, learner.hyperparameters, jnp.float32(progress)
+        )
+        totals.append(float(total))
+        entropies.append(float(metrics["loss/entropy"]))
+    decisions = float(1 - unroll.timestep.is_last()[:-1].mean()) * agent.data.unroll_length
+    # Each half of the way takes half of the entropy bonus off the loss.
+    assert totals[1] - totals[0] == pytest.approx(0.5 * entropies[0] * decisions, rel=1e-4)
+    assert totals[2] - totals[0] == pytest.approx(entropies[0] * decisions, rel=1e-4)
+    stopped, _ = agent.update(learner, unroll, jnp.float32(1.0))
+    jax.tree.map(np.testing.assert_array_equal, stopped.params, learner.params)
+
+
+def test_auxiliary_task_adds_its_weighted_loss():
+    from tolman.agents.actor_critic import AuxiliaryTask
+
+    environment = TwoStep()
+    task = AuxiliaryTask(
+        name="clock",
+        cost=0.25,
+        head=lambda features: features.core.sum(-1),
+        loss=lambda prediction, unroll: jnp.square(prediction[:-1] - 3.0),
+    )
+    plain = make_agent("actor_critic", environment, "lstm")
+    helped = make_agent("actor_critic", environment, "lstm", auxiliary_tasks=[task])
+    learner = plain.init(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(plain, learner.params, environment, 1)
+    arguments = (learner.params, unroll, learner.hyperparameters, jnp.float32(0.0))
+    (total, metrics), (total_helped, metrics_helped) = plain.loss(*arguments), helped.loss(*arguments)
+    decisions = float(1 - unroll.timestep.is_last()[:-1].mean()) * plain.data.unroll_length
+    expected = 0.25 * float(metrics_helped["loss/clock"]) * decisions
+    assert float(total_helped - total) == pytest.approx(expected, rel=1e-4)
+    assert "loss/clock" not in metrics
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
+def test_vtrace_on_fresh_data_gives_the_same_gradient(name):
+    """On-policy both corrections agree, over episode borders too."""
+    environment = TwoStep(num_trials=2)
+    learned = []
+    for correction in ("none", "vtrace"):
+        agent = make_agent(
+            name, environment, "lstm", unroll_length=12, off_policy_correction=correction
+        )
+        learner = agent.init(jax.random.PRNGKey(0))
+        (unroll,) = _unrolls(agent, learner.params, environment, 1)
+        learned.append(agent.update(learner, unroll, jnp.float32(0.0))[0].params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *learned)
+
+
+def test_toy_reports_tasks_that_span_episodes():
+    """The toy itself: two episodes a task."""
+    runner = OnDeviceRunner(make_agent("meta_rl", CountingTask(), "lstm"), CountingTask())
+    state = runner.init(jax.random.split(jax.random.PRNGKey(0), 1))
+    assert isinstance(state.timestep, TimeStep)
+    assert state.timestep.new_task.all()

@@ -1,0 +1,25 @@
+"""Options and fixtures that all tests share."""
+
+import os
+
+# Two CPU devices, so that sharding is tested everywhere. Must precede the import of jax.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--core",
+        action="append",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="run the memory-core contract on a core of your own too",
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "core_name" in metafunc.fixturenames:
+        import tolman.networks.cores  # noqa: F401
+        from tolman.networks.core import CORES
+
+        metafunc.parametrize("core_name", [*sorted(CORES), *metafunc.config.getoption("core")])

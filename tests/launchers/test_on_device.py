@@ -1,0 +1,142 @@
+"""The on-device runner: same seed same bits, one program, sharding, and frozen play."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from toys import CountingTask, make_agent
+from tolman.agents.actor_critic import Hyperparameters
+from tolman.envs.meta_rl import TwoStep
+from tolman.launchers.episodes import play_episodes
+from tolman.launchers.on_device import OnDeviceRunner
+
+
+def _keys(*seeds):
+    return jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
+
+
+def _trained(runner, keys, chunks, total=6, hyperparameters=None):
+    state, metrics = runner.init(keys, hyperparameters), None
+    for num_updates in chunks:
+        state, metrics = runner.train(state, num_updates, total)
+    return state, metrics
+
+
+def _assert_same(a, b, **kwargs):
+    compare = np.testing.assert_allclose if kwargs else np.testing.assert_array_equal
+    jax.tree.map(lambda x, y: compare(x, y, **kwargs), jax.device_get(a), jax.device_get(b))
+
+
+@pytest.fixture(scope="module")
+def runner():
+    return OnDeviceRunner(make_agent("meta_rl", TwoStep(), "lstm", unroll_length=7), TwoStep())
+
+
+def test_same_seed_same_bits_however_the_updates_are_cut(runner):
+    whole, _ = _trained(runner, _keys(4), [6])
+    parts, _ = _trained(runner, _keys(4), [1, 3, 2])
+    _assert_same(whole, parts)
+    other, _ = _trained(runner, _keys(5), [6])
+    assert any(
+        np.any(a != b)
+        for a, b in zip(
+            *map(jax.tree.leaves, (whole.learner.params, other.learner.params)), strict=True
+        )
+    )
+
+
+def test_nothing_is_compiled_after_the_first_update(runner):
+    _trained(runner, _keys(0), [1, 5, 2, 1], total=9)
+    _trained(runner, _keys(1), [4], total=20)
+    assert runner.num_compilations() == 1
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_members_are_what_they_would_be_alone(runner, num_devices):
+    population = OnDeviceRunner(runner.agent, TwoStep(), 2, jax.devices()[:num_devices])
+    together, metrics = _trained(population, _keys(4, 5), [6])
+    for member, seed in enumerate((4, 5)):
+        alone, alone_metrics = _trained(runner, _keys(seed), [6])
+        _assert_same(
+            jax.tree.map(lambda leaf, m=member: leaf[m], together.learner.params),
+            jax.tree.map(lambda leaf: leaf[0], alone.learner.params),
+            atol=2e-5,
+        )
+        assert float(metrics["loss/value"][member]) == pytest.approx(
+            float(alone_metrics["loss/value"][0]), rel=1e-3
+        )
+    assert population.num_compilations() == 1
+
+
+def test_environments_of_a_lone_member_are_shared_out_over_devices(runner):
+    assert len(jax.devices()) >= 2
+    sharded = OnDeviceRunner(runner.agent, TwoStep(), 1, jax.devices()[:2])
+    state, _ = _trained(sharded, _keys(4), [6])
+    assert len(state.timestep.reward.sharding.device_set) == 2
+    alone, _ = _trained(runner, _keys(4), [6])
+    _assert_same(state.learner.params, alone.learner.params, atol=2e-5)
+    assert sharded.num_compilations() == 1
+
+
+def test_devices_that_cannot_share_the_work_are_refused(runner):
+    with pytest.raises(ValueError, match="2 devices cannot share 3 members evenly"):
+        OnDeviceRunner(runner.agent, TwoStep(), 3, jax.devices()[:2])
+
+
+def test_hyperparameters_of_members_are_their_own(runner):
+    population = OnDeviceRunner(runner.agent, TwoStep(), 2)
+    rates = Hyperparameters(jnp.array([0.0, 1e-2]), jnp.full(2, 0.9), jnp.full(2, 0.05))
+    start = population.init(_keys(1, 1), rates)
+    before = jax.device_get(start.learner.params)
+    state, _ = population.train(start, 3, 3)
+    moved = jax.tree.map(
+        lambda a, b: np.abs(a - b).max(axis=tuple(range(1, a.ndim))),
+        before,
+        jax.device_get(state.learner.params),
+    )
+    stayed, went = np.max([leaf for leaf in jax.tree.leaves(moved)], axis=0)
+    assert stayed == 0.0 and went > 1e-3
+
+
+def test_episode_statistics_by_hand():
+    """Episodes of 3 decisions and a closing row: lengths, and returns of known size."""
+    environment = CountingTask(episode_length=3)
+    agent = make_agent("meta_rl", environment, "feedforward", unroll_length=10, batch_size=2)
+    runner = OnDeviceRunner(agent, environment)
+    state, metrics = _trained(runner, _keys(0), [5])
+    assert float(metrics["train/episode_length"][0]) == 3.0
+    # 50 rows hold 12 whole episodes of 4 rows, and the first two rows of a thirteenth.
+    assert state.episode_length.tolist() == [[2, 2]]
+    assert int(state.updates[0]) == 5
+
+
+def test_a_loss_that_is_not_finite_stops_the_program(runner):
+    state = runner.init(_keys(0))
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, state.learner.params)
+    state = state._replace(learner=state.learner._replace(params=broken))
+    state, metrics = runner.train(state, 100, 100)
+    assert int(state.updates[0]) == 1
+    assert np.isnan(metrics["loss/policy"]).all()
+
+
+def test_play_episodes_pairs_members_on_the_same_tasks(runner):
+    population = OnDeviceRunner(runner.agent, TwoStep(), 2)
+    params = population.init(_keys(1, 2)).learner.params
+    played = play_episodes(
+        runner.agent, TwoStep(), params, jax.random.PRNGKey(0), 30, lambda state: state.good_state
+    )
+    np.testing.assert_array_equal(played.episode_length, 20)
+    np.testing.assert_array_equal(played.record[:21, 0], played.record[:21, 1])
+    assert set(np.unique(played.record[0])) == {1, 2}
+    rewards = played.timestep.reward[: 20 + 1]
+    np.testing.assert_allclose(played.episode_return, rewards.sum(0))
+    assert played.action.shape[1:] == (2, 30)
+
+
+def test_episodes_without_end_are_an_error():
+    environment = CountingTask(episode_length=10**6)
+    agent = make_agent("meta_rl", environment, "feedforward")
+    params = OnDeviceRunner(agent, environment).init(_keys(0)).learner.params
+    with pytest.raises(ValueError, match="2 of 2 episodes are not over after 256 steps"):
+        play_episodes(agent, environment, params, jax.random.PRNGKey(0), 2, max_steps=256)

@@ -1,0 +1,377 @@
+"""The report page: numbers worked out by hand, and what a broken folder says."""
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tolman.launchers import report
+from tolman.launchers.report import write_report
+
+# A PNG of one pixel.
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+def make_run(
+    folder: Path,
+    returns: Any = (1.0, 2.0, 3.0),
+    config: dict[str, Any] | None = None,
+    status: dict[str, Any] | None = None,
+) -> Path:
+    folder.mkdir(parents=True)
+    default = {"seed": 1, "agent": {"learning_rate": 0.5}, "run_dir": str(folder)}
+    config = default if config is None else config
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "versions.json").write_text(json.dumps({"jax": "0.6.2"}))
+    (folder / "status.json").write_text(json.dumps(status or {"state": "finished"}))
+    rows = [
+        {
+            "env_steps": 1000 * i,
+            "train/episode_return": r,
+            "time/env_steps_per_second": 500.0,
+        }
+        for i, r in enumerate(returns, start=1)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def make_study(folder: Path, measured: float = 0.4317, passed: bool = True) -> Path:
+    (folder / "figures").mkdir(parents=True)
+    result = {
+        "study": "meta_rl/two_step",
+        "title": "Two-step task",
+        "paper": "Wang et al. 2016",
+        "quick": True,
+        "seed": 7,
+        "checks": [
+            {"claim": "stays", "paper": "0.4", "measured": measured, "bar": "> 0.2"}
+            | {"passed": passed},
+            {
+                "claim": "regret",
+                "paper": "2",
+                "measured": 3.0,
+                "bar": "< 4",
+                "passed": True,
+            },
+        ],
+        "seconds": 75.0,
+        "settings": {"num_env_steps": 1000, "core": {"name": "lstm"}},
+        "tables": [
+            {"title": "Means", "columns": ["arm", "mean"], "rows": [["x", 0.123456]]}
+        ],
+        "notes": ["Shorter than the paper's."],
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "figures" / "stay.png").write_bytes(PIXEL)
+    (folder / "figures" / "captions.json").write_text(json.dumps({"stay.png": "Figure 5b"}))
+    return folder
+
+
+def with_seed(seed: int, learning_rate: Any = 0.5) -> dict[str, Any]:
+    return {"seed": seed, "agent": {"learning_rate": learning_rate}}
+
+
+class Links(HTMLParser):
+    """Collects every address a page would load, and checks that tags close."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = ("src", "href", "xlink:href", "data", "action", "srcset")
+        self.addresses += [value or "" for name, value in attrs if name in names]
+        if tag not in ("meta", "img", "input", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def text_of(page: Path) -> str:
+    text = re.sub(
+        r"<script>.*</script>|<style>.*?</style>|<[^>]*>", " ", page.read_text(), flags=re.S
+    )
+    return " ".join(html.unescape(text).split())
+
+
+def test_run_card_tells_the_numbers(tmp_path: Path) -> None:
+    status = {"state": "failed", "reason": "loss/value is NaN"}
+    page = write_report([make_run(tmp_path / "a", np.arange(1.0, 21.0), status=status)])
+    assert page == tmp_path / "a" / "report.html"
+    text = text_of(page)
+    assert "✗ failed" in text
+    assert "loss/value is NaN" in text
+    # The last tenth of 1, ..., 20 is 19, 20. 20 000 steps at 500 a second take 40 s.
+    assert "Final return 19.5 train" in text
+    assert "Env steps 20,000" in text
+    assert "Median env steps/s 500" in text
+    assert "Wall time ≈ 40 s" in text
+    assert "agent.learning_rate 0.5" in text
+    assert "jax 0.6.2" in text
+
+
+def test_wall_time_of_status_wins(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", status={"state": "finished", "seconds": 3725})
+    assert "Wall time 1 h 2 min" in text_of(write_report([run]))
+
+
+def test_run_without_metrics_has_a_card(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", status={"state": "running"})
+    (run / "metrics.jsonl").unlink()
+    text = text_of(write_report([run]))
+    assert "running" in text and "Curves" not in text
+
+
+def test_config_differences_come_first_and_the_rest_is_folded(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / n, config=with_seed(1, r)) for n, r in (("a", 0.5), ("b", 2))
+    ]
+    page = write_report(runs, tmp_path / "new" / "page.html").read_text()
+    different, folded = re.search(
+        r"Config differences</h2>(.*?)<details>(.*?)</details>", page, re.S
+    ).groups()  # type: ignore[union-attr]
+    assert re.findall(r">([^<>\s]+)</t[hd]>", different) == [
+        *("Key", "a", "b", "agent.learning_rate", "0.5", "2")
+    ]
+    assert "1 in common" in folded and "seed" in folded
+    assert "The same in all 2 runs." in page
+
+
+def test_several_folders_default_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [make_run(tmp_path / "run"), make_study(tmp_path / "study")]
+    monkeypatch.chdir(tmp_path)
+    page = write_report(folders)
+    assert page == Path("report.html")
+    assert "1 run, 1 study" in text_of(page)
+
+
+def test_seeds_form_one_series_with_an_interval(tmp_path: Path) -> None:
+    folders = [
+        make_run(
+            tmp_path / f"two_step__lstm__s{s}__20260301T10000{s}Z", [0, r], with_seed(s)
+        )
+        for s, r in ((1, 10.0), (2, 12.0), (3, 14.0))
+    ]
+    other = make_run(
+        tmp_path / "two_step__gru__s1__20260301T110000Z", config=with_seed(1, 2)
+    )
+    page = write_report([*folders, other], tmp_path / "page.html")
+    text = text_of(page)
+    # Finals 10, 12, 14: mean 12, deviation 2, t(0.975, 2) = 4.3027, half = 4.968.
+    assert "12 [7.032, 16.97]" in text
+    assert "lstm \u00d7 3 seeds" in text and "gru \u00d7" not in text
+    shown = re.findall(r'class="line (run|member|mean) ', page.read_text())
+    # Two charts, each with three smoothings.
+    assert shown.count("mean") == 6 and shown.count("member") == 18
+    assert shown.count("run") == 6
+
+
+def test_equal_seeds_or_no_config_are_not_a_sample(tmp_path: Path) -> None:
+    runs = [report._read_run(make_run(tmp_path / n, config=with_seed(1))) for n in "ab"]
+    assert [s.label for s in report.group_by_seed(runs)] == ["a", "b"]
+    bare = [report._read_run(make_run(tmp_path / n, config={})) for n in "cd"]
+    assert [len(s.runs) for s in report.group_by_seed(bare)] == [1, 1]
+
+
+def test_same_folder_names_are_numbered(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / n / "run", config=with_seed(1, r)) for n, r in ("a1", "b2")]
+    text = text_of(write_report(runs, tmp_path / "page.html"))
+    assert "run (1)" in text and "run (2)" in text
+
+
+def test_study_page(tmp_path: Path) -> None:
+    page = write_report([make_study(tmp_path / "s", passed=False)])
+    assert page == tmp_path / "s" / "report.html"
+    text = text_of(page)
+    assert "1 of 2 checks passed" in text
+    assert "✗ fail stays 0.4 0.4317 > 0.2" in text
+    assert "✓ pass regret 2 3 < 4" in text
+    assert "seed 7 · 1 min 15 s" in text and "quick setting" in text
+    assert "Figure 5b" in text and "x 0.1235" in text and "Shorter than" in text
+    assert "core.name lstm" in text
+
+
+def test_two_results_of_a_study_stand_side_by_side(tmp_path: Path) -> None:
+    folders = [make_study(tmp_path / "s1"), make_study(tmp_path / "s2", 0.1, passed=False)]
+    text = text_of(write_report(folders, tmp_path / "page.html"))
+    assert "meta_rl/two_step: 2 results side by side Claim s1 s2" in text
+    assert "stays 0.4317 ✓ pass 0.1 ✗ fail" in text
+
+
+def test_page_is_self_contained_and_well_formed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "figures").mkdir()
+    (run / "figures" / "maze.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    page = write_report([run, make_study(tmp_path / "study")], tmp_path / "page.html")
+    links = Links(page.read_text())
+    assert links.open == []
+    assert len(links.addresses) == 2
+    assert all(address.startswith("data:image/") for address in links.addresses)
+    assert not re.search(r"https?:|@import|fetch\(|url\((?!#)", page.read_text())
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    name = "<img onerror=x>"
+    runs = [
+        make_run(tmp_path / n, config={"seed": 1, "env": n}, status={"state": n})
+        for n in (name, "<script>")
+    ]
+    study = make_study(tmp_path / "study")
+    result = json.loads((study / "result.json").read_text())
+    result |= {"title": name, "notes": ["</script>" + name], "settings": {name: name}}
+    result["checks"][0] |= {"claim": name, "measured": name}
+    (study / "result.json").write_text(json.dumps(result))
+    (study / "figures" / "captions.json").write_text(json.dumps({"stay.png": '"' + name}))
+    text = write_report([*runs, study], tmp_path / "page.html").read_text()
+    assert name not in text
+    assert text.count("</script>") == 1 == text.count("<script>")
+    assert text.count("&lt;img onerror=x&gt;") > 8
+    assert 'alt="&#34;&lt;img' in text
+
+
+def test_torn_last_line_is_ignored(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write('{"env_steps": 4000, "train/episode_return": 9, "é'.encode()[:-1])
+    steps, values = report.read_curves(run / "metrics.jsonl")["train/episode_return"]
+    np.testing.assert_array_equal(steps, [1000, 2000, 3000])
+    np.testing.assert_array_equal(values, [1, 2, 3])
+
+
+def test_resumed_run_counts_repeated_steps_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    rows = [(1, 10), (2, 20), (3, 30), (2, 21), (3, 31), (4, 41)]
+    path.write_text("\n".join(json.dumps({"env_steps": s, "x": v}) for s, v in rows))
+    steps, values = report.read_curves(path)["x"]
+    # The row of step 2 of both parts stays: two rows of one step are allowed.
+    np.testing.assert_array_equal(steps, [1, 2, 2, 3, 4])
+    np.testing.assert_array_equal(values, [10, 20, 21, 31, 41])
+
+
+def test_values_that_are_not_finite_are_told_and_not_drawn(tmp_path: Path) -> None:
+    page = write_report([make_run(tmp_path / "a", [1.0, float("nan"), float("inf"), 2.0])])
+    assert "2 logged values NaN or infinite" in text_of(page)
+    assert not re.search(r' d="[^"]*(nan|inf)', page.read_text())
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "metrics.jsonl",
+            '{"env_steps": 1}\n{"env\n{"env_steps": 2}\n',
+            "line 2: not JSON",
+        ),
+        (
+            "metrics.jsonl",
+            '{"loss/value": 1}\n{"env_steps": 2}\n',
+            'line 1: no number "env_',
+        ),
+        ("metrics.jsonl", "[]\n{}\n", "line 1: no number"),
+        ("config.yaml", "a: [1\n", "config.yaml: not YAML"),
+        ("config.yaml", "- 1\n", "holds a list, not a YAML mapping"),
+        ("status.json", "{", "status.json: not JSON"),
+        ("result.json", "{}", 'no text "study"'),
+        ("result.json", '{"study": "x", "checks": [1]}', '"checks" is not a list'),
+    ],
+)
+def test_broken_file_is_named_in_one_line(
+    tmp_path: Path, file: str, content: str, message: str
+) -> None:
+    run = make_run(tmp_path / "a")
+    (run / file).write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        write_report([run])
+    assert str(run / file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_wrong_folders(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="missing: no such folder"):
+        write_report([tmp_path / "missing"])
+    with pytest.raises(ValueError, match=r"neither a run .* nor a study"):
+        write_report([tmp_path])
+    with pytest.raises(ValueError, match="at least one"):
+        write_report([])
+    with pytest.raises(ValueError, match="Name a file"):
+        write_report([make_run(tmp_path / "a")], tmp_path)
+
+
+def test_down_sampling_keeps_ends_and_extremes() -> None:
+    steps = np.arange(20_000.0)
+    values = np.sin(steps / 50)
+    values[[777, 15_003]] = 9.0, -9.0
+    x, y = report.down_sample((steps, values))
+    assert len(x) <= 1000 and (np.diff(x) > 0).all()
+    assert (x[0], x[-1], y.max(), y.min()) == (0, 19_999, 9, -9)
+    np.testing.assert_array_equal(y, values[x.astype(int)])
+
+
+def test_smoothing_by_hand() -> None:
+    values = np.array([0.0, 3.0, 6.0, 0.0])
+    np.testing.assert_allclose(report.smooth(values, 0.5), [1.5, 3, 3, 3])
+    assert report.smooth(values, 0.0) is values
+
+
+def test_bins_of_evenly_logged_runs_are_their_points() -> None:
+    steps = np.arange(1, 8) * 0.1
+    binned = report.bin_curves([(steps, steps * 2), (steps[:5], steps[:5] * 4)])
+    assert binned is not None
+    np.testing.assert_allclose(binned[0], steps[:5])
+    np.testing.assert_allclose(binned[1], [steps[:5] * 2, steps[:5] * 4])
+    assert report.bin_curves([(steps[:2], steps[:2]), (steps[4:], steps[4:])]) is None
+
+
+def test_interval_of_two_seeds_is_their_range() -> None:
+    mean, low, high = report.seed_interval(np.array([[1.0, 2.0], [3.0, 2.0]]))
+    np.testing.assert_array_equal([mean, low, high], [[2, 2], [1, 2], [3, 2]])
+
+
+def test_rare_spikes_leave_the_axis() -> None:
+    values = np.ones(1000) + np.tile([0.0, 1.0], 500)
+    values[500] = 80.0
+    trace = report.Trace(0, "run", np.arange(1000.0), report.smooth(values, 0.05))
+    low, high = report._y_range((1.0, 80.0), [(trace.steps, values)], [trace])
+    assert low < 1 and trace.values.max() < high < 4
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 10, [0, 2, 4, 6, 8, 10]),
+        (-0.1, 0.11, [-0.1, -0.05, 0, 0.05, 0.1]),
+        (3, 4.1, [3, 3.5, 4]),
+    ],
+)
+def test_ticks(low: float, high: float, expected: list[float]) -> None:
+    np.testing.assert_allclose(report.ticks(low, high), expected, atol=1e-12)
+
+
+def test_formats() -> None:
+    numbers = (0.0, 999.0, 1500.0, 2e6, -3.25e9, 0.000123456)
+    assert [report.short_number(n) for n in numbers] == [
+        *("0", "999", "1.5k", "2M", "-3.25G", "0.0001235")
+    ]
+    assert [report.duration(s) for s in (0.5, 59, 61, 7260)] == [
+        *("0.5 s", "59 s", "1 min 1 s", "2 h 1 min")
+    ]
+    assert [report.format_number(v) for v in (None, 3, 3.0, 0.12345, "a", True)] == [
+        *("\u2013", "3", "3", "0.1235", "a", "True")
+    ]

@@ -1,0 +1,128 @@
+"""Every registered core keeps the contract, and the check catches the ways to break it."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tolman.launchers.names import CORE, default_settings, make_core
+from tolman.networks.conformance import PROPERTIES, ConformanceError, check_core
+from tolman.networks.core import CORES, register_core, reset_state
+from tolman.networks.cores import GRU, LSTM, Feedforward, GRUConfig, LSTMConfig
+
+
+def test_core_keeps_the_contract(core_name):
+    differences = check_core(make_core(core_name, default_settings(CORE, core_name)))
+    assert set(differences) == set(PROPERTIES)
+
+
+class _Leaky(hk.Module):
+    """An LSTM with one fault, chosen by name."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+        self.lstm = LSTM(LSTMConfig(8))
+
+    def initial_state(self, batch_size):
+        return self.lstm.initial_state(batch_size)
+
+    def __call__(self, x, reset, state):
+        if self.fault == "ignores reset":
+            reset = jnp.zeros_like(reset)
+        output, state = self.lstm(x, reset, state)
+        if self.fault == "mixes rows":
+            output = output + output.mean(0)
+        if self.fault == "forgets state":
+            state = jax.tree.map(jnp.zeros_like, state)
+        return output, state
+
+    def unroll(self, x, reset, state):
+        if self.fault == "resets late":  # One row after it should.
+            reset = jnp.roll(reset, 1, axis=0).at[0].set(False)
+        if self.fault in ("ignores reset", "mixes rows"):
+            outputs = []
+            for t in range(len(x)):
+                output, state = self(x[t], reset[t], state)
+                outputs.append(output)
+            return jnp.stack(outputs), state
+        return self.lstm.unroll(x, reset, state)
+
+
+@pytest.mark.parametrize(
+    ("fault", "broken"),
+    [
+        ("ignores reset", "nothing leaks across a reset"),
+        ("mixes rows", "nothing leaks between batch rows"),
+        ("forgets state", "step by step equals unroll"),
+        ("resets late", "step by step equals unroll"),
+    ],
+)
+def test_broken_core_is_caught(fault, broken):
+    with pytest.raises(ConformanceError, match=broken):
+        check_core(lambda: _Leaky(fault))
+
+
+def test_sound_core_of_a_user_passes():
+    assert check_core(lambda: _Leaky("none"))["nothing leaks across a reset"] == 0.0
+
+
+def _run(core, x, reset):
+    def forward(x, reset):
+        module = core()
+        return module.unroll(x, reset, module.initial_state(x.shape[1]))
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+    params = transformed.init(jax.random.PRNGKey(1), x, reset)
+    return params, transformed.apply(params, x, reset)
+
+
+def _sigmoid(z):
+    return 1.0 / (1.0 + np.exp(-z))
+
+
+def test_lstm_equals_a_slow_numpy_one():
+    rng = np.random.default_rng(0)
+    x, reset = rng.normal(size=(6, 2, 3)).astype(np.float32), rng.random((6, 2)) < 0.3
+    params, (outputs, _) = _run(lambda: LSTM(LSTMConfig(4), name="core"), x, reset)
+    w, b = params["core/~_project/input_gates"]["w"], params["core/~_project/input_gates"]["b"]
+    recurrent = params["core"]["recurrent_gates"]
+    hidden, cell = np.zeros((2, 4)), np.zeros((2, 4))
+    for t in range(6):
+        hidden[reset[t]], cell[reset[t]] = 0.0, 0.0
+        i, g, f, o = np.split(x[t] @ w + b + hidden @ recurrent, 4, axis=-1)
+        cell = _sigmoid(f + 1) * cell + _sigmoid(i) * np.tanh(g)
+        hidden = _sigmoid(o) * np.tanh(cell)
+        np.testing.assert_allclose(outputs[t], hidden, atol=1e-6)
+
+
+def test_gru_equals_a_slow_numpy_one():
+    rng = np.random.default_rng(0)
+    x, reset = rng.normal(size=(6, 2, 3)).astype(np.float32), rng.random((6, 2)) < 0.3
+    params, (outputs, _) = _run(lambda: GRU(GRUConfig(4), name="core"), x, reset)
+    w, b = params["core/~_project/input_gates"]["w"], params["core/~_project/input_gates"]["b"]
+    gate_weights = params["core"]["recurrent_gates"]
+    candidate_weights = params["core"]["recurrent_candidate"]
+    hidden = np.zeros((2, 4))
+    for t in range(6):
+        hidden[reset[t]] = 0.0
+        zx = x[t] @ w + b
+        z, r = np.split(_sigmoid(zx[:, :8] + hidden @ gate_weights), 2, axis=-1)
+        candidate = np.tanh(zx[:, 8:] + (r * hidden) @ candidate_weights)
+        hidden = (1 - z) * hidden + z * candidate
+        np.testing.assert_allclose(outputs[t], hidden, atol=1e-6)
+
+
+def test_reset_state_replaces_whole_rows_of_any_rank():
+    state = (jnp.ones((3, 2)), jnp.ones((3, 4, 5)))
+    initial = jax.tree.map(jnp.zeros_like, state)
+    flat, deep = reset_state(state, initial, jnp.array([True, False, True]))
+    np.testing.assert_array_equal(flat[:, 0], [0, 1, 0])
+    np.testing.assert_array_equal(deep.sum((1, 2)), [0, 20, 0])
+
+
+def test_a_taken_name_is_refused():
+    with pytest.raises(ValueError, match="'lstm' is taken by LSTM"):
+        register_core("lstm")(Feedforward)
+    assert CORES["lstm"] is LSTM
