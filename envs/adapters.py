@@ -31,11 +31,10 @@ def compile_environment(environment: Environment) -> Compiled:
 
 
 def _compile(environment: Environment) -> Compiled:
-    return Compiled(
-        jax.jit(environment.reset),
-        jax.jit(functools.partial(next_episode, environment)),
-        jax.jit(environment.step),
-    )
+    reset, step = jax.jit(environment.reset), jax.jit(environment.step)
+    if not hasattr(environment, "next_episode"):
+        return Compiled(reset, lambda _, key: reset(key), step)
+    return Compiled(reset, jax.jit(functools.partial(next_episode, environment)), step)
 
 
 _compile_once = functools.lru_cache(maxsize=32)(_compile)
@@ -197,7 +196,7 @@ def to_gymnasium(environment: Environment | dm_env.Environment, seed: int = 0) -
       environment: on-device, or dm_env.
       seed: of an on-device environment until `reset(seed=...)` gives another.
     """
-    from tolman.envs.gymnasium_env import ExportedEnv  # Gymnasium only where it is asked for.
+    from tolman.envs.gymnasium_env import ExportedEnv
 
     if not isinstance(environment, dm_env.Environment):
         environment = DmEnvAdapter(environment, seed)
@@ -216,7 +215,8 @@ def space_to_spec(space: Any, name: str) -> Any:
         return {key: space_to_spec(inner, key) for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(
-            space_to_spec(inner, f"{name}_{index}") for index, inner in enumerate(space.spaces)
+            space_to_spec(inner, f"{name}_{index}")
+            for index, inner in enumerate(space.spaces)
         )
     if isinstance(space, spaces.Discrete):
         return specs.DiscreteArray(int(space.n), dtype=np.int32, name=name)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import dm_env
 import jax
+import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
@@ -86,10 +87,13 @@ def check_structure(what: str, spec: Any, value: Any) -> None:
 
     Leaves of `value` may be arrays or anything else with a shape and a dtype.
     """
-    wanted, got = jax.tree.structure(spec), jax.tree.structure(value)
+    wanted: Any = jax.tree.structure(spec)
+    got: Any = jax.tree.structure(value)
     if wanted != got:
         fail(f"{what} structure", got, f"{wanted} as in its spec", "Make the two agree.")
-    for (where, leaf_spec), leaf in zip(spec_leaves(spec), jax.tree.leaves(value), strict=True):
+    for (where, leaf_spec), leaf in zip(
+        spec_leaves(spec), jax.tree.leaves(value), strict=True
+    ):
         if not hasattr(leaf, "shape"):
             leaf = np.asarray(leaf)
         if tuple(leaf.shape) != tuple(leaf_spec.shape):
@@ -117,7 +121,9 @@ def check_values(what: str, spec: Any, value: Any, num_axes: int = 0) -> None:
       value: arrays in the same nest, with `num_axes` leading axes that the specs lack.
       num_axes: as said.
     """
-    for (where, leaf_spec), leaf in zip(spec_leaves(spec), jax.tree.leaves(value), strict=True):
+    for (where, leaf_spec), leaf in zip(
+        spec_leaves(spec), jax.tree.leaves(value), strict=True
+    ):
         leaf = np.asarray(leaf)
         if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
             first = leaf[~np.isfinite(leaf)].flat[0]
@@ -153,6 +159,6 @@ def is_same(first: Any, second: Any) -> bool:
 
 
 def _plain(leaf: Any) -> np.ndarray:
-    if hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     return np.asarray(leaf)

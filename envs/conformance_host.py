@@ -75,7 +75,9 @@ def _call(name: str, function: Any, *arguments: Any) -> dm_env.TimeStep:
     return timestep
 
 
-def _check_first(environment: dm_env.Environment, what: str, timestep: dm_env.TimeStep) -> None:
+def _check_first(
+    environment: dm_env.Environment, what: str, timestep: dm_env.TimeStep
+) -> None:
     if not timestep.first():
         fail(f"{what}: step_type", timestep.step_type, "FIRST", "Use dm_env.restart(...).")
     for name in ("reward", "discount"):
@@ -105,7 +107,8 @@ def _check_later(environment: dm_env.Environment, timestep: dm_env.TimeStep) -> 
             fail(name, "None", "a number after FIRST", "Use dm_env.transition(...).")
         check_structure(name, spec, value)
         check_values(name, spec, value)
-    if not 0.0 <= float(np.min(timestep.discount)) <= float(np.max(timestep.discount)) <= 1.0:
+    discount = np.asarray(timestep.discount)
+    if not ((discount >= 0.0) & (discount <= 1.0)).all():
         fail("discount", timestep.discount, "in [0, 1]", "Use dm_env.termination(...).")
     if getattr(environment, "new_task", False):
         fail("new_task", "True after FIRST", "True on FIRST only", "Clear it in step.")
@@ -152,7 +155,8 @@ def _sample(spec: Any, rng: np.random.Generator) -> Any:
     def sample(leaf: specs.Array) -> Any:
         if isinstance(leaf, specs.DiscreteArray):
             return leaf.dtype.type(rng.integers(leaf.num_values))
-        low, high = getattr(leaf, "minimum", -1.0), getattr(leaf, "maximum", 1.0)
+        low: Any = getattr(leaf, "minimum", -1)
+        high: Any = getattr(leaf, "maximum", 1)
         if np.issubdtype(leaf.dtype, np.integer):
             return rng.integers(low, high, leaf.shape, dtype=leaf.dtype, endpoint=True)
         low, high = np.maximum(low, -1e3), np.minimum(high, 1e3)

@@ -20,7 +20,7 @@ def data_folder() -> Path | None:
     if named:
         if not Path(named).is_dir():
             raise ValueError(
-                f"{DATA_VARIABLE}={named!r}: must name a folder. Set it to one, or unset it."
+                f"{DATA_VARIABLE}={named!r}: must name a folder. Set it or unset it."
             )
         return Path(named)
     checkout = Path(__file__).resolve().parents[1]

@@ -141,7 +141,8 @@ def register_env(name: str) -> Callable[[Factory], Factory]:
     def register(factory: Factory) -> Factory:
         if ENVIRONMENTS.get(name, factory) is not factory:
             raise ValueError(
-                f"environment name {name!r} is taken: register the new one under another name."
+                f"environment name {name!r} is taken: register the new one "
+                "under another name."
             )
         ENVIRONMENTS[name] = factory
         return factory

@@ -1,9 +1,9 @@
 """Checkpoints: any pytree of arrays, saved whole and restored bit by bit.
 
-A checkpoint is the folder `<env_steps>/` with the leaves in `state.npz`, in the order of
-the flattened tree, and their names in `metadata.json`. It is written beside its place,
-flushed to disk and renamed there, so that a process killed at any point leaves either
-all of it or nothing; every byte is covered by a checksum that `restore` verifies.
+A checkpoint is the folder `<env_steps>/` with `state.npz` in it: the leaves in the order
+of the flattened tree, and as `description` their names in JSON. It is written beside its
+place, flushed to disk and renamed there, so that a process killed at any point leaves
+either all of it or nothing; every byte has a checksum that `restore` verifies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-STATE, METADATA = "state.npz", "metadata.json"
+STATE = "state.npz"
 UNFINISHED = ".unfinished"
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,9 @@ class Checkpoints:
         """The env steps of all complete checkpoints, in ascending order."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        return sorted(
+            int(path.name) for path in self.folder.iterdir() if path.name.isdigit()
+        )
 
     def latest(self) -> int | None:
         """The env steps of the last complete checkpoint; None if there is none."""
@@ -72,17 +74,13 @@ class Checkpoints:
           The checkpoint's folder.
         """
         leaves, names = _flatten(state)
-        described = {"env_steps": env_steps, "leaves": names, "metadata": metadata}
+        description = json.dumps({"leaves": names, "metadata": metadata}).encode()
         target = self.folder / str(env_steps)
         unfinished = self.folder / f"{env_steps}{UNFINISHED}"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         with (unfinished / STATE).open("wb") as file:
-            np.savez(file, *leaves)
-            file.flush()
-            os.fsync(file.fileno())
-        with (unfinished / METADATA).open("w") as file:
-            json.dump(described, file, indent=1)
+            np.savez(file, *leaves, description=np.frombuffer(description, np.uint8))
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
@@ -97,7 +95,7 @@ class Checkpoints:
         """Reads a checkpoint back.
 
         Args:
-          template: pytree of the same structure; its leaves need only `shape` and `dtype`.
+          template: pytree of arrays of the same structure, shapes and types.
           env_steps: which one; None for the last that is sound. Each broken one before
             that costs a line in the log.
 
@@ -115,17 +113,17 @@ class Checkpoints:
         for candidate in reversed(steps if env_steps is None else [env_steps]):
             path = self.folder / str(candidate)
             try:
-                leaves, described = _read(path)
+                leaves, description = _read(path)
             except Exception as error:  # A torn file can make its readers raise anything.
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 logger.warning("%s: broken checkpoint, not used (%s).", path, reason)
                 continue
-            state = _unflatten(template, leaves, described["leaves"], path)
-            return Checkpoint(candidate, state, described["metadata"])
+            state = _unflatten(template, leaves, description["leaves"], path)
+            return Checkpoint(candidate, state, description["metadata"])
         raise ValueError(f"{self.folder}: every checkpoint is broken; nothing was changed.")
 
     def set_aside_after(self, env_steps: int) -> None:
-        """Renames checkpoints later than `env_steps`, so that a run may go on from there."""
+        """Renames what is later than `env_steps`, so that a run may go on from there."""
         for later in self.steps():
             if later > env_steps:
                 self._set_aside(later)
@@ -146,8 +144,8 @@ def _flatten(state: Any) -> tuple[list[np.ndarray], list[str]]:
         array = np.asarray(leaf)
         if array.dtype.hasobject:
             raise ValueError(
-                f"leaf {jax.tree_util.keystr(path)} of the state is a {type(leaf).__name__}: "
-                "a checkpoint holds arrays and numbers only."
+                f"leaf {jax.tree_util.keystr(path)} of the state is a "
+                f"{type(leaf).__name__}: a checkpoint holds arrays and numbers only."
             )
         paths.append(jax.tree_util.keystr(path))
         leaves.append(array)
@@ -155,14 +153,16 @@ def _flatten(state: Any) -> tuple[list[np.ndarray], list[str]]:
 
 
 def _read(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """All leaves; raises whatever if a byte is wrong."""
-    described = json.loads((path / METADATA).read_text())
+    """All leaves, and their description; raises whatever if a byte is wrong."""
     with np.load(path / STATE, allow_pickle=False) as file:
-        leaves = [file[f"arr_{index}"] for index in range(len(described["leaves"]))]
-    return leaves, {"leaves": described["leaves"], "metadata": described["metadata"]}
+        description = json.loads(file["description"].tobytes())
+        leaves = [file[f"arr_{index}"] for index in range(len(description["leaves"]))]
+    return leaves, description
 
 
-def _unflatten(template: Any, leaves: list[np.ndarray], names: list[str], path: Path) -> Any:
+def _unflatten(
+    template: Any, leaves: list[np.ndarray], names: list[str], path: Path
+) -> Any:
     """Puts the leaves in the template's structure.
 
     Raises:
@@ -171,7 +171,9 @@ def _unflatten(template: Any, leaves: list[np.ndarray], names: list[str], path: 
     expected, structure = jax.tree_util.tree_flatten_with_path(template)
     wanted = [jax.tree_util.keystr(name) for name, _ in expected]
     if wanted != names:
-        odd = next((name for name in [*wanted, *names] if (name in wanted) != (name in names)), "")
+        odd = next(
+            (name for name in [*wanted, *names] if (name in wanted) != (name in names)), ""
+        )
         raise ValueError(f"{path}: is of another agent, core or environment (leaf {odd}).")
     restored = []
     for name, (_, like), leaf in zip(names, expected, leaves, strict=True):
@@ -186,14 +188,16 @@ def _unflatten(template: Any, leaves: list[np.ndarray], names: list[str], path: 
                 f"make it {dtype}{list(shape)}."
             )
         if is_key:
-            leaf = jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like))
+            leaf = jax.random.wrap_key_data(
+                jax.numpy.asarray(leaf), impl=jax.random.key_impl(like)
+            )
         restored.append(leaf)
     return jax.tree_util.tree_unflatten(structure, restored)
 
 
 def _is_typed_key(leaf: Any) -> bool:
     dtype = getattr(leaf, "dtype", None)
-    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    return dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,2 +1,335 @@
-"""x."""
-def main(): print("hi")
+"""The command `tolman`. Each verb reads its words and calls one public function.
+
+Nothing heavy is imported before a verb needs it: `tolman --help` takes no jax.
+Exit codes: 0 done; 1 it ran and the result is bad; 2 a user's mistake; 128 + n signal n.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+FORCE_CPU_DEVICES = "--xla_force_host_platform_device_count"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command.
+
+    Attributes:
+      usage: the words after it.
+      summary: one line of help.
+      run: takes the words after it; returns the exit code.
+    """
+
+    usage: str
+    summary: str
+    run: Callable[[Sequence[str]], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"tolman {version('tolman')}")
+        return 0
+    _prepare_process()
+    try:
+        return _verb(words[0]).run(words[1:])
+    except SystemExit as stop:  # From --help.
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 128 + signal.SIGINT)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        return _fail(str(error), code)
+
+
+def _verb(name: str) -> Verb:
+    if name not in VERBS:
+        from tolman.launchers.names import suggest
+
+        raise ValueError(
+            f"verb {name!r} is unknown{suggest(name, VERBS)}: use one of "
+            f"{', '.join(VERBS)}."
+        )
+    return VERBS[name]
+
+
+def _help() -> str:
+    lines = ["usage: tolman VERB ...   (tolman VERB --help tells more)", ""]
+    lines += [
+        f"  {name:<10} {verb.usage:<34} {verb.summary}" for name, verb in VERBS.items()
+    ]
+    return "\n".join(lines)
+
+
+def _prepare_process() -> None:
+    """Sets what must precede the import of jax, and finds modules in the current folder."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if FORCE_CPU_DEVICES not in flags:
+        # The members of a study are shared out among these; a single run takes one.
+        os.environ["XLA_FLAGS"] = f"{flags} {FORCE_CPU_DEVICES}={os.cpu_count()}".strip()
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The code of an expected end; None for a bug, which shall show its traceback.
+
+    ValueError and FileNotFoundError are a user's mistakes where Tolman itself raised
+    them: from anywhere else nobody has made sure that their message helps.
+    """
+    if isinstance(error, ValueError | FileNotFoundError):
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+        return 2 if module.partition(".")[0] == "tolman" else None
+    if "tolman.launchers.training" in sys.modules:
+        from tolman.launchers.stopping import RunStopped
+        from tolman.launchers.training import DivergenceError
+
+        if isinstance(error, DivergenceError):
+            return 1
+        if isinstance(error, RunStopped):
+            return 128 + error.signal_number
+    return None
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"tolman: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _train(words: Sequence[str]) -> int:
+    from tolman.launchers.config import parse_train
+
+    config = parse_train(words)
+    from tolman.launchers.training import train
+
+    print(train(config))
+    return 0
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Trains a run on from its last sound checkpoint.
+
+    Attributes:
+      run: its folder.
+    """
+
+    run: Path
+
+
+def _resume(words: Sequence[str]) -> int:
+    run = _parse(Resume, words).run
+    from tolman.launchers.training import resume
+
+    print(resume(run))
+    return 0
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Plays episodes with the parameters of a run's checkpoint.
+
+    Attributes:
+      run: its folder.
+      num_episodes: at least 2.
+      seed: of the episodes.
+      checkpoint: its env steps; None for the last that is sound.
+    """
+
+    run: Path
+    num_episodes: int = 100
+    seed: int = 0
+    checkpoint: int | None = None
+
+
+def _eval(words: Sequence[str]) -> int:
+    given = _parse(Eval, words)
+    from tolman.launchers.evaluation import evaluate
+
+    result = evaluate(given.run, given.num_episodes, given.seed, given.checkpoint)
+    print(
+        f"eval/episode_return {result['eval/episode_return']:.4g} "
+        f"± {result['eval/episode_return_standard_error']:.2g} (standard error of "
+        f"{given.num_episodes} episodes)  eval/episode_length "
+        f"{result['eval/episode_length']:.4g}  at env_steps {result['env_steps']}"
+    )
+    return 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Re-runs an experiment of a paper and checks its claims.
+
+    Attributes:
+      name: PAPER/STUDY, one of `tolman list studies`.
+      quick: minutes on two cores instead of the paper's setting.
+      seed: of all chance in it.
+      out: folder for its results; None for one of its own.
+    """
+
+    name: str
+    quick: bool = False
+    seed: int = 0
+    out: Path | None = None
+
+
+def _study(words: Sequence[str]) -> int:
+    given = _parse(Study, words)
+    from tolman.launchers.studies.study import run_study
+
+    return run_study(given.name, given.quick, given.seed, given.out)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Writes one HTML page that shows and compares runs and studies.
+
+    Attributes:
+      folders: of runs and studies.
+      out: the page; None for a place beside the first folder.
+    """
+
+    folders: tuple[Path, ...]
+    out: Path | None = None
+
+
+def _report(words: Sequence[str]) -> int:
+    given = _parse(Report, words)
+    if not given.folders:
+        raise ValueError("FOLDERS are missing: tolman report RUN [RUN ...].")
+    from tolman.launchers.report import write_report
+
+    print(write_report(list(given.folders), given.out))
+    return 0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measures speed, always beside what it is compared with.
+
+    Attributes:
+      name: one of `tolman list benches`.
+      json: print JSON instead of a table.
+    """
+
+    name: str
+    json: bool = False
+
+
+def _bench(words: Sequence[str]) -> int:
+    given = _parse(Bench, words)
+    from tolman.launchers.bench import run_bench
+
+    return run_bench(given.name, given.json)
+
+
+@dataclass(frozen=True)
+class CheckEnv:
+    """Checks that an environment keeps the contract; names the first violation.
+
+    Attributes:
+      env: its name, or module:attribute.
+    """
+
+    env: str
+
+
+def _check_env(words: Sequence[str]) -> int:
+    name = _parse(CheckEnv, words).env
+    from tolman.envs.conformance import check_environment
+    from tolman.launchers.names import any_environment
+
+    for line in check_environment(any_environment(name)):
+        print(line)
+    return 0
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Says what this installation can do; exit code 1 where something needs attention."""
+
+
+def _doctor(words: Sequence[str]) -> int:
+    _parse(Doctor, words)
+    from tolman.launchers.doctor import doctor
+
+    findings = doctor()
+    for finding in findings:
+        print(f"{'-' if finding.advice else '+'} {finding.what}: {finding.found}")
+        if finding.advice:
+            print(f"  {finding.advice}")
+    return int(any(finding.advice for finding in findings))
+
+
+@dataclass(frozen=True)
+class List:
+    """Lists what there is by name.
+
+    Attributes:
+      groups: agents, envs, cores, studies or benches; all of them if none is given.
+    """
+
+    groups: tuple[str, ...]
+
+
+def _list(words: Sequence[str]) -> int:
+    groups = _parse(List, words).groups
+    from tolman.launchers.listing import list_names
+
+    for group in groups or (None,):
+        for title, lines in list_names(group).items():
+            print(f"{title}:")
+            for name, line in lines.items():
+                print(f"  {name:<22} {line}")
+    return 0
+
+
+Given = TypeVar("Given")
+
+
+def _parse(given: type[Given], words: Sequence[str]) -> Given:
+    """Reads the words after a verb whose required fields are positional."""
+    import tyro
+
+    from tolman.launchers import flags
+
+    verb = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", given.__name__).lower()
+    flags.check_flags(words, [item.name for item in fields(given)])  # type: ignore[arg-type]
+    return flags.parse(given, words, f"tolman {verb}", [tyro.conf.PositionalRequiredArgs])
+
+
+VERBS = {
+    "list": Verb(
+        "[GROUP ...]", "what there is: agents, envs, cores, studies, benches", _list
+    ),
+    "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
+    "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume),
+    "eval": Verb("RUN [--num-episodes N]", "play episodes with a trained agent", _eval),
+    "study": Verb(
+        "PAPER/STUDY [--quick]", "re-run a paper's experiment, check its claims", _study
+    ),
+    "report": Verb("RUN [RUN ...]", "compare runs and studies on one HTML page", _report),
+    "bench": Verb("NAME [--json]", "measure speed", _bench),
+    "check-env": Verb("ID", "check an environment of your own", _check_env),
+    "doctor": Verb("", "say what this installation can do", _doctor),
+}

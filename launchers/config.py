@@ -130,12 +130,21 @@ def check_logger(name: str) -> None:
     """Raises ValueError unless `name` is a logger that can be had here."""
     if name == "wandb":
         if importlib.util.find_spec("wandb") is None:
-            raise ValueError("logger 'wandb': not installed. Run: pip install 'tolman[wandb]'")
+            raise ValueError(
+                "logger 'wandb': not installed. Run: pip install 'tolman[wandb]'"
+            )
     elif ":" not in name:
         raise ValueError(
             f"logger {name!r} is unknown{suggest(name, ['wandb'])}: use wandb, or "
             "module:attribute of an object with write(dict) and close()."
         )
+    else:
+        target = names.import_attribute(name, "logger")
+        for method in ("write", "close"):
+            if not callable(getattr(target, method, None)):
+                raise ValueError(
+                    f"logger {name!r}: has no {method}(); it needs write(dict) and close()."
+                )
 
 
 def parse_train(arguments: Sequence[str]) -> TrainConfig:
@@ -167,7 +176,7 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
         _check_keys(mapping, _keys(command), path)
     flags.check_flags(words, [*_keys(command), "config"])
     positional = [str(chosen["agent"])] if chosen["agent"] else []
-    return _parse(command, [*positional, *_words(mapping), *words])
+    return _parse(command, [*positional, *flags.to_words(mapping), *words])
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -183,7 +192,7 @@ def load_config(path: Path) -> TrainConfig:
             raise ValueError(f"{path}: has no key {noun!r}, which every run needs.")
     command = _command({"core": "lstm", **mapping})
     _check_keys(mapping, _keys(command), str(path))
-    return _parse(command, [str(mapping["agent"]), *_words(mapping)])
+    return _parse(command, [str(mapping["agent"]), *flags.to_words(mapping)])
 
 
 def save_config(config: TrainConfig, path: Path) -> None:
@@ -224,7 +233,7 @@ def _command(chosen: Mapping[str, Any]) -> type[TrainConfig]:
     made: list[tuple[str, Any, Field[Any]]] = []
     for noun in names.KINDS:
         annotation: Any = Annotated[Any, tyro.conf.Suppress]
-        default = field(default=None)
+        default: Any = field(default=None)
         if chosen:
             section = _section_type(noun, str(chosen[noun]))
             annotation = Annotated[section, tyro.conf.arg(name=noun)]
@@ -250,7 +259,9 @@ def _is_required(item: Field[Any]) -> bool:
 
 def _parse(command: type[TrainConfig], words: Sequence[str]) -> TrainConfig:
     parsed = flags.parse(command, words, "tolman train")
-    return TrainConfig(**{item.name: getattr(parsed, item.name) for item in fields(TrainConfig)})
+    return TrainConfig(
+        **{item.name: getattr(parsed, item.name) for item in fields(TrainConfig)}
+    )
 
 
 def _keys(settings: type, prefix: str = "") -> list[str]:
@@ -274,7 +285,9 @@ def _check_keys(mapping: Mapping[str, Any], known: Sequence[str], path: str) -> 
                 "flat, as in `agent.learning_rate: 0.001`."
             )
         if isinstance(value, Mapping):
-            raise ValueError(f"{path}: key {key!r} holds a mapping; write `{key}.KEY: value`.")
+            raise ValueError(
+                f"{path}: key {key!r} holds a mapping; write `{key}.KEY: value`."
+            )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -290,28 +303,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(mapping, dict):
         raise ValueError(f"{path}: must hold `key: value` lines.")
     return mapping
-
-
-def _words(mapping: Mapping[str, Any]) -> list[str]:
-    """The flags that say what `mapping` says."""
-    words: list[str] = []
-    for key, value in mapping.items():
-        prefix, _, name = key.replace("_", "-").rpartition(".")
-        flag = "--" + (f"{prefix}." if prefix else "")
-        if key == "agent":
-            continue
-        if isinstance(value, bool):
-            words.append(f"{flag}{'' if value else 'no-'}{name}")
-        elif isinstance(value, list):
-            words += [flag + name, *(str(item) for item in _leaves(value))]
-        else:
-            words.append(f"{flag}{name}={value}")
-    return words
-
-
-def _leaves(values: Sequence[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, list):
-            yield from _leaves(value)
-        else:
-            yield value

@@ -34,7 +34,9 @@ def evaluate(
       ValueError: for fewer than 2 episodes, or if no checkpoint is sound.
     """
     if num_episodes < 2:
-        raise ValueError(f"num_episodes={num_episodes}: must be at least 2. Set --num-episodes.")
+        raise ValueError(
+            f"num_episodes={num_episodes}: must be at least 2. Set --num-episodes."
+        )
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
     folder = run_folder.open_run(run)

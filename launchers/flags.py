@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tolman.launchers.names import suggest
@@ -14,11 +14,14 @@ from tolman.launchers.names import suggest
 Parsed = TypeVar("Parsed")
 
 RULE = re.compile(r"^[╭│├╰─\s]*─{3,}")
-WHERE = re.compile(r"^Error parsing (?!-)[\w.-]+: ")
+OWN = re.compile(r"^Error parsing (?!-)[\w.-]+: ")  # A dataclass refused its values.
 
 
 def parse(
-    target: type[Parsed], arguments: Sequence[str], program: str, default: Any = None
+    target: type[Parsed],
+    arguments: Sequence[str],
+    program: str,
+    markers: Sequence[Any] = (),
 ) -> Parsed:
     """Reads `arguments` into the dataclass `target`; `--help` prints and exits.
 
@@ -26,14 +29,13 @@ def parse(
       target: what to make. Its docstrings are the help texts.
       arguments: words after the verb.
       program: how usage calls the command, `tolman train`.
-      default: an instance of `target` with the values of what is not given.
+      markers: of `tyro.conf`, for all of `target`.
 
     Raises:
       ValueError: for a flag or value that does not fit, in one line.
     """
     import tyro
 
-    optional = {} if default is None else {"default": default}
     shown = io.StringIO()
     width = os.environ.get("COLUMNS")
     helps = any(word in ("-h", "--help") for word in arguments)
@@ -41,7 +43,7 @@ def parse(
         os.environ["COLUMNS"] = "10000"  # One line of the box is one line of the message.
     try:
         with contextlib.redirect_stderr(shown):
-            return tyro.cli(target, args=list(arguments), prog=program, **optional)
+            return tyro.cli(target, args=list(arguments), prog=program, config=markers)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -56,9 +58,9 @@ def parse(
 def flag_value(arguments: Sequence[str], flag: str) -> str | None:
     """The last value that `arguments` give `flag`, without reading anything else."""
     value = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for index, word in enumerate(arguments):
         if word == flag:
-            value = following
+            value = next(iter(arguments[index + 1 :]), None)
         elif word.startswith(f"{flag}="):
             value = word.partition("=")[2]
     return value
@@ -76,6 +78,23 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str]) -> None:
             )
 
 
+def to_words(mapping: Mapping[str, Any]) -> list[str]:
+    """The flags that say what `mapping` says."""
+    words: list[str] = []
+    for key, value in mapping.items():
+        prefix, _, name = key.replace("_", "-").rpartition(".")
+        flag = "--" + (f"{prefix}." if prefix else "")
+        if key == "agent":
+            continue
+        if isinstance(value, bool):
+            words.append(f"{flag}{'' if value else 'no-'}{name}")
+        elif isinstance(value, list):
+            words += [flag + name, *(str(item) for item in _leaves(value))]
+        else:
+            words.append(f"{flag}{name}={value}")
+    return words
+
+
 def _one_line(box: str, program: str) -> str:
     """The message of tyro's error box, without its frame, help and hints."""
     message: list[str] = []
@@ -83,5 +102,15 @@ def _one_line(box: str, program: str) -> str:
         if RULE.match(line):
             break
         message.append(line.strip("│ "))
-    text = WHERE.sub("", " ".join(message))
-    return text if "--help" in text else f"{text.rstrip('.')}. See {program} --help."
+    text = " ".join(message)
+    if OWN.match(text):
+        return OWN.sub("", text)
+    return f"{text.removeprefix('Error parsing ').rstrip('.')}. See {program} --help."
+
+
+def _leaves(values: Sequence[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _leaves(value)
+        else:
+            yield value

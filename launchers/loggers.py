@@ -1,4 +1,4 @@
-"""Where metrics go: JSON lines, TensorBoard, Weights & Biases, or an object of the user's."""
+"""Where metrics go: JSON lines, TensorBoard, W&B, or an object of the user's."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TensorBoardLogger:
     """Scalars for TensorBoard."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        """Opens an event file; TensorBoard drops what older ones hold from `first_step` on."""
+        """Opens an event file, which voids what older ones hold from `first_step` on."""
         from tensorboardX import SummaryWriter
 
         purge = first_step if first_step > 0 else None
@@ -94,15 +94,15 @@ class WandbLogger:
 
 def make_loggers(config: TrainConfig, folder: RunFolder, env_steps: int) -> list[Logger]:
     """Opens the loggers of a run that stands at `env_steps`."""
-    loggers: list[Logger] = [
-        JsonLinesLogger(folder.metrics),
-        TensorBoardLogger(folder.path, env_steps + 1 if env_steps else 0),
-    ]
+    loggers: list[Logger] = []
     for name in config.loggers:
         if name == "wandb":
             loggers.append(WandbLogger(folder.path, to_mapping(config)))
         else:
-            loggers.append(_own_logger(name))
+            target = import_attribute(name, "logger")
+            loggers.append(target() if isinstance(target, type) else target)
+    loggers.append(JsonLinesLogger(folder.metrics))
+    loggers.append(TensorBoardLogger(folder.path, env_steps + 1 if env_steps else 0))
     return loggers
 
 
@@ -120,13 +120,3 @@ def cut_metrics(path: Path, env_steps: int) -> None:
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.write_text("".join(kept))
     unfinished.replace(path)
-
-
-def _own_logger(name: str) -> Logger:
-    logger = import_attribute(name, "logger")
-    if isinstance(logger, type):
-        logger = logger()
-    for method in ("write", "close"):
-        if not callable(getattr(logger, method, None)):
-            raise ValueError(f"logger {name!r}: has no {method}(). It needs write(dict) and close().")
-    return logger

@@ -41,9 +41,7 @@ class Kind:
 
 
 CORE = Kind("core", ("tolman.networks.core", "CORES"), ("tolman.networks.cores",))
-ENV = Kind(
-    "env", ("tolman.envs.environment", "ENVIRONMENTS"), ("tolman.envs.meta_rl",)
-)
+ENV = Kind("env", ("tolman.envs.environment", "ENVIRONMENTS"), ("tolman.envs.meta_rl",))
 AGENT = Kind(
     "agent",
     ("tolman.agents.agent", "AGENTS"),
@@ -75,12 +73,17 @@ def resolve(kind: Kind, name: str) -> Callable[..., Any]:
     if name in table:
         return table[name]
     points = installed(kind)
-    if name in points:
-        return import_attribute(points[name].value, kind.noun)
-    if kind is ENV and HOST_ENV_ID.fullmatch(name):
-        raise ValueError(_host_env(name))
-    if ":" in name:
-        return import_attribute(name, kind.noun)
+    path = points[name].value if name in points else name
+    if kind is ENV and HOST_ENV_ID.fullmatch(path):
+        raise ValueError(_host_env(path))
+    if ":" in path:
+        factory = import_attribute(path, kind.noun)
+        if not callable(factory):
+            raise ValueError(
+                f"{kind.noun} {path!r}: is a {type(factory).__name__}; must be a class or "
+                "a function that makes one."
+            )
+        return factory
     known = sorted({*table, *points})
     raise ValueError(
         f"{kind.noun} {name!r} is unknown{suggest(name, known)}: "
@@ -152,7 +155,9 @@ def settings_type(name: str) -> type:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         default = MISSING if parameter.default is parameter.empty else parameter.default
-        made.append((parameter.name, hints.get(parameter.name, Any), field(default=default)))
+        made.append(
+            (parameter.name, hints.get(parameter.name, Any), field(default=default))
+        )
     return make_dataclass("EnvironmentSettings", made, frozen=True)
 
 
@@ -202,15 +207,37 @@ def make_environment(name: str, settings: Any) -> Environment:
     """
     from tolman.envs.environment import Environment
 
-    factory = resolve(ENV, name)
-    keywords = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    try:
-        environment = factory(**keywords)
-    except TypeError as error:
-        raise ValueError(f"env {name!r}: {error}.") from error
+    environment = _build(name, settings)
     if not isinstance(environment, Environment) or _is_host(environment):
         raise ValueError(_host_env(name))
     return environment
+
+
+def any_environment(name: str) -> Any:
+    """Builds an environment of any kind, sound or not, with its default settings.
+
+    Raises:
+      ValueError: if there is none of that name, or it cannot be built.
+    """
+    if name not in registered(ENV) and HOST_ENV_ID.fullmatch(name):
+        import gymnasium
+
+        try:
+            return gymnasium.make(name)
+        except gymnasium.error.Error as error:
+            raise ValueError(f"env {name!r}: {error}") from error
+    return _build(name, default_settings(ENV, name))
+
+
+def _build(name: str, settings: Any) -> Any:
+    factory = resolve(ENV, name)
+    keywords = {
+        item.name: getattr(settings, item.name) for item in fields(settings) if item.init
+    }
+    try:
+        return factory(**keywords)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"env {name!r}: {error}") from error
 
 
 def _is_host(environment: Any) -> bool:

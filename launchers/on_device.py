@@ -239,7 +239,7 @@ class OnDeviceRunner:
     ) -> tuple[TrainState, tuple[Mapping[str, Array], EpisodeTotals]]:
         """One unroll and one update of every member."""
         actor_before = state.actor
-        state, (timesteps, actions, logits) = self._unroll(state)
+        state, (timesteps, actions, logits), totals = self._unroll(state)
         batch_size = self.agent.data.batch_size
 
         # [T + 1, N, ...]: the rows acted on, and the one that is seen next.
@@ -255,10 +255,9 @@ class OnDeviceRunner:
             state.learner, unrolls, progress
         )
         state = state._replace(learner=learner, updates=state.updates + 1)
-        state, totals = _count_episodes(state, unrolls.timestep)
         return state, (metrics, totals)
 
-    def _unroll(self, state: TrainState) -> tuple[TrainState, Any]:
+    def _unroll(self, state: TrainState) -> tuple[TrainState, Any, EpisodeTotals]:
         """T decisions of every environment, with the parameters held."""
         batch_size, length = self.agent.data.batch_size, self.agent.data.unroll_length
         params = state.learner.params
@@ -268,20 +267,29 @@ class OnDeviceRunner:
         keys, step_keys = split[:, 0], jnp.moveaxis(split[:, 1:], 1, 0)
 
         def body(carry: Any, keys: Array) -> Any:
-            actor, environment, timestep = carry
+            actor, environment, timestep, episodes = carry
             seen = by_member(timestep, batch_size, 0)  # [P, B, ...]
             decision, actor = jax.vmap(self.agent.act)(params, keys, seen, actor)
             environment, following = vector.step(
                 self.environment, environment, decision.action.reshape(-1)
             )
-            return (actor, environment, following), (timestep, *decision)
+            episodes = episodes.follow(by_member(following, batch_size, 0))
+            return (actor, environment, following, episodes), (timestep, *decision)
 
-        carry = (state.actor, state.environment, state.timestep)
-        (actor, environment, timestep), rows = lax.scan(body, carry, step_keys)
+        none = jnp.zeros(len(keys))
+        totals = EpisodeTotals(none, none, none)
+        episodes = _Episodes(state.episode_return, state.episode_length, totals)
+        carry = (state.actor, state.environment, state.timestep, episodes)
+        (actor, environment, timestep, episodes), rows = lax.scan(body, carry, step_keys)
         state = state._replace(
-            actor=actor, environment=environment, timestep=timestep, keys=keys
+            actor=actor,
+            environment=environment,
+            timestep=timestep,
+            keys=keys,
+            episode_return=episodes.episode_return,
+            episode_length=episodes.episode_length,
         )
-        return state, rows
+        return state, rows, episodes.totals
 
 
 def by_member(tree: Any, batch_size: int, axis: int) -> Any:
@@ -294,29 +302,24 @@ def by_member(tree: Any, batch_size: int, axis: int) -> Any:
     )
 
 
-def _count_episodes(state: TrainState, rows: TimeStep) -> tuple[TrainState, EpisodeTotals]:
-    """Adds up returns and lengths; `rows` is `[T + 1, P, B]`."""
+class _Episodes(NamedTuple):
+    """The episodes under way, `[P, B]`, and the sums over those that ended."""
 
-    def body(carry: tuple[Array, Array, EpisodeTotals], row: Any) -> tuple[Any, None]:
-        episode_return, episode_length, totals = carry
-        reward, is_first, is_last = row
-        episode_return = jnp.where(is_first, 0.0, episode_return) + reward
-        episode_length = jnp.where(is_first, 0, episode_length + 1)
+    episode_return: Array
+    episode_length: Array
+    totals: EpisodeTotals
+
+    def follow(self, timestep: TimeStep) -> _Episodes:
+        """Counts one more row, `[P, B]`."""
+        is_first, is_last = timestep.is_first(), timestep.is_last()
+        episode_return = jnp.where(is_first, 0.0, self.episode_return + timestep.reward)
+        episode_length = jnp.where(is_first, 0, self.episode_length + 1)
         totals = EpisodeTotals(
-            totals.episodes + is_last.sum(-1),
-            totals.episode_return + jnp.where(is_last, episode_return, 0.0).sum(-1),
-            totals.episode_length + jnp.where(is_last, episode_length, 0).sum(-1),
+            self.totals.episodes + is_last.sum(-1),
+            self.totals.episode_return + jnp.where(is_last, episode_return, 0.0).sum(-1),
+            self.totals.episode_length + jnp.where(is_last, episode_length, 0).sum(-1),
         )
-        return (episode_return, episode_length, totals), None
-
-    zeros = jnp.zeros(state.episode_return.shape[0])
-    carry = (state.episode_return, state.episode_length, EpisodeTotals(zeros, zeros, zeros))
-    # Row 0 was counted as the last row of the unroll before.
-    seen = (rows.reward[1:], rows.is_first()[1:], rows.is_last()[1:])
-    (episode_return, episode_length, totals), _ = lax.scan(body, carry, seen)
-    return state._replace(
-        episode_return=episode_return, episode_length=episode_length
-    ), totals
+        return _Episodes(episode_return, episode_length, totals)
 
 
 def _choose_devices(share: int, alone: bool) -> list[jax.Device]:

@@ -9,15 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import rich.progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 SECONDS_BETWEEN_LINES = 10.0
 SHOWN = {"train/episode_return": "return", "loss/entropy": "entropy"}
@@ -51,38 +44,44 @@ def log_to(file: Path) -> Iterator[Console]:
             handler.close()
 
 
-class RunProgress:
-    """Shows how far a run is; a context manager."""
+class Progress:
+    """Shows how far a run is, and the log's lines above that; a context manager."""
 
-    def __init__(self, console: Console, env_steps: int, total_env_steps: int) -> None:
+    def __init__(self, env_steps: int, total_env_steps: int, log_file: Path) -> None:
         """Prepares a bar.
 
         Args:
-          console: from `log_to`.
           env_steps: trained so far.
           total_env_steps: of the whole run.
+          log_file: where log lines are appended.
         """
+        self._env_steps = env_steps
         self._total = total_env_steps
+        self._log_file = log_file
         self._last_line = -math.inf
+        self._exits = contextlib.ExitStack()
+
+    def __enter__(self) -> Progress:
+        console = self._exits.enter_context(log_to(self._log_file))
         self._live = console.is_terminal
-        self._bar = Progress(
-            TextColumn("env_steps"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeRemainingColumn(),
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("env_steps"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TaskProgressColumn(),
+            rich.progress.TextColumn("{task.fields[shown]}"),
+            rich.progress.TimeRemainingColumn(),
             console=console,
             disable=not self._live,
         )
-        self._task = self._bar.add_task("", completed=env_steps, total=self._total, shown="")
-
-    def __enter__(self) -> RunProgress:
-        self._bar.start()
+        self._task = self._bar.add_task(
+            "", completed=self._env_steps, total=self._total, shown=""
+        )
+        self._exits.enter_context(self._bar)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.stop()
+        self._exits.close()
 
     def update(self, row: dict[str, float]) -> None:
         """Shows a row; as log lines at most one in ten seconds, and the last."""

@@ -1,7 +1,7 @@
 """The folder of a run: what stands where, and what happens if it is there already.
 
-    config.yaml versions.json status.json metrics.jsonl events.out.tfevents… log.txt
-    checkpoints/<env_steps>/
+config.yaml versions.json status.json metrics.jsonl events.out.tfevents… log.txt
+checkpoints/<env_steps>/
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class RunFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(f"{self.path}: another process is training this run.") from None
+                raise ValueError(
+                    f"{self.path}: another process is training this run."
+                ) from None
             yield
         finally:
             os.close(descriptor)
@@ -156,7 +158,10 @@ def open_run(path: Path) -> RunFolder:
 
 def versions(devices: str) -> dict[str, str]:
     """What a run's numbers depend on beside its config."""
-    found = {"python": platform.python_version(), "system": f"{sys.platform} {os.uname().machine}"}
+    found = {
+        "python": platform.python_version(),
+        "system": f"{sys.platform} {os.uname().machine}",
+    }
     for package in PACKAGES:
         try:
             found[package] = version(package)
@@ -172,13 +177,19 @@ def changed_versions(folder: RunFolder, devices: str) -> list[str]:
     except (OSError, ValueError):
         return [f"{VERSIONS} is not readable"]
     now = versions(devices)
-    return [f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+    return [
+        f"{name} {before.get(name)} -> {now[name]}"
+        for name in now
+        if before.get(name) != now[name]
+    ]
 
 
 def _default_path(config: TrainConfig) -> Path:
     parts = [config.env, config.agent, config.core, f"s{config.seed}"]
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return Path("runs") / "__".join([re.sub(r"[^\w.-]+", "-", part) for part in parts] + [time])
+    return Path("runs") / "__".join(
+        [re.sub(r"[^\w.-]+", "-", part) for part in parts] + [time]
+    )
 
 
 def _free(path: Path) -> Path:
@@ -195,8 +206,8 @@ def _check_same(stored: TrainConfig, config: TrainConfig, path: Path) -> None:
         if key not in ("run_dir", "if_exists") and before.get(key) != now.get(key):
             flag = f"--{key.replace('_', '-')}"
             raise ValueError(
-                f"{path}: its run has {key}={before.get(key)!r}, not {now.get(key)!r}. Drop "
-                f"{flag} to resume it, or say --if-exists new."
+                f"{path}: its run has {key}={before.get(key)!r}, not {now.get(key)!r}. "
+                f"Set {flag} back to resume it, or say --if-exists new."
             )
 
 

@@ -7,14 +7,12 @@ of updates, so that an interrupted run, resumed, writes the rows of one that was
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-import signal
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -24,8 +22,9 @@ from tolman.launchers.checkpoints import Checkpoints
 from tolman.launchers.config import TrainConfig, resolve
 from tolman.launchers.loggers import Logger, cut_metrics, make_loggers
 from tolman.launchers.on_device import OnDeviceRunner, TrainState
-from tolman.launchers.progress import RunProgress, log_to
+from tolman.launchers.progress import Progress, log_to
 from tolman.launchers.run_folder import RunFolder
+from tolman.launchers.stopping import RunStopped, StopRequest
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 NUM_ROWS, MAX_UPDATES_PER_ROW = 50, 100
@@ -35,18 +34,6 @@ logger = logging.getLogger(__name__)
 
 class DivergenceError(RuntimeError):
     """A loss or parameter is not finite; the message names it and the last checkpoint."""
-
-
-class RunStopped(Exception):  # noqa: N818  (no error: it was asked for)
-    """A signal stopped the run after a checkpoint; the message says how to resume.
-
-    Attributes:
-      signal_number: which signal.
-    """
-
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.signal_number = signal_number
 
 
 @dataclass(frozen=True)
@@ -82,8 +69,8 @@ def train(config: TrainConfig) -> Path:
     runner = build_runner(config)
     state = runner.init(member_key(config))
     run_folder.create(folder, config, describe_devices(runner))
-    with folder.lock(), log_to(folder.log) as console:
-        _Run(config, runner, folder, seconds=0.0).loop(state, console)
+    with folder.lock():
+        _Run(config, runner, folder, seconds=0.0).loop(state)
     return folder.path
 
 
@@ -101,19 +88,20 @@ def resume(path: Path) -> Path:
     """
     folder = run_folder.open_run(path)
     config = resolve(folder.config())
-    with folder.lock(), log_to(folder.log) as console:
-        runner = build_runner(config)
-        state, seconds, env_steps = runner.init(member_key(config)), 0.0, 0
-        for change in run_folder.changed_versions(folder, describe_devices(runner)):
-            logger.warning("%s: the bits may differ from an unbroken run's.", change)
-        checkpoints = Checkpoints(folder.checkpoints)
-        if checkpoints.latest() is not None:
-            env_steps, restored, metadata = checkpoints.restore(state)
-            checkpoints.set_aside_after(env_steps)
-            state, seconds = runner.place(restored), metadata["seconds"]
-        cut_metrics(folder.metrics, env_steps)
-        logger.info("resuming at env_steps %d", env_steps)
-        _Run(config, runner, folder, seconds).loop(state, console)
+    runner = build_runner(config)
+    state, seconds, env_steps = runner.init(member_key(config)), 0.0, 0
+    with folder.lock():
+        with log_to(folder.log):
+            for change in run_folder.changed_versions(folder, describe_devices(runner)):
+                logger.warning("%s: the bits may differ from an unbroken run's.", change)
+            checkpoints = Checkpoints(folder.checkpoints)
+            if checkpoints.latest() is not None:
+                env_steps, restored, metadata = checkpoints.restore(state)
+                checkpoints.set_aside_after(env_steps)
+                state, seconds = runner.place(restored), metadata["seconds"]
+            cut_metrics(folder.metrics, env_steps)
+            logger.info("resuming at env_steps %d", env_steps)
+        _Run(config, runner, folder, seconds).loop(state)
     return folder.path
 
 
@@ -129,7 +117,8 @@ def build_runner(config: TrainConfig) -> OnDeviceRunner:
     devices = jax.devices()
     if config.num_devices > len(devices):
         raise ValueError(
-            f"num_devices={config.num_devices}: there are {len(devices)}. Set --num-devices."
+            f"num_devices={config.num_devices}: there are {len(devices)}. "
+            "Set --num-devices."
         )
     chosen = devices[: config.num_devices] if config.num_devices else None
     return OnDeviceRunner(agent, environment, devices=chosen)
@@ -154,7 +143,9 @@ def make_plan(config: TrainConfig, decisions_per_update: int) -> Plan:
         row = math.ceil(config.log_interval / decisions_per_update)
     checkpoint = None
     if config.checkpoint_interval is not None:
-        checkpoint = row * math.ceil(config.checkpoint_interval / decisions_per_update / row)
+        checkpoint = row * math.ceil(
+            config.checkpoint_interval / decisions_per_update / row
+        )
     return Plan(total, row, checkpoint)
 
 
@@ -171,46 +162,50 @@ class _Run:
         self._checkpoints = Checkpoints(folder.checkpoints, config.num_checkpoints_to_keep)
         self._started = time.monotonic() - seconds
 
-    def loop(self, state: TrainState, console: Any) -> None:
+    def loop(self, state: TrainState) -> None:
         """Trains to the end; the status file tells how that went, whatever happens."""
         updates = int(state.updates[0])
-        total_env_steps = self._env_steps(self._plan.total)
+        env_steps, total = self._env_steps(updates), self._env_steps(self._plan.total)
         self._write_status("running", updates)
-        loggers: list[Logger] = []
-        try:
-            loggers += make_loggers(self._config, self._folder, self._env_steps(updates))
-            bar = RunProgress(console, self._env_steps(updates), total_env_steps)
-            with _StopRequest() as stop, bar:
-                self._train(state, updates, loggers, bar, stop)
+        with contextlib.ExitStack() as stack:
+            progress = stack.enter_context(Progress(env_steps, total, self._folder.log))
+            try:
+                loggers = make_loggers(self._config, self._folder, env_steps)
+                for each in loggers:
+                    stack.callback(each.close)
+                with StopRequest() as stop:
+                    self._train(state, updates, loggers, progress, stop)
+            except (RunStopped, KeyboardInterrupt) as interruption:
+                reason = str(interruption) or "interrupted at once"
+                self._write_status("interrupted", None, reason)
+                raise
+            except Exception as error:
+                logger.error("failed: %s", error)
+                self._write_status("failed", None, f"{type(error).__name__}: {error}")
+                raise
             self._write_status("finished", self._plan.total)
-            logger.info("finished at env_steps %d: %s", total_env_steps, self._folder.path)
-        except (RunStopped, KeyboardInterrupt) as interruption:
-            self._write_status("interrupted", None, str(interruption) or "interrupted at once")
-            raise
-        except BaseException as error:
-            logger.error("failed: %s", error)
-            self._write_status("failed", None, f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            for each in loggers:
-                each.close()
+            logger.info("finished at env_steps %d: %s", total, self._folder.path)
 
     def _train(
         self,
         state: TrainState,
         updates: int,
         loggers: list[Logger],
-        bar: RunProgress,
-        stop: _StopRequest,
+        progress: Progress,
+        stop: StopRequest,
     ) -> None:
-        plan, saved_at = self._plan, time.monotonic()
+        plan = self._plan
+        began = time.monotonic()
+        state, _ = self._runner.train(state, 0, plan.total)  # Compiles; trains nothing.
+        saved_at = time.monotonic()
+        logger.info("compiled in %.1f s", saved_at - began)
         while updates < plan.total:
             num_updates = min(plan.row - updates % plan.row, plan.total - updates)
             state, row = self._chunk(state, num_updates)
             updates += num_updates
             for each in loggers:
                 each.write(row)
-            bar.update(row)
+            progress.update(row)
 
             if plan.checkpoint is None:
                 due = time.monotonic() - saved_at >= SECONDS_BETWEEN_CHECKPOINTS
@@ -220,15 +215,16 @@ class _Run:
                 self._save(state, updates)
                 saved_at = time.monotonic()
             if updates < plan.total and stop.signal_number is not None:
-                name = signal.Signals(stop.signal_number).name
                 raise RunStopped(
-                    f"stopped by {name} at env_steps {self._env_steps(updates)}, checkpoint "
-                    f"saved. Go on with: tolman resume {self._folder.path}",
+                    f"stopped at env_steps {self._env_steps(updates)}, checkpoint saved. "
+                    f"Go on with: tolman resume {self._folder.path}",
                     stop.signal_number,
                 )
 
-    def _chunk(self, state: TrainState, num_updates: int) -> tuple[TrainState, dict[str, float]]:
-        """Takes `num_updates` updates; returns the new state and a row of finite metrics."""
+    def _chunk(
+        self, state: TrainState, num_updates: int
+    ) -> tuple[TrainState, dict[str, float]]:
+        """Takes `num_updates` updates; returns the state and a row of finite metrics."""
         began = time.perf_counter()
         state, metrics = self._runner.train(state, num_updates, self._plan.total)
         values = {name: float(value[0]) for name, value in jax.device_get(metrics).items()}
@@ -239,7 +235,9 @@ class _Run:
         bad = [name for name in values if name not in row and not name.startswith("train/")]
         if bad:
             # The total and the gradient are not finite where any term is: name that term.
-            first = min(bad, key=lambda name: (name == "loss/total", not name.startswith("loss/")))
+            first = min(
+                bad, key=lambda name: (name == "loss/total", not name.startswith("loss/"))
+            )
             raise self._diverged(f"{first} is {values[first]}", updates)
         speed = num_updates * self._runner.decisions_per_update / seconds
         return state, {
@@ -265,9 +263,14 @@ class _Run:
         if latest is not None:
             kept = f"the last good checkpoint is {self._folder.checkpoints / str(latest)}"
         learning_rate = getattr(self._config.agent_config, "learning_rate", None)
-        hint = "" if learning_rate is None else f" Try a lower --agent.learning-rate (it is {learning_rate:g})."
+        hint = (
+            ""
+            if learning_rate is None
+            else f" Try a lower --agent.learning-rate (it is {learning_rate:g})."
+        )
         return DivergenceError(
-            f"{what} at env_steps {self._env_steps(updates)} (update {updates}); {kept}.{hint}"
+            f"{what} at env_steps {self._env_steps(updates)} (update {updates}); "
+            f"{kept}.{hint}"
         )
 
     def _write_status(self, state: str, updates: int | None, reason: str = "") -> None:
@@ -281,31 +284,3 @@ class _Run:
 
     def _env_steps(self, updates: int) -> int:
         return updates * self._runner.decisions_per_update
-
-
-class _StopRequest:
-    """SIGINT and SIGTERM ask for a clean stop; the second one stops at once.
-
-    Attributes:
-      signal_number: of the first signal that came; None so far.
-    """
-
-    def __init__(self) -> None:
-        self.signal_number: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopRequest:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
-
-    def _note(self, number: int, frame: object) -> None:
-        self.signal_number = number
-        self.__exit__()
-        logger.info("stopping with a checkpoint; once more stops at once")

@@ -45,12 +45,51 @@ class ConvTorso(hk.Module):
         self._output_size = output_size
 
     def __call__(self, observation: Array) -> Array:
-        image = observation.astype(jnp.float32)
-        if jnp.issubdtype(observation.dtype, jnp.integer):
-            image = image / 255.0
+        image = scale_bytes(observation)
         leading, spatial = image.shape[:-3], image.shape[-3:]
         x = image.reshape(-1, *spatial)  # [N, H, W, C]
         x = jax.nn.relu(hk.Conv2D(16, 8, stride=4)(x))
         x = jax.nn.relu(hk.Conv2D(32, 4, stride=2)(x))
         x = jax.nn.relu(hk.Linear(self._output_size)(hk.Flatten()(x)))
         return x.reshape(*leading, -1)
+
+
+class TileTorso(hk.Module):
+    """One layer for small images that stand side by side: `[..., H, W, C]` to `[..., D]`.
+
+    The image is cut into square tiles as large as its shorter side allows, and all tiles
+    share one fully connected ReLU layer: a convolution whose kernel and stride are the
+    tile. What is learnt of a picture in one place then holds in all of them. A byte image
+    is scaled to [0, 1]. D is `output_size` for each tile.
+
+    Raises:
+      ValueError: if the longer side is no multiple of the shorter one.
+    """
+
+    def __init__(self, output_size: int = 64, name: str | None = None) -> None:
+        super().__init__(name)
+        self._output_size = output_size
+
+    def __call__(self, observation: Array) -> Array:
+        image = scale_bytes(observation)
+        *leading, height, width, channels = image.shape
+        side = min(height, width)
+        if height % side or width % side:
+            raise ValueError(
+                f"image of {height} x {width}: the longer side must be a multiple of the "
+                "shorter one to be cut into tiles. Set --agent.torso conv."
+            )
+        rows, columns = height // side, width // side
+        x = image.reshape(*leading, rows, side, columns, side, channels)
+        x = jnp.moveaxis(x, -3, -4)  # [..., rows, columns, side, side, C]
+        x = x.reshape(*leading, rows * columns, -1)
+        x = jax.nn.relu(hk.Linear(self._output_size)(x))
+        return x.reshape(*leading, -1)
+
+
+def scale_bytes(observation: Array) -> Array:
+    """As float32; a byte image is scaled to [0, 1]."""
+    image = observation.astype(jnp.float32)
+    if jnp.issubdtype(observation.dtype, jnp.integer):
+        image = image / 255.0
+    return image

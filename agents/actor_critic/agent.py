@@ -68,7 +68,10 @@ class LearnerState(NamedTuple):
 
 @register_agent("actor_critic")
 class ActorCritic:
-    """Recurrent advantage actor-critic with any memory core; see `tolman.agents.agent`."""
+    """Recurrent advantage actor-critic with any memory core, on-policy or with V-trace.
+
+    The methods are those of `tolman.agents.agent.Agent`.
+    """
 
     def __init__(
         self,

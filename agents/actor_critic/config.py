@@ -29,8 +29,10 @@ class ActorCriticConfig:
       rmsprop_decay: Mnih et al. 2016, section 8: 0.99.
       rmsprop_epsilon: inside the root. Mnih et al. 2016 code: 0.1.
       max_gradient_norm: global-norm clip. Mnih et al. 2016 code: 40.
-      torso: "mlp", "conv", "flat" (no layer), or "auto": conv for images, else mlp.
-      torso_size: units of the torso's output. Mnih et al. 2016, section 5.1: 256.
+      torso: "mlp", "conv", "tiles" (small pictures side by side), "flat" (no layer), or
+        "auto": conv for images, else mlp.
+      torso_size: units of the torso's output, of each tile for "tiles". Mnih et al. 2016,
+        section 5.1: 256.
       use_previous_action: feed the last action, one-hot, to the core.
       use_previous_reward: feed the last reward to the core.
     """
@@ -48,7 +50,7 @@ class ActorCriticConfig:
     rmsprop_decay: float = 0.99
     rmsprop_epsilon: float = 0.1
     max_gradient_norm: float = 40.0
-    torso: Literal["auto", "mlp", "conv", "flat"] = "auto"
+    torso: Literal["auto", "mlp", "conv", "tiles", "flat"] = "auto"
     torso_size: int = 256
     use_previous_action: bool = True
     use_previous_reward: bool = True
@@ -69,7 +71,7 @@ class ActorCriticConfig:
             _require(self, name, getattr(self, name) >= 0.0, "at least 0")
         for name, allowed in (
             ("off_policy_correction", ("none", "vtrace")),
-            ("torso", ("auto", "mlp", "conv", "flat")),
+            ("torso", ("auto", "mlp", "conv", "tiles", "flat")),
         ):
             _require(
                 self, name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)

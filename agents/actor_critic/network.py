@@ -19,7 +19,7 @@ from tolman.agents.agent import ActorState, Array, Params, Unroll
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore, State
 from tolman.networks.heads import PolicyValueHead
-from tolman.networks.torsos import ConvTorso, MLPTorso, flatten
+from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
 
 NO_ACTION = -1  # Its one-hot is all zeros: at FIRST no action precedes.
 
@@ -157,13 +157,14 @@ def make_torso(config: ActorCriticConfig, observation_spec: Any) -> Callable[[An
         kind = config.torso
         if kind == "auto":
             kind = "conv" if len(spec.shape) == 3 else "mlp"
-        if kind == "conv":
+        if kind in ("conv", "tiles"):
             if len(spec.shape) != 3:
                 raise ValueError(
-                    f"torso='conv' needs images [height, width, channels], got shape "
+                    f"torso={kind!r} needs images [height, width, channels], got shape "
                     f"{spec.shape}. Set --agent.torso auto."
                 )
-            return ConvTorso(config.torso_size)
+            image_torso = ConvTorso if kind == "conv" else TileTorso
+            return image_torso(config.torso_size)
         num_axes = len(spec.shape)
         if kind == "flat":
             return lambda observation: flatten(observation, num_axes)

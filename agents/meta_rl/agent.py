@@ -26,5 +26,8 @@ def make_meta_rl(
     action_spec: specs.DiscreteArray,
     make_core: Callable[[], MemoryCore],
 ) -> ActorCritic:
-    """Returns the actor-critic with the paper's settings."""
+    """Meta-RL: the actor-critic as a learner of learning, with the paper's settings.
+
+    The arguments are those of `ActorCritic`.
+    """
     return ActorCritic(config, observation_spec, action_spec, make_core)

@@ -38,4 +38,4 @@ class MetaRLConfig(ActorCriticConfig):
     learning_rate: float = 1e-3
     final_learning_rate_scale: float = 1.0
     rmsprop_epsilon: float = 1e-5
-    torso: Literal["auto", "mlp", "conv", "flat"] = "flat"
+    torso: Literal["auto", "mlp", "conv", "tiles", "flat"] = "flat"

@@ -164,13 +164,13 @@ NUM_REWARDS = NUM_TARGETS + 1
 @register_env("bandit/informative")
 @dataclass(frozen=True)
 class InformativeBandit:
-    """Ten arms of which one pays 5 and nine pay 1; the eleventh pays little but tells which.
+    """Ten arms: one pays 5, nine pay 1. The eleventh pays little but tells which.
 
     Arm 11 (action 10) pays 0.1 times the target's number, counted from 1: it is never
     worth more than another arm, and one pull of it finds the target.
 
     Source: Wang et al. 2016, section 3.1.3: the reward enters as a one-hot vector. A
-    reward of 1 is the same bin whether from a target-less arm or from arm 11.
+    reward of 1 is the same bin whether arm 11 paid it or one that is no target.
 
     Attributes:
       num_trials: pulls an episode.
@@ -235,14 +235,18 @@ def observe_clock(time: Array, num_trials: int) -> Array:
     return jnp.reshape(time / num_trials, (1,))
 
 
-def _start(means: Array, chance_key: Array, num_trials: int) -> tuple[BanditState, TimeStep]:
+def _start(
+    means: Array, chance_key: Array, num_trials: int
+) -> tuple[BanditState, TimeStep]:
     # One large draw here costs less than a key split and a small draw in every step.
     chance = jax.random.uniform(chance_key, (num_trials,))
     state = BanditState(jnp.int32(0), means, chance)
     return state, restart(observe_clock(state.time, num_trials))
 
 
-def _pull(state: BanditState, action: Array, num_trials: int) -> tuple[BanditState, TimeStep]:
+def _pull(
+    state: BanditState, action: Array, num_trials: int
+) -> tuple[BanditState, TimeStep]:
     reward = state.chance[state.time] < state.means[action]
     state = state._replace(time=state.time + 1)
     observation = observe_clock(state.time, num_trials)

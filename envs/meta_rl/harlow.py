@@ -156,7 +156,7 @@ class Harlow:
         """Draws a pair, which of it is rewarded, and the sides of every trial."""
         zero = jnp.int32(0)
         state = HarlowState(
-            pair=draw_pair(key, *self.images.shape[:2], self.num_trials),
+            pair=draw_pair(key, self.images.shape, self.num_trials),
             time=zero,
             trial=zero,
             outcomes=jnp.full(self.num_trials, NOT_YET, jnp.int32),

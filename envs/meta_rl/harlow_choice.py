@@ -35,8 +35,15 @@ class Pair(NamedTuple):
     rewarded_is_right: Array
 
 
-def draw_pair(key: Array, num_classes: int, num_examples: int, num_trials: int) -> Pair:
-    """Draws two examples of different classes, and their sides in every trial."""
+def draw_pair(key: Array, images_shape: tuple[int, ...], num_trials: int) -> Pair:
+    """Draws two examples of different classes, and their sides in every trial.
+
+    Args:
+      key: of the draws.
+      images_shape: `(num_classes, num_examples, ...)` of the table of all pictures.
+      num_trials: T.
+    """
+    num_classes, num_examples = images_shape[:2]
     class_key, step_key, example_key, side_key = jax.random.split(key, 4)
     first = jax.random.randint(class_key, (), 0, num_classes)
     second = (first + jax.random.randint(step_key, (), 1, num_classes)) % num_classes
@@ -128,7 +135,7 @@ class HarlowChoice:
 
     def reset(self, key: Array) -> tuple[HarlowChoiceState, TimeStep]:
         """Draws a pair, which of it is rewarded, and the sides of every trial."""
-        pair = draw_pair(key, *self.images.shape[:2], self.num_trials)
+        pair = draw_pair(key, self.images.shape, self.num_trials)
         state = HarlowChoiceState(
             pair, jnp.int32(0), jnp.full(self.num_trials, NOT_YET, jnp.int32)
         )

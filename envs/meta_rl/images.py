@@ -142,18 +142,23 @@ def _omniglot(folder: Path, split: str, size: int, num_images: int) -> np.ndarra
 def _fruits(folder: Path, split: str, size: int, num_images: int) -> np.ndarray:
     from PIL import Image
 
-    varieties = _split([path.name for path in folder.iterdir() if path.is_dir()], split)
-    files = [
-        sorted(str(path) for path in (folder / variety).glob("*.jpg"))
-        for variety in varieties
-    ]
+    photographs: dict[str, list[str]] = {}
+    seen: set[bytes] = set()
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = sorted(path.glob("*.jpg"))
+        # Some varieties are there twice, under two names; one could be held out.
+        first = files[0].read_bytes()
+        if first not in seen:
+            photographs[path.name] = [str(file) for file in files]
+        seen.add(first)
+    varieties = _split(list(photographs), split)
 
     def read(path: str) -> np.ndarray:
         with Image.open(path) as image:
             small = image.convert("RGB").resize((size, size), Image.Resampling.BOX)
         return np.asarray(small, np.uint8)
 
-    table = _table(files, num_images)
+    table = _table([photographs[variety] for variety in varieties], num_images)
     return np.stack([np.stack([read(path) for path in paths]) for paths in table])
 
 

@@ -97,7 +97,9 @@ class RestlessBandit:
 
 
 @register_env("bandit/restless_low")
-def restless_low(num_trials: int = 100, volatility: float = LOW_VOLATILITY) -> RestlessBandit:
+def restless_low(
+    num_trials: int = 100, volatility: float = LOW_VOLATILITY
+) -> RestlessBandit:
     """Arms that always wander slowly."""
     return RestlessBandit(num_trials, (volatility,))
 

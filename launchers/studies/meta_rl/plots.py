@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -96,4 +96,86 @@ def stay_profiles(study: Study, players: Mapping[str, Player]) -> None:
         "stay_profiles",
         "Probability of repeating the first-stage action, by the last trial's outcome "
         "(compare Wang et al. 2016, figure 5c). Bars: median; dots: members.",
+    )
+
+
+def regret_curves(study: Study, regret: Mapping[str, np.ndarray]) -> None:
+    """Draws cumulative regret and the share of suboptimal pulls against the trial.
+
+    Args:
+      study: receives the figure.
+      regret: player to `[P, E, T]` expected regret of each trial; several members give a
+        median and a range, one a line.
+    """
+    figure, (left, right) = axes(2, width=5.0, height=3.8)
+    trials = np.arange(1, next(iter(regret.values())).shape[2] + 1)
+    styles = {"random": ":", "no reward input": "--", "no memory": "--"}
+    colours = [*COLOURS, GREY, "#8c564b", "#bcbd22"]
+    for colour, (label, values) in zip(colours, regret.items(), strict=False):
+        is_agent = label == "meta-RL"
+        style = {
+            "color": colour, "ls": styles.get(label, "-"), "lw": 2.2 if is_agent else 1.2,
+            "zorder": 3 if is_agent else 2,
+        }  # fmt: skip
+        for one, curves in (
+            (left, values.mean(1).cumsum(1)),
+            (right, 100 * (values > 0).mean(1)),
+        ):
+            one.plot(trials, np.median(curves, 0), label=label, **style)
+            if len(curves) > 1:
+                one.fill_between(
+                    trials, curves.min(0), curves.max(0), color=colour, alpha=0.2, lw=0
+                )
+    lowest = np.median(regret["UCB1"].mean(1).cumsum(1), 0)
+    left.set_ylim(0, 1.25 * lowest[-1])
+    left.set_ylabel("cumulative expected regret")
+    right.set_ylim(0, 55)
+    right.set_ylabel("pulls of the worse arm, %")
+    for one in (left, right):
+        one.set_xlabel("trial")
+    right.legend(frameon=False, fontsize=8, ncols=2)
+    study.figure(
+        figure,
+        "regret",
+        "Cumulative expected regret (compare Wang et al. 2016, figure 2a) and share of "
+        "suboptimal pulls on held-out tasks: median of the members shown, and their range.",
+    )
+
+
+def regret_matrix(
+    study: Study,
+    regret: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    num_trained: int,
+) -> None:
+    """Draws who was trained on what against what it was tested on, as a heat map.
+
+    Args:
+      study: receives the figure.
+      regret: `[R, C]`.
+      rows: R players; the trained agents first.
+      columns: C test distributions.
+      num_trained: how many of the rows are trained agents.
+    """
+    figure, (one,) = axes(width=5.6, height=0.48 * len(rows) + 0.9)
+    ratio = regret / regret[-1]  # To the optimum, which stands last.
+    one.imshow(np.log(ratio), cmap="viridis_r", aspect="auto", vmin=0.0, vmax=np.log(8.0))
+    for row, values in enumerate(regret):
+        for column, value in enumerate(values):
+            is_dark = ratio[row, column] > 3.0
+            one.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9,
+                     color="white" if is_dark else "black",
+                     fontweight="bold" if row == column < num_trained else "normal")  # fmt: skip
+    one.axhline(num_trained - 0.5, color="white", lw=3)
+    one.set_xticks(range(len(columns)), columns)
+    one.set_yticks(range(len(rows)), rows)
+    one.tick_params(length=0)
+    one.spines[:].set_visible(False)
+    one.set_xlabel("tested on")
+    study.figure(
+        figure,
+        "regret_matrix",
+        "Expected regret by training (rows) and test distribution (columns); colour: ratio "
+        "to the optimum (compare Wang et al. 2016, figure 2f).",
     )

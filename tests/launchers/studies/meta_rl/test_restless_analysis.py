@@ -6,13 +6,14 @@ from scipy import optimize
 
 from tolman.launchers.studies.meta_rl import bandit_baselines as bandits
 from tolman.launchers.studies.meta_rl import restless_analysis as restless
+from tolman.launchers.studies.meta_rl import structured_baselines as structured
 
 
 def mixed_walks(
     generator: np.random.Generator, num_episodes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     volatility = np.tile([0.02, 0.2], num_episodes // 2)
-    return bandits.restless_walks(generator, num_episodes, 100, volatility), volatility
+    return structured.restless_walks(generator, num_episodes, 100, volatility), volatility
 
 
 def test_value_differences_by_hand():
@@ -44,7 +45,7 @@ def test_candidates_broadcast_over_blocks():
 
 def test_fit_agrees_with_nelder_mead():
     generator = np.random.default_rng(1)
-    means = bandits.restless_walks(generator, 20, 100, 0.1)
+    means = structured.restless_walks(generator, 20, 100, 0.1)
     pulls = restless.simulate_rescorla_wagner(means, generator, 0.35, 6.0, 0.1)
     actions, rewards = (x.reshape(2, 10, 100) for x in pulls)
     fit = restless.fit_rescorla_wagner(actions, rewards, "abe")
@@ -64,7 +65,7 @@ def test_fit_agrees_with_nelder_mead():
 
 def test_fit_recovers_parameters():
     generator = np.random.default_rng(2)
-    means = bandits.restless_walks(generator, 200, 100, 0.1)
+    means = structured.restless_walks(generator, 200, 100, 0.1)
     pulls = restless.simulate_rescorla_wagner(means, generator, 0.3, 6.0, 0.1)
     actions, rewards = (x.reshape(20, 10, 100) for x in pulls)
     fit = restless.fit_rescorla_wagner(actions, rewards, "abe")
@@ -118,7 +119,7 @@ def test_player_of_two_rates_adapts():
 def test_bayesian_player_that_infers_the_volatility_adapts():
     generator = np.random.default_rng(6)
     means, volatility = mixed_walks(generator, 200)
-    pulls = bandits.play_walk_filter(means, generator, (0.02, 0.2), is_greedy=True)
+    pulls = structured.play_walk_filter(means, generator, (0.02, 0.2), is_greedy=True)
     comparison = restless.compare_models(*pulls, volatility)
     assert comparison.adaptation_bic < 0
     rates = comparison.learning_rates

@@ -1,0 +1,139 @@
+"""Says what this installation can do, and what to change where it cannot."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+HOST_PACKAGES = "tensorflow, reverb, acme"
+HOST_TIMEOUT_SECONDS = 120
+LEAST_FREE_GIGABYTES = 2.0
+PACKAGES = (
+    "tolman",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "dm-haiku",
+    "optax",
+    "rlax",
+    "dm-reverb",
+    "dm-acme",
+    "tensorflow-cpu",
+    "gymnasium",
+    "wandb",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+      what: looked at.
+      found: what it is.
+      advice: what to do about it; empty where all is well.
+    """
+
+    what: str
+    found: str
+    advice: str = ""
+
+
+def doctor() -> list[Finding]:
+    """Looks at everything that a run depends on; changes nothing."""
+    findings = [_world(), Finding("packages", _packages()), _devices()]
+    if sys.version_info < (3, 12) and sys.platform == "linux":
+        findings.append(_host_packages())
+    return [*findings, _data(), _disk()]
+
+
+def _world() -> Finding:
+    python = platform.python_version()
+    if sys.version_info < (3, 12):
+        return Finding("python", f"{python}: the full world, on-device and host runners")
+    return Finding(
+        "python", f"{python}: the on-device world; host runners need Python 3.11"
+    )
+
+
+def _packages() -> str:
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} -")
+    return ", ".join(found)
+
+
+def _devices() -> Finding:
+    try:
+        import jax
+
+        devices = jax.devices()
+    except Exception as error:  # A broken driver can raise anything; that is the finding.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        advice = "Repair the driver, or set JAX_PLATFORMS=cpu."
+        return Finding("devices", f"jax finds none ({reason})", advice)
+    found = f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
+    has_gpu = Path("/proc/driver/nvidia/version").exists()
+    if (
+        has_gpu
+        and jax.default_backend() == "cpu"
+        and os.environ.get("JAX_PLATFORMS") != "cpu"
+    ):
+        return Finding(
+            "devices",
+            found,
+            "A GPU is there but jax has no plugin: pip install 'jax[cuda12]'.",
+        )
+    return Finding("devices", found)
+
+
+def _host_packages() -> Finding:
+    """Imports the host runner's packages in a process of their own; they are heavy."""
+    began = time.perf_counter()
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", f"import {HOST_PACKAGES}"],
+            capture_output=True,
+            text=True,
+            timeout=HOST_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        advice = "Try again when the machine has less to do."
+        return Finding(HOST_PACKAGES, f"no import within {HOST_TIMEOUT_SECONDS} s", advice)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        advice = "On-device runs work without; host runners need it: docs/dependencies.md."
+        return Finding(HOST_PACKAGES, f"import fails ({reason})", advice)
+    return Finding(HOST_PACKAGES, f"import in {time.perf_counter() - began:.1f} s")
+
+
+def _data() -> Finding:
+    folder = os.environ.get("TOLMAN_DATA")
+    if folder is None:
+        return Finding(
+            "TOLMAN_DATA", "not set; studies that need data make or fetch their own"
+        )
+    if Path(folder).is_dir():
+        return Finding("TOLMAN_DATA", folder)
+    return Finding(
+        "TOLMAN_DATA", f"{folder}: no such folder", "Correct or unset TOLMAN_DATA."
+    )
+
+
+def _disk() -> Finding:
+    gigabytes = shutil.disk_usage(Path.cwd()).free / 1e9
+    advice = ""
+    if gigabytes < LEAST_FREE_GIGABYTES:
+        advice = f"Free at least {LEAST_FREE_GIGABYTES:g} GB, or choose another --run-dir."
+    return Finding("disk", f"{gigabytes:.1f} GB free here", advice)

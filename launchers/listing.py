@@ -1,0 +1,63 @@
+"""What there is to run, by name, with one line about each."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tolman.launchers import names
+from tolman.launchers.names import suggest
+
+GROUPS = ("agents", "envs", "cores", "studies", "benches")
+
+
+def list_names(group: str | None = None) -> dict[str, dict[str, str]]:
+    """All names of a group, or of every group, each with the first line of its docstring.
+
+    Raises:
+      ValueError: if there is no such group.
+    """
+    if group is not None and group not in GROUPS:
+        raise ValueError(
+            f"group {group!r} is unknown{suggest(group, GROUPS)}: use one of "
+            f"{', '.join(GROUPS)}."
+        )
+    return {name: _list(name) for name in ([group] if group else GROUPS)}
+
+
+def _list(group: str) -> dict[str, str]:
+    if group == "studies":
+        from tolman.launchers.studies import STUDIES
+
+        # The modules are read, not imported: they take seconds.
+        return {
+            name: _first_line(_module_docstring(path)) for name, path in STUDIES.items()
+        }
+    if group == "benches":
+        from tolman.launchers.bench import BENCHES
+
+        return _docstrings(BENCHES)
+    kind = names.KINDS[group.removesuffix("s")]
+    lines = _docstrings(names.registered(kind))
+    for name, point in names.installed(kind).items():
+        lines.setdefault(name, f"{point.value}, from an installed package")
+    return dict(sorted(lines.items()))
+
+
+def _docstrings(table: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _first_line(inspect.getdoc(thing)) for name, thing in table.items()}
+
+
+def _module_docstring(module: str) -> str | None:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text()))
+
+
+def _first_line(docstring: str | None) -> str:
+    return docstring.strip().splitlines()[0] if docstring and docstring.strip() else ""

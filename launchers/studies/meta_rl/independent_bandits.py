@@ -1,0 +1,226 @@
+"""Two independent arms: does the agent learn to explore as well as policies made for it?
+
+The agent is trained on bandits, frozen, and then compared with UCB, Thompson sampling and
+Gittins indices on bandits it has not met, beside the regret that no policy can beat. An
+agent without the reward input must stay at chance. One without memory must stay behind
+Thompson sampling, even where its last action and reward serve it as a notepad.
+
+Source: Wang et al. 2016, section 3.1.1.
+  Departure: the paper trains 100 settings for 20,000 episodes each and shows the best
+  five; `FULL` trains fewer for longer, with 16 episodes an update, a higher learning rate
+  that decays to 0 and entropy costs below 1. The best are shown on `HELD_OUT_EPISODES`
+  fresh tasks in place of 150, which would leave a standard error of about 0.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from tolman.agents.actor_critic import ActorCritic
+from tolman.envs.environment import Environment
+from tolman.envs.meta_rl import IndependentBandit
+from tolman.envs.meta_rl.bandits import BanditState
+from tolman.launchers.episodes import Trajectory, play_episodes
+from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
+from tolman.launchers.studies.meta_rl import bandit_optima as optima
+from tolman.launchers.studies.meta_rl import common, plots
+from tolman.launchers.studies.study import Study, Training
+
+TITLE = "Independent bandits: a learned policy beside Thompson sampling and Gittins"
+PAPER = "Wang et al. 2016, section 3.1.1, figure 2a"
+
+NUM_TRIALS = 100
+AGENT = {"unroll_length": NUM_TRIALS + 1, "final_learning_rate_scale": 0.0}
+BATCH_SIZE = 16
+QUICK = common.Sweep(4, 3, (8e-3, 8e-3), (0.9, 0.9), (0.2, 0.2))
+FULL = common.Sweep(16, 5, (4e-3, 1.6e-2), (0.85, 0.95), (0.1, 0.4))
+QUICK_UPDATES, FULL_UPDATES = 3_000, 12_000
+NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.
+HELD_OUT_EPISODES = 4_000
+
+# Regret over 100 trials, 50,000 simulated episodes: the level that the paper's agent beats.
+THOMPSON = 2.79
+LOWEST = 1.70  # The optimum is 1.75; what lies further below would see the arms.
+CONTROLS: dict[str, dict[str, Any]] = {
+    "no reward input": {"use_previous_reward": False},
+    "no memory": {"core": "feedforward", "use_previous_action": False},
+    "action as notepad": {"core": "feedforward"},
+}
+
+
+@dataclass(frozen=True)
+class Player:
+    """One player on the held-out tasks.
+
+    Attributes:
+      regret: `[P, E, T]`, expected regret of each trial; P is 1 for a baseline.
+    """
+
+    regret: np.ndarray
+
+    @property
+    def median(self) -> float:
+        """Of the members, the regret of an episode."""
+        return float(np.median(self.regret.sum(2).mean(1)))
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean over episodes, which all members share."""
+        return standard_error(self.regret.sum(2).mean(0))
+
+    @property
+    def suboptimal_pulls(self) -> float:
+        """Of the members, the median number of pulls of the worse arm in an episode."""
+        return float(np.median((self.regret > 0).sum(2).mean(1)))
+
+
+def run(study: Study) -> None:
+    """Trains the agent and its controls, plays all policies, checks the claims."""
+    sweep, updates = (QUICK, QUICK_UPDATES) if study.quick else (FULL, FULL_UPDATES)
+    env_steps = updates * BATCH_SIZE * AGENT["unroll_length"]
+    environment = IndependentBandit(NUM_TRIALS)
+    study.settings = {
+        **sweep.describe(), **AGENT, "batch_size": BATCH_SIZE, "env_steps": env_steps,
+        "core": "lstm", "core_size": 48, "held_out_episodes": HELD_OUT_EPISODES,
+    }  # fmt: skip
+    players, curves = {}, {}
+    for name, variant in {"meta-RL": {}, **CONTROLS}.items():
+        agent = common.make_agent(environment, batch_size=BATCH_SIZE, **AGENT, **variant)
+        members = NUM_CONTROLS if name in CONTROLS else sweep.num_members
+        hyperparameters = jax.tree.map(lambda h, n=members: h[:n], sweep.draw(study.seed))
+        label = name.replace(" ", "_").lower()
+        training = study.train(
+            label, agent, environment, env_steps, members, hyperparameters
+        )
+        shown = choose(study, agent, environment, training, min(members, sweep.num_shown))
+        played = play_held_out(study, agent, environment, training.params, shown)
+        players[name] = Player(regret_of(played))
+        curves[name] = (training.env_steps, training.episode_return[:, shown])
+        means = played.record[0, 0]  # [E, K], the same for every player.
+    rng = np.random.default_rng(study.seed)
+    players |= play_baselines(means, rng)
+
+    _check(study, players)
+    _report(study, players)
+    plots.regret_curves(study, {name: player.regret for name, player in players.items()})
+    ceiling = NUM_TRIALS * 2 / 3
+    levels = {
+        "optimum": ceiling - optima.finite_horizon_regret(NUM_TRIALS),
+        "chance": NUM_TRIALS / 2,
+    }
+    plots.learning_curves(study, curves, "reward per episode", levels)
+
+
+def record_means(state: BanditState) -> jax.Array:
+    """What a regret needs of a bandit's state."""
+    return state.means
+
+
+def regret_of(played: Trajectory) -> np.ndarray:
+    """Expected regret of every trial, `[P, E, T]`, of bandits that record their means."""
+    num_trials = int(played.episode_length[0, 0])  # The same for every episode.
+    return np.array([
+        baselines.regret_per_trial(means, actions.T)
+        for means, actions in zip(
+            played.record[0], played.action[:num_trials].swapaxes(0, 1), strict=True
+        )
+    ])  # fmt: skip
+
+
+def choose(
+    study: Study,
+    agent: ActorCritic,
+    environment: Environment,
+    training: Training,
+    num_shown: int,
+) -> np.ndarray:
+    """The members with the least regret on the paper's first 150 evaluation episodes."""
+    played = common.evaluate(study, agent, environment, training, record_means)
+    return common.select(-regret_of(played).sum(2), num_shown)[0]
+
+
+def play_held_out(
+    study: Study,
+    agent: ActorCritic,
+    environment: Environment,
+    params: Any,
+    members: np.ndarray,
+) -> Trajectory:
+    """Plays tasks that served neither training nor the choice of the members."""
+    key = jax.random.fold_in(jax.random.PRNGKey(study.seed), 2**31 - 2)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[members], params)
+    return play_episodes(
+        agent, environment, params, key, HELD_OUT_EPISODES, record_means
+    )
+
+
+def play_baselines(means: np.ndarray, rng: np.random.Generator) -> dict[str, Player]:
+    """Plays the hand-made policies on `[E, 2]` arms."""
+    # A discount of 0.97 does best over 100 trials; the index knows no horizon.
+    gittins = baselines.gittins_policy(optima.gittins_index_table(0.97, NUM_TRIALS - 1))
+    policies = {
+        "random": baselines.random_policy,
+        "UCB1": baselines.ucb_policy(2.0),
+        "UCB (chi = 1)": baselines.ucb_policy(1.0),
+        "Thompson": baselines.thompson_policy,
+        "Gittins": gittins,
+        "Bayes optimum": optima.finite_horizon_policy(NUM_TRIALS),
+    }
+    players = {}
+    for name, policy in policies.items():
+        pulls = baselines.play_bernoulli(policy, means, rng, NUM_TRIALS)
+        players[name] = Player(baselines.regret_per_trial(means, pulls.actions)[None])
+    return players
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean of `[E]` independent values."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _check(study: Study, players: Mapping[str, Player]) -> None:
+    agent = players["meta-RL"]
+    study.check(
+        "regret: below Thompson sampling, not below the optimum",
+        agent.median, "figure 2a: between Gittins and Thompson (2.79)",
+        above=LOWEST, below=THOMPSON,
+    )  # fmt: skip
+    if not study.quick:
+        study.check(
+            "regret: closer to the optimum (1.75) than a quarter of Thompson's distance",
+            agent.median, "figure 2a: close to Gittins", above=LOWEST, below=2.01,
+        )  # fmt: skip
+    control, chance = players["no reward input"], NUM_TRIALS / 6
+    margin = 4 * control.standard_error
+    study.check(
+        "no reward input: regret is chance",
+        control.median, "16.7", above=chance - margin, below=chance + margin,
+    )  # fmt: skip
+    for name in ("no memory", "action as notepad"):
+        study.check(
+            f"{name}: regret above Thompson sampling",
+            players[name].median, "none given", above=THOMPSON,
+        )  # fmt: skip
+
+
+def _report(study: Study, players: Mapping[str, Player]) -> None:
+    rows = []
+    for name, player in players.items():
+        regrets = np.sort(player.regret.sum(2).mean(1))
+        rows.append([
+            name, round(player.median, 2), round(player.standard_error, 2),
+            f"{regrets[0]:.2f} to {regrets[-1]:.2f}" if len(regrets) > 1 else "",
+            round(player.suboptimal_pulls, 1),
+        ])  # fmt: skip
+    exact = optima.finite_horizon_regret(NUM_TRIALS)
+    rows.append(["Bayes optimum, exact", round(exact, 2), 0.0, "", ""])
+    study.table(
+        f"Expected regret over {NUM_TRIALS} trials, {HELD_OUT_EPISODES} held-out tasks",
+        ["player", "regret (median)", "standard error", "members", "suboptimal pulls"],
+        rows,
+    )

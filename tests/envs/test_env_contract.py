@@ -1,0 +1,120 @@
+"""What every registered environment must do, whatever it is about."""
+
+import pytest
+
+import tolman.envs.meta_rl  # noqa: F401, registers.
+from tolman.envs.adapters import DmEnvAdapter
+from tolman.envs.conformance import check_environment
+from tolman.envs.environment import ENVIRONMENTS, register_env
+
+META_RL = [
+    "two_step",
+    *(
+        f"bandit/{name}"
+        for name in [
+            "independent",
+            "uniform",
+            "easy",
+            "medium",
+            "hard",
+            "informative",
+            "restless",
+            "restless_low",
+            "restless_high",
+        ]
+    ),
+    "harlow",
+    "harlow/choice",
+]
+SMALL = {
+    "harlow": {
+        "screen_size": 16,
+        "num_images": 8,
+        "max_num_steps": 30,
+        "source": "generated",
+    },
+    "harlow/choice": {"image_size": 4, "num_images": 8, "source": "generated"},
+}
+
+
+def test_all_are_registered():
+    assert set(META_RL) <= set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("name", META_RL)
+def test_conforms(name):
+    environment = ENVIRONMENTS[name](**SMALL.get(name, {}))
+    checked = check_environment(environment, num_steps=120)
+    assert not [line for line in checked if "note:" in line], checked
+
+
+@pytest.mark.parametrize(
+    ("name", "num_steps", "discount"),
+    [
+        ("two_step", 20, 0.0),
+        ("bandit/independent", 100, 0.0),
+        ("bandit/informative", 5, 0.0),
+        ("bandit/restless", 100, 0.0),
+        ("harlow/choice", 10, 0.0),
+        ("harlow", 30, 1.0),  # Nothing is ever chosen, so the clock runs out.
+    ],
+)
+def test_episode_length_and_last_discount(name, num_steps, discount):
+    environment = ENVIRONMENTS[name](**SMALL.get(name, {}))
+    noop = environment.action_spec().num_values - 1
+    adapter = DmEnvAdapter(environment, seed=0)
+    assert adapter.reset().first()
+    for _ in range(num_steps - 1):
+        timestep = adapter.step(noop)
+        assert timestep.mid()
+        assert timestep.discount == 1.0
+        assert not adapter.new_task
+    timestep = adapter.step(noop)
+    assert timestep.last()
+    assert timestep.discount == discount
+    assert adapter.step(noop).first()
+    assert adapter.new_task
+
+
+def test_a_taken_name_is_refused():
+    with pytest.raises(ValueError, match="'two_step' is taken"):
+        register_env("two_step")(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        (
+            "two_step",
+            {"num_trials": 0},
+            "num_trials=0: must be at least 1. Set --env.num-trials",
+        ),
+        (
+            "two_step",
+            {"common_probability": 1.5},
+            r"common_probability=1.5: must lie in \[0, 1",
+        ),
+        ("two_step", {"high_reward_probability": float("nan")}, "nan: must lie in"),
+        ("two_step", {"low_reward_probability": -0.1}, "-0.1: must lie in"),
+        ("bandit/independent", {"num_trials": -3}, "num_trials=-3"),
+        ("bandit/independent", {"num_arms": 1}, "num_arms=1: must be at least 2"),
+        ("bandit/uniform", {"first_arm_probabilities": (2.0,)}, "2.0: must lie in"),
+        ("bandit/easy", {"num_trials": 0}, "num_trials=0"),
+        ("bandit/informative", {"num_trials": 0}, "num_trials=0"),
+        ("bandit/restless", {"volatilities": ()}, "must name at least one"),
+        ("bandit/restless_low", {"volatility": -0.1}, "-0.1: must be at least 0"),
+        ("bandit/restless_high", {"volatility": float("inf")}, "inf"),
+        ("harlow", {"momentum": 1.0}, r"momentum=1.0: must lie in \[0, 1\)"),
+        ("harlow", {"screen_size": 8}, "screen_size=8"),
+        ("harlow", {"turn_degrees": 0.0}, "turn_degrees=0.0: must be above 0"),
+        ("harlow", {"split": "test"}, "split='test': must be one of held_out, train"),
+        ("harlow/choice", {"source": "imagenet"}, "source='imagenet': must be one of auto"),
+        ("harlow/choice", {"num_images": 1}, "num_images=1: must be at least 2"),
+        ("harlow/choice", {"image_size": 0}, "image_size=0"),
+    ],
+)
+def test_a_bad_setting_is_named(name, settings, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        ENVIRONMENTS[name](**settings)
+    assert "Set --env." in str(caught.value)
+    assert "\n" not in str(caught.value)

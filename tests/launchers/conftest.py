@@ -1,0 +1,131 @@
+"""What the tests of runs share: a tiny run, a package of a user's own, compilations."""
+
+import os
+import sys
+
+import pytest
+
+EXTENSION = '''
+import dataclasses
+import os
+import signal
+import time
+
+import jax.numpy as jnp
+
+from tolman.agents.actor_critic import ActorCritic, ActorCriticConfig
+from tolman.envs.meta_rl import TwoStep
+from tolman.networks.cores import Feedforward, FeedforwardConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class MyConfig:
+    """Attributes:
+    units: of it.
+    """
+
+    units: int = 3
+
+    def __post_init__(self):
+        if self.units < 1:
+            raise ValueError(f"units={self.units}: must be at least 1.")
+
+
+class MyCore(Feedforward):
+    def __init__(self, config: MyConfig, name: str | None = None):
+        super().__init__(FeedforwardConfig(config.units), name)
+
+
+def make_env(num_trials: int, scale: float = 1.0, **unused):
+    return TwoStep(num_trials)
+
+
+class Faulty(ActorCritic):
+    """An agent whose value loss stops being a number in the middle of the run."""
+
+    def __init__(self, config: ActorCriticConfig, *rest):
+        super().__init__(config, *rest)
+
+    def update(self, learner_state, unroll, progress):
+        learner_state, metrics = super().update(learner_state, unroll, progress)
+        bad = jnp.where(progress >= 0.5, jnp.nan, metrics["loss/value"])
+        return learner_state, {**metrics, "loss/value": bad, "loss/total": bad}
+
+
+class Slow:
+    """A logger that takes its time."""
+
+    def write(self, row):
+        time.sleep(float(os.environ.get("SLOW_SECONDS", "0")))
+
+    def close(self):
+        pass
+
+
+class Signalling(Slow):
+    """A logger that sends this process a signal, as a user would, at one row."""
+
+    def write(self, row):
+        if row["env_steps"] == int(os.environ.get("SIGNAL_AT", "-1")):
+            os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
+
+
+A_NUMBER = 3
+'''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Lets all runs of a test session, and their processes, share compiled programs."""
+    import jax
+
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+        del os.environ[name.upper()]
+
+
+@pytest.fixture(scope="session")
+def extension(tmp_path_factory):
+    """The folder of a module `my_extension`, importable in this process."""
+    folder = tmp_path_factory.mktemp("extension")
+    (folder / "my_extension.py").write_text(EXTENSION)
+    sys.path.append(str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+    sys.modules.pop("my_extension", None)
+
+
+@pytest.fixture
+def tolman(capsys, tmp_path, monkeypatch):
+    """Runs a command in an empty folder; returns its exit code, output and error lines."""
+    from tolman.launchers.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def run(*words):
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        shown = capsys.readouterr()
+        return code, shown.out.strip(), shown.err.strip().splitlines()
+
+    return run
+
+
+@pytest.fixture
+def tiny():
+    """The flags of a run of 400 updates, 100 rows and 50 checkpoints."""
+    flags = """--env two_step --core feedforward --env.num-trials 2 --num-env-steps 4000
+    --agent.unroll-length 5 --agent.batch-size 2 --agent.torso flat
+    --log-interval 40 --checkpoint-interval 80"""
+    return flags.split()

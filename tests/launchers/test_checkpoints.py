@@ -1,0 +1,165 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tolman.launchers.checkpoints import Checkpoints
+
+
+class State(NamedTuple):
+    params: dict
+    key: jax.Array
+    typed_key: jax.Array
+    done: jax.Array
+    half: jax.Array
+    count: int
+
+
+def make_state(seed=0):
+    key = jax.random.PRNGKey(seed)
+    params = {"w": jax.random.normal(key, (3, 2)), "b": [jnp.float32(np.nan), jnp.zeros(0)]}
+    typed = jax.random.key(seed)
+    return State(
+        params, key, typed, jnp.array([True, False]), jnp.ones(2, jnp.bfloat16), seed
+    )
+
+
+def same_bits(left, right):
+    def raw(leaf):
+        is_key = jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+    pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    return all(
+        raw(a).dtype == raw(b).dtype and raw(a).tobytes() == raw(b).tobytes()
+        for a, b in pairs
+    )
+
+
+def test_restores_every_bit_and_type(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    assert checkpoints.latest() is None
+    checkpoints.save(10, make_state(3), {"seconds": 1.5})
+    restored = checkpoints.restore(make_state(0))
+    assert (restored.env_steps, restored.metadata) == (10, {"seconds": 1.5})
+    assert same_bits(restored.state, make_state(3))
+    assert type(restored.state) is State
+
+
+def test_keeps_the_latest(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for env_steps in (5, 20, 100):
+        checkpoints.save(env_steps, make_state(env_steps), {})
+    assert checkpoints.steps() == [20, 100]
+    assert checkpoints.latest() == 100
+    assert checkpoints.restore(make_state(), 20).state.count == 20
+
+
+def flip_a_byte(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, cut_in_half, os.remove])
+def test_broken_checkpoint_costs_a_line_and_the_one_before_is_used(
+    damage, tmp_path, caplog
+):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, make_state(1), {})
+    checkpoints.save(2, make_state(2), {})
+    damage(tmp_path / "2" / "state.npz")
+    restored = checkpoints.restore(make_state())
+    assert restored.env_steps == 1
+    assert same_bits(restored.state, make_state(1))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{tmp_path / '2'}: broken checkpoint, not used (")
+
+    checkpoints.set_aside_after(1)
+    assert checkpoints.steps() == [1]
+    checkpoints.save(2, make_state(2), {})
+    assert checkpoints.restore(make_state()).env_steps == 2
+
+    damage(tmp_path / "2" / "state.npz")
+    damage(tmp_path / "1" / "state.npz")
+    with pytest.raises(ValueError, match="every checkpoint is broken; nothing was changed"):
+        checkpoints.restore(make_state())
+    assert checkpoints.steps() == [1, 2]
+
+
+def test_any_flipped_byte_is_noticed_or_harmless(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, make_state(1), {})
+    checkpoints.save(2, make_state(2), {})
+    path = tmp_path / "2" / "state.npz"
+    sound = path.read_bytes()
+    for place in random.Random(0).sample(range(len(sound)), 200):
+        data = bytearray(sound)
+        data[place] ^= 0x10
+        path.write_bytes(bytes(data))
+        restored = checkpoints.restore(make_state())
+        assert same_bits(restored.state, make_state(restored.env_steps))
+
+
+def test_wrong_template_names_the_leaf(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, make_state(1), {})
+    other = make_state()
+    with pytest.raises(ValueError, match=r"leaf \.done is bool\[2\].*bool\[3\]"):
+        checkpoints.restore(other._replace(done=jnp.zeros(3, bool)))
+    with pytest.raises(ValueError, match=r"another agent, core or environment.*'v'"):
+        checkpoints.restore(other._replace(params={"v": other.params["w"]}))
+    with pytest.raises(ValueError, match=r"leaf \.count of the state is a object"):
+        checkpoints.save(2, other._replace(count=object()), {})
+    assert checkpoints.steps() == [1]
+
+
+def test_nothing_to_restore(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        Checkpoints(tmp_path).restore(make_state())
+    Checkpoints(tmp_path).save(1, make_state(), {})
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 7; there are \[1\]"):
+        Checkpoints(tmp_path).restore(make_state(), 7)
+
+
+SAVER = """
+import itertools, sys
+from pathlib import Path
+import numpy as np
+from tolman.launchers.checkpoints import Checkpoints
+checkpoints = Checkpoints(Path(sys.argv[1]), keep=1)
+for step in itertools.count((checkpoints.latest() or 0) + 1):
+    checkpoints.save(step, {"x": np.full(100_000, step)}, {"step": step})
+"""
+
+
+def test_killed_while_saving_leaves_a_sound_checkpoint(tmp_path):
+    template = {"x": np.zeros(100_000, int)}
+    checkpoints, last = Checkpoints(tmp_path, keep=1), 0
+    delays = random.Random(1)
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path)])
+        deadline = time.monotonic() + 60
+        while (checkpoints.latest() or 0) < last + 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(delays.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        restored = checkpoints.restore(template)
+        assert (
+            restored.env_steps == restored.metadata["step"] == checkpoints.latest() > last
+        )
+        assert (restored.state["x"] == restored.env_steps).all()
+        last = restored.env_steps

@@ -1,0 +1,120 @@
+import importlib.machinery
+import json
+import logging
+import sys
+import types
+
+import pytest
+
+from tolman.launchers import loggers, run_folder
+from tolman.launchers.config import TrainConfig, resolve
+from tolman.launchers.progress import Progress
+from tolman.launchers.run_folder import RunFolder
+
+ROW = {"env_steps": 40, "loss/policy": 0.5, "time/env_steps_per_second": 100.0}
+
+
+def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    loggers.cut_metrics(path, 5)
+    lines = [json.dumps({"env_steps": step}) for step in (10, 20, 30)]
+    path.write_text("\n".join([*lines, '{"env_st']))
+    loggers.cut_metrics(path, 20)
+    assert path.read_text() == '{"env_steps": 10}\n{"env_steps": 20}\n'
+    loggers.cut_metrics(path, 0)
+    assert path.read_text() == ""
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    """A stand-in for the package that remembers what it was told."""
+    module = types.ModuleType("wandb")
+    module.__spec__ = importlib.machinery.ModuleSpec("wandb", None)
+    module.told = []
+
+    class Run:
+        def log(self, row, step):
+            module.told.append((step, row))
+
+        def finish(self):
+            module.told.append("finish")
+
+    def init(**settings):
+        module.told.append(settings)
+        return Run()
+
+    module.init = init
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    return module
+
+
+def test_wandb_is_told_everything_and_resumes_the_same_chart(wandb, tmp_path):
+    config = resolve(TrainConfig("meta_rl", "two_step", loggers=("wandb",)))
+    for _ in range(2):
+        for logger in loggers.make_loggers(config, RunFolder(tmp_path), 0):
+            logger.write(ROW)
+            logger.close()
+    first, row, end, second, *_ = wandb.told
+    assert first["config"]["agent.learning_rate"] == 0.001
+    assert (first["resume"], first["id"]) == ("allow", second["id"])
+    assert (row, end) == ((40, ROW), "finish")
+
+
+def test_wandb_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'tolman\[wandb\]'"):
+        resolve(TrainConfig("meta_rl", "two_step", loggers=("wandb",)))
+
+
+def test_object_without_write_is_no_logger(extension):
+    config = TrainConfig("meta_rl", "two_step", loggers=("my_extension:MyConfig",))
+    with pytest.raises(ValueError, match=r"has no write\(\)"):
+        resolve(config)
+
+
+def test_progress_lines_where_there_is_no_terminal(tmp_path, capsys):
+    with Progress(0, 120, tmp_path / "log.txt") as progress:
+        for env_steps in (40, 80, 120):
+            progress.update({**ROW, "env_steps": env_steps, "train/episode_return": 1.25})
+        logging.getLogger("tolman.anything").warning("mind this")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [  # 80 came within ten seconds.
+        "tolman: env_steps 40 of 120 (33 %)  100 steps/s  return 1.25  1 s left",
+        "tolman: env_steps 120 of 120 (100 %)  100 steps/s  return 1.25  0 s left",
+        "tolman: warning: mind this",
+    ]
+    assert "WARNING mind this" in (tmp_path / "log.txt").read_text()
+    assert logging.getLogger("tolman").handlers == []
+
+
+def test_default_folder_says_what_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig("meta_rl", "bandit/easy", core="my_pkg.mod:Core", seed=3)
+    folder, is_there = run_folder.choose(config)
+    assert not is_there
+    name, _, time = folder.path.name.rpartition("__")
+    assert name == "bandit-easy__meta_rl__my_pkg.mod-Core__s3"
+    assert len(time) == len("20260101T000000Z")
+    folder.path.mkdir(parents=True)
+    again, _ = run_folder.choose(config)
+    assert again.path != folder.path
+
+
+def test_status_is_replaced_whole_and_survives_garbage(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.status() == {}
+    folder.write_status("failed", 10, 1.5, "why")
+    status = folder.status()
+    assert [status[key] for key in ("state", "reason", "env_steps", "seconds")] == [
+        *("failed", "why", 10, 1.5)
+    ]
+    (tmp_path / "status.json").write_text("{")
+    assert folder.status() == {}
+
+
+def test_changed_versions_are_named(tmp_path):
+    folder = RunFolder(tmp_path)
+    config = resolve(TrainConfig("meta_rl", "two_step"))
+    run_folder.create(folder, config, "1 x cpu")
+    assert run_folder.changed_versions(folder, "1 x cpu") == []
+    assert run_folder.changed_versions(folder, "4 x gpu") == ["devices 1 x cpu -> 4 x gpu"]
