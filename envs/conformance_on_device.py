@@ -273,9 +273,9 @@ def _check_adapter(
 def _as_on_device(timestep: dm_env.TimeStep, new_task: bool) -> TimeStep:
     is_first = timestep.first()
     return TimeStep(
-        step_type=np.int32(timestep.step_type),
-        reward=np.float32(0.0) if is_first else timestep.reward,
-        discount=np.float32(1.0) if is_first else timestep.discount,
+        step_type=jnp.int32(timestep.step_type),
+        reward=jnp.float32(0.0 if is_first else timestep.reward),
+        discount=jnp.float32(1.0 if is_first else timestep.discount),
         observation=timestep.observation,
-        new_task=np.bool_(new_task),
+        new_task=jnp.bool_(new_task),
     )

@@ -51,7 +51,8 @@ def run_bench(name: str, as_json: bool) -> int:
     """
     if name not in BENCHES:
         raise ValueError(
-            f"bench {name!r} is unknown{suggest(name, BENCHES)}: use one of {', '.join(BENCHES)}."
+            f"bench {name!r} is unknown{suggest(name, BENCHES)}: "
+            f"use one of {', '.join(BENCHES)}."
         )
     rows = BENCHES[name]()
     if as_json:

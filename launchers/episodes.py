@@ -74,7 +74,8 @@ def play_episodes(
     carry, opening = _start(agent, environment, params, key, num_episodes, record)
     chunks = [jax.device_get(opening)]
     finished = np.zeros_like(chunks[0][0].is_last()[0])  # [P, E]
-    actions, logits = [], []
+    actions: list[np.ndarray] = []
+    logits: list[np.ndarray] = []
     while not finished.all():
         if len(actions) * CHUNK_LENGTH >= max_steps:
             raise ValueError(

@@ -13,6 +13,8 @@ from tolman.launchers.config import resolve
 from tolman.launchers.episodes import play_episodes
 from tolman.launchers.training import build_runner, member_key
 
+EVALUATION = 2**31 - 1  # Folded into the key: no training run draws from it.
+
 
 def evaluate(
     run: Path, num_episodes: int = 100, seed: int = 0, checkpoint: int | None = None
@@ -48,7 +50,7 @@ def evaluate(
         runner.agent,
         runner.environment,
         restored.state.learner.params,
-        jax.random.PRNGKey(seed),
+        jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION),
         num_episodes,
     )
     returns = np.asarray(trajectory.episode_return[0], np.float64)

@@ -168,7 +168,7 @@ class OnDeviceRunner:
         """How many programs `train` has compiled; more than one means wasted time."""
         return self._compiled._cache_size() if self._compiled else 0
 
-    def _compile(self, shardings: TrainState) -> Any:
+    def _compile(self, shardings: Any) -> Any:
         train = self._train_members
         if self.mesh.axis_names == (MEMBERS,) and self.mesh.size > 1:
             members, all_members = PartitionSpec(MEMBERS), PartitionSpec()
@@ -183,8 +183,8 @@ class OnDeviceRunner:
         per_member = shardings.updates
         return jax.jit(train, donate_argnums=0, out_shardings=(shardings, per_member))
 
-    def _shardings(self, state: TrainState) -> TrainState:
-        """How each leaf is laid out over the mesh."""
+    def _shardings(self, state: TrainState) -> Any:
+        """How each leaf is laid out over the mesh: a `TrainState` of shardings."""
         replicated = NamedSharding(self.mesh, PartitionSpec())
         first = NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
         second = NamedSharding(self.mesh, PartitionSpec(None, self.mesh.axis_names[0]))
@@ -195,7 +195,8 @@ class OnDeviceRunner:
 
         per_member = first if by_members else replicated
         per_environment = first if by_members else second
-        return TrainState(
+        layout: Any = TrainState  # Its leaves are shardings here, not arrays.
+        return layout(
             learner=every(state.learner, per_member),
             actor=every(state.actor, per_environment),
             environment=every(state.environment, first),
@@ -238,18 +239,15 @@ class OnDeviceRunner:
         self, state: TrainState, total_updates: Array
     ) -> tuple[TrainState, tuple[Mapping[str, Array], EpisodeTotals]]:
         """One unroll and one update of every member."""
-        actor_before = state.actor
-        state, (timesteps, actions, logits), totals = self._unroll(state)
+        actor_before, opening = state.actor, state.timestep
+        state, (following, actions, logits), totals = self._unroll(state)
         batch_size = self.agent.data.batch_size
 
-        # [T + 1, N, ...]: the rows acted on, and the one that is seen next.
-        rows = jax.tree.map(
-            lambda past, last: jnp.concatenate([past, last[None]]),
-            timesteps,
-            state.timestep,
+        rows = jax.tree.map(  # [T + 1, N, ...]
+            lambda first, rest: jnp.concatenate([first[None], rest]), opening, following
         )
         unrolls = Unroll(by_member(rows, batch_size, 1), actions, logits, actor_before)
-        axes = Unroll(timestep=1, action=1, logits=1, actor_state=0)
+        axes: Any = Unroll(1, 1, 1, actor_state=0)  # type: ignore[arg-type]
         progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
         learner, metrics = jax.vmap(self.agent.update, in_axes=(0, axes, 0))(
             state.learner, unrolls, progress
@@ -274,7 +272,7 @@ class OnDeviceRunner:
                 self.environment, environment, decision.action.reshape(-1)
             )
             episodes = episodes.follow(by_member(following, batch_size, 0))
-            return (actor, environment, following, episodes), (timestep, *decision)
+            return (actor, environment, following, episodes), (following, *decision)
 
         none = jnp.zeros(len(keys))
         totals = EpisodeTotals(none, none, none)

@@ -78,7 +78,9 @@ def check_core(
         PROPERTIES[1]: _difference(outputs, jnp.concatenate([head, tail])),
         PROPERTIES[2]: _leak_across_reset(apply, x, reset, state),
         PROPERTIES[3]: _leak_between_rows(apply, x, reset, state),
-        PROPERTIES[4]: max(_difference(final, step_final), _difference(final, halves_final)),
+        PROPERTIES[4]: max(
+            _difference(final, step_final), _difference(final, halves_final)
+        ),
     }
     for name, difference in differences.items():
         if not difference <= tolerance:
@@ -116,7 +118,9 @@ def _warm_state(apply: _Apply, x: Array) -> State:
     return apply.unroll(x[::-1], no_reset, apply.initial_state(BATCH))[1]
 
 
-def _step_by_step(apply: _Apply, x: Array, reset: Array, state: State) -> tuple[Array, State]:
+def _step_by_step(
+    apply: _Apply, x: Array, reset: Array, state: State
+) -> tuple[Array, State]:
     outputs = []
     for t in range(TIME):
         output, state = apply.step(x[t], reset[t], state)
@@ -155,7 +159,9 @@ def _leak_between_rows(apply: _Apply, x: Array, reset: Array, state: State) -> f
 def _difference(a: Any, b: Any) -> float:
     """The largest absolute difference between two pytrees of one structure."""
     gaps = jax.tree.map(
-        lambda x, y: jnp.max(jnp.abs(x.astype(jnp.float32) - y.astype(jnp.float32)), initial=0.0),
+        lambda x, y: jnp.max(
+            jnp.abs(x.astype(jnp.float32) - y.astype(jnp.float32)), initial=0.0
+        ),
         a,
         b,
     )

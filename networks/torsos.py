@@ -83,6 +83,7 @@ class TileTorso(hk.Module):
         x = image.reshape(*leading, rows, side, columns, side, channels)
         x = jnp.moveaxis(x, -3, -4)  # [..., rows, columns, side, side, C]
         x = x.reshape(*leading, rows * columns, -1)
+        x = (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-3)
         x = jax.nn.relu(hk.Linear(self._output_size)(x))
         return x.reshape(*leading, -1)
 

@@ -22,4 +22,6 @@ def pytest_generate_tests(metafunc):
         import tolman.networks.cores  # noqa: F401
         from tolman.networks.core import CORES
 
-        metafunc.parametrize("core_name", [*sorted(CORES), *metafunc.config.getoption("core")])
+        metafunc.parametrize(
+            "core_name", [*sorted(CORES), *metafunc.config.getoption("core")]
+        )

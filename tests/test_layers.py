@@ -14,7 +14,17 @@ MAY_IMPORT = {
 }
 # What would tie an agent to one way of running it.
 IMPURE = {"ray", "reverb", "tensorflow", "acme", "logging", "pathlib", "os", "time", "rich"}
-SLOW = {"jax", "haiku", "tensorflow", "reverb", "ray", "matplotlib", "orbax", "torch", "optax"}
+SLOW = {
+    "jax",
+    "haiku",
+    "tensorflow",
+    "reverb",
+    "ray",
+    "matplotlib",
+    "orbax",
+    "torch",
+    "optax",
+}
 
 
 def _imports(path, top_only=False):

@@ -51,7 +51,7 @@ def advantage_targets(
     estimate = jax.vmap(
         rlax.truncated_generalized_advantage_estimation, in_axes=(1, 1, None, 1), out_axes=1
     )
-    advantage = estimate(rewards, discounts, gae_lambda, values)  # [T, B]
+    advantage: Array = estimate(rewards, discounts, gae_lambda, values)  # [T, B]
     return Targets(advantage, advantage + values[:-1])
 
 

@@ -96,7 +96,7 @@ def make_network(
     """Builds the network; `step` and `unroll` share every layer and every input."""
     num_actions = action_spec.num_values
 
-    def build() -> tuple[Callable[[Array], Output], tuple[Callable[..., Any], ...]]:
+    def build() -> tuple[Callable[[TimeStep], Output], tuple[Callable[..., Any], ...]]:
         torso = make_torso(config, observation_spec)
         core = make_core()
         policy_value = PolicyValueHead(num_actions, name="heads")

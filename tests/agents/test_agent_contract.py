@@ -1,4 +1,4 @@
-"""What every agent must do: the learner recomputes what the actor stored, and so on."""
+"""What every agent must do: the learner recomputes what the actor stored, and more."""
 
 import functools
 
@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toys import CountingTask, make_agent
 
 from tolman.agents.agent import Unroll
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.on_device import OnDeviceRunner
-from toys import CountingTask, make_agent
 
 AGENT_NAMES = ("actor_critic", "meta_rl")
 
@@ -63,7 +63,7 @@ def test_learner_recomputes_the_actors_logits(name, environment, core_name):
 
 
 def test_memory_outlives_an_episode_and_not_a_task():
-    """Logits at the first row of episode 2 depend on episode 1; those of a new task don't."""
+    """The first logits of episode 2 depend on episode 1; those of a new task do not."""
     environment = CountingTask(episode_length=3, episodes_per_task=2)
     agent = make_agent("meta_rl", environment, "lstm", unroll_length=12, batch_size=1)
     params = jax.tree.map(lambda leaf: leaf * 3.0, agent.init(jax.random.PRNGKey(0)).params)
@@ -89,7 +89,9 @@ def test_reward_enters_one_step_late(name):
     params = jax.tree.map(lambda leaf: leaf * 3.0, agent.init(jax.random.PRNGKey(0)).params)
     (unroll,) = _unrolls(agent, params, environment, 1)
     reward = unroll.timestep.reward
-    changed = unroll._replace(timestep=unroll.timestep._replace(reward=reward.at[5].add(1.0)))
+    changed = unroll._replace(
+        timestep=unroll.timestep._replace(reward=reward.at[5].add(1.0))
+    )
     logits, other = (agent.network.unroll(params, u).logits for u in (unroll, changed))
     np.testing.assert_array_equal(logits[:5], other[:5])
     assert np.abs(logits[5] - other[5]).max() > 1e-6
@@ -188,7 +190,10 @@ def test_auxiliary_task_adds_its_weighted_loss():
     learner = plain.init(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(plain, learner.params, environment, 1)
     arguments = (learner.params, unroll, learner.hyperparameters, jnp.float32(0.0))
-    (total, metrics), (total_helped, metrics_helped) = plain.loss(*arguments), helped.loss(*arguments)
+    (total, metrics), (total_helped, metrics_helped) = (
+        plain.loss(*arguments),
+        helped.loss(*arguments),
+    )
     decisions = float(1 - unroll.timestep.is_last()[:-1].mean()) * plain.data.unroll_length
     expected = 0.25 * float(metrics_helped["loss/clock"]) * decisions
     assert float(total_helped - total) == pytest.approx(expected, rel=1e-4)

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from toys import CountingTask, make_agent
+
 from tolman.agents.actor_critic import Hyperparameters
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.episodes import play_episodes
@@ -30,7 +30,9 @@ def _assert_same(a, b, **kwargs):
 
 @pytest.fixture(scope="module")
 def runner():
-    return OnDeviceRunner(make_agent("meta_rl", TwoStep(), "lstm", unroll_length=7), TwoStep())
+    return OnDeviceRunner(
+        make_agent("meta_rl", TwoStep(), "lstm", unroll_length=7), TwoStep()
+    )
 
 
 def test_same_seed_same_bits_however_the_updates_are_cut(runner):
@@ -102,7 +104,9 @@ def test_hyperparameters_of_members_are_their_own(runner):
 def test_episode_statistics_by_hand():
     """Episodes of 3 decisions and a closing row: lengths, and returns of known size."""
     environment = CountingTask(episode_length=3)
-    agent = make_agent("meta_rl", environment, "feedforward", unroll_length=10, batch_size=2)
+    agent = make_agent(
+        "meta_rl", environment, "feedforward", unroll_length=10, batch_size=2
+    )
     runner = OnDeviceRunner(agent, environment)
     state, metrics = _trained(runner, _keys(0), [5])
     assert float(metrics["train/episode_length"][0]) == 3.0
@@ -124,7 +128,12 @@ def test_play_episodes_pairs_members_on_the_same_tasks(runner):
     population = OnDeviceRunner(runner.agent, TwoStep(), 2)
     params = population.init(_keys(1, 2)).learner.params
     played = play_episodes(
-        runner.agent, TwoStep(), params, jax.random.PRNGKey(0), 30, lambda state: state.good_state
+        runner.agent,
+        TwoStep(),
+        params,
+        jax.random.PRNGKey(0),
+        30,
+        lambda state: state.good_state,
     )
     np.testing.assert_array_equal(played.episode_length, 20)
     np.testing.assert_array_equal(played.record[:21, 0], played.record[:21, 1])

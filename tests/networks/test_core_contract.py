@@ -86,7 +86,10 @@ def test_lstm_equals_a_slow_numpy_one():
     rng = np.random.default_rng(0)
     x, reset = rng.normal(size=(6, 2, 3)).astype(np.float32), rng.random((6, 2)) < 0.3
     params, (outputs, _) = _run(lambda: LSTM(LSTMConfig(4), name="core"), x, reset)
-    w, b = params["core/~_project/input_gates"]["w"], params["core/~_project/input_gates"]["b"]
+    w, b = (
+        params["core/~_project/input_gates"]["w"],
+        params["core/~_project/input_gates"]["b"],
+    )
     recurrent = params["core"]["recurrent_gates"]
     hidden, cell = np.zeros((2, 4)), np.zeros((2, 4))
     for t in range(6):
@@ -101,7 +104,10 @@ def test_gru_equals_a_slow_numpy_one():
     rng = np.random.default_rng(0)
     x, reset = rng.normal(size=(6, 2, 3)).astype(np.float32), rng.random((6, 2)) < 0.3
     params, (outputs, _) = _run(lambda: GRU(GRUConfig(4), name="core"), x, reset)
-    w, b = params["core/~_project/input_gates"]["w"], params["core/~_project/input_gates"]["b"]
+    w, b = (
+        params["core/~_project/input_gates"]["w"],
+        params["core/~_project/input_gates"]["b"],
+    )
     gate_weights = params["core"]["recurrent_gates"]
     candidate_weights = params["core"]["recurrent_candidate"]
     hidden = np.zeros((2, 4))

@@ -17,6 +17,7 @@ from tolman.agents.actor_critic import ActorCritic, Hyperparameters
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs.environment import Environment
 from tolman.launchers.episodes import Trajectory, play_episodes
+from tolman.launchers.evaluation import EVALUATION
 from tolman.launchers.names import CORE, config_type, make_core
 from tolman.launchers.studies.study import Study, Training
 
@@ -93,7 +94,7 @@ def evaluate(
     num_episodes: int = EVALUATION_EPISODES,
 ) -> Trajectory:
     """Plays held-out tasks with frozen weights; the key is no training key's."""
-    key = jax.random.fold_in(jax.random.PRNGKey(study.seed), 2**31 - 1)
+    key = jax.random.fold_in(jax.random.PRNGKey(study.seed), EVALUATION)
     return play_episodes(agent, environment, training.params, key, num_episodes, record)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -88,9 +88,9 @@ def stay_profiles(study: Study, players: Mapping[str, Player]) -> None:
         one.set_xticks([0.5, 3.1], ["rewarded", "unrewarded"], fontsize=8)
         one.set_ylim(0, 1)
     row[0].set_ylabel("probability of staying")
-    row[0].bar([0], [0], color=COLOURS[0], label="common")
-    row[0].bar([0], [0], color=COLOURS[1], label="rare")
-    row[0].legend(frameon=False, fontsize=8, loc="upper right")
+    row[0].bar([0], [0], color=COLOURS[0], label="after a common transition")
+    row[0].bar([0], [0], color=COLOURS[1], label="after a rare transition")
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)
     study.figure(
         figure,
         "stay_profiles",
@@ -113,7 +113,7 @@ def regret_curves(study: Study, regret: Mapping[str, np.ndarray]) -> None:
     colours = [*COLOURS, GREY, "#8c564b", "#bcbd22"]
     for colour, (label, values) in zip(colours, regret.items(), strict=False):
         is_agent = label == "meta-RL"
-        style = {
+        style: dict[str, Any] = {
             "color": colour, "ls": styles.get(label, "-"), "lw": 2.2 if is_agent else 1.2,
             "zorder": 3 if is_agent else 2,
         }  # fmt: skip
@@ -164,9 +164,9 @@ def regret_matrix(
     for row, values in enumerate(regret):
         for column, value in enumerate(values):
             is_dark = ratio[row, column] > 3.0
+            weight = "bold" if row == column < num_trained else "normal"
             one.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9,
-                     color="white" if is_dark else "black",
-                     fontweight="bold" if row == column < num_trained else "normal")  # fmt: skip
+                     color="white" if is_dark else "black", fontweight=weight)  # fmt: skip
     one.axhline(num_trained - 0.5, color="white", lw=3)
     one.set_xticks(range(len(columns)), columns)
     one.set_yticks(range(len(rows)), rows)
@@ -178,4 +178,39 @@ def regret_matrix(
         "regret_matrix",
         "Expected regret by training (rows) and test distribution (columns); colour: ratio "
         "to the optimum (compare Wang et al. 2016, figure 2f).",
+    )
+
+
+def pulls_by_trial(
+    study: Study, reward: Mapping[str, np.ndarray], share: Mapping[str, np.ndarray]
+) -> None:
+    """Draws what each player earns by trial, and what the agent pulls.
+
+    Args:
+      study: receives the figure.
+      reward: player to `[P, T]` mean reward of each trial.
+      share: arm to `[P, T]`, in what share of episodes the agent pulls it.
+    """
+    figure, (left, right) = axes(2, width=4.6, height=3.4)
+    colours = [*COLOURS, GREY]
+    for colour, (label, values) in zip(colours, reward.items(), strict=False):
+        trials = np.arange(1, values.shape[1] + 1)
+        width = 2.2 if label == "meta-RL" else 1.2
+        left.plot(trials, np.median(values, 0), "o-", ms=3, color=colour, lw=width,
+                  label=label)  # fmt: skip
+    for colour, (label, values) in zip(COLOURS, share.items(), strict=False):
+        right.plot(trials, np.median(values, 0), "-", color=colour, label=label)
+        right.plot(trials, values.T, "o", ms=3, alpha=0.6, color=colour)
+    left.set_ylabel("reward")
+    right.set_ylabel("share of the agent's pulls")
+    right.set_ylim(-0.03, 1.03)
+    for one in (left, right):
+        one.set_xlabel("trial")
+        one.set_xticks(trials)
+        one.legend(frameon=False, fontsize=8)
+    study.figure(
+        figure,
+        "pulls_by_trial",
+        "Held-out tasks (compare Wang et al. 2016, figure 3): mean reward of each trial, "
+        "median of members, and what the agent pulls; dots: members.",
     )

@@ -9,7 +9,7 @@ through the same analysis and must come out as what they are.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -34,7 +34,11 @@ TITLE = "Two-step task: model-based behaviour out of model-free training"
 PAPER = "Wang et al. 2016, section 3.2.1, figure 5"
 
 # Table 1, experiment 5: 48 units, unroll 20 (one row closes the episode), both costs 0.05.
-AGENT = {"unroll_length": 21, "entropy_cost": 0.05, "final_entropy_cost": 0.05}
+AGENT: dict[str, Any] = {
+    "unroll_length": 21,
+    "entropy_cost": 0.05,
+    "final_entropy_cost": 0.05,
+}
 QUICK = common.Sweep(4, 4, (2e-3, 4e-3), (0.9, 0.9), (0.05, 0.05))
 FULL = common.Sweep(24, 5, (5e-4, 5e-3), (0.7, 0.95), (0.05, 0.05))
 # Environment steps a member, closing rows counted: episodes x 21.
@@ -67,7 +71,7 @@ def run(study: Study) -> None:
         "core": "lstm", "core_size": 48, "evaluation_episodes": common.EVALUATION_EPISODES,
     }  # fmt: skip
 
-    variants = {
+    variants: dict[str, dict[str, Any]] = {
         "meta-RL": {},
         "no reward input": {"use_previous_reward": False},
         "no memory": {"core": "feedforward", "use_previous_action": False},
@@ -112,7 +116,7 @@ def _trials(played: Trajectory, member: int, episodes: np.ndarray) -> TwoStepTri
         first_action=first_action.T,
         transition_common=(first_action == second_state).T,
         second_state=second_state.T,
-        reward=played.timestep.reward[2 : length + 1 : 2, member, episodes].T,
+        reward=np.asarray(played.timestep.reward)[2 : length + 1 : 2, member, episodes].T,
         rewarding_state=played.record["good_state"][0, member, episodes] - 1,
     )
 

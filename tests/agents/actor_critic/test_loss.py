@@ -35,7 +35,7 @@ def test_n_step_returns_by_hand():
     rows = _rows([FIRST, MID, LAST, FIRST, MID], [0, 1, 2, 0, 4], [1, 1, 0, 1, 1])
     values = jnp.array([0.5, 0.25, 7.0, 0.1, 10.0])[:, None]
     advantage, value = advantage_targets(values, rows, 0.5, 1.0)
-    # Returns: 1 + 0.5 * 2 = 2; 2 (terminated: the value 7 must not enter); none; 4 + 0.5 * 10.
+    # Returns: 1 + 0.5 * 2; 2 (terminated: the value 7 must not enter); none; 4 + 0.5 * 10.
     np.testing.assert_allclose(value[:, 0], [2.0, 2.0, 7.0, 9.0])
     np.testing.assert_allclose(advantage[:, 0], [1.5, 1.75, 0.0, 8.9], rtol=1e-6)
     np.testing.assert_array_equal(decision_mask(rows)[:, 0], [1, 1, 0, 1])
@@ -140,4 +140,6 @@ def test_on_policy_vtrace_is_the_n_step_return(seed):
     values = jnp.asarray(rng.normal(size=(13, 1)), jnp.float32)
     on_policy = vtrace_targets(values, rows, 0.9, 1.0, jnp.ones((12, 1)))
     n_step = advantage_targets(values, rows, 0.9, 1.0)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), on_policy, n_step)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), on_policy, n_step
+    )
