@@ -133,8 +133,16 @@ def create(folder: RunFolder, config: TrainConfig, devices: str) -> None:
       folder: from `choose`.
       config: resolved.
       devices: what trains, in words.
+
+    Raises:
+      ValueError: if the folder cannot be made.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{folder.path}: cannot be made ({error.strerror}). Choose another --run-dir."
+        ) from error
     _replace(folder.path / VERSIONS, json.dumps(versions(devices), indent=1))
     folder.write_status("running", 0, 0.0)
     # The config comes last: a folder that has one can be resumed.

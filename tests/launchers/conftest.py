@@ -124,8 +124,8 @@ def tolman(capsys, tmp_path, monkeypatch):
 
 @pytest.fixture
 def tiny():
-    """The flags of a run of 400 updates, 100 rows and 50 checkpoints."""
-    flags = """--env two_step --core feedforward --env.num-trials 2 --num-env-steps 4000
+    """The flags of a run of 200 updates, 50 rows and 25 checkpoints."""
+    flags = """--env two_step --core feedforward --env.num-trials 2 --num-env-steps 2000
     --agent.unroll-length 5 --agent.batch-size 2 --agent.torso flat
     --log-interval 40 --checkpoint-interval 80"""
     return flags.split()

@@ -100,6 +100,13 @@ def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     assert again.path != folder.path
 
 
+def test_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    config = resolve(TrainConfig("meta_rl", "two_step"))
+    with pytest.raises(ValueError, match=r"cannot be made \(Not a directory\)"):
+        run_folder.create(RunFolder(tmp_path / "file" / "run"), config, "1 x cpu")
+
+
 def test_status_is_replaced_whole_and_survives_garbage(tmp_path):
     folder = RunFolder(tmp_path)
     assert folder.status() == {}

@@ -1,4 +1,4 @@
-"""The report page: numbers worked out by hand, and what a broken folder says."""
+"""The report page: what it tells of a folder, and what it says of a broken one."""
 
 import html
 import json
@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from tolman.launchers import report
 from tolman.launchers.report import write_report
+from tolman.launchers.report.folders import read_curves, read_run
+from tolman.launchers.report.series import group_by_seed
 
 # A PNG of one pixel.
 PIXEL = bytes.fromhex(
@@ -185,10 +186,10 @@ def test_seeds_form_one_series_with_an_interval(tmp_path: Path) -> None:
 
 
 def test_equal_seeds_or_no_config_are_not_a_sample(tmp_path: Path) -> None:
-    runs = [report._read_run(make_run(tmp_path / n, config=with_seed(1))) for n in "ab"]
-    assert [s.label for s in report.group_by_seed(runs)] == ["a", "b"]
-    bare = [report._read_run(make_run(tmp_path / n, config={})) for n in "cd"]
-    assert [len(s.runs) for s in report.group_by_seed(bare)] == [1, 1]
+    runs = [read_run(make_run(tmp_path / n, config=with_seed(1))) for n in "ab"]
+    assert [s.label for s in group_by_seed(runs)] == ["a", "b"]
+    bare = [read_run(make_run(tmp_path / n, config={})) for n in "cd"]
+    assert [len(s.runs) for s in group_by_seed(bare)] == [1, 1]
 
 
 def test_same_folder_names_are_numbered(tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ def test_torn_last_line_is_ignored(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
     with (run / "metrics.jsonl").open("ab") as file:
         file.write('{"env_steps": 4000, "train/episode_return": 9, "é'.encode()[:-1])
-    steps, values = report.read_curves(run / "metrics.jsonl")["train/episode_return"]
+    steps, values = read_curves(run / "metrics.jsonl")["train/episode_return"]
     np.testing.assert_array_equal(steps, [1000, 2000, 3000])
     np.testing.assert_array_equal(values, [1, 2, 3])
 
@@ -260,7 +261,7 @@ def test_resumed_run_counts_repeated_steps_once(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     rows = [(1, 10), (2, 20), (3, 30), (2, 21), (3, 31), (4, 41)]
     path.write_text("\n".join(json.dumps({"env_steps": s, "x": v}) for s, v in rows))
-    steps, values = report.read_curves(path)["x"]
+    steps, values = read_curves(path)["x"]
     # The row of step 2 of both parts stays: two rows of one step are allowed.
     np.testing.assert_array_equal(steps, [1, 2, 2, 3, 4])
     np.testing.assert_array_equal(values, [10, 20, 21, 31, 41])
@@ -312,66 +313,3 @@ def test_wrong_folders(tmp_path: Path) -> None:
         write_report([])
     with pytest.raises(ValueError, match="Name a file"):
         write_report([make_run(tmp_path / "a")], tmp_path)
-
-
-def test_down_sampling_keeps_ends_and_extremes() -> None:
-    steps = np.arange(20_000.0)
-    values = np.sin(steps / 50)
-    values[[777, 15_003]] = 9.0, -9.0
-    x, y = report.down_sample((steps, values))
-    assert len(x) <= 1000 and (np.diff(x) > 0).all()
-    assert (x[0], x[-1], y.max(), y.min()) == (0, 19_999, 9, -9)
-    np.testing.assert_array_equal(y, values[x.astype(int)])
-
-
-def test_smoothing_by_hand() -> None:
-    values = np.array([0.0, 3.0, 6.0, 0.0])
-    np.testing.assert_allclose(report.smooth(values, 0.5), [1.5, 3, 3, 3])
-    assert report.smooth(values, 0.0) is values
-
-
-def test_bins_of_evenly_logged_runs_are_their_points() -> None:
-    steps = np.arange(1, 8) * 0.1
-    binned = report.bin_curves([(steps, steps * 2), (steps[:5], steps[:5] * 4)])
-    assert binned is not None
-    np.testing.assert_allclose(binned[0], steps[:5])
-    np.testing.assert_allclose(binned[1], [steps[:5] * 2, steps[:5] * 4])
-    assert report.bin_curves([(steps[:2], steps[:2]), (steps[4:], steps[4:])]) is None
-
-
-def test_interval_of_two_seeds_is_their_range() -> None:
-    mean, low, high = report.seed_interval(np.array([[1.0, 2.0], [3.0, 2.0]]))
-    np.testing.assert_array_equal([mean, low, high], [[2, 2], [1, 2], [3, 2]])
-
-
-def test_rare_spikes_leave_the_axis() -> None:
-    values = np.ones(1000) + np.tile([0.0, 1.0], 500)
-    values[500] = 80.0
-    trace = report.Trace(0, "run", np.arange(1000.0), report.smooth(values, 0.05))
-    low, high = report._y_range((1.0, 80.0), [(trace.steps, values)], [trace])
-    assert low < 1 and trace.values.max() < high < 4
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0, 10, [0, 2, 4, 6, 8, 10]),
-        (-0.1, 0.11, [-0.1, -0.05, 0, 0.05, 0.1]),
-        (3, 4.1, [3, 3.5, 4]),
-    ],
-)
-def test_ticks(low: float, high: float, expected: list[float]) -> None:
-    np.testing.assert_allclose(report.ticks(low, high), expected, atol=1e-12)
-
-
-def test_formats() -> None:
-    numbers = (0.0, 999.0, 1500.0, 2e6, -3.25e9, 0.000123456)
-    assert [report.short_number(n) for n in numbers] == [
-        *("0", "999", "1.5k", "2M", "-3.25G", "0.0001235")
-    ]
-    assert [report.duration(s) for s in (0.5, 59, 61, 7260)] == [
-        *("0.5 s", "59 s", "1 min 1 s", "2 h 1 min")
-    ]
-    assert [report.format_number(v) for v in (None, 3, 3.0, 0.12345, "a", True)] == [
-        *("\u2013", "3", "3", "0.1235", "a", "True")
-    ]

@@ -59,7 +59,7 @@ class Plan(NamedTuple):
 
 
 def _quick(entropy_cost: float, updates: int) -> Plan:
-    rate = 8e-3
+    rate = 1.2e-2
     entropy = (entropy_cost, entropy_cost)
     return Plan(common.Sweep(2, 1, (rate, rate), (0.9, 0.9), entropy), updates)
 

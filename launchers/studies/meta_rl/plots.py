@@ -107,7 +107,7 @@ def regret_curves(study: Study, regret: Mapping[str, np.ndarray]) -> None:
       regret: player to `[P, E, T]` expected regret of each trial; several members give a
         median and a range, one a line.
     """
-    figure, (left, right) = axes(2, width=5.0, height=3.8)
+    figure, (left, right) = axes(2, width=5.4, height=3.6)
     trials = np.arange(1, next(iter(regret.values())).shape[2] + 1)
     styles = {"random": ":", "no reward input": "--", "no memory": "--"}
     colours = [*COLOURS, GREY, "#8c564b", "#bcbd22"]
@@ -133,7 +133,8 @@ def regret_curves(study: Study, regret: Mapping[str, np.ndarray]) -> None:
     right.set_ylabel("pulls of the worse arm, %")
     for one in (left, right):
         one.set_xlabel("trial")
-    right.legend(frameon=False, fontsize=8, ncols=2)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside right center",
+                  frameon=False, fontsize=8)  # fmt: skip
     study.figure(
         figure,
         "regret",

@@ -20,14 +20,13 @@ from tolman.launchers.episodes import Trajectory
 from tolman.launchers.studies.meta_rl import common, plots
 from tolman.launchers.studies.meta_rl.two_step_analysis import (
     OUTCOMES,
-    MixtureFit,
     StayProfile,
     TwoStepTrials,
-    fit_mixture,
     lagged_regression,
-    simulate_agent,
     stay_probabilities,
 )
+from tolman.launchers.studies.meta_rl.two_step_models import MixtureFit, fit_mixture
+from tolman.launchers.studies.meta_rl.two_step_players import simulate_agent
 from tolman.launchers.studies.study import Study
 
 TITLE = "Two-step task: model-based behaviour out of model-free training"

@@ -1,0 +1,173 @@
+"""What run folders and study folders hold, as text, numbers and images."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tolman.launchers.report.curves import Curve
+
+RUN_FILES = ("metrics.jsonl", "config.yaml", "status.json")
+IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An image as a data URI, with its caption."""
+
+    source: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds; `config` and `versions` map dotted keys to text."""
+
+    name: str
+    config: dict[str, str]
+    versions: dict[str, str]
+    state: str
+    reason: str
+    seconds: float | None  # Wall time as `status.json` tells it.
+    curves: dict[str, Curve]
+    figures: list[Figure]
+
+    @property
+    def seed(self) -> str | None:
+        """The value of the config key `seed`, at any depth."""
+        return next((v for k, v in self.config.items() if leaf(k) == "seed"), None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study folder holds; `result` is its `result.json`."""
+
+    name: str
+    result: dict[str, Any]
+    settings: dict[str, str]
+    figures: list[Figure]
+
+    @property
+    def num_passed(self) -> int:
+        """How many checks passed."""
+        return sum(bool(check.get("passed")) for check in self.result["checks"])
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run folder; any of its files may be missing."""
+    status = _read_mapping(folder / "status.json")
+    seconds = status.get("seconds")
+    return Run(
+        name=folder.resolve().name,
+        config=flatten(_read_mapping(folder / "config.yaml")),
+        versions=flatten(_read_mapping(folder / "versions.json")),
+        state=str(status.get("state", "unknown")),
+        reason=str(status.get("reason") or ""),
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        curves=read_curves(folder / "metrics.jsonl"),
+        figures=_read_figures(folder / "figures"),
+    )
+
+
+def read_study(folder: Path) -> Study:
+    """Reads a study folder, which holds a `result.json`."""
+    path = folder / "result.json"
+    result = _read_mapping(path)
+    if not isinstance(result.get("study"), str):
+        raise ValueError(f'{path}: no text "study". Write the result again.')
+    for key in ("checks", "tables"):
+        items = result.setdefault(key, [])
+        if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
+            raise ValueError(f'{path}: "{key}" is not a list of objects.')
+    return Study(
+        name=folder.resolve().name,
+        result=result,
+        settings=flatten(result.get("settings") or {}),
+        figures=_read_figures(folder / "figures"),
+    )
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """Reads a JSON or YAML mapping; a file that does not exist is an empty one."""
+    if not path.is_file():
+        return {}
+    kind = "YAML" if path.suffix == ".yaml" else "JSON"
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        content = yaml.safe_load(text) if kind == "YAML" else json.loads(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: not {kind}: {reason}") from error
+    if content is None:  # An empty YAML file.
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, not a {kind} mapping.")
+    return content
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Reads `metrics.jsonl`: for each metric its `env_steps` [N] and values [N].
+
+    A last line that a killed run left torn is ignored. Where `env_steps` goes back, a
+    run was resumed from a checkpoint, and the rows it repeats count once: the later ones.
+
+    Raises:
+      ValueError: if any other line is not a JSON object with a number `env_steps`.
+    """
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise ValueError(f"{path} line {number}: not JSON: {error.msg}.") from error
+        if not isinstance(row, dict) or not _is_number(row.get("env_steps")):
+            raise ValueError(f'{path} line {number}: no number "env_steps" in an object.')
+        while rows and rows[-1]["env_steps"] > row["env_steps"]:
+            rows.pop()
+        rows.append(row)
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name != "env_steps" and _is_number(value):
+                points.setdefault(name, []).append((row["env_steps"], value))
+    tables = {name: np.array(pairs, float) for name, pairs in points.items()}  # [N, 2]
+    return {name: (table[:, 0], table[:, 1]) for name, table in tables.items()}
+
+
+def _read_figures(folder: Path) -> list[Figure]:
+    captions = _read_mapping(folder / "captions.json")
+    figures = []
+    for path in sorted(folder.glob("*")):
+        if kind := IMAGE_TYPES.get(path.suffix.lower()):
+            data = base64.b64encode(path.read_bytes()).decode("ascii")
+            caption = str(captions.get(path.name, path.stem.replace("_", " ")))
+            figures.append(Figure(f"data:{kind};base64,{data}", caption))
+    return figures
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, str]:
+    """Turns a nested mapping into dotted keys and text: {"a": {"b": 1}}, {"a.b": "1"}."""
+    if isinstance(tree, dict) and (tree or not prefix):
+        flat = [flatten(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in tree.items()]
+        return {key: text for part in flat for key, text in part.items()}
+    return {prefix: tree if isinstance(tree, str) else json.dumps(tree, default=str)}
+
+
+def leaf(key: str) -> str:
+    """The last part of a dotted key: "a.b" gives "b"."""
+    return key.rpartition(".")[2]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
