@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tolman.agents.agent import Agent, Params
     from tolman.envs.environment import Environment
+    from tolman.launchers.on_device import TrainState
 
 NUM_CURVE_POINTS = 50
 CHECKPOINT_SECONDS = 30.0
@@ -77,6 +78,9 @@ class Study:
     tables: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def check(
         self,
@@ -148,7 +152,8 @@ class Study:
         from tolman.launchers.progress import Progress
 
         runner = OnDeviceRunner(agent, environment, num_members)
-        total = -(-num_env_steps // runner.decisions_per_update)
+        per_update = runner.decisions_per_update
+        total = -(-num_env_steps // per_update)
         root = jax.random.PRNGKey(self.seed)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(root, np.arange(num_members))
         state = runner.init(keys, hyperparameters)
@@ -158,33 +163,23 @@ class Study:
         if checkpoints.latest() is not None:
             checkpoint = checkpoints.restore(state)
             state, curve = runner.place(checkpoint.state), checkpoint.metadata["curve"]
-        done = int(np.max(jax.device_get(state.updates)))
-        steps_per_update = runner.decisions_per_update
-        saved_at = shown_at = time.monotonic()
+        done = _updates(state)
         print(f"Training {label}: {num_members} members", flush=True)
-        with Progress(
-            done * steps_per_update, total * steps_per_update, self.folder / "log.txt"
-        ) as progress:
+        log_file = self.folder / "log.txt"
+        with Progress(done * per_update, total * per_update, log_file) as progress:
+            saved_at = time.monotonic()
             while done < total:
-                before = done
+                began, before = time.monotonic(), done
                 target = (done * NUM_CURVE_POINTS // total + 1) * total // NUM_CURVE_POINTS
                 state, metrics = runner.train(state, max(target, done + 1) - done, total)
-                done = int(np.max(jax.device_get(state.updates)))
+                done = _updates(state)
+                _require_finite(label, metrics)
                 returns = np.asarray(metrics["train/episode_return"])
-                env_steps = done * steps_per_update
-                curve.append([env_steps, *map(float, returns)])
-                seconds, shown_at = time.monotonic() - shown_at, time.monotonic()
-                progress.update(
-                    {
-                        "env_steps": env_steps,
-                        "time/env_steps_per_second": (done - before)
-                        * steps_per_update
-                        / seconds,
-                        "train/episode_return": float(np.nanmedian(returns)),
-                    }
-                )
+                curve.append([done * per_update, *map(float, returns)])
+                speed = (done - before) * per_update / (time.monotonic() - began)
+                progress.update(_progress_row(done * per_update, speed, returns))
                 if done == total or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    checkpoints.save(env_steps, state, {"curve": curve})
+                    checkpoints.save(done * per_update, state, {"curve": curve})
                     saved_at = time.monotonic()
         points = np.array(curve)
         return Training(jax.device_get(state.learner.params), points[:, 0], points[:, 1:])
@@ -292,6 +287,28 @@ def _print_verdict(study: Study) -> None:
     console.print(
         f"{passed} of {len(study.checks)} checks passed in {study.seconds:.0f} s."
     )
+
+
+def _updates(state: TrainState) -> int:
+    """Of the member that is furthest: one that diverged may have stopped earlier."""
+    return int(np.max(np.asarray(state.updates)))
+
+
+def _require_finite(label: str, metrics: dict[str, Any]) -> None:
+    losses = {name: np.asarray(value) for name, value in metrics.items() if "loss/" in name}
+    for name, value in losses.items():
+        if not np.isfinite(value).any():
+            raise ValueError(
+                f"training {label!r}: {name} is finite for no member any more. Lower the "
+                "learning rates of the sample."
+            )
+
+
+def _progress_row(env_steps: int, speed: float, returns: np.ndarray) -> dict[str, float]:
+    row = {"env_steps": env_steps, "time/env_steps_per_second": speed}
+    if np.isfinite(returns).any():
+        row["train/episode_return"] = float(np.nanmedian(returns))
+    return row
 
 
 def _plain(cell: Any) -> Any:

@@ -196,19 +196,22 @@ def pulls_by_trial(
     colours = [*COLOURS, GREY]
     for colour, (label, values) in zip(colours, reward.items(), strict=False):
         trials = np.arange(1, values.shape[1] + 1)
-        width = 2.2 if label == "meta-RL" else 1.2
+        # The agent is drawn wide and underneath: what coincides with it lies inside.
+        width, order = (5.0, 1) if label == "meta-RL" else (1.2, 2)
         left.plot(trials, np.median(values, 0), "o-", ms=3, color=colour, lw=width,
-                  label=label)  # fmt: skip
+                  zorder=order, label=label)  # fmt: skip
     for colour, (label, values) in zip(COLOURS, share.items(), strict=False):
         right.plot(trials, np.median(values, 0), "-", color=colour, label=label)
         right.plot(trials, values.T, "o", ms=3, alpha=0.6, color=colour)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside left center",
+                  frameon=False, fontsize=8)  # fmt: skip
+    right.legend(frameon=False, fontsize=8, loc="center right")
     left.set_ylabel("reward")
     right.set_ylabel("share of the agent's pulls")
     right.set_ylim(-0.03, 1.03)
     for one in (left, right):
         one.set_xlabel("trial")
         one.set_xticks(trials)
-        one.legend(frameon=False, fontsize=8)
     study.figure(
         figure,
         "pulls_by_trial",

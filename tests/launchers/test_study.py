@@ -1,0 +1,147 @@
+"""The study harness: checks that can fail, folders, and stages that resume."""
+
+import json
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+from toys import make_agent
+
+from tolman.envs.meta_rl import TwoStep
+from tolman.launchers.on_device import OnDeviceRunner
+from tolman.launchers.studies import STUDIES
+from tolman.launchers.studies.study import Study, run_study
+
+
+def _study(folder, **settings):
+    return Study("toy/one", "A toy", "Nobody", True, 0, folder, **settings)
+
+
+def _train(study, num_members=2):
+    environment = TwoStep(num_trials=2)
+    agent = make_agent("meta_rl", environment, "feedforward", unroll_length=5)
+    return study.train("stage", agent, environment, 60 * 10, num_members)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Registers a study whose body the test supplies."""
+    module = types.ModuleType("toy_study")
+    module.TITLE, module.PAPER = "A toy", "Nobody"
+    monkeypatch.setitem(sys.modules, "toy_study", module)
+    monkeypatch.setitem(STUDIES, "toy/one", "toy_study")
+    return module
+
+
+@pytest.mark.parametrize(
+    ("measured", "bounds", "passes"),
+    [
+        (0.5, {"above": 0.3}, True),
+        (0.3, {"above": 0.3}, False),
+        (0.5, {"below": 0.3}, False),
+        (0.5, {"above": 0.4, "below": 0.6}, True),
+        (0.7, {"above": 0.4, "below": 0.6}, False),
+        (float("nan"), {"above": 0.0}, False),
+        (float("nan"), {"below": 1.0}, False),
+    ],
+)
+def test_check(tmp_path, measured, bounds, passes):
+    study = _study(tmp_path)
+    assert study.check("a claim", measured, "1", **bounds) is passes
+    assert study.checks[0].passed is passes
+
+
+def test_check_without_a_bar_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="give above=, below= or both"):
+        _study(tmp_path).check("a claim", 1.0, "1")
+
+
+@pytest.mark.parametrize(("measured", "code"), [(2.0, 0), (0.5, 1)])
+def test_exit_code_tells_the_verdict(toy, tmp_path, capsys, measured, code):
+    def run(study):
+        study.check("more than one", np.float32(measured), "2", above=1.0)
+        study.table("Numbers", ["a"], [[np.float32(1.5)], [float("nan")]])
+
+    toy.run = run
+    assert run_study("toy/one", True, 3, tmp_path / "out") == code
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["checks"][0]["passed"] is (code == 0)
+    assert result["tables"][0]["rows"] == [[1.5], [None]]
+    assert (result["seed"], result["quick"]) == (3, True)
+    assert (tmp_path / "out" / "report.html").exists()
+    assert ("FAIL" in capsys.readouterr().out) is (code == 1)
+
+
+def test_mistakes_in_one_line(toy, tmp_path):
+    toy.run = lambda study: study.check("true", 1.0, "1", above=0.0)
+    with pytest.raises(
+        ValueError, match=r"'toy/on' is unknown \(did you mean 'toy/one'\?\)"
+    ):
+        run_study("toy/on", True, 0, tmp_path / "a")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="exists and holds no study"):
+        run_study("toy/one", True, 0, tmp_path / "full")
+    run_study("toy/one", True, 0, tmp_path / "a")
+    with pytest.raises(ValueError, match="Choose another folder"):
+        run_study("toy/one", True, 1, tmp_path / "a")
+
+
+def test_training_is_kept_and_not_repeated(tmp_path, monkeypatch):
+    first = _train(_study(tmp_path))
+    assert first.episode_return.shape[1] == 2 and first.env_steps[-1] == 600
+    monkeypatch.setattr(OnDeviceRunner, "train", None)  # Would fail if it were called.
+    again = _train(_study(tmp_path))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
+def test_an_interrupted_stage_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("tolman.launchers.studies.study.CHECKPOINT_SECONDS", 0.0)
+    whole = _train(_study(tmp_path / "whole"))
+    train, calls = OnDeviceRunner.train, []
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        return train(self, *arguments)
+
+    monkeypatch.setattr(OnDeviceRunner, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _train(_study(tmp_path / "cut"))
+    monkeypatch.setattr(OnDeviceRunner, "train", train)
+    resumed = _train(_study(tmp_path / "cut"))
+    jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
+    np.testing.assert_array_equal(whole.env_steps, resumed.env_steps)
+
+
+def test_interrupt_says_how_to_go_on(toy, tmp_path, capsys):
+    def run(study):
+        raise KeyboardInterrupt
+
+    toy.run = run
+    assert run_study("toy/one", True, 5, tmp_path / "out") == 130
+    hint = f"tolman study toy/one --quick --seed 5 --out {tmp_path / 'out'}"
+    assert hint in capsys.readouterr().out
+
+
+def test_figures_have_captions(tmp_path):
+    from matplotlib.figure import Figure
+
+    study = _study(tmp_path)
+    study.figure(Figure(), "one", "First.")
+    study.figure(Figure(), "two", "Second.")
+    captions = json.loads((tmp_path / "figures" / "captions.json").read_text())
+    assert captions == {"one.png": "First.", "two.png": "Second."}
+    assert (tmp_path / "figures" / "two.png").stat().st_size > 0
+
+
+def test_a_sample_that_diverges_as_a_whole_is_named(tmp_path):
+    environment = TwoStep(num_trials=2)
+    agent = make_agent(
+        "meta_rl", environment, "feedforward", unroll_length=5, learning_rate=1e30
+    )
+    with pytest.raises(ValueError, match="training 'stage': loss/.* finite for no member"):
+        _study(tmp_path).train("stage", agent, environment, 6000, 2)
