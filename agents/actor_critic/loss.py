@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import rlax
 
 from tolman.agents.agent import Array, Metrics
 from tolman.envs.environment import TimeStep
@@ -47,12 +46,9 @@ def advantage_targets(
     Source: Schulman et al. 2016, equation 16; Mnih et al. 2016, algorithm S3.
     """
     values = jax.lax.stop_gradient(values)
-    rewards, discounts = _masked_transitions(values, timestep, discount)
-    estimate = jax.vmap(
-        rlax.truncated_generalized_advantage_estimation, in_axes=(1, 1, None, 1), out_axes=1
-    )
-    advantage: Array = estimate(rewards, discounts, gae_lambda, values)  # [T, B]
-    return Targets(advantage, advantage + values[:-1])
+    errors, discounts = _temporal_differences(values, timestep, discount)
+    advantage = _discounted_sums(errors, discounts * gae_lambda)
+    return Targets(advantage, values[:-1] + advantage)
 
 
 def vtrace_targets(
@@ -74,14 +70,13 @@ def vtrace_targets(
     Source: Espeholt et al. 2018, section 4.1, both truncation levels 1.
     """
     values = jax.lax.stop_gradient(values)
-    rewards, discounts = _masked_transitions(values, timestep, discount)
-    correct = jax.vmap(
-        rlax.vtrace_td_error_and_advantage, in_axes=(1, 1, 1, 1, 1, None), out_axes=1
-    )
-    corrected = correct(
-        values[:-1], values[1:], rewards, discounts, importance_ratio, gae_lambda
-    )
-    return Targets(corrected.pg_advantage, corrected.errors + values[:-1])
+    errors, discounts = _temporal_differences(values, timestep, discount)
+    ratio = jnp.minimum(1.0, importance_ratio)
+    corrections = _discounted_sums(ratio * errors, discounts * gae_lambda * ratio)
+    # What the target of the next row adds to its value; beyond the last row nothing.
+    following = jnp.concatenate([corrections[1:], jnp.zeros_like(corrections[:1])])
+    advantage = ratio * (errors + discounts * gae_lambda * following)
+    return Targets(advantage, values[:-1] + corrections)
 
 
 def actor_critic_loss(
@@ -129,15 +124,29 @@ def actor_critic_loss(
     return total / logits.shape[1], metrics
 
 
-def _masked_transitions(
+def _temporal_differences(
     values: Array, timestep: TimeStep, discount: Array | float
 ) -> tuple[Array, Array]:
-    """Rewards and discounts, `[T, B]`, that make a decision without effect worth nothing.
+    """One-step errors and discounts, `[T, B]`; both 0 for a decision without effect.
 
-    There the reward is set to the row's own value and the discount to 0, so that the
-    temporal difference is zero and nothing flows back across the episodes' border.
+    So nothing flows back across the border between two episodes.
     """
-    no_effect = timestep.is_last()[:-1]
-    rewards = jnp.where(no_effect, values[:-1], timestep.reward[1:])
-    discounts = jnp.where(no_effect, 0.0, discount * timestep.discount[1:])
-    return rewards, discounts
+    mask = decision_mask(timestep)
+    discounts = mask * discount * timestep.discount[1:]
+    errors = mask * (timestep.reward[1:] - values[:-1]) + discounts * values[1:]
+    return errors, discounts
+
+
+def _discounted_sums(terms: Array, discounts: Array) -> Array:
+    """`sum_t = terms_t + discounts_t * sum_{t + 1}` along the first axis, by halving it."""
+
+    def join(
+        later: tuple[Array, Array], earlier: tuple[Array, Array]
+    ) -> tuple[Array, Array]:
+        return (
+            earlier[0] + earlier[1] * later[0],
+            earlier[1] * later[1],
+        )
+
+    sums, _ = jax.lax.associative_scan(join, (terms, discounts), reverse=True)
+    return sums

@@ -306,7 +306,7 @@ def _report(
         sorted(rows, key=lambda row: float(row[1])),
     )
     study.table(
-        "Rescorla-Wagner fits to blocks of ten episodes of one volatility (median of members)",
+        "Rescorla-Wagner fits to blocks of ten episodes of a volatility (members: median)",
         ["player", "preferred model", "learning rate, low", "learning rate, high",
          "difference", "BIC(abe) - BIC(be)"],
         [

@@ -1,0 +1,300 @@
+"""Harlow's task: does the agent learn to learn about pictures it has never seen?
+
+Every episode has two new pictures, one of which pays in all of its trials. In the first
+trial nothing tells which, so the best is to guess and remember; from the second trial on
+the answer is known, whether the guess was right or wrong. The agent is trained on some
+pictures, frozen, and tested on pictures of classes it has not met. An agent without the
+reward input, and one without memory, must stay at chance. The latter keeps its last action
+and reward: they name a side and an outcome, and as the sides are drawn anew in each trial
+they are worth nothing without a memory of the pictures.
+
+Source: Wang et al. 2016, section 3.2.2.
+  Departure: the pictures stand side by side and one action takes one of them (`harlow/
+  choice`); the paper's agent turns its gaze on a screen of 84 x 84 pixels and needs about
+  twenty steps a trial. The pictures are 14 pixels wide; characters, photographs of fruits
+  or drawn patterns stand in for ImageNet. One shared layer per picture stands in for the
+  convolutions, 64 LSTM units for 256, and discounts are low, for no action has an effect
+  beyond its own reward. Fewer seeds than the paper's 100 are trained, each with settings
+  of its own, and the stacked LSTM has 32 + 64 units in place of 64 + 256.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
+from tolman.envs.meta_rl.harlow_choice import CORRECT, HarlowChoice, HarlowChoiceState
+from tolman.envs.meta_rl.images import SOURCES, find_source
+from tolman.launchers.episodes import Trajectory
+from tolman.launchers.names import CORE, config_type, make_core
+from tolman.launchers.studies.meta_rl import common, harlow_plots, plots
+from tolman.launchers.studies.study import Study, Training
+
+TITLE = "Harlow's task: one trial tells which of two new pictures pays"
+PAPER = "Wang et al. 2016, section 3.2.2, figure 6"
+
+NUM_TRIALS = 10
+IMAGE_SIZE = 14  # Pixels.
+AGENT = {
+    "unroll_length": NUM_TRIALS + 1, "batch_size": 16, "value_cost": 0.4,
+    "torso": "tiles", "torso_size": 16,
+}  # fmt: skip
+CORE_SIZE = 64
+QUICK = common.Sweep(8, 3, (7e-4, 1.4e-3), (0.2, 0.4), (0.08, 0.12))
+FULL = common.Sweep(16, 5, (5e-4, 2e-3), (0.0, 0.6), (0.05, 0.15))
+QUICK_EPISODES, FULL_EPISODES = 30_000, 80_000
+CEILING = 0.9  # Share of correct choices from the second trial on.
+
+AGENT_NAME, STACKED = "meta-RL", "stacked LSTM"
+CONTROLS: dict[str, dict[str, Any]] = {
+    "no reward input": {"use_previous_reward": False},
+    "no memory": {"core": "feedforward"},
+}
+
+
+@dataclass(frozen=True)
+class Player:
+    """What one population did on held-out pictures; P members, E episodes, N trials.
+
+    Attributes:
+      correct: `[P, E, N]` bool, all members and episodes.
+      shown: indices of the members shown, best first.
+      episodes: indices of the episodes shown; the others chose the members.
+    """
+
+    correct: np.ndarray
+    shown: np.ndarray
+    episodes: np.ndarray
+
+    @property
+    def by_trial(self) -> np.ndarray:
+        """`[M, N]`, share of correct choices of the members shown."""
+        return self.correct[self.shown][:, self.episodes].mean(1)
+
+    @property
+    def first(self) -> float:
+        """Share correct in the first trial, median of the members shown."""
+        return float(np.median(self.by_trial[:, 0]))
+
+    @property
+    def later(self) -> float:
+        """Share correct from the second trial on, median of the members shown."""
+        return float(np.median(self.by_trial[:, 1:].mean(1)))
+
+    @property
+    def share_at_ceiling(self) -> float:
+        """Share of ALL members that are right from the second trial on."""
+        return float((self.correct[:, :, 1:].mean((1, 2)) > CEILING).mean())
+
+    def second_trial(self, after_correct: bool) -> float:
+        """Share correct in the second trial after a right or a wrong first one."""
+        correct = self.correct[self.shown][:, self.episodes]  # [M, E, N]
+        is_counted = correct[:, :, 0] == after_correct
+        right = (correct[:, :, 1] & is_counted).sum(1)
+        return float(np.median(right / np.maximum(is_counted.sum(1), 1)))
+
+
+def run(study: Study) -> None:
+    """Trains the agent and its controls, tests them on held-out pictures."""
+    sweep = QUICK if study.quick else FULL
+    episodes = QUICK_EPISODES if study.quick else FULL_EPISODES
+    train_on = HarlowChoice(NUM_TRIALS, IMAGE_SIZE)
+    source = train_on.source_used
+    held_out = HarlowChoice(NUM_TRIALS, IMAGE_SIZE, source=source, split="held_out")
+    study.settings = {
+        **sweep.describe(), **AGENT, "core": "lstm", "core_size": CORE_SIZE,
+        "episodes": episodes, "image_source": source, "image_size": IMAGE_SIZE,
+        "evaluation_episodes": common.EVALUATION_EPISODES,
+    }  # fmt: skip
+    study.note(f"Pictures for training: {_describe(train_on)}.")
+    study.note(f"Pictures for the test: {_describe(held_out)}.")
+
+    variants: dict[str, dict[str, Any]] = {AGENT_NAME: {}, **CONTROLS}
+    if not study.quick:
+        variants[STACKED] = {"core": "stacked_lstm", "first_hidden_size": CORE_SIZE // 2}
+    players, curves, agents = {}, {}, {}
+    for name, variant in variants.items():
+        agent = _make_agent(train_on, **variant)
+        training = study.train(
+            name.replace(" ", "_").lower(),
+            agent,
+            train_on,
+            episodes * (NUM_TRIALS + 1),
+            sweep.num_members,
+            sweep.draw(study.seed),
+        )
+        players[name] = choose(_play(study, agent, held_out, training), sweep.num_shown)
+        returns = training.episode_return[:, players[name].shown]
+        curves[name] = (training.env_steps, 0.5 + returns / (2 * NUM_TRIALS))
+        agents[name] = (agent, training)
+
+    _check(study, players)
+    _report_sources(study, *agents[AGENT_NAME], players[AGENT_NAME], train_on)
+    _report(study, players)
+    _draw(study, *agents[AGENT_NAME], players, held_out)
+    plots.learning_curves(
+        study, curves, "share correct", {"one-shot learning": 0.95, "chance": 0.5}
+    )
+
+
+def _make_agent(
+    environment: HarlowChoice, core: str = "lstm", **settings: Any
+) -> ActorCritic:
+    """The agent; `first_hidden_size` is the stacked LSTM's, the rest as in MetaRLConfig."""
+    sizes = {"hidden_size": CORE_SIZE}
+    if "first_hidden_size" in settings:
+        sizes["first_hidden_size"] = settings.pop("first_hidden_size")
+    return make_meta_rl(
+        MetaRLConfig(**{**AGENT, **settings}),
+        environment.observation_spec(),
+        environment.action_spec(),
+        make_core(core, config_type(CORE, core)(**sizes)),
+    )
+
+
+def _describe(environment: HarlowChoice) -> str:
+    num_classes, num_examples = environment.images.shape[:2]
+    each = "one each" if num_examples == 1 else f"{num_examples} each"
+    return f"{environment.source_used}, {environment.split}, {num_classes} classes, {each}"
+
+
+def _record(state: HarlowChoiceState) -> jax.Array:
+    return state.outcomes
+
+
+def _play_member(
+    study: Study,
+    agent: ActorCritic,
+    environment: HarlowChoice,
+    training: Training,
+    member: int,
+) -> Trajectory:
+    """One member's episodes: all members' pictures at once would fill the memory."""
+    params = jax.tree.map(lambda leaf: leaf[member : member + 1], training.params)
+    alone = training._replace(params=params)
+    return common.evaluate(study, agent, environment, alone, _record)
+
+
+def _play(
+    study: Study,
+    agent: ActorCritic,
+    environment: HarlowChoice,
+    training: Training,
+    members: np.ndarray | None = None,
+) -> np.ndarray:
+    """`[P, E, N]` bool, which choices were right; of all members, or of some."""
+    if members is None:
+        members = np.arange(training.episode_return.shape[1])
+    return np.stack(
+        [
+            outcomes(_play_member(study, agent, environment, training, member))[0]
+            for member in members
+        ]
+    )
+
+
+def outcomes(played: Trajectory) -> np.ndarray:
+    """`[P, E, N]` bool from the outcomes recorded at the end of every episode."""
+    return played.record[NUM_TRIALS] == CORRECT
+
+
+def choose(correct: np.ndarray, num_shown: int) -> Player:
+    """Chooses the members to show by their later trials in the first half of episodes."""
+    return Player(correct, *common.select(correct[:, :, 1:].mean(2), num_shown))
+
+
+def _check(study: Study, players: dict[str, Player]) -> None:
+    agent = players[AGENT_NAME]
+    bar = 0.8 if study.quick else CEILING
+    figure_6, ceiling = "figure 6: chance", "figure 6: 9 of 10 trials at the best"
+    study.check(
+        "held-out pictures, first trial", agent.first, figure_6, above=0.45, below=0.55
+    )
+    study.check("held-out pictures, trials 2 to 10", agent.later, ceiling, above=bar)
+    for after_correct, guess in ((True, "right"), (False, "wrong")):
+        study.check(
+            f"held-out pictures, second trial after a {guess} guess",
+            agent.second_trial(after_correct),
+            "figure 6: regardless of the first choice",
+            above=bar - 0.1,
+        )
+    for name in CONTROLS:
+        study.check(
+            f"{name}: trials 2 to 10",
+            players[name].later, "chance", above=0.45, below=0.55,
+        )  # fmt: skip
+    if STACKED in players:
+        study.check(
+            "stacked LSTM, held-out pictures, trials 2 to 10",
+            players[STACKED].later, ceiling, above=bar,
+        )  # fmt: skip
+
+
+def _report(study: Study, players: dict[str, Player]) -> None:
+    paper = {AGENT_NAME: "26 % of 100", STACKED: "43 % of 100"}
+    study.table(
+        "Held-out pictures: share correct (median of the members shown), and seeds at "
+        f"ceiling (above {CEILING:.0%} in trials 2 to 10)",
+        ["player", "trial 1", "trial 2", "trials 2 to 10", "members", "at ceiling",
+         "at ceiling, paper"],
+        [
+            [name, f"{player.first:.2f}", f"{np.median(player.by_trial[:, 1]):.2f}",
+             f"{player.later:.2f}", len(player.correct), f"{player.share_at_ceiling:.0%}",
+             paper.get(name, "none")]
+            for name, player in players.items()
+        ],
+    )  # fmt: skip
+
+
+def _report_sources(
+    study: Study,
+    agent: ActorCritic,
+    training: Training,
+    player: Player,
+    train_on: HarlowChoice,
+) -> None:
+    """A table of the agent's accuracy on every kind of picture that is there."""
+    rows = []
+    for source in SOURCES[1:]:
+        try:
+            find_source(source)
+        except ValueError:
+            continue
+        splits = ("train", "held_out") if source == train_on.source_used else ("held_out",)
+        for split in splits:
+            environment = HarlowChoice(NUM_TRIALS, IMAGE_SIZE, source=source, split=split)
+            correct = _play(study, agent, environment, training, player.shown)
+            tested = Player(correct, np.arange(len(correct)), player.episodes)
+            rows.append(
+                [_describe(environment), f"{tested.first:.2f}", f"{tested.later:.2f}"]
+            )
+    study.table(
+        f"The agent trained on {train_on.source_used}, on every kind of picture",
+        ["pictures", "trial 1", "trials 2 to 10"],
+        rows,
+    )
+
+
+def _draw(
+    study: Study,
+    agent: ActorCritic,
+    training: Training,
+    players: dict[str, Player],
+    held_out: HarlowChoice,
+) -> None:
+    best = players[AGENT_NAME]
+    played = _play_member(study, agent, held_out, training, int(best.shown[0]))
+    episodes = best.episodes[:3]
+    pictures = np.moveaxis(played.timestep.observation[:NUM_TRIALS, 0, episodes], 0, 1)
+    harlow_plots.learning_set(
+        study,
+        players,
+        pictures,
+        played.action[:NUM_TRIALS, 0, episodes].T,
+        outcomes(played)[0, episodes],
+    )
