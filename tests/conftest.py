@@ -1,10 +1,20 @@
 """Options and fixtures that all tests share."""
 
 import os
+import sys
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parent.parent / ".pytest_cache" / "jax"
 
 # Two CPU devices, so that sharding is tested everywhere. Must precede the import of jax.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the time goes into compiling; what has been compiled once is found again.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(CACHE / f"py{sys.version_info.minor}")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def pytest_addoption(parser):

@@ -18,8 +18,8 @@ AGENT_NAMES = ("actor_critic", "meta_rl")
 
 
 @functools.cache
-def _act(agent):
-    return jax.jit(agent.act)
+def _jit(function):
+    return jax.jit(function)
 
 
 @functools.cache
@@ -33,7 +33,7 @@ def _unrolls(agent, params, environment, num_unrolls, seed=0):
     key = jax.random.PRNGKey(seed)
     env_state, timestep = vector.reset(environment, jax.random.split(key, batch_size))
     actor_state = agent.initial_actor_state(batch_size)
-    act, step = _act(agent), _step(environment)
+    act, step = _jit(agent.act), _step(environment)
     for _ in range(num_unrolls):
         before, rows, decisions = actor_state, [timestep], []
         for _ in range(length):
@@ -51,12 +51,11 @@ def _unrolls(agent, params, environment, num_unrolls, seed=0):
 def test_learner_recomputes_the_actors_logits(name, environment, core_name):
     """Across unroll, episode and task borders; unroll 7 aligns with nothing."""
     agent = make_agent(name, environment, core_name, unroll_length=7, batch_size=3)
-    recompute = jax.jit(agent.network.unroll)
-    params = agent.init(jax.random.PRNGKey(3)).params
+    params = _jit(agent.init)(jax.random.PRNGKey(3)).params
     params = jax.tree.map(lambda leaf: leaf * 3.0, params)
     new_tasks = 0
     for unroll in _unrolls(agent, params, environment, num_unrolls=6):
-        output = recompute(params, unroll)
+        output = _jit(agent.network.unroll)(params, unroll)
         np.testing.assert_allclose(output.logits[:-1], unroll.logits, atol=1e-5)
         new_tasks += int(unroll.timestep.new_task[1:].sum())
     assert new_tasks > 3  # The borders were crossed.
@@ -66,7 +65,9 @@ def test_memory_outlives_an_episode_and_not_a_task():
     """The first logits of episode 2 depend on episode 1; those of a new task do not."""
     environment = CountingTask(episode_length=3, episodes_per_task=2)
     agent = make_agent("meta_rl", environment, "lstm", unroll_length=12, batch_size=1)
-    params = jax.tree.map(lambda leaf: leaf * 3.0, agent.init(jax.random.PRNGKey(0)).params)
+    params = jax.tree.map(
+        lambda leaf: leaf * 3.0, _jit(agent.init)(jax.random.PRNGKey(0)).params
+    )
     (unroll,) = _unrolls(agent, params, environment, 1)
     first = np.flatnonzero(unroll.timestep.is_first()[:, 0])
     new_task = np.flatnonzero(unroll.timestep.new_task[:, 0])
@@ -76,7 +77,9 @@ def test_memory_outlives_an_episode_and_not_a_task():
     changed = unroll._replace(
         timestep=unroll.timestep._replace(reward=unroll.timestep.reward.at[2].add(5.0))
     )
-    logits, other = (agent.network.unroll(params, u).logits for u in (unroll, changed))
+    logits, other = (
+        _jit(agent.network.unroll)(params, u).logits for u in (unroll, changed)
+    )
     differs = np.abs(logits - other).max(-1)[:, 0] > 1e-7
     assert not differs[:2].any() and differs[2:8].all() and not differs[8:].any()
 
@@ -86,13 +89,17 @@ def test_reward_enters_one_step_late(name):
     """The reward of row t is that of the decision at t - 1; it must not reach row t - 1."""
     environment = TwoStep()
     agent = make_agent(name, environment, "lstm", unroll_length=8, batch_size=1)
-    params = jax.tree.map(lambda leaf: leaf * 3.0, agent.init(jax.random.PRNGKey(0)).params)
+    params = jax.tree.map(
+        lambda leaf: leaf * 3.0, _jit(agent.init)(jax.random.PRNGKey(0)).params
+    )
     (unroll,) = _unrolls(agent, params, environment, 1)
     reward = unroll.timestep.reward
     changed = unroll._replace(
         timestep=unroll.timestep._replace(reward=reward.at[5].add(1.0))
     )
-    logits, other = (agent.network.unroll(params, u).logits for u in (unroll, changed))
+    logits, other = (
+        _jit(agent.network.unroll)(params, u).logits for u in (unroll, changed)
+    )
     np.testing.assert_array_equal(logits[:5], other[:5])
     assert np.abs(logits[5] - other[5]).max() > 1e-6
 
@@ -100,12 +107,14 @@ def test_reward_enters_one_step_late(name):
 def test_withheld_reward_has_no_way_in():
     environment = TwoStep()
     agent = make_agent("meta_rl", environment, "lstm", use_previous_reward=False)
-    params = agent.init(jax.random.PRNGKey(0)).params
+    params = _jit(agent.init)(jax.random.PRNGKey(0)).params
     (unroll,) = _unrolls(agent, params, environment, 1)
     changed = unroll._replace(
         timestep=unroll.timestep._replace(reward=unroll.timestep.reward + 1.0)
     )
-    logits, other = (agent.network.unroll(params, u).logits for u in (unroll, changed))
+    logits, other = (
+        _jit(agent.network.unroll)(params, u).logits for u in (unroll, changed)
+    )
     np.testing.assert_array_equal(logits, other)
 
 
@@ -113,7 +122,7 @@ def test_no_action_precedes_a_first_step():
     """At FIRST the previous action enters as zeros, not as action 0 (a fake memory)."""
     environment = TwoStep()
     agent = make_agent("meta_rl", environment, "feedforward", batch_size=1)
-    params = agent.init(jax.random.PRNGKey(0)).params
+    params = _jit(agent.init)(jax.random.PRNGKey(0)).params
     _, first = vector.reset(environment, jax.random.split(jax.random.PRNGKey(0), 1))
     empty = agent.initial_actor_state(1)
     outputs = [
@@ -129,16 +138,16 @@ def test_decisions_without_effect_carry_no_gradient(name):
     """What is decided on LAST changes nothing, so its action must not enter the loss."""
     environment = CountingTask()
     agent = make_agent(name, environment, "feedforward", use_previous_action=False)
-    learner = agent.init(jax.random.PRNGKey(0))
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(agent, learner.params, environment, 1)
     on_last = unroll.timestep.is_last()[:-1]
     assert on_last.any()
     changed = unroll._replace(action=jnp.where(on_last, 1 - unroll.action, unroll.action))
     progress = jnp.float32(0.0)
-    a, b = (agent.update(learner, u, progress)[0].params for u in (unroll, changed))
+    a, b = (_jit(agent.update)(learner, u, progress)[0].params for u in (unroll, changed))
     jax.tree.map(np.testing.assert_array_equal, a, b)
     effective = unroll._replace(action=jnp.where(on_last, unroll.action, 1 - unroll.action))
-    c = agent.update(learner, effective, progress)[0].params
+    c = _jit(agent.update)(learner, effective, progress)[0].params
     assert any(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (a, c)), strict=True))
 
 
@@ -146,9 +155,9 @@ def test_decisions_without_effect_carry_no_gradient(name):
 def test_update_is_a_pure_function(name):
     environment = TwoStep()
     agent = make_agent(name, environment, "lstm")
-    learner = agent.init(jax.random.PRNGKey(0))
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(agent, learner.params, environment, 1)
-    results = [agent.update(learner, unroll, jnp.float32(0.5)) for _ in range(2)]
+    results = [_jit(agent.update)(learner, unroll, jnp.float32(0.5)) for _ in range(2)]
     jax.tree.map(np.testing.assert_array_equal, *results)
 
 
@@ -158,11 +167,11 @@ def test_entropy_cost_and_learning_rate_follow_progress():
         "meta_rl", environment, "lstm", entropy_cost=1.0, final_entropy_cost=0.0,
         final_learning_rate_scale=0.0,
     )  # fmt: skip
-    learner = agent.init(jax.random.PRNGKey(0))
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(agent, learner.params, environment, 1)
     totals, entropies = [], []
     for progress in (0.0, 0.5, 1.0):
-        total, metrics = agent.loss(
+        total, metrics = _jit(agent.loss)(
             learner.params, unroll, learner.hyperparameters, jnp.float32(progress)
         )
         totals.append(float(total))
@@ -171,7 +180,7 @@ def test_entropy_cost_and_learning_rate_follow_progress():
     # Each half of the way takes half of the entropy bonus off the loss.
     assert totals[1] - totals[0] == pytest.approx(0.5 * entropies[0] * decisions, rel=1e-4)
     assert totals[2] - totals[0] == pytest.approx(entropies[0] * decisions, rel=1e-4)
-    stopped, _ = agent.update(learner, unroll, jnp.float32(1.0))
+    stopped, _ = _jit(agent.update)(learner, unroll, jnp.float32(1.0))
     jax.tree.map(np.testing.assert_array_equal, stopped.params, learner.params)
 
 
@@ -187,12 +196,12 @@ def test_auxiliary_task_adds_its_weighted_loss():
     )
     plain = make_agent("actor_critic", environment, "lstm")
     helped = make_agent("actor_critic", environment, "lstm", auxiliary_tasks=[task])
-    learner = plain.init(jax.random.PRNGKey(0))
+    learner = _jit(plain.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(plain, learner.params, environment, 1)
     arguments = (learner.params, unroll, learner.hyperparameters, jnp.float32(0.0))
     (total, metrics), (total_helped, metrics_helped) = (
-        plain.loss(*arguments),
-        helped.loss(*arguments),
+        _jit(plain.loss)(*arguments),
+        _jit(helped.loss)(*arguments),
     )
     decisions = float(1 - unroll.timestep.is_last()[:-1].mean()) * plain.data.unroll_length
     expected = 0.25 * float(metrics_helped["loss/clock"]) * decisions
@@ -209,9 +218,9 @@ def test_vtrace_on_fresh_data_gives_the_same_gradient(name):
         agent = make_agent(
             name, environment, "lstm", unroll_length=12, off_policy_correction=correction
         )
-        learner = agent.init(jax.random.PRNGKey(0))
+        learner = _jit(agent.init)(jax.random.PRNGKey(0))
         (unroll,) = _unrolls(agent, learner.params, environment, 1)
-        learned.append(agent.update(learner, unroll, jnp.float32(0.0))[0].params)
+        learned.append(_jit(agent.update)(learner, unroll, jnp.float32(0.0))[0].params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *learned)
 
 

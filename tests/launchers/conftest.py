@@ -1,6 +1,5 @@
-"""What the tests of runs share: a tiny run, a package of a user's own, compilations."""
+"""What the tests of runs share: a tiny run, and a package of a user's own."""
 
-import os
 import sys
 
 import pytest
@@ -72,26 +71,6 @@ class Signalling(Slow):
 
 A_NUMBER = 3
 '''
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Lets all runs of a test session, and their processes, share compiled programs."""
-    import jax
-
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-        os.environ[name.upper()] = str(value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-        del os.environ[name.upper()]
 
 
 @pytest.fixture(scope="session")

@@ -250,7 +250,9 @@ def _report(
         [label, *(round(value, 2) for value in values)]
         for label, values in zip(labels, matrix, strict=True)
     ]
-    errors = [max(p.standard_error for p in players[task].values()) for task in players]
+    errors = [
+        max(players[task][key].standard_error for key in names.values()) for task in players
+    ]
     rows.append(["largest standard error", *(round(error, 2) for error in errors)])
     study.table(
         f"Expected regret over {NUM_TRIALS} trials on {HELD_OUT_EPISODES} held-out tasks",

@@ -159,12 +159,12 @@ def regret_matrix(
       columns: C test distributions.
       num_trained: how many of the rows are trained agents.
     """
-    figure, (one,) = axes(width=5.6, height=0.48 * len(rows) + 0.9)
+    figure, (one,) = axes(width=6.6, height=0.4 * len(rows) + 0.8)
     ratio = regret / regret[-1]  # To the optimum, which stands last.
     one.imshow(np.log(ratio), cmap="viridis_r", aspect="auto", vmin=0.0, vmax=np.log(8.0))
     for row, values in enumerate(regret):
         for column, value in enumerate(values):
-            is_dark = ratio[row, column] > 3.0
+            is_dark = ratio[row, column] > 2.4
             weight = "bold" if row == column < num_trained else "normal"
             one.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9,
                      color="white" if is_dark else "black", fontweight=weight)  # fmt: skip

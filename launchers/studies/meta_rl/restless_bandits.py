@@ -5,8 +5,11 @@ and its choices are fitted, as a person's would be, with Rescorla-Wagner models:
 that adapts is described better by a learning rate of its own for each block of episodes,
 and that rate is higher where the arms move faster. A Rescorla-Wagner player of fixed rate
 goes through the same analysis and must come out as fixed. An agent without the reward
-input, and one without memory, must stay at chance. A feed-forward agent that sees its last
-action can do no better than win-stay, lose-shift, and must stay behind Rescorla-Wagner.
+input must stay at chance, and so, nearly, must one without memory: where the clock alone
+says which arm was pulled, the last reward tells it a little. A feed-forward agent that also
+sees its last action can do no better than win-stay, lose-shift, and must stay behind
+Rescorla-Wagner. The sign of the models' comparison is no test of these controls: choices
+that no reward guides, or only the last, may also be described better by another rate.
 
 All players meet the same walks, so that differences between them are not luck.
 
@@ -56,7 +59,7 @@ NUM_TRIALS = 100
 AGENT = {"unroll_length": NUM_TRIALS + 1, "batch_size": 8, "value_cost": 0.4}
 QUICK = common.Sweep(4, 4, (3e-3, 6e-3), (0.6, 0.8), (0.05, 0.15))
 FULL = common.Sweep(20, 5, (1e-3, 1e-2), (0.6, 0.9), (0.05, 0.5))
-QUICK_EPISODES, FULL_EPISODES = 6_400, 16_000
+QUICK_EPISODES, FULL_EPISODES = 8_000, 16_000
 EVALUATION_EPISODES = 600
 
 AGENT_NAME, CONTROL_NAME = "meta-RL", "Rescorla-Wagner"
@@ -271,10 +274,8 @@ def _check(
         "Rescorla-Wagner of fixed rate: high minus low volatility",
         abs(control.rate_difference), "none", below=0.05,
     )  # fmt: skip
-    for name in ("no reward input", "no memory"):
-        study.check(
-            f"{name}: regret is chance", players[name].median_regret, "25", above=20.0
-        )
+    for name, bar in (("no reward input", 22.0), ("no memory", 15.0)):
+        study.check(f"{name}: regret", players[name].median_regret, "chance 25", above=bar)
         study.check(
             f"{name}: fitted learning rate, high minus low",
             players[name].rate_difference, "none", below=0.05,

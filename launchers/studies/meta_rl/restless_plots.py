@@ -28,13 +28,17 @@ def adaptation(
 ) -> None:
     """Draws an episode of each volatility, the fitted learning rates and the regrets."""
     figure = Figure(figsize=(10.0, 6.4), layout="constrained")
-    episodes, measures = figure.subplots(2, 2, width_ratios=(1.0, 1.0))
+    above, below = figure.subfigures(2, 1)
+    episodes = above.subplots(1, 2, sharey=True)
+    measures = below.subplots(1, 2, width_ratios=(1.0, 1.3))
     agent = players["meta-RL"]
     for one, volatility in zip(episodes, np.unique(tasks.volatility), strict=True):
         index = typical_episode(agent.regret[0], tasks.volatility == volatility)
         _episode(one, tasks.means[index, :, 0], agent.pulls[0], index)
         one.set_title(f"volatility {volatility:g}", fontsize=10)
     episodes[0].set_ylabel("probability that arm 1 pays")
+    above.legend(*episodes[0].get_legend_handles_labels(), loc="outside right center",
+                 title="choices", title_fontsize=8, frameon=False, fontsize=8)  # fmt: skip
     _rates(measures[0], players)
     _regrets(measures[1], players, baselines)
     for one in (*episodes, *measures):
@@ -73,7 +77,6 @@ def _episode(one: Axes, walk: np.ndarray, pulls: Pulls, index: int) -> None:
     one.set_ylim(-0.16, 1.16)
     one.set_yticks([0.0, 0.5, 1.0])
     one.set_xlabel("trial")
-    one.legend(frameon=False, fontsize=8, loc="center right")
 
 
 def _rates(one: Axes, players: Mapping[str, Player]) -> None:

@@ -1,0 +1,65 @@
+"""The Harlow study's own analysis, on hand-made trajectories; then the study itself."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tolman.launchers.studies.meta_rl import harlow as study
+from tolman.launchers.studies.study import run_study
+
+RIGHT, WRONG = True, False
+
+
+def one_shot(num_episodes: int, seed: int = 0) -> np.ndarray:
+    """`[E, N]` bool: a guess, then always right."""
+    correct = np.ones((num_episodes, study.NUM_TRIALS), bool)
+    correct[:, 0] = np.random.default_rng(seed).random(num_episodes) < 0.5
+    return correct
+
+
+def test_outcomes_are_read_where_the_episode_ends():
+    recorded = np.zeros((129, 2, 3, study.NUM_TRIALS), int)
+    recorded[study.NUM_TRIALS, 0] = 1
+    recorded[study.NUM_TRIALS, 1] = -1
+    recorded[study.NUM_TRIALS + 1 :] = 1  # The next episode's.
+    correct = study.outcomes(SimpleNamespace(record=recorded))
+    assert correct.shape == (2, 3, study.NUM_TRIALS)
+    assert correct[0].all() and not correct[1].any()
+
+
+def test_one_shot_learner_is_at_ceiling_and_a_guesser_is_not():
+    guesses = np.random.default_rng(1).random((400, study.NUM_TRIALS)) < 0.5
+    player = study.choose(np.stack([guesses, one_shot(400)]), 1)
+    assert player.shown.tolist() == [1]
+    assert player.share_at_ceiling == 0.5
+    assert player.later == 1.0
+    assert player.first == pytest.approx(0.5, abs=0.1)
+    assert player.second_trial(RIGHT) == player.second_trial(WRONG) == 1.0
+
+
+def test_members_are_chosen_and_shown_on_different_episodes():
+    correct = np.ones((2, 4, study.NUM_TRIALS), bool)
+    correct[0, 2:, 1:] = False  # Good where it is chosen, bad where it is shown.
+    correct[1, 0, 1:] = False
+    player = study.choose(correct, 1)
+    assert player.shown.tolist() == [0]
+    assert player.episodes.tolist() == [2, 3]
+    assert player.later == 0.0
+
+
+def test_second_trial_tells_a_player_that_stays_from_one_that_learns():
+    # Keeps its first choice: right for ever after a right guess, else wrong for ever.
+    guess = np.array([RIGHT, RIGHT, WRONG, WRONG] * 2)
+    correct = np.repeat(guess[:, None], study.NUM_TRIALS, axis=1)
+    player = study.choose(correct[None], 1)
+    assert player.second_trial(RIGHT) == 1.0
+    assert player.second_trial(WRONG) == 0.0
+    np.testing.assert_allclose(player.by_trial, 0.5)
+
+
+@pytest.mark.slow
+def test_quick_study_passes(tmp_path):
+    assert run_study("meta_rl/harlow", True, 0, tmp_path / "study") == 0
+    figures = {path.stem for path in (tmp_path / "study" / "figures").glob("*.png")}
+    assert figures == {"learning_set", "learning_curves"}
