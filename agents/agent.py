@@ -75,8 +75,14 @@ class Agent(Protocol):
         """The data that `update` wants."""
         ...
 
-    def init(self, key: Array) -> LearnerState:
-        """Returns a fresh learner state."""
+    def init(self, key: Array, hyperparameters: Any = None) -> LearnerState:
+        """Returns a fresh learner state.
+
+        Args:
+          key: `[2]`.
+          hyperparameters: a pytree of arrays that stands in for settings of the config
+            and that a sweep varies; None where the config's hold.
+        """
         ...
 
     def initial_actor_state(self, batch_size: int) -> ActorState:

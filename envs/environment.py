@@ -56,6 +56,10 @@ class Environment(Protocol):
     `next_episode(state, key) -> (state, TimeStep)`; see the function of that name.
     """
 
+    def __hash__(self) -> int:
+        """Equal settings, equal hash: equal environments share compiled programs."""
+        ...
+
     def reset(self, key: Array) -> tuple[State, TimeStep]:
         """Starts an episode; returns its state and a FIRST time step."""
         ...

@@ -26,7 +26,7 @@ class Trajectory(NamedTuple):
     """What happened, as host arrays; nothing after an episode's LAST counts.
 
     Attributes:
-      timestep: `[T + 1, P, E, ...]` rows.
+      timestep: a `TimeStep` of `[T + 1, P, E, ...]` rows.
       action: `[T, P, E]`, the decision on rows 0 to T - 1.
       logits: `[T, P, E, A]`.
       record: `[T + 1, P, E, ...]`, what `record` made of each row's environment state.
@@ -34,7 +34,7 @@ class Trajectory(NamedTuple):
       episode_length: `[P, E]` decisions.
     """
 
-    timestep: TimeStep
+    timestep: Any
     action: np.ndarray
     logits: np.ndarray
     record: Any

@@ -114,10 +114,7 @@ class OnDeviceRunner:
         def start(keys: Array) -> TrainState:
             member_keys = jax.vmap(partial(jax.random.split, num=3))(keys)  # [P, 3, 2]
             carried, learner_keys, env_keys = jnp.moveaxis(member_keys, 1, 0)
-            if hyperparameters is None:
-                learner = jax.vmap(self.agent.init)(learner_keys)
-            else:
-                learner = jax.vmap(self.agent.init)(learner_keys, hyperparameters)
+            learner = jax.vmap(self.agent.init)(learner_keys, hyperparameters)
             env_keys = jax.vmap(partial(jax.random.split, num=batch_size))(env_keys)
             environment, timestep = vector.reset(self.environment, env_keys.reshape(-1, 2))
             actor = jax.tree.map(

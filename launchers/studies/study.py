@@ -98,8 +98,8 @@ class Study:
         if above is None and below is None:
             raise ValueError(f"check {claim!r}: give above=, below= or both.")
         measured = float(measured)
-        bounds = [f"> {above:g}"] if above is not None else []
-        bounds += [f"< {below:g}"] if below is not None else []
+        bounds = [f"> {above:.4g}"] if above is not None else []
+        bounds += [f"< {below:.4g}"] if below is not None else []
         passed = (above is None or measured > above) and (below is None or measured < below)
         self.checks.append(Check(claim, paper, measured, " and ".join(bounds), passed))
         return passed

@@ -29,9 +29,7 @@ from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import bandit_optima as optima
 from tolman.launchers.studies.meta_rl import common, plots
 from tolman.launchers.studies.meta_rl.independent_bandits import (
-    AGENT,
     BATCH_SIZE,
-    LOWEST,
     NUM_TRIALS,
     Player,
     choose,
@@ -65,10 +63,12 @@ def _quick(entropy_cost: float, updates: int) -> Plan:
 
 
 def _full(entropy_cost: float, updates: int) -> Plan:
-    entropy = (entropy_cost / 2, entropy_cost * 2)
-    return Plan(common.Sweep(8, 3, (4e-3, 1.6e-2), (0.85, 0.95), entropy), updates)
+    entropy = (entropy_cost / 1.5, entropy_cost * 1.5)
+    return Plan(common.Sweep(6, 3, (6e-3, 1.6e-2), (0.87, 0.93), entropy), updates)
 
 
+# No pull of dependent arms explores more than another: a short horizon does.
+AGENT = {"unroll_length": NUM_TRIALS + 1, "final_learning_rate_scale": 0.0}
 # The larger the entropy cost, the later the hard arms, which differ little, are learned.
 QUICK = {
     "independent": _quick(0.2, 3_000),
@@ -78,11 +78,11 @@ QUICK = {
     "hard": _quick(0.05, 3_000),
 }
 FULL = {
-    "independent": _full(0.2, 9_000),
-    "uniform": _full(0.1, 5_000),
-    "easy": _full(0.1, 3_000),
-    "medium": _full(0.1, 5_000),
-    "hard": _full(0.05, 9_000),
+    "independent": _full(0.2, 8_000),
+    "uniform": _full(0.1, 4_000),
+    "easy": _full(0.1, 2_000),
+    "medium": _full(0.1, 4_000),
+    "hard": _full(0.06, 8_000),
 }
 # Regret over 100 trials, 50,000 simulated episodes: the level that the agents beat.
 THOMPSON = {
@@ -213,10 +213,11 @@ def _check(
         "figure 2f: structure carries over", below=1.0,
     )  # fmt: skip
     on_independent = players["independent"]
+    margin = 3 * on_independent["independent"].standard_error
     study.check(
         "independent arms: regret of the agent trained on them",
         on_independent["independent"].median, "figure 2a: beats Thompson",
-        above=LOWEST, below=THOMPSON["independent"],
+        above=optimum("independent") - margin, below=THOMPSON["independent"],
     )  # fmt: skip
     study.check(
         "independent arms: what training on hard arms costs there",

@@ -8,8 +8,9 @@ Thompson sampling, even where its last action and reward serve it as a notepad.
 Source: Wang et al. 2016, section 3.1.1.
   Departure: the paper trains 100 settings for 20,000 episodes each and shows the best
   five; `FULL` trains fewer for longer, with 16 episodes an update, a higher learning rate
-  that decays to 0 and entropy costs below 1. The best are chosen and shown on thousands
-  of tasks in place of 150 each, which would leave a standard error of about 0.3.
+  that decays to 0, entropy costs below 1 and a trace of 0.9. The best are chosen and
+  shown on thousands of tasks in place of 150 each, which would leave a standard error of
+  about 0.3.
 """
 
 from __future__ import annotations
@@ -35,11 +36,15 @@ TITLE = "Independent bandits: a learned policy beside Thompson sampling and Gitt
 PAPER = "Wang et al. 2016, section 3.1.1, figure 2a"
 
 NUM_TRIALS = 100
-AGENT = {"unroll_length": NUM_TRIALS + 1, "final_learning_rate_scale": 0.0}
+# Exploring pays late: with a discount of 0.9 the best policy's regret is 2.0, with 0.97
+# it is 1.8. A short trace keeps the long horizon's variance down.
+AGENT = {
+    "unroll_length": NUM_TRIALS + 1, "final_learning_rate_scale": 0.0, "gae_lambda": 0.9,
+}  # fmt: skip
 BATCH_SIZE = 16
-QUICK = common.Sweep(4, 3, (1.2e-2, 1.2e-2), (0.92, 0.92), (0.25, 0.25))
-FULL = common.Sweep(16, 5, (4e-3, 1.6e-2), (0.85, 0.95), (0.1, 0.4))
-QUICK_UPDATES, FULL_UPDATES = 3_000, 12_000
+QUICK = common.Sweep(4, 3, (1.2e-2, 1.2e-2), (0.96, 0.96), (0.2, 0.2))
+FULL = common.Sweep(12, 5, (6e-3, 1.6e-2), (0.94, 0.98), (0.15, 0.35))
+QUICK_UPDATES, FULL_UPDATES = 3_000, 10_000
 NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.
 CHOICE_EPISODES, HELD_OUT_EPISODES = 1_000, 4_000
 

@@ -115,7 +115,7 @@ def _trials(played: Trajectory, member: int, episodes: np.ndarray) -> TwoStepTri
         first_action=first_action.T,
         transition_common=(first_action == second_state).T,
         second_state=second_state.T,
-        reward=np.asarray(played.timestep.reward)[2 : length + 1 : 2, member, episodes].T,
+        reward=played.timestep.reward[2 : length + 1 : 2, member, episodes].T,
         rewarding_state=played.record["good_state"][0, member, episodes] - 1,
     )
 
