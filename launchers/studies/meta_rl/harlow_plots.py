@@ -40,7 +40,10 @@ def learning_set(
     figure = Figure(figsize=(11.0, 3.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.5))
     _accuracy(left.subplots(), players)
-    grid = right.subplots(len(pictures), NUM_TRIALS_DRAWN, squeeze=False)
+    spacing = {"wspace": 0.25, "hspace": 0.3}
+    grid = right.subplots(
+        len(pictures), NUM_TRIALS_DRAWN, squeeze=False, gridspec_kw=spacing
+    )
     for episode, row in enumerate(grid):
         for trial, one in enumerate(row):
             _trial(
@@ -71,10 +74,10 @@ def _accuracy(one: Axes, players: Mapping[str, Player]) -> None:
     one.axhline(0.5, color=GREY, lw=0.8, ls="--")
     one.spines[["top", "right"]].set_visible(False)
     one.set_xticks(trials)
-    one.set_ylim(0.3, 1.02)
+    one.set_ylim(0.2, 1.02)
     one.set_xlabel("trial")
     one.set_ylabel("share correct, held-out pictures")
-    one.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.6))
+    one.legend(frameon=False, fontsize=8, ncols=2, loc="lower left")
 
 
 def _trial(one: Axes, picture: np.ndarray, action: int, is_correct: bool) -> None:

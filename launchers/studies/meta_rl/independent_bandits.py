@@ -44,7 +44,7 @@ AGENT = {
 BATCH_SIZE = 16
 QUICK = common.Sweep(4, 3, (1.2e-2, 1.2e-2), (0.96, 0.96), (0.2, 0.2))
 FULL = common.Sweep(12, 5, (6e-3, 1.6e-2), (0.94, 0.98), (0.15, 0.35))
-QUICK_UPDATES, FULL_UPDATES = 3_000, 10_000
+QUICK_UPDATES, FULL_UPDATES = 3_000, 8_000
 NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.
 CHOICE_EPISODES, HELD_OUT_EPISODES = 1_000, 4_000
 
@@ -93,7 +93,7 @@ def run(study: Study) -> None:
         **sweep.describe(), **AGENT, "batch_size": BATCH_SIZE, "env_steps": env_steps,
         "core": "lstm", "core_size": 48, "held_out_episodes": HELD_OUT_EPISODES,
     }  # fmt: skip
-    players, curves = {}, {}
+    players, curves, drawn = {}, {}, {}
     for name, variant in {"meta-RL": {}, **CONTROLS}.items():
         agent = common.make_agent(environment, batch_size=BATCH_SIZE, **AGENT, **variant)
         members = NUM_CONTROLS if name in CONTROLS else sweep.num_members
@@ -102,7 +102,8 @@ def run(study: Study) -> None:
         training = study.train(
             label, agent, environment, env_steps, members, hyperparameters
         )
-        shown = choose(study, agent, environment, training, min(members, sweep.num_shown))
+        num_shown = min(members, sweep.num_shown)
+        shown, drawn[name] = choose(study, agent, environment, training, num_shown)
         played = play_held_out(study, agent, environment, training.params, shown)
         players[name] = Player(regret_of(played))
         curves[name] = (training.env_steps, training.episode_return[:, shown])
@@ -111,7 +112,7 @@ def run(study: Study) -> None:
     players |= play_baselines(make_policies(), means, rng)
 
     _check(study, players)
-    _report(study, players)
+    _report(study, players, drawn["meta-RL"])
     plots.regret_curves(study, {name: player.regret for name, player in players.items()})
     ceiling = NUM_TRIALS * 2 / 3
     levels = {
@@ -143,12 +144,17 @@ def choose(
     environment: Environment,
     training: Training,
     num_shown: int,
-) -> np.ndarray:
-    """The members with the least regret on tasks that are not shown."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses the members with the least regret on tasks that are not shown.
+
+    Returns:
+      Their indices, best first, and the mean regret on those tasks of all, `[P]`.
+    """
     played = common.evaluate(
         study, agent, environment, training, record_means, 2 * CHOICE_EPISODES
     )
-    return common.select(-regret_of(played).sum(2), num_shown)[0]
+    regret = regret_of(played).sum(2)  # [P, E]
+    return common.select(-regret, num_shown)[0], regret[:, :CHOICE_EPISODES].mean(1)
 
 
 def play_held_out(
@@ -220,7 +226,7 @@ def _check(study: Study, players: Mapping[str, Player]) -> None:
         )  # fmt: skip
 
 
-def _report(study: Study, players: Mapping[str, Player]) -> None:
+def _report(study: Study, players: Mapping[str, Player], drawn: np.ndarray) -> None:
     rows = []
     for name, player in players.items():
         regrets = np.sort(player.regret.sum(2).mean(1))
@@ -231,6 +237,9 @@ def _report(study: Study, players: Mapping[str, Player]) -> None:
         ])  # fmt: skip
     exact = optima.finite_horizon_regret(NUM_TRIALS)
     rows.append(["Bayes optimum, exact", round(exact, 2), 0.0, "", ""])
+    members = f"{drawn.min():.2f} to {drawn.max():.2f}"
+    median = round(float(np.median(drawn)), 2)
+    rows.append([f"meta-RL, all {len(drawn)} settings drawn", median, "", members, ""])
     study.table(
         f"Expected regret over {NUM_TRIALS} trials, {HELD_OUT_EPISODES} held-out tasks",
         ["player", "regret (median)", "standard error", "members", "suboptimal pulls"],

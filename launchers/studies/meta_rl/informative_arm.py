@@ -100,12 +100,14 @@ def run(study: Study) -> None:
         num_shown = min(members, sweep.num_shown)
         shown, episodes = common.select(played.episode_return, num_shown)
         players[name] = _analyse(played, shown, episodes)
+        if name == "meta-RL":
+            everyone = _analyse(played, np.arange(members), episodes)
         curves[name] = (training.env_steps, training.episode_return[:, shown])
         targets = played.record[0, 0][episodes]  # [E], the same for every player.
     players |= _play_baselines(targets, np.random.default_rng(study.seed))
 
     _check(study, players)
-    _report(study, players)
+    _report(study, {**players, "meta-RL, all settings drawn": everyone})
     plots.pulls_by_trial(
         study,
         {name: player.rewards.mean(1) for name, player in players.items()},

@@ -68,7 +68,7 @@ def test_an_untrained_agent_s_regret_is_near_chance():
 
 def test_baselines_come_out_in_order():
     rng = np.random.default_rng(0)
-    means = baselines.draw_means("independent", 3000, rng)
+    means = baselines.draw_means("independent", 1500, rng)
     players = independent.play_baselines(independent.make_policies(), means, rng)
     medians = {name: player.median for name, player in players.items()}
     names = ("Bayes optimum", "Gittins", "Thompson", "UCB (chi = 1)", "UCB1", "random")
