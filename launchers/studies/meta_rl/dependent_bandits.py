@@ -69,7 +69,7 @@ def _full(entropy_cost: float, updates: int) -> Plan:
 
 
 # No pull of dependent arms explores more than another: a short horizon does.
-AGENT = {"unroll_length": NUM_TRIALS + 1, "final_learning_rate_scale": 0.0}
+AGENT: dict[str, Any] = {"unroll_length": NUM_TRIALS + 1, "final_learning_rate_scale": 0.0}
 # The larger the entropy cost, the later the hard arms, which differ little, are learned.
 QUICK = {
     "independent": _quick(0.2, 3_000),

@@ -25,9 +25,8 @@ Source: Wang et al. 2016, section 3.2.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import jax
 import numpy as np
@@ -35,7 +34,7 @@ import numpy as np
 from tolman.agents.actor_critic import ActorCritic
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs.meta_rl.harlow_choice import CORRECT, HarlowChoice, HarlowChoiceState
-from tolman.envs.meta_rl.images import SOURCES, find_source
+from tolman.envs.meta_rl.images import Source, Split, find_source
 from tolman.launchers.episodes import Trajectory
 from tolman.launchers.names import CORE, config_type, make_core
 from tolman.launchers.studies.meta_rl import common, harlow_plots, plots
@@ -52,8 +51,8 @@ AGENT = {
 }  # fmt: skip
 CORE_SIZE = 128
 QUICK = common.Sweep(4, 3, (1.2e-3, 1.6e-3), (0.25, 0.35), (0.05, 0.05))
-FULL = common.Sweep(16, 5, (5e-4, 2e-3), (0.1, 0.6), (0.03, 0.1))
-QUICK_EPISODES, FULL_EPISODES = 45_000, 80_000
+FULL = common.Sweep(12, 5, (8e-4, 2e-3), (0.1, 0.5), (0.03, 0.08))
+QUICK_EPISODES, FULL_EPISODES = 44_800, 70_400
 NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.
 CEILING = 0.9  # Share of correct choices from the second trial on.
 
@@ -112,7 +111,7 @@ def run(study: Study) -> None:
     episodes = QUICK_EPISODES if study.quick else FULL_EPISODES
     train_on = HarlowChoice(NUM_TRIALS, IMAGE_SIZE)
     source = train_on.source_used
-    held_out = HarlowChoice(NUM_TRIALS, IMAGE_SIZE, source=source, split="held_out")
+    held_out = replace(train_on, split="held_out")
     study.settings = {
         **sweep.describe(), **AGENT, "core": "lstm", "core_size": CORE_SIZE,
         "episodes": episodes, "image_source": source, "image_size": IMAGE_SIZE,
@@ -135,7 +134,7 @@ def run(study: Study) -> None:
             train_on,
             episodes * (NUM_TRIALS + 1),
             num_members,
-            jax.tree.map(partial(_first, num_members), settings),
+            jax.tree.map(lambda values, count=num_members: values[:count], settings),
         )
         players[name] = choose(_play(study, agent, held_out, training), sweep.num_shown)
         returns = training.episode_return[:, players[name].shown]
@@ -164,10 +163,6 @@ def _make_agent(
         environment.action_spec(),
         make_core(core, config_type(CORE, core)(**sizes)),
     )
-
-
-def _first(count: int, values: jax.Array) -> jax.Array:
-    return values[:count]
 
 
 def _describe(environment: HarlowChoice) -> str:
@@ -280,13 +275,13 @@ def _report_sources(
 ) -> None:
     """A table of the agent's accuracy on every kind of picture that is there."""
     rows = []
-    for source in SOURCES[1:]:
+    for source in get_args(Source)[1:]:
         try:
             find_source(source)
         except ValueError:
             continue
-        splits = ("train", "held_out") if source == train_on.source_used else ("held_out",)
-        for split in splits:
+        was_trained_on = source == train_on.source_used
+        for split in get_args(Split) if was_trained_on else ("held_out",):
             environment = HarlowChoice(NUM_TRIALS, IMAGE_SIZE, source=source, split=split)
             correct = _play(study, agent, environment, training, player.shown)
             tested = Player(correct, np.arange(len(correct)), player.episodes)

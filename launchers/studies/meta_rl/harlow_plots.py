@@ -38,9 +38,9 @@ def learning_set(
       correct: `[E, N]` bool.
     """
     figure = Figure(figsize=(11.0, 3.6), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.5))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.0, 1.5))[0]
     _accuracy(left.subplots(), players)
-    spacing = {"wspace": 0.25, "hspace": 0.3}
+    spacing = {"wspace": 0.08, "hspace": 0.1}
     grid = right.subplots(
         len(pictures), NUM_TRIALS_DRAWN, squeeze=False, gridspec_kw=spacing
     )

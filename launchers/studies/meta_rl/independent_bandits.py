@@ -38,7 +38,7 @@ PAPER = "Wang et al. 2016, section 3.1.1, figure 2a"
 NUM_TRIALS = 100
 # Exploring pays late: with a discount of 0.9 the best policy's regret is 2.0, with 0.97
 # it is 1.8. A short trace keeps the long horizon's variance down.
-AGENT = {
+AGENT: dict[str, Any] = {
     "unroll_length": NUM_TRIALS + 1, "final_learning_rate_scale": 0.0, "gae_lambda": 0.9,
 }  # fmt: skip
 BATCH_SIZE = 16

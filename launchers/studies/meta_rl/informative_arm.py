@@ -35,7 +35,7 @@ TITLE = "Informative arm: a pull that pays in knowledge"
 PAPER = "Wang et al. 2016, section 3.1.3, figure 3"
 
 NUM_TRIALS = 5
-AGENT = {
+AGENT: dict[str, Any] = {
     "unroll_length": NUM_TRIALS + 1, "discount": 0.8, "final_learning_rate_scale": 0.0,
 }  # fmt: skip
 BATCH_SIZE = 16

@@ -28,7 +28,7 @@ def adaptation(
 ) -> None:
     """Draws an episode of each volatility, the fitted learning rates and the regrets."""
     figure = Figure(figsize=(10.0, 6.4), layout="constrained")
-    above, below = figure.subfigures(2, 1)
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     episodes = above.subplots(1, 2, sharey=True)
     measures = below.subplots(1, 2, width_ratios=(1.0, 1.3))
     agent = players["meta-RL"]
