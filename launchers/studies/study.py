@@ -167,6 +167,8 @@ class Study:
         print(f"Training {label}: {num_members} members", flush=True)
         log_file = self.folder / "log.txt"
         with Progress(done * per_update, total * per_update, log_file) as progress:
+            if done < total:
+                state, _ = runner.train(state, 0, total)  # Compiles; trains nothing.
             saved_at = time.monotonic()
             while done < total:
                 began, before = time.monotonic(), done

@@ -50,7 +50,7 @@ AGENT = {
     "torso": "tiles", "torso_size": 16, "final_learning_rate_scale": 0.0,
 }  # fmt: skip
 CORE_SIZE = 128
-QUICK = common.Sweep(4, 3, (1.2e-3, 1.6e-3), (0.25, 0.35), (0.05, 0.05))
+QUICK = common.Sweep(6, 3, (1.2e-3, 1.6e-3), (0.25, 0.35), (0.05, 0.05))
 FULL = common.Sweep(12, 5, (8e-4, 2e-3), (0.1, 0.5), (0.03, 0.08))
 QUICK_EPISODES, FULL_EPISODES = 44_800, 70_400
 NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.

@@ -43,8 +43,8 @@ AGENT: dict[str, Any] = {
 }  # fmt: skip
 BATCH_SIZE = 16
 QUICK = common.Sweep(4, 3, (1.2e-2, 1.2e-2), (0.96, 0.96), (0.2, 0.2))
-FULL = common.Sweep(12, 5, (6e-3, 1.6e-2), (0.94, 0.98), (0.15, 0.35))
-QUICK_UPDATES, FULL_UPDATES = 3_000, 8_000
+FULL = common.Sweep(8, 3, (8e-3, 1.6e-2), (0.94, 0.97), (0.1, 0.18))
+QUICK_UPDATES, FULL_UPDATES = 3_000, 13_000
 NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.
 CHOICE_EPISODES, HELD_OUT_EPISODES = 1_000, 4_000
 
