@@ -172,8 +172,7 @@ class Study:
             saved_at = time.monotonic()
             while done < total:
                 began, before = time.monotonic(), done
-                target = (done * NUM_CURVE_POINTS // total + 1) * total // NUM_CURVE_POINTS
-                state, metrics = runner.train(state, max(target, done + 1) - done, total)
+                state, metrics = runner.train(state, _next_point(done, total) - done, total)
                 done = _updates(state)
                 _require_finite(label, metrics)
                 returns = np.asarray(metrics["train/episode_return"])
@@ -289,6 +288,12 @@ def _print_verdict(study: Study) -> None:
     console.print(
         f"{passed} of {len(study.checks)} checks passed in {study.seconds:.0f} s."
     )
+
+
+def _next_point(done: int, total: int) -> int:
+    """The first of `NUM_CURVE_POINTS` even points of the curve that lies after `done`."""
+    point = done * NUM_CURVE_POINTS // total + 1
+    return min(max(-(-point * total // NUM_CURVE_POINTS), done + 1), total)
 
 
 def _updates(state: TrainState) -> int:

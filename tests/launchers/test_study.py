@@ -12,7 +12,7 @@ from toys import make_agent
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.on_device import OnDeviceRunner
 from tolman.launchers.studies import STUDIES
-from tolman.launchers.studies.study import Study, run_study
+from tolman.launchers.studies.study import Study, _next_point, run_study
 
 
 def _study(folder, **settings):
@@ -87,6 +87,16 @@ def test_mistakes_in_one_line(toy, tmp_path):
     run_study("toy/one", True, 0, tmp_path / "a")
     with pytest.raises(ValueError, match="Choose another folder"):
         run_study("toy/one", True, 1, tmp_path / "a")
+
+
+@pytest.mark.parametrize("total", [1, 7, 50, 60, 99, 1000, 2801])
+def test_points_of_the_curve_are_even(total):
+    done, points = 0, []
+    while done < total:
+        points.append(_next_point(done, total) - done)
+        done += points[-1]
+    assert done == total and len(points) == min(total, 50)
+    assert max(points) - min(points) <= 1
 
 
 def test_training_is_kept_and_not_repeated(tmp_path, monkeypatch):
