@@ -217,7 +217,8 @@ def run_study(name: str, quick: bool, seed: int, out: Path | None) -> int:
       0 if every check passed, 1 if not.
 
     Raises:
-      ValueError: for an unknown name, or a folder that holds something else.
+      ValueError: for an unknown name, a seed out of range, or a folder that holds
+        something else.
     """
     from tolman.launchers.names import suggest
     from tolman.launchers.report import write_report
@@ -227,6 +228,8 @@ def run_study(name: str, quick: bool, seed: int, out: Path | None) -> int:
             f"study {name!r} is unknown{suggest(name, STUDIES)}: "
             f"use one of {', '.join(STUDIES)}."
         )
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
     module = importlib.import_module(STUDIES[name])
     folder = _open_folder(name, quick, seed, out)
     study = Study(name, module.TITLE, module.PAPER, quick, seed, folder)

@@ -80,6 +80,8 @@ def test_mistakes_in_one_line(toy, tmp_path):
         ValueError, match=r"'toy/on' is unknown \(did you mean 'toy/one'\?\)"
     ):
         run_study("toy/on", True, 0, tmp_path / "a")
+    with pytest.raises(ValueError, match="seed=-1: must lie in"):
+        run_study("toy/one", True, -1, tmp_path / "a")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="exists and holds no study"):
