@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +53,9 @@ class TensorBoardLogger:
         from tensorboardX import SummaryWriter
 
         purge = first_step if first_step > 0 else None
-        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        # The file's own name tells seconds only: a run resumed within one would overwrite it.
+        suffix = f".{time.time_ns()}"
+        self._writer = SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix)
 
     def write(self, row: dict[str, float]) -> None:
         """Adds every value but the x axis."""
