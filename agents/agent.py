@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 
@@ -36,22 +36,40 @@ class Unroll(NamedTuple):
       action: `[T, B]` int32.
       logits: `[T, B, A]`, of the policy that chose the actions.
       actor_state: `[B, ...]`, the actor's state *before* row 0.
+      probability: `[B]`, of drawing this sequence from a prioritised replay; None where
+        every sequence is as likely.
     """
 
     timestep: TimeStep
     action: Array
     logits: Array
     actor_state: ActorState
+    probability: Array | None = None
 
 
 class Decision(NamedTuple):
     """Attributes:
     action: `[B]` int32, sampled from the policy.
-    logits: `[B, A]`, the policy's.
+    logits: `[B, A]`, the policy's; of a greedy one, the action values.
     """
 
     action: Array
     logits: Array
+
+
+class Learned(NamedTuple):
+    """What an update returns.
+
+    Attributes:
+      learner_state: to go on with.
+      metrics: of this update.
+      priorities: `[B]`, above 0, of the sequences just learned from, where they came from
+        a prioritised replay.
+    """
+
+    learner_state: LearnerState
+    metrics: Metrics
+    priorities: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -59,16 +77,62 @@ class DataSpec:
     """The data an agent learns from; the runner supplies it.
 
     Attributes:
-      unroll_length: decisions in one sequence.
-      batch_size: sequences in one update.
+      unroll_length: T, decisions in one sequence, those of a burn-in included.
+      batch_size: B, sequences in one update.
+      replay: "queue" hands out every sequence once and in order; "uniform" and
+        "prioritized" draw them with replacement from those kept.
+      max_lag: updates that acting may be behind learning; 0 for an agent that learns
+        from its own latest policy only. A queue's runner keeps to it.
+      period: decisions from the start of one sequence to that of the next in the same
+        environment; 0 for `unroll_length`, so that they do not overlap.
+      capacity: sequences kept; of a replay only.
+      min_size: sequences kept before the first update; of a replay only.
+      samples_per_insert: how often a sequence is drawn, on average; of a replay only.
+      priority_exponent: probability goes with this power of the priority.
+
+    Raises:
+      ValueError: for a number outside its range.
     """
 
     unroll_length: int
     batch_size: int
+    replay: Literal["queue", "uniform", "prioritized"] = "queue"
+    max_lag: int = 0
+    period: int = 0
+    capacity: int = 100_000
+    min_size: int = 1_000
+    samples_per_insert: float = 1.0
+    priority_exponent: float = 0.6
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("unroll_length", 1),
+            ("batch_size", 1),
+            ("max_lag", 0),
+            ("period", 0),
+            ("min_size", 1),
+            ("capacity", self.min_size if self.replay != "queue" else 1),
+            ("priority_exponent", 0),
+        ):
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(
+                    f"{name}={value!r}: must be at least {least}. "
+                    f"Set --agent.{name.replace('_', '-')}."
+                )
+        if self.samples_per_insert <= 0:
+            raise ValueError(
+                f"samples_per_insert={self.samples_per_insert!r}: must be above 0. "
+                "Set --agent.samples-per-insert."
+            )
 
 
 class Agent(Protocol):
-    """A learning agent as pure functions. Every method may be jitted and vmapped."""
+    """A learning agent as pure functions. Every method may be jitted and vmapped.
+
+    One that draws random numbers at every decision may also have a method
+    `draw_noise(key, batch_size)`; see the function of that name.
+    """
 
     @property
     def data(self) -> DataSpec:
@@ -90,14 +154,14 @@ class Agent(Protocol):
         ...
 
     def act(
-        self, params: Params, key: Array, timestep: TimeStep, actor_state: ActorState
+        self, params: Params, noise: Any, timestep: TimeStep, actor_state: ActorState
     ) -> tuple[Decision, ActorState]:
-        """Decides for `[B]` time steps."""
+        """Decides for `[B]` time steps; `noise` is a key, or what `draw_noise` drew."""
         ...
 
     def update(
         self, learner_state: LearnerState, unroll: Unroll, progress: Array
-    ) -> tuple[LearnerState, Metrics]:
+    ) -> Learned:
         """Learns from one unroll.
 
         Args:
@@ -107,6 +171,17 @@ class Agent(Protocol):
             schedules read it.
         """
         ...
+
+
+def draw_noise(agent: Agent, key: Array, batch_size: int) -> Any:
+    """Draws the random numbers of one call of `agent.act`.
+
+    A runner that knows how many decisions are to come draws for all of them at once: on
+    a CPU, one draw a step costs more than the step of a small network. An agent without
+    a method of this name gets the key itself.
+    """
+    method = getattr(agent, "draw_noise", None)
+    return key if method is None else method(key, batch_size)
 
 
 AGENTS: dict[str, Callable[..., Agent]] = {}

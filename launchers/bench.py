@@ -180,6 +180,7 @@ def _acting(agent: ActorCritic, environment: Environment) -> Callable[[int], Non
     import jax
     from jax import lax
 
+    from tolman.agents.agent import draw_noise
     from tolman.envs import vector
 
     length, batch_size = agent.data.unroll_length, agent.data.batch_size
@@ -189,13 +190,15 @@ def _acting(agent: ActorCritic, environment: Environment) -> Callable[[int], Non
 
     @jax.jit
     def unrolls(params: Any, timestep: Any, count: Any) -> Any:
-        def act(actor_state: Any, key: Any) -> Any:
-            decision, actor_state = agent.act(params, key, timestep, actor_state)
+        def act(actor_state: Any, noise: Any) -> Any:
+            decision, actor_state = agent.act(params, noise, timestep, actor_state)
             return actor_state, decision
+
+        draw = partial(draw_noise, agent, batch_size=batch_size)
 
         def body(index: Any, actor_state: Any) -> Any:
             step_keys = jax.random.split(jax.random.PRNGKey(index), length)
-            return lax.scan(act, actor_state, step_keys)[0]
+            return lax.scan(act, actor_state, jax.vmap(draw)(step_keys))[0]
 
         return lax.fori_loop(0, count, body, agent.initial_actor_state(batch_size))
 

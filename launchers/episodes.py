@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from tolman.agents.agent import Agent, Array, Params
+from tolman.agents.agent import Agent, Array, Params, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import Environment, TimeStep
 from tolman.launchers.on_device import by_member
@@ -141,7 +141,8 @@ def _play_chunk(
         key, step_key = jax.random.split(key)
         seen = by_member(timestep, num_episodes, 0)  # [P, E, ...]
         keys = jax.random.split(step_key, num_members)
-        decision, actor = jax.vmap(agent.act)(params, keys, seen, actor)
+        noise = jax.vmap(partial(draw_noise, agent, batch_size=num_episodes))(keys)
+        decision, actor = jax.vmap(agent.act)(params, noise, seen, actor)
         env_state, timestep = vector.step(
             environment, env_state, decision.action.reshape(-1)
         )

@@ -17,7 +17,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from tolman.agents.agent import ActorState, Agent, Array, LearnerState, Unroll
+from tolman.agents.agent import (
+    ActorState,
+    Agent,
+    Array,
+    LearnerState,
+    Unroll,
+    draw_noise,
+)
 from tolman.envs import vector
 from tolman.envs.environment import Environment, TimeStep
 
@@ -244,9 +251,9 @@ class OnDeviceRunner:
             lambda first, rest: jnp.concatenate([first[None], rest]), opening, following
         )
         unrolls = Unroll(by_member(rows, batch_size, 1), actions, logits, actor_before)
-        axes: Any = Unroll(1, 1, 1, actor_state=0)  # type: ignore[arg-type]
+        axes: Any = Unroll(1, 1, 1, 0)  # type: ignore[arg-type]
         progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
-        learner, metrics = jax.vmap(self.agent.update, in_axes=(0, axes, 0))(
+        learner, metrics, _ = jax.vmap(self.agent.update, in_axes=(0, axes, 0))(
             state.learner, unrolls, progress
         )
         state = state._replace(learner=learner, updates=state.updates + 1)
@@ -261,10 +268,13 @@ class OnDeviceRunner:
         )  # [P, T+1, 2]
         keys, step_keys = split[:, 0], jnp.moveaxis(split[:, 1:], 1, 0)
 
-        def body(carry: Any, keys: Array) -> Any:
+        draw = partial(draw_noise, self.agent, batch_size=batch_size)
+        noise = jax.vmap(jax.vmap(draw))(step_keys)  # [T, P, ...]
+
+        def body(carry: Any, noise: Any) -> Any:
             actor, environment, timestep, episodes = carry
             seen = by_member(timestep, batch_size, 0)  # [P, B, ...]
-            decision, actor = jax.vmap(self.agent.act)(params, keys, seen, actor)
+            decision, actor = jax.vmap(self.agent.act)(params, noise, seen, actor)
             environment, following = vector.step(
                 self.environment, environment, decision.action.reshape(-1)
             )
@@ -275,7 +285,7 @@ class OnDeviceRunner:
         totals = EpisodeTotals(none, none, none)
         episodes = _Episodes(state.episode_return, state.episode_length, totals)
         carry = (state.actor, state.environment, state.timestep, episodes)
-        (actor, environment, timestep, episodes), rows = lax.scan(body, carry, step_keys)
+        (actor, environment, timestep, episodes), rows = lax.scan(body, carry, noise)
         state = state._replace(
             actor=actor,
             environment=environment,

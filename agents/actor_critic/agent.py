@@ -31,6 +31,7 @@ from tolman.agents.agent import (
     Array,
     DataSpec,
     Decision,
+    Learned,
     Metrics,
     Params,
     Unroll,
@@ -82,7 +83,12 @@ class ActorCritic:
         auxiliary_tasks: Sequence[AuxiliaryTask] = (),
     ) -> None:
         self.config = config
-        self.data = DataSpec(config.unroll_length, config.batch_size)
+        self._num_actions = action_spec.num_values
+        self.data = DataSpec(
+            config.unroll_length,
+            config.batch_size,
+            max_lag=int(config.off_policy_correction == "vtrace"),
+        )
         self.network = make_network(
             config, observation_spec, action_spec, make_core, auxiliary_tasks
         )
@@ -110,17 +116,21 @@ class ActorCritic:
         """Returns empty memories and no previous action."""
         return self.network.initial_state(batch_size)
 
+    def draw_noise(self, key: Array, batch_size: int) -> Array:
+        """Gumbel noise, `[B, A]`: the argmax of logits plus it is a sample."""
+        return jax.random.gumbel(key, (batch_size, self._num_actions))
+
     def act(
-        self, params: Params, key: Array, timestep: TimeStep, actor_state: RecurrentState
+        self, params: Params, noise: Array, timestep: TimeStep, actor_state: RecurrentState
     ) -> tuple[Decision, RecurrentState]:
-        """Samples an action for each of `[B]` time steps."""
+        """Samples an action for each of `[B]` time steps; `noise` is from `draw_noise`."""
         output, core_state = self.network.step(params, timestep, actor_state)
-        action = jax.random.categorical(key, output.logits).astype(jnp.int32)
+        action = jnp.argmax(noise + output.logits, axis=-1).astype(jnp.int32)
         return Decision(action, output.logits), RecurrentState(core_state, action)
 
     def update(
         self, learner_state: LearnerState, unroll: Unroll, progress: Array
-    ) -> tuple[LearnerState, Metrics]:
+    ) -> Learned:
         """Takes one gradient step on the unroll."""
         params, optimizer_state, hyperparameters = learner_state
         gradients, metrics = jax.grad(self.loss, has_aux=True)(
@@ -131,7 +141,7 @@ class ActorCritic:
         step_size = hyperparameters.learning_rate * _anneal(1.0, final_scale, progress)
         params = jax.tree.map(lambda p, u: p - step_size * u, params, updates)
         metrics = {**metrics, "grad/global_norm": optax.global_norm(gradients)}
-        return LearnerState(params, optimizer_state, hyperparameters), metrics
+        return Learned(LearnerState(params, optimizer_state, hyperparameters), metrics)
 
     def loss(
         self,

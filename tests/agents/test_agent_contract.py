@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from toys import CountingTask, make_agent
 
-from tolman.agents.agent import Unroll
+from tolman.agents.agent import Unroll, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
@@ -38,7 +38,8 @@ def _unrolls(agent, params, environment, num_unrolls, seed=0):
         before, rows, decisions = actor_state, [timestep], []
         for _ in range(length):
             key, act_key = jax.random.split(key)
-            decision, actor_state = act(params, act_key, timestep, actor_state)
+            noise = draw_noise(agent, act_key, batch_size)
+            decision, actor_state = act(params, noise, timestep, actor_state)
             env_state, timestep = step(env_state, decision.action)
             rows.append(timestep)
             decisions.append(decision)
@@ -161,6 +162,24 @@ def test_update_is_a_pure_function(name):
     jax.tree.map(np.testing.assert_array_equal, *results)
 
 
+@pytest.mark.parametrize("name", AGENT_NAMES)
+def test_actions_are_those_that_categorical_draws(name):
+    """Drawing an unroll's noise at once changes no bit."""
+    environment = TwoStep()
+    agent = make_agent(name, environment, "lstm", batch_size=64)
+    params = _jit(agent.init)(jax.random.PRNGKey(0)).params
+    _, timestep = vector.reset(environment, jax.random.split(jax.random.PRNGKey(1), 64))
+    keys = jax.random.split(jax.random.PRNGKey(2), 3)
+    noise = jax.vmap(lambda key: draw_noise(agent, key, 64))(keys)
+    for index, key in enumerate(keys):
+        decision, _ = agent.act(
+            params, noise[index], timestep, agent.initial_actor_state(64)
+        )
+        expected = jax.random.categorical(key, decision.logits)
+        np.testing.assert_array_equal(decision.action, expected)
+        assert 0 < decision.action.mean() < 1
+
+
 def test_entropy_cost_and_learning_rate_follow_progress():
     environment = TwoStep()
     agent = make_agent(
@@ -180,7 +199,7 @@ def test_entropy_cost_and_learning_rate_follow_progress():
     # Each half of the way takes half of the entropy bonus off the loss.
     assert totals[1] - totals[0] == pytest.approx(0.5 * entropies[0] * decisions, rel=1e-4)
     assert totals[2] - totals[0] == pytest.approx(entropies[0] * decisions, rel=1e-4)
-    stopped, _ = _jit(agent.update)(learner, unroll, jnp.float32(1.0))
+    stopped, *_ = _jit(agent.update)(learner, unroll, jnp.float32(1.0))
     jax.tree.map(np.testing.assert_array_equal, stopped.params, learner.params)
 
 

@@ -46,9 +46,10 @@ class Faulty(ActorCritic):
         super().__init__(config, *rest)
 
     def update(self, learner_state, unroll, progress):
-        learner_state, metrics = super().update(learner_state, unroll, progress)
-        bad = jnp.where(progress >= 0.5, jnp.nan, metrics["loss/value"])
-        return learner_state, {**metrics, "loss/value": bad, "loss/total": bad}
+        learned = super().update(learner_state, unroll, progress)
+        bad = jnp.where(progress >= 0.5, jnp.nan, learned.metrics["loss/value"])
+        metrics = {**learned.metrics, "loss/value": bad, "loss/total": bad}
+        return learned._replace(metrics=metrics)
 
 
 class Slow:
