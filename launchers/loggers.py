@@ -53,7 +53,7 @@ class TensorBoardLogger:
         from tensorboardX import SummaryWriter
 
         purge = first_step if first_step > 0 else None
-        # The file's own name tells seconds only: a run resumed within one would overwrite it.
+        # The file's own name tells seconds only: resumed within one, it was overwritten.
         suffix = f".{time.time_ns()}"
         self._writer = SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix)
 
