@@ -28,6 +28,7 @@ from tolman.launchers import flags, names
 from tolman.launchers.names import LAUNCHERS, suggest
 
 EXISTS_POLICIES = ("fail", "resume", "new")
+ENV_ERROR_POLICIES = ("fail", "restart")
 SECTION = "_config"  # `agent_config` holds what `--agent.KEY` sets, and so on.
 
 
@@ -39,7 +40,8 @@ class TrainConfig:
       agent: its name (`tolman list agents`), or module:attribute.
       env: its name (`tolman list envs`), or module:attribute.
       core: the agent's memory (`tolman list cores`), or module:attribute.
-      launcher: what runs it; on-device is the one that there is.
+      launcher: what runs it: on-device, local (environments on the host, actors and
+        learner in one process); None for on-device where the environment allows it.
       num_env_steps: to train for, rounded up to whole updates.
       seed: of all chance in the run.
       run_dir: the run's folder; None for
@@ -53,7 +55,11 @@ class TrainConfig:
       num_checkpoints_to_keep: the latest ones.
       loggers: beside metrics.jsonl and TensorBoard, which are always written: wandb, or
         module:attribute of an object with write(dict) and close().
-      num_devices: to use; 0 for all that divide the work evenly.
+      num_devices: to use; 0 for all that divide the work evenly. On-device only.
+      num_envs: environments of one actor; 0 for at most 16. On the host only: on-device
+        the agent's batch_size says it.
+      on_env_error: when an environment of the host breaks down: fail, or restart it.
+      env_timeout: seconds until a step of an environment of the host counts as hung.
       agent_config: the agent's own settings.
       core_config: the core's own settings.
       env_config: the environment's own settings.
@@ -65,7 +71,7 @@ class TrainConfig:
     agent: str
     env: str
     core: str = "lstm"
-    launcher: str = LAUNCHERS[0]
+    launcher: str | None = None
     num_env_steps: int = 1_000_000
     seed: int = 0
     run_dir: str | None = None
@@ -75,6 +81,9 @@ class TrainConfig:
     num_checkpoints_to_keep: int = 3
     loggers: tuple[str, ...] = ()
     num_devices: int = 0
+    num_envs: int = 0
+    on_env_error: str = ENV_ERROR_POLICIES[0]
+    env_timeout: float = 60.0
     agent_config: Any = None
     core_config: Any = None
     env_config: Any = None
@@ -86,6 +95,7 @@ class TrainConfig:
             ("log_interval", 1),
             ("num_checkpoints_to_keep", 1),
             ("num_devices", 0),
+            ("num_envs", 0),
             ("seed", 0),
         ):
             value = getattr(self, name)
@@ -94,9 +104,17 @@ class TrainConfig:
                 raise ValueError(f"{name}={value!r}: must be at least {least}. Set {flag}.")
         if self.seed >= 2**32:
             raise ValueError(f"seed={self.seed!r}: must be below 2**32. Set --seed.")
-        for name, allowed in (("launcher", LAUNCHERS), ("if_exists", EXISTS_POLICIES)):
+        if self.env_timeout <= 0:
+            raise ValueError(
+                f"env_timeout={self.env_timeout!r}: must be above 0. Set --env-timeout."
+            )
+        for name, allowed in (
+            ("launcher", LAUNCHERS),
+            ("if_exists", EXISTS_POLICIES),
+            ("on_env_error", ENV_ERROR_POLICIES),
+        ):
             value = getattr(self, name)
-            if value not in allowed:
+            if value is not None and value not in allowed:
                 raise ValueError(
                     f"{name}={value!r}: must be one of {', '.join(allowed)}"
                     f"{suggest(value, allowed)}. Set --{name.replace('_', '-')}."
@@ -123,7 +141,25 @@ def resolve(config: TrainConfig) -> TrainConfig:
                 f"{type(settings).__name__}."
             )
         filled[noun + SECTION] = settings
-    return replace(config, **filled)
+    on_device = names.is_on_device(config.env)
+    launcher = config.launcher or ("on-device" if on_device else "local")
+    _check_launcher(config, launcher, on_device)
+    return replace(config, **filled, launcher=launcher)
+
+
+def _check_launcher(config: TrainConfig, launcher: str, on_device: bool) -> None:
+    if launcher == "on-device" and not on_device:
+        raise ValueError(
+            f"env {config.env!r} lives on the host: launcher 'on-device' cannot run it. "
+            "Set --launcher local."
+        )
+    mine = {"on-device": ("num_devices",)}.get(launcher, ("num_envs",))
+    for name in {"num_devices", "num_envs"} - set(mine):
+        if getattr(config, name):
+            raise ValueError(
+                f"{name}={getattr(config, name)}: launcher {launcher!r} has no such "
+                f"setting. Leave --{name.replace('_', '-')} out."
+            )
 
 
 def check_logger(name: str) -> None:

@@ -11,7 +11,12 @@ from tolman.launchers import run_folder
 from tolman.launchers.checkpoints import Checkpoints
 from tolman.launchers.config import resolve
 from tolman.launchers.episodes import play_episodes
-from tolman.launchers.training import build_runner, member_key
+from tolman.launchers.runner import (
+    MAX_DEFAULT_ENVS,
+    OnDeviceRun,
+    build_runner,
+    make_vector,
+)
 
 EVALUATION = 2**31 - 1  # Folded into the key: no training run draws from it.
 
@@ -43,23 +48,30 @@ def evaluate(
         raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
     folder = run_folder.open_run(run)
     config = resolve(folder.config())
-    runner = build_runner(config)
-    template = runner.init(member_key(config))
+    runner = build_runner(config, folder)
+    template = runner.init(jax.random.PRNGKey(config.seed))
     restored = Checkpoints(folder.checkpoints).restore(template, checkpoint)
-    trajectory = play_episodes(
-        runner.agent,
-        runner.environment,
-        restored.state.learner.params,
-        jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION),
-        num_episodes,
-    )
-    returns = np.asarray(trajectory.episode_return[0], np.float64)
+    params = runner.params(runner.place(restored.state))
+    key = jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
+    if isinstance(runner, OnDeviceRun):
+        environment = runner.population.environment
+        played = play_episodes(runner.agent, environment, params, key, num_episodes)
+        returns, lengths = played.episode_return[0], played.episode_length[0]
+    else:
+        from tolman.launchers.host.evaluation import play_host_episodes
+
+        env_seed = int(jax.random.randint(key, (), 0, EVALUATION))
+        vector = make_vector(config, min(num_episodes, MAX_DEFAULT_ENVS), env_seed)
+        episodes = play_host_episodes(runner.agent, vector, params, key, num_episodes)
+        vector.close()
+        _, returns, lengths = zip(*episodes, strict=True)
+    returns = np.asarray(returns, np.float64)
     return {
         "env_steps": restored.env_steps,
         "eval/episode_return": float(returns.mean()),
         "eval/episode_return_standard_error": float(
             returns.std(ddof=1) / np.sqrt(num_episodes)
         ),
-        "eval/episode_length": float(np.mean(trajectory.episode_length[0])),
+        "eval/episode_length": float(np.mean(lengths)),
         "num_episodes": num_episodes,
     }

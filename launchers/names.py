@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tolman.envs.environment import Environment
     from tolman.networks.core import MemoryCore
 
-LAUNCHERS = ("on-device",)
+LAUNCHERS = ("on-device", "local")
 HOST_ENV_ID = re.compile(r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+")
 
 

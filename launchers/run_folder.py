@@ -51,6 +51,11 @@ class RunFolder:
         """The folder of checkpoints."""
         return self.path / "checkpoints"
 
+    @property
+    def replay(self) -> Path:
+        """The folder for checkpoints of a replay."""
+        return self.path / "replay"
+
     def config(self) -> TrainConfig:
         """Reads the config back."""
         return load_config(self.path / CONFIG)

@@ -5,9 +5,24 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+
+_stop_handlers: list[Callable[[], Any]] = []
+
+
+def register_stop_handler(handler: Callable[[], Any]) -> None:
+    """Has `handler` called once a signal asks for a stop, as Launchpad would."""
+    _stop_handlers.append(handler)
+
+
+def unregister_stop_handler(handler: Callable[[], Any]) -> None:
+    """Forgets a registered handler."""
+    if handler in _stop_handlers:
+        _stop_handlers.remove(handler)
 
 
 class RunStopped(Exception):
@@ -47,4 +62,6 @@ class StopRequest:
     def _note(self, number: int, frame: object) -> None:
         self.signal_number = number
         self.__exit__()
+        for handler in list(_stop_handlers):
+            handler()
         logger.info("stopping with a checkpoint; once more stops at once")

@@ -17,13 +17,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from tolman.launchers import names, run_folder
+from tolman.launchers import run_folder
 from tolman.launchers.checkpoints import Checkpoints
 from tolman.launchers.config import TrainConfig, resolve
 from tolman.launchers.loggers import Logger, cut_metrics, make_loggers
-from tolman.launchers.on_device import OnDeviceRunner, TrainState
 from tolman.launchers.progress import Progress, log_to
 from tolman.launchers.run_folder import RunFolder
+from tolman.launchers.runner import Counts, Runner, State, build_runner
 from tolman.launchers.stopping import RunStopped, StopRequest
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -66,9 +66,9 @@ def train(config: TrainConfig) -> Path:
     folder, is_there = run_folder.choose(config)
     if is_there:
         return resume(folder.path)
-    runner = build_runner(config)
-    state = runner.init(member_key(config))
-    run_folder.create(folder, config, describe_devices(runner))
+    runner = build_runner(config, folder)
+    state = runner.init(jax.random.PRNGKey(config.seed))
+    run_folder.create(folder, config, runner.describe_devices())
     with folder.lock():
         _Run(config, runner, folder, seconds=0.0).loop(state)
     return folder.path
@@ -88,11 +88,12 @@ def resume(path: Path) -> Path:
     """
     folder = run_folder.open_run(path)
     config = resolve(folder.config())
-    runner = build_runner(config)
-    state, seconds, env_steps = runner.init(member_key(config)), 0.0, 0
+    runner = build_runner(config, folder)
+    state, seconds, env_steps = runner.init(jax.random.PRNGKey(config.seed)), 0.0, 0
     with folder.lock():
         with log_to(folder.log):
-            for change in run_folder.changed_versions(folder, describe_devices(runner)):
+            devices = runner.describe_devices()
+            for change in run_folder.changed_versions(folder, devices):
                 logger.warning("%s: the bits may differ from an unbroken run's.", change)
             checkpoints = Checkpoints(folder.checkpoints)
             if checkpoints.latest() is not None:
@@ -105,76 +106,53 @@ def resume(path: Path) -> Path:
     return folder.path
 
 
-def build_runner(config: TrainConfig) -> OnDeviceRunner:
-    """Builds the environment, agent and runner of a resolved config."""
-    environment = names.make_environment(config.env, config.env_config)
-    agent = names.resolve(names.AGENT, config.agent)(
-        config.agent_config,
-        environment.observation_spec(),
-        environment.action_spec(),
-        names.make_core(config.core, config.core_config),
-    )
-    devices = jax.devices()
-    if config.num_devices > len(devices):
-        raise ValueError(
-            f"num_devices={config.num_devices}: there are {len(devices)}. "
-            "Set --num-devices."
-        )
-    chosen = devices[: config.num_devices] if config.num_devices else None
-    return OnDeviceRunner(agent, environment, devices=chosen)
-
-
-def member_key(config: TrainConfig) -> jax.Array:
-    """`[1, 2]`, the key of a run's only member."""
-    return jax.random.PRNGKey(config.seed)[None]
-
-
-def describe_devices(runner: OnDeviceRunner) -> str:
-    """What the runner trains on, in words."""
-    devices = runner.mesh.devices.ravel()
-    return f"{len(devices)} x {devices[0].device_kind}"
-
-
-def make_plan(config: TrainConfig, decisions_per_update: int) -> Plan:
+def make_plan(
+    config: TrainConfig, total_updates: int, env_steps_per_update: float
+) -> Plan:
     """Rounds the config's env steps up to whole updates and rows."""
-    total = math.ceil(config.num_env_steps / decisions_per_update)
-    row = min(max(total // NUM_ROWS, 1), MAX_UPDATES_PER_ROW)
+    row = min(max(total_updates // NUM_ROWS, 1), MAX_UPDATES_PER_ROW)
     if config.log_interval is not None:
-        row = math.ceil(config.log_interval / decisions_per_update)
+        row = math.ceil(config.log_interval / env_steps_per_update)
     checkpoint = None
     if config.checkpoint_interval is not None:
         checkpoint = row * math.ceil(
-            config.checkpoint_interval / decisions_per_update / row
+            config.checkpoint_interval / env_steps_per_update / row
         )
-    return Plan(total, row, checkpoint)
+    return Plan(total_updates, row, checkpoint)
 
 
 class _Run:
     """One process's share of a run."""
 
     def __init__(
-        self, config: TrainConfig, runner: OnDeviceRunner, folder: RunFolder, seconds: float
+        self, config: TrainConfig, runner: Runner, folder: RunFolder, seconds: float
     ) -> None:
         self._config = config
         self._runner = runner
         self._folder = folder
-        self._plan = make_plan(config, runner.decisions_per_update)
+        self._plan = make_plan(
+            config,
+            runner.total_updates(config.num_env_steps),
+            runner.env_steps_per_update,
+        )
         self._checkpoints = Checkpoints(folder.checkpoints, config.num_checkpoints_to_keep)
         self._started = time.monotonic() - seconds
 
-    def loop(self, state: TrainState) -> None:
+    def loop(self, state: State) -> None:
         """Trains to the end; the status file tells how that went, whatever happens."""
-        updates = int(state.updates[0])
-        env_steps, total = self._env_steps(updates), self._env_steps(self._plan.total)
-        self._write_status("running", updates)
+        env_steps = self._runner.counts(state).env_steps
+        self._write_status("running", env_steps)
         with contextlib.ExitStack() as stack:
+            total = max(self._config.num_env_steps, env_steps)
             progress = stack.enter_context(Progress(env_steps, total, self._folder.log))
             try:
                 loggers = make_loggers(self._config, self._folder, env_steps)
                 for each in loggers:
                     stack.callback(each.close)
                 with StopRequest() as stop:
-                    self._train(state, updates, loggers, progress, stop)
+                    stack.callback(self._runner.close)
+                    state = self._train(state, loggers, progress, stop)
+                env_steps = self._runner.counts(state).env_steps
             except (RunStopped, KeyboardInterrupt) as interruption:
                 reason = str(interruption) or "interrupted at once"
                 self._write_status("interrupted", None, reason)
@@ -183,22 +161,21 @@ class _Run:
                 logger.error("failed: %s", error)
                 self._write_status("failed", None, f"{type(error).__name__}: {error}")
                 raise
-            self._write_status("finished", self._plan.total)
-            logger.info("finished at env_steps %d: %s", total, self._folder.path)
+            self._write_status("finished", env_steps)
+            logger.info("finished at env_steps %d: %s", env_steps, self._folder.path)
 
     def _train(
         self,
-        state: TrainState,
-        updates: int,
+        state: State,
         loggers: list[Logger],
         progress: Progress,
         stop: StopRequest,
-    ) -> None:
-        plan = self._plan
+    ) -> State:
+        plan, updates = self._plan, self._runner.counts(state).updates
         began = time.monotonic()
-        state, _ = self._runner.train(state, 0, plan.total)  # Compiles; trains nothing.
+        state = self._runner.prepare(state, plan.total)
         saved_at = time.monotonic()
-        logger.info("compiled in %.1f s", saved_at - began)
+        logger.info("ready in %.1f s", saved_at - began)
         while updates < plan.total:
             num_updates = min(plan.row - updates % plan.row, plan.total - updates)
             state, row = self._chunk(state, num_updates)
@@ -212,24 +189,24 @@ class _Run:
             else:
                 due = updates % plan.checkpoint == 0
             if due or updates == plan.total or stop.signal_number is not None:
-                self._save(state, updates)
+                self._save(state)
                 saved_at = time.monotonic()
             if updates < plan.total and stop.signal_number is not None:
+                env_steps = self._runner.counts(state).env_steps
                 raise RunStopped(
-                    f"stopped at env_steps {self._env_steps(updates)}, checkpoint saved. "
+                    f"stopped at env_steps {env_steps}, checkpoint saved. "
                     f"Go on with: tolman resume {self._folder.path}",
                     stop.signal_number,
                 )
+        return state
 
-    def _chunk(
-        self, state: TrainState, num_updates: int
-    ) -> tuple[TrainState, dict[str, float]]:
+    def _chunk(self, state: State, num_updates: int) -> tuple[State, dict[str, float]]:
         """Takes `num_updates` updates; returns the state and a row of finite metrics."""
-        began = time.perf_counter()
-        state, metrics = self._runner.train(state, num_updates, self._plan.total)
+        began, before = time.perf_counter(), self._runner.counts(state)
+        state, metrics = self._runner.train(state, num_updates)
         values = {name: float(value[0]) for name, value in jax.device_get(metrics).items()}
         seconds = time.perf_counter() - began
-        updates = int(state.updates[0])
+        counts = self._runner.counts(state)
         row = {name: value for name, value in values.items() if math.isfinite(value)}
         # No episode may have ended in these updates: a mean of none is not a divergence.
         bad = [name for name in values if name not in row and not name.startswith("train/")]
@@ -238,26 +215,27 @@ class _Run:
             first = min(
                 bad, key=lambda name: (name == "loss/total", not name.startswith("loss/"))
             )
-            raise self._diverged(f"{first} is {values[first]}", updates)
-        speed = num_updates * self._runner.decisions_per_update / seconds
+            raise self._diverged(f"{first} is {values[first]}", counts)
         return state, {
-            "env_steps": self._env_steps(updates),
+            "env_steps": counts.env_steps,
             **row,
-            "time/env_steps_per_second": speed,
+            "time/env_steps_per_second": (counts.env_steps - before.env_steps) / seconds,
         }
 
-    def _save(self, state: TrainState, updates: int) -> None:
+    def _save(self, state: State) -> None:
         """Saves a checkpoint, unless its parameters are not finite."""
-        state = jax.device_get(state)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(state.learner.params)[0]:
+        counts, state = self._runner.counts(state), jax.device_get(state)
+        params = self._runner.params(state)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
             if not np.isfinite(leaf).all():
                 name = f"parameter {jax.tree_util.keystr(path)}"
-                raise self._diverged(f"{name} is not finite", updates)
-        env_steps, seconds = self._env_steps(updates), time.monotonic() - self._started
-        self._checkpoints.save(env_steps, state, {"seconds": seconds})
-        self._write_status("running", updates)
+                raise self._diverged(f"{name} is not finite", counts)
+        seconds = time.monotonic() - self._started
+        self._runner.save_replay()
+        self._checkpoints.save(counts.env_steps, state, {"seconds": seconds})
+        self._write_status("running", counts.env_steps)
 
-    def _diverged(self, what: str, updates: int) -> DivergenceError:
+    def _diverged(self, what: str, counts: Counts) -> DivergenceError:
         latest = self._checkpoints.latest()
         kept = "there is no checkpoint yet"
         if latest is not None:
@@ -269,18 +247,13 @@ class _Run:
             else f" Try a lower --agent.learning-rate (it is {learning_rate:g})."
         )
         return DivergenceError(
-            f"{what} at env_steps {self._env_steps(updates)} (update {updates}); "
+            f"{what} at env_steps {counts.env_steps} (update {counts.updates}); "
             f"{kept}.{hint}"
         )
 
-    def _write_status(self, state: str, updates: int | None, reason: str = "") -> None:
-        """Writes the status; `updates` None keeps the env steps of the last one."""
-        if updates is None:
+    def _write_status(self, state: str, env_steps: int | None, reason: str = "") -> None:
+        """Writes the status; `env_steps` None keeps those of the last one."""
+        if env_steps is None:
             env_steps = self._folder.status().get("env_steps", 0)
-        else:
-            env_steps = self._env_steps(updates)
         seconds = time.monotonic() - self._started
         self._folder.write_status(state, env_steps, seconds, reason)
-
-    def _env_steps(self, updates: int) -> int:
-        return updates * self._runner.decisions_per_update

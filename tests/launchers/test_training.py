@@ -281,8 +281,8 @@ def test_plan_rounds_up_to_whole_updates_and_rows():
     config = TrainConfig(
         "a", "e", num_env_steps=1001, log_interval=25, checkpoint_interval=70
     )
-    plan = make_plan(config, 10)
+    plan = make_plan(config, 101, 10)
     assert (plan.total, plan.row, plan.checkpoint) == (101, 3, 9)
-    plan = make_plan(TrainConfig("a", "e", num_env_steps=10**6), 10)
+    plan = make_plan(TrainConfig("a", "e", num_env_steps=10**6), 10**5, 10)
     assert (plan.total, plan.row, plan.checkpoint) == (100_000, 100, None)
-    assert make_plan(TrainConfig("a", "e", num_env_steps=1), 10).row == 1
+    assert make_plan(TrainConfig("a", "e", num_env_steps=1), 1, 10).row == 1

@@ -1,0 +1,203 @@
+"""Acting on many host environments at once: an `acme.core.Actor` and its loop.
+
+Shapes: E environments, T decisions an unroll.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import acme
+import dm_env
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tolman.agents.agent import Agent, Params, draw_noise
+from tolman.envs.environment import TimeStep
+from tolman.launchers.host.adder import UnrollAdder, to_leaves
+
+
+class ParameterSource(Protocol):
+    """Where an actor gets parameters."""
+
+    def get(self, num_unrolls: int) -> tuple[int, Params]:
+        """Returns `(version, params)` for the unroll after `num_unrolls` unrolls."""
+        ...
+
+
+class VectorActor(acme.Actor):
+    """Decides for E environments at once and writes what happens to Reverb.
+
+    `select_action` takes `[E, ...]` rows, a `TimeStep` of the host; `observe_first` and
+    `observe` take a `dm_env.TimeStep` whose observation is such a row, and `update` takes
+    new parameters. The actor's state stays on the device.
+
+    Attributes:
+      version: of the parameters, the number of updates behind them.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        num_envs: int,
+        key: jax.Array,
+        parameters: ParameterSource,
+        adders: list[UnrollAdder],
+        num_unrolls: int = 0,
+    ) -> None:
+        """Takes the first parameters.
+
+        Args:
+          agent: what acts.
+          num_envs: E.
+          key: `[2]`, of all chance in its decisions.
+          parameters: where `update` gets them.
+          adders: one for all environments together, or one for each; none to act only.
+          num_unrolls: done before, by this actor in an earlier life.
+        """
+        self._agent = agent
+        self._num_envs = num_envs
+        self._parameters = parameters
+        self._adders = adders
+        self._num_unrolls = num_unrolls
+        self._key = key
+        self._state = agent.initial_actor_state(num_envs)
+        size = num_envs // max(len(adders), 1)
+        self._groups = [slice(i * size, (i + 1) * size) for i in range(len(adders))]
+        self._draw = jax.jit(partial(_draw, agent, num_envs, agent.data.unroll_length))
+        self._act = jax.jit(partial(_act, agent))
+        self._decision = 0
+        self.version = 0
+        self.update()
+
+    def select_action(self, observation: TimeStep) -> np.ndarray:
+        """Decides: `[E]` int32."""
+        self._before = self._state
+        decision, self._state = self._act(
+            self._params, self._noise, self._decision, observation, self._state
+        )
+        self._decision += 1
+        self._action, self._logits = jax.device_get(decision)
+        return self._action
+
+    def observe_first(self, timestep: dm_env.TimeStep) -> None:
+        """Takes the first row of all."""
+        leaves = to_leaves(timestep.observation)
+        for adder, group in zip(self._adders, self._groups, strict=True):
+            adder.add_first(timestep._replace(observation=_part(leaves, group)))
+
+    def observe(self, action: Any, next_timestep: dm_env.TimeStep) -> None:
+        """Takes the row after the last decision."""
+        leaves = to_leaves(next_timestep.observation)
+        before = None
+        if any(adder.opens_item() for adder in self._adders):
+            before = to_leaves(jax.device_get(self._before))
+        for adder, group in zip(self._adders, self._groups, strict=True):
+            extras = {"logits": self._logits[group], "version": np.int64(self.version)}
+            if before is not None and adder.opens_item():
+                extras["actor_state"] = _part(before, group)
+            timestep = next_timestep._replace(observation=_part(leaves, group))
+            adder.add(action[group], timestep, extras)
+
+    def update(self, wait: bool = False) -> None:
+        """Takes parameters for the next T decisions, and draws their noise."""
+        self.version, self._params = self._parameters.get(self._num_unrolls)
+        self._key, self._noise = self._draw(self._key)
+        self._decision = 0
+
+    def end_unroll(self) -> None:
+        """Counts an unroll and takes the parameters of the next one."""
+        self._num_unrolls += 1
+        self.update()
+
+    def close(self) -> None:
+        """Closes the writers."""
+        for adder in self._adders:
+            adder.close()
+
+
+class Episode(NamedTuple):
+    """An episode that ended.
+
+    Attributes:
+      environment: which of the E.
+      episode_return: the sum of its rewards.
+      episode_length: decisions.
+    """
+
+    environment: int
+    episode_return: float
+    episode_length: int
+
+
+class ActingLoop:
+    """Steps a vector of environments with an actor: Acme's environment loop for many.
+
+    Attributes:
+      num_steps: environment steps so far; the decisions on rows that closed an episode
+        count, as they take a row of the unroll.
+      seconds: spent in them.
+    """
+
+    def __init__(self, vector: Any, actor: VectorActor, unroll_length: int) -> None:
+        """Opens the first episodes."""
+        self._vector = vector
+        self._actor = actor
+        self._unroll_length = unroll_length
+        self._return = np.zeros(vector.num_envs)
+        self._length = np.zeros(vector.num_envs, np.int64)
+        self._episodes: list[Episode] = []
+        self.num_steps = 0
+        self.seconds = 0.0
+        self._row = vector.reset()
+        actor.observe_first(dm_env.restart(self._row))
+
+    def unroll(self) -> None:
+        """Takes T decisions in every environment, then new parameters."""
+        began = time.perf_counter()
+        for _ in range(self._unroll_length):
+            action = self._actor.select_action(self._row)
+            self._row = self._vector.step(action)
+            self._actor.observe(action, dm_env.transition(_ZERO, self._row, _ONE))
+            self._count(self._row)
+        self.num_steps += self._unroll_length * self._vector.num_envs
+        self.seconds += time.perf_counter() - began
+        self._actor.end_unroll()
+
+    def take_episodes(self) -> list[Episode]:
+        """The episodes that ended since the last call."""
+        episodes, self._episodes = self._episodes, []
+        return episodes
+
+    def _count(self, row: TimeStep) -> None:
+        is_first, is_last = row.is_first(), row.is_last()
+        self._return = np.where(is_first, 0.0, self._return + row.reward)
+        self._length = np.where(is_first, 0, self._length + 1)
+        for index in np.flatnonzero(is_last):
+            self._episodes.append(
+                Episode(int(index), float(self._return[index]), int(self._length[index]))
+            )
+
+
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+
+
+def _part(leaves: list[np.ndarray], group: slice) -> list[np.ndarray]:
+    return [leaf[group] for leaf in leaves]
+
+
+def _draw(agent: Agent, num_envs: int, length: int, key: jax.Array) -> Any:
+    """The next key, and the noise of `length` decisions, as the on-device runner draws."""
+    keys = jax.random.split(key, length + 1)
+    noise = jax.vmap(partial(draw_noise, agent, batch_size=num_envs))(keys[1:])
+    return keys[0], noise
+
+
+def _act(
+    agent: Agent, params: Params, noise: Any, index: Any, timestep: TimeStep, state: Any
+) -> Any:
+    noise = jax.tree.map(lambda leaf: jnp.take(leaf, index, axis=0), noise)
+    return agent.act(params, noise, timestep, state)

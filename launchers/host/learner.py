@@ -1,0 +1,115 @@
+"""Learning from Reverb: an `acme.core.Learner` around an agent's `update`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import acme
+import jax
+import jax.numpy as jnp
+import numpy as np
+import reverb
+
+from tolman.agents.agent import Agent, LearnerState, Metrics
+from tolman.launchers.host.adder import TABLE
+from tolman.launchers.host.batches import Batch
+from tolman.launchers.host.replay import ItemLayout
+
+
+class AgentLearner(acme.Learner):
+    """Learns from one batch a step; nothing of a step comes back to the host unasked.
+
+    Attributes:
+      num_updates: done so far.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        layout: ItemLayout,
+        next_batch: Callable[[], Batch],
+        state: LearnerState,
+        num_updates: int,
+        total_updates: int,
+        clients: Sequence[reverb.Client] = (),
+    ) -> None:
+        """Compiles nothing yet; the first step does.
+
+        Args:
+          agent: whose `update` it is.
+          layout: of the items in a batch.
+          next_batch: returns the batch to learn from, on the learner's device.
+          state: on the device that learns.
+          num_updates: behind that state.
+          total_updates: of the whole run; schedules depend on it.
+          clients: of the servers, which are told new priorities.
+        """
+        self._agent = agent
+        self._layout = layout
+        self._next_batch = next_batch
+        self._state = state
+        self._total_updates = total_updates
+        self._clients = clients
+        self._is_prioritized = agent.data.replay == "prioritized"
+        self._waiting: tuple[Batch, Any] | None = None
+        self._update = jax.jit(self._learn)
+        self.num_updates = num_updates
+
+    def step(self) -> Metrics:
+        """Takes one step on the next batch; the metrics are still on the device."""
+        batch = self._next_batch()
+        learned = self._update(
+            self._state,
+            batch.items,
+            batch.probability,
+            np.int32(self.num_updates),
+            np.int32(self._total_updates),
+        )
+        self._state = learned.learner_state
+        self.num_updates += 1
+        if self._is_prioritized:
+            self._send_priorities()  # Of the step before: this one is still under way.
+            self._waiting = (batch, learned.priorities)
+        return learned.metrics
+
+    def get_variables(self, names: Sequence[str] = ("params",)) -> list[Any]:
+        """The parameters, for each name `params`; on the device, and never changed.
+
+        Raises:
+          ValueError: for any other name.
+        """
+        if set(names) - {"params"}:
+            raise ValueError(f"variables {list(names)}: only 'params' can be had.")
+        return [self._state.params for _ in names]
+
+    def save(self) -> LearnerState:
+        """The learner's state."""
+        self._send_priorities()
+        return self._state
+
+    def restore(self, state: LearnerState) -> None:
+        """Goes on from `state`."""
+        self._state = state
+
+    def num_compilations(self) -> int:
+        """How many programs `step` has compiled; more than one means wasted time."""
+        return self._update._cache_size()
+
+    def _learn(
+        self, state: Any, items: Any, probability: Any, num_updates: Any, total: Any
+    ) -> Any:
+        probability = probability if self._is_prioritized else None
+        unroll = self._layout.assemble(items, probability)
+        return self._agent.update(state, unroll, num_updates / jnp.maximum(total, 1))
+
+    def _send_priorities(self) -> None:
+        if self._waiting is None:
+            return
+        batch, priorities = self._waiting
+        self._waiting = None
+        values = np.asarray(priorities).astype(float)
+        keys = batch.keys.reshape(-1)
+        self._clients[batch.shard].mutate_priorities(
+            TABLE, updates=dict(zip(keys.tolist(), values.tolist(), strict=True))
+        )

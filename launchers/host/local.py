@@ -1,0 +1,261 @@
+"""The local runner: actors, Reverb and the learner in one process.
+
+An actor steps a vector of environments in a thread of its own and writes unrolls into
+Reverb; the learner samples them in the caller's. For a queue every unroll is made with
+parameters of a fixed age, so that a run with deterministic environments repeats.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from tolman.agents.agent import Agent, Array, LearnerState, Params
+from tolman.envs.host import HostVector
+from tolman.launchers.host import launchpad
+from tolman.launchers.runner import Counts
+
+launchpad.provide()
+
+from tolman.launchers.host.actor import ActingLoop, VectorActor  # noqa: E402
+from tolman.launchers.host.adder import UnrollAdder  # noqa: E402
+from tolman.launchers.host.batches import Batch, Batches  # noqa: E402
+from tolman.launchers.host.learner import AgentLearner  # noqa: E402
+from tolman.launchers.host.parameters import Closed, ParameterBoard  # noqa: E402
+from tolman.launchers.host.replay import Replay, item_layout  # noqa: E402
+
+
+class HostState(NamedTuple):
+    """What a checkpoint of a run on the host holds; the environments start anew.
+
+    Attributes:
+      learner: of the agent.
+      key: `[2]`, of all chance in acting.
+      updates: `[]` int64, done so far.
+      env_steps: `[]` int64, taken so far.
+    """
+
+    learner: LearnerState
+    key: Array
+    updates: np.ndarray
+    env_steps: np.ndarray
+
+
+class LocalRunner:
+    """Trains one agent on environments of the host, in this process.
+
+    Attributes:
+      agent: pure functions; see `tolman.agents.agent`.
+      num_envs: E, environments of the actor.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        make_vector: Callable[[int], HostVector],
+        num_envs: int,
+        replay_folder: Path,
+    ) -> None:
+        """Prepares a run; nothing is started yet.
+
+        Args:
+          agent: what learns.
+          make_vector: makes the actor's E environments, their chance drawn from a number.
+          num_envs: E; for a queue it divides the batch.
+          replay_folder: for the checkpoints of a replay.
+
+        Raises:
+          ValueError: if E does not suit the agent's batch.
+        """
+        self.agent = agent
+        self.num_envs = num_envs
+        self._make_vector = make_vector
+        self._replay_folder = replay_folder
+        self._session: _Session | None = None
+
+    def init(self, key: Array) -> HostState:
+        """Starts a run; equal keys start equal runs."""
+        carried, learner_key, _ = jax.random.split(key, 3)
+        learner = jax.jit(self.agent.init)(learner_key)
+        return self.place(HostState(learner, carried, np.int64(0), np.int64(0)))
+
+    def place(self, state: HostState) -> HostState:
+        """Puts a state on the learner's device."""
+        return state._replace(learner=jax.device_put(state.learner, jax.devices()[0]))
+
+    def prepare(self, state: HostState, total_updates: int) -> HostState:
+        """Starts the actor, the replay and the learner."""
+        self._session = _Session(self, state, total_updates)
+        return state
+
+    def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
+        """Takes `num_updates` updates; see `OnDeviceRunner.train` for the metrics.
+
+        Raises:
+          Exception: whatever the environments raised in the actor's thread.
+        """
+        if self._session is None:
+            raise ValueError("the runner is not prepared: call prepare(state, total).")
+        return self._session.train(num_updates)
+
+    def counts(self, state: HostState) -> Counts:
+        """How far a state is."""
+        return Counts(int(state.updates), int(state.env_steps))
+
+    @property
+    def env_steps_per_update(self) -> float:
+        """Environment steps that one update takes; of a replay, once it has its minimum."""
+        data = self.agent.data
+        steps = data.batch_size * (data.period or data.unroll_length)
+        return steps if data.replay == "queue" else steps / data.samples_per_insert
+
+    def total_updates(self, num_env_steps: int) -> int:
+        """Updates that `num_env_steps` environment steps give data for; at least 1."""
+        data = self.agent.data
+        if data.replay != "queue":
+            num_env_steps -= data.min_size * (data.period or data.unroll_length)
+        return max(math.ceil(num_env_steps / self.env_steps_per_update), 1)
+
+    def params(self, state: HostState) -> Params:
+        """The parameters in a state."""
+        return state.learner.params
+
+    def save_replay(self) -> None:
+        """Saves what the replay holds, beside a checkpoint of the state."""
+        if self._session is not None:
+            self._session.replay.checkpoint()
+
+    def describe_devices(self) -> str:
+        """What learns, in words."""
+        return f"1 x {jax.devices()[0].device_kind}"
+
+    def num_compilations(self) -> int:
+        """How many programs the learner has compiled."""
+        return self._session.learner.num_compilations() if self._session else 0
+
+    def close(self) -> None:
+        """Ends the actor and the replay."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+class _Session:
+    """The threads of one process's share of a run."""
+
+    def __init__(self, runner: LocalRunner, state: HostState, total_updates: int) -> None:
+        agent, num_envs = runner.agent, runner.num_envs
+        data, updates = agent.data, int(state.updates)
+        self._agent = agent
+        self._is_queue = data.replay == "queue"
+        self._key = state.key
+        self._first_step = int(state.env_steps)
+        self._failure: Exception | None = None
+        self._is_closed = False
+        vector = runner._make_vector(updates)
+        layout = item_layout(agent, vector.observation_spec(), num_envs)
+        self.replay = Replay(data, layout, runner._replay_folder)
+        self._batches = Batches([self.replay.address], data, layout, jax.devices()[0])
+        self.learner = AgentLearner(
+            agent,
+            layout,
+            self._next_batch,
+            state.learner,
+            updates,
+            total_updates,
+            [self.replay.client()],
+        )
+        self._board = ParameterBoard(
+            data.max_lag if self._is_queue else None, layout.num_items
+        )
+        self._board.publish(updates, state.learner.params)
+        key = jax.random.fold_in(state.key, updates) if updates else state.key
+        self._loop: ActingLoop | None = None
+        self._lags: list[np.ndarray] = []
+        self._thread = threading.Thread(
+            target=self._act, args=(vector, key, layout), name="actor", daemon=True
+        )
+        self._thread.start()
+
+    def train(self, num_updates: int) -> tuple[HostState, dict[str, Any]]:
+        """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
+        rows = []
+        self._lags = []
+        for _ in range(num_updates):
+            rows.append(self.learner.step())
+            self._board.publish(self.learner.num_updates, *self.learner.get_variables())
+        rows = jax.device_get(rows)
+        metrics: dict[str, Any] = {
+            name: np.mean([row[name] for row in rows]) for name in (rows[0] if rows else ())
+        }
+        episodes = self._loop.take_episodes() if self._loop is not None else []
+        for name in ("episode_return", "episode_length"):
+            values = [getattr(episode, name) for episode in episodes]
+            metrics[f"train/{name}"] = np.mean(values) if values else np.nan
+        if self._lags:
+            metrics["time/param_lag"] = np.mean(np.concatenate(self._lags))
+        updates = self.learner.num_updates
+        state = HostState(
+            self.learner.save(), self._key, np.int64(updates), np.int64(self._env_steps())
+        )
+        return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
+
+    def close(self) -> None:
+        """Ends the threads and the server."""
+        self._is_closed = True
+        self._board.close()
+        self.replay.stop()
+        self._batches.close()
+        self._thread.join(timeout=10.0)
+
+    def _env_steps(self) -> int:
+        data = self._agent.data
+        if self._is_queue:
+            return self.learner.num_updates * data.unroll_length * data.batch_size
+        return self._first_step + (self._loop.num_steps if self._loop is not None else 0)
+
+    def _next_batch(self) -> Batch:
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            batch = self._batches.next()
+            if batch is not None:
+                self._lags.append(self.learner.num_updates - batch.versions)
+                return batch
+
+    def _act(self, vector: HostVector, key: Array, layout: Any) -> None:
+        """The actor's thread."""
+        data = self._agent.data
+        num_adders = vector.num_envs // layout.group_size
+        actor = None
+        try:
+            adders = [
+                UnrollAdder(
+                    self.replay.client(),
+                    data.unroll_length,
+                    data.period or data.unroll_length,
+                )
+                for _ in range(num_adders)
+            ]
+            first_unroll = self.learner.num_updates * layout.num_items
+            actor = VectorActor(
+                self._agent, vector.num_envs, key, self._board, adders, first_unroll
+            )
+            self._loop = ActingLoop(vector, actor, data.unroll_length)
+            while not self._is_closed:
+                self._loop.unroll()
+        except Closed:
+            pass
+        except Exception as error:
+            if not self._is_closed:  # Else the server that it wrote to is gone.
+                self._failure = error
+        finally:
+            if actor is not None:
+                actor.close()
+            vector.close()

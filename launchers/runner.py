@@ -1,0 +1,218 @@
+"""What a runner is to the run that it serves."""
+
+from __future__ import annotations
+
+import math
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from tolman.agents.agent import Agent, Array, DataSpec, Params
+from tolman.envs.environment import Environment
+from tolman.envs.host import HostVector
+from tolman.launchers import names
+from tolman.launchers.config import TrainConfig
+from tolman.launchers.on_device import OnDeviceRunner, TrainState
+from tolman.launchers.run_folder import RunFolder
+
+MAX_DEFAULT_ENVS = 16
+
+State = Any  # Pytree of arrays: all that a checkpoint holds.
+
+
+class Counts(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+      updates: done.
+      env_steps: taken.
+    """
+
+    updates: int
+    env_steps: int
+
+
+class Runner(Protocol):
+    """Trains one agent on one environment, wherever that takes place.
+
+    Attributes:
+      agent: what learns.
+    """
+
+    agent: Agent
+
+    def init(self, key: Array) -> State:
+        """Starts a run from a key, `[2]`."""
+        ...
+
+    def place(self, state: State) -> State:
+        """Puts a state that was restored on the host where it is needed."""
+        ...
+
+    def prepare(self, state: State, total_updates: int) -> State:
+        """Compiles, or starts, what training needs; trains nothing.
+
+        Args:
+          state: to go on from.
+          total_updates: of the whole run; schedules depend on it.
+        """
+        ...
+
+    def train(self, state: State, num_updates: int) -> tuple[State, dict[str, Array]]:
+        """Takes `num_updates` updates; consumes `state`.
+
+        Returns:
+          The new state, and metrics, `[1]` each, means over these updates; NaN for the
+          return and length of episodes where none ended.
+        """
+        ...
+
+    def counts(self, state: State) -> Counts:
+        """How far a state is."""
+        ...
+
+    @property
+    def env_steps_per_update(self) -> float:
+        """Environment steps that one update takes, on average."""
+        ...
+
+    def total_updates(self, num_env_steps: int) -> int:
+        """Updates in a run of `num_env_steps` environment steps, rounded up to whole ones."""
+        ...
+
+    def params(self, state: State) -> Params:
+        """The parameters in a state."""
+        ...
+
+    def save_replay(self) -> None:
+        """Saves what is too large for a state, at the moment of its checkpoint."""
+        ...
+
+    def describe_devices(self) -> str:
+        """What learns, in words."""
+        ...
+
+    def close(self) -> None:
+        """Ends whatever the runner started."""
+        ...
+
+
+class OnDeviceRun:
+    """The on-device runner as one run has it: a population of one.
+
+    Attributes:
+      agent: what learns.
+      population: the runner of that population.
+    """
+
+    def __init__(self, population: OnDeviceRunner) -> None:
+        self.agent = population.agent
+        self.population = population
+        self._total_updates = 0
+
+    def init(self, key: Array) -> TrainState:
+        return self.population.init(key[None])
+
+    def place(self, state: TrainState) -> TrainState:
+        return self.population.place(state)
+
+    def prepare(self, state: TrainState, total_updates: int) -> TrainState:
+        self._total_updates = total_updates
+        return self.train(state, 0)[0]  # Compiles; trains nothing.
+
+    def train(
+        self, state: TrainState, num_updates: int
+    ) -> tuple[TrainState, dict[str, Array]]:
+        return self.population.train(state, num_updates, self._total_updates)
+
+    def counts(self, state: TrainState) -> Counts:
+        updates = int(state.updates[0])
+        return Counts(updates, updates * self.population.decisions_per_update)
+
+    @property
+    def env_steps_per_update(self) -> float:
+        return self.population.decisions_per_update
+
+    def total_updates(self, num_env_steps: int) -> int:
+        return math.ceil(num_env_steps / self.env_steps_per_update)
+
+    def params(self, state: TrainState) -> Params:
+        return state.learner.params
+
+    def save_replay(self) -> None:
+        """Does nothing: what an on-device run holds is in its state."""
+
+    def describe_devices(self) -> str:
+        devices = self.population.mesh.devices.ravel()
+        return f"{len(devices)} x {devices[0].device_kind}"
+
+    def close(self) -> None:
+        """Does nothing: nothing was started."""
+
+
+def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
+    """Builds the environment, agent and runner of a resolved config.
+
+    Args:
+      config: resolved.
+      folder: of the run; nothing is written to it yet.
+    """
+    if config.launcher == "on-device":
+        environment = names.make_environment(config.env, config.env_config)
+        agent = build_agent(config, environment)
+        if agent.data.replay != "queue":
+            raise ValueError(
+                f"agent {config.agent!r} learns from a replay, and the on-device launcher "
+                "has none. Set --launcher local."
+            )
+        devices = jax.devices()
+        if config.num_devices > len(devices):
+            raise ValueError(
+                f"num_devices={config.num_devices}: there are {len(devices)}. "
+                "Set --num-devices."
+            )
+        chosen = devices[: config.num_devices] if config.num_devices else None
+        return OnDeviceRun(OnDeviceRunner(agent, environment, devices=chosen))
+
+    from tolman.launchers.host.local import LocalRunner
+
+    one = make_vector(config, num_envs=1, seed=config.seed)
+    agent = build_agent(config, one)
+    one.close()
+    num_envs = config.num_envs or default_num_envs(agent.data)
+
+    def make(seed: int) -> HostVector:
+        return make_vector(config, num_envs, seed)
+
+    return LocalRunner(agent, make, num_envs, folder.replay)
+
+
+def build_agent(config: TrainConfig, environment: Environment | HostVector) -> Agent:
+    """Builds a config's agent for the specs of `environment`."""
+    return names.resolve(names.AGENT, config.agent)(
+        config.agent_config,
+        environment.observation_spec(),
+        environment.action_spec(),
+        names.make_core(config.core, config.core_config),
+    )
+
+
+def make_vector(config: TrainConfig, num_envs: int, seed: int) -> HostVector:
+    """Builds `num_envs` environments of a config for a runner on the host."""
+    return names.make_vector(
+        config.env,
+        config.env_config,
+        num_envs,
+        seed,
+        config.on_env_error,
+        config.env_timeout,
+    )
+
+
+def default_num_envs(data: DataSpec) -> int:
+    """Environments of one actor: what divides a queue's batch, and not too many."""
+    if data.replay != "queue":
+        return MAX_DEFAULT_ENVS
+    limit = min(data.batch_size, MAX_DEFAULT_ENVS)
+    return max(n for n in range(1, limit + 1) if data.batch_size % n == 0)
