@@ -242,6 +242,23 @@ def single_precision(dtype: Any) -> np.dtype:
     return np.dtype(shorter.get(np.dtype(dtype).name, dtype))
 
 
+def single_precision_spec(spec: Any) -> Any:
+    """A nest of specs, with `single_precision` applied to each."""
+
+    def convert(leaf: specs.Array) -> specs.Array:
+        dtype = single_precision(leaf.dtype)
+        if dtype == leaf.dtype:
+            return leaf
+        if isinstance(leaf, specs.BoundedArray) and not isinstance(
+            leaf, specs.DiscreteArray
+        ):
+            low, high = _bound(leaf.minimum, dtype), _bound(leaf.maximum, dtype)
+            return specs.BoundedArray(leaf.shape, dtype, low, high, leaf.name)
+        return leaf.replace(dtype=dtype)
+
+    return jax.tree.map(convert, spec)
+
+
 def _bound(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)

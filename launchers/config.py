@@ -141,7 +141,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
                 f"{type(settings).__name__}."
             )
         filled[noun + SECTION] = settings
-    on_device = names.is_on_device(config.env)
+    on_device = names.is_on_device(config.env, filled[f"env{SECTION}"])
     launcher = config.launcher or ("on-device" if on_device else "local")
     _check_launcher(config, launcher, on_device)
     return replace(config, **filled, launcher=launcher)

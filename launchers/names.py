@@ -8,6 +8,7 @@ names anything else that can be imported.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import re
@@ -17,10 +18,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
+    import dm_env
+
     from tolman.envs.environment import Environment
+    from tolman.envs.host import HostVector
     from tolman.networks.core import MemoryCore
 
 LAUNCHERS = ("on-device", "local")
+HOST_BASES = {"dm_env._environment.Environment", "gymnasium.core.Env"}
 HOST_ENV_ID = re.compile(r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+")
 
 
@@ -75,7 +80,7 @@ def resolve(kind: Kind, name: str) -> Callable[..., Any]:
     points = installed(kind)
     path = points[name].value if name in points else name
     if kind is ENV and HOST_ENV_ID.fullmatch(path):
-        raise ValueError(_host_env(path))
+        return _resolve_gymnasium(path)
     if ":" in path:
         factory = import_attribute(path, kind.noun)
         if not callable(factory):
@@ -132,9 +137,7 @@ def config_type(kind: Kind, name: str) -> type:
     Raises:
       ValueError: if there is no such parameter, or it is no dataclass.
     """
-    factory = resolve(kind, name)
-    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
-    annotation = get_type_hints(function).get("config")
+    annotation = _type_hints(resolve(kind, name)).get("config")
     if not (isinstance(annotation, type) and is_dataclass(annotation)):
         raise ValueError(
             f"{kind.noun} {name!r}: needs a parameter `config` annotated with a frozen "
@@ -144,15 +147,24 @@ def config_type(kind: Kind, name: str) -> type:
 
 
 def settings_type(name: str) -> type:
-    """A dataclass with one field for each keyword that the environment's factory takes."""
+    """The dataclass of what `--env.KEY` sets.
+
+    It is the factory itself where that is a dataclass, the annotation of the factory's
+    parameter `settings` where it has one, and else has a field for each keyword that the
+    factory takes, but for `seed`: seeds come from the run's.
+    """
     factory = resolve(ENV, name)
     if is_dataclass(factory):
         return factory  # type: ignore[return-value]
-    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
-    hints = get_type_hints(function)
+    hints = _type_hints(factory)
+    parameters = inspect.signature(factory).parameters
+    if "settings" in parameters and is_dataclass(hints.get("settings")):
+        return hints["settings"]
     made: list[Any] = []
-    for parameter in inspect.signature(factory).parameters.values():
+    for parameter in parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.name == "seed":
             continue
         default = MISSING if parameter.default is parameter.empty else parameter.default
         made.append(
@@ -205,12 +217,102 @@ def make_environment(name: str, settings: Any) -> Environment:
     Raises:
       ValueError: if it cannot be built from these settings, or is a host environment.
     """
-    from tolman.envs.environment import Environment
-
     environment = _build(name, settings)
-    if not isinstance(environment, Environment) or _is_host(environment):
-        raise ValueError(_host_env(name))
+    if not _runs_on_device(environment):
+        raise ValueError(
+            f"env {name!r} is not an on-device environment (pure JAX; `tolman list envs`): "
+            "it runs on the host, with --launcher local."
+        )
     return environment
+
+
+def make_host_environment(name: str, settings: Any, seed: int) -> dm_env.Environment:
+    """Builds one environment of any kind as a `dm_env.Environment`.
+
+    Raises:
+      ValueError: if it cannot be built from these settings, or is no environment.
+    """
+    import dm_env
+
+    from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter
+
+    environment = _build(name, settings, seed)
+    if isinstance(environment, dm_env.Environment):
+        if hasattr(environment, "reseed"):
+            environment.reseed(seed)
+        return environment
+    if hasattr(environment, "observation_space"):
+        return GymnasiumAdapter(environment, seed)
+    if _runs_on_device(environment):
+        return DmEnvAdapter(environment, seed)
+    raise ValueError(
+        f"env {name!r}: is a {type(environment).__name__}; must be an on-device "
+        "environment, a dm_env.Environment or a gymnasium.Env."
+    )
+
+
+def make_vector(
+    name: str,
+    settings: Any,
+    num_envs: int,
+    seed: int,
+    on_error: str = "fail",
+    timeout_seconds: float = 60.0,
+) -> HostVector:
+    """Builds E copies of the named environment, of any kind, to be stepped on the host.
+
+    Copies of an on-device environment have the keys that `OnDeviceRunner.init` gives a
+    population of one from `PRNGKey(seed)`: equal actions, equal trajectories.
+
+    Args:
+      name: of the environment.
+      settings: of `settings_type(name)`.
+      num_envs: E.
+      seed: of all chance in them, in [0, 2**32).
+      on_error: "fail" or "restart"; see `SerialVector`. On-device environments and
+        Atari know no faults.
+      timeout_seconds: see `SerialVector`.
+
+    Raises:
+      ValueError: if it cannot be built from these settings, or is no environment.
+      EnvironmentFault: if building it fails otherwise.
+    """
+    import jax
+
+    from tolman.envs.host import OnDeviceVector
+    from tolman.envs.serial_vector import SerialVector
+
+    if is_on_device(name, settings):
+        _, _, key = jax.random.split(jax.random.PRNGKey(seed), 3)
+        environment = make_environment(name, settings)
+        return OnDeviceVector(environment, jax.random.split(key, num_envs))
+    make = functools.partial(make_host_environment, name, settings)
+    return SerialVector(make, num_envs, seed, name, on_error, timeout_seconds)
+
+
+def is_on_device(name: str, settings: Any = None) -> bool:
+    """Whether the named environment is pure JAX, so that the on-device launcher runs it.
+
+    Builds it, with `settings` or the default ones, where its factory does not tell.
+
+    Raises:
+      ValueError: if the name is unknown, or it must be built and cannot.
+    """
+    factory = resolve(ENV, name)
+    made = factory if isinstance(factory, type) else _type_hints(factory).get("return")
+    if isinstance(made, type):
+        bases = {f"{base.__module__}.{base.__name__}" for base in made.__mro__}
+        if bases & HOST_BASES:
+            return False
+        if callable(getattr(made, "reset", None)):
+            return True
+    environment = _build(
+        name, default_settings(ENV, name) if settings is None else settings
+    )
+    is_pure = _runs_on_device(environment)
+    if not is_pure and hasattr(environment, "close"):
+        environment.close()
+    return is_pure
 
 
 def any_environment(name: str) -> Any:
@@ -219,36 +321,48 @@ def any_environment(name: str) -> Any:
     Raises:
       ValueError: if there is none of that name, or it cannot be built.
     """
-    if name not in registered(ENV) and HOST_ENV_ID.fullmatch(name):
-        import gymnasium
-
-        try:
-            return gymnasium.make(name)
-        except gymnasium.error.Error as error:
-            raise ValueError(f"env {name!r}: {error}") from error
     return _build(name, default_settings(ENV, name))
 
 
-def _build(name: str, settings: Any) -> Any:
+def _resolve_gymnasium(name: str) -> Callable[..., Any]:
+    from tolman.envs.gymnasium_ids import check_gymnasium_id, make_gymnasium
+
+    check_gymnasium_id(name)
+    return functools.partial(make_gymnasium, name)
+
+
+def _build(name: str, settings: Any, seed: int = 0) -> Any:
     factory = resolve(ENV, name)
-    keywords = {
-        item.name: getattr(settings, item.name) for item in fields(settings) if item.init
-    }
+    parameters = inspect.signature(factory).parameters
+    if "settings" in parameters and isinstance(settings, settings_type(name)):
+        keywords = {"settings": settings}
+    else:
+        keywords = {
+            item.name: getattr(settings, item.name)
+            for item in fields(settings)
+            if item.init
+        }
+    if "seed" in parameters:
+        keywords["seed"] = seed
     try:
         return factory(**keywords)
     except (TypeError, ValueError) as error:
         raise ValueError(f"env {name!r}: {error}") from error
 
 
-def _is_host(environment: Any) -> bool:
-    """True for one whose `reset` takes no key: dm_env's and Gymnasium's."""
+def _type_hints(factory: Any) -> dict[str, Any]:
+    """Of what a class, function or `functools.partial` takes, and returns."""
+    if isinstance(factory, functools.partial):
+        factory = factory.func
+    return get_type_hints(factory.__init__ if isinstance(factory, type) else factory)
+
+
+def _runs_on_device(environment: Any) -> bool:
+    """False for dm_env's and Gymnasium's, whose `reset` takes no key."""
     import dm_env
 
-    return isinstance(environment, dm_env.Environment)
+    from tolman.envs.environment import Environment
 
-
-def _host_env(name: str) -> str:
-    return (
-        f"env {name!r} is not an on-device environment (pure JAX; `tolman list envs`), and "
-        f"the launchers that there are ({', '.join(LAUNCHERS)}) run no other."
+    return isinstance(environment, Environment) and not isinstance(
+        environment, dm_env.Environment
     )

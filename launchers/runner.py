@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -78,7 +77,7 @@ class Runner(Protocol):
         ...
 
     def total_updates(self, num_env_steps: int) -> int:
-        """Updates in a run of `num_env_steps` environment steps, rounded up to whole ones."""
+        """Updates in a run of `num_env_steps` env steps, rounded up to whole ones."""
         ...
 
     def params(self, state: State) -> Params:

@@ -106,9 +106,7 @@ def resume(path: Path) -> Path:
     return folder.path
 
 
-def make_plan(
-    config: TrainConfig, total_updates: int, env_steps_per_update: float
-) -> Plan:
+def make_plan(config: TrainConfig, total_updates: int, env_steps_per_update: float) -> Plan:
     """Rounds the config's env steps up to whole updates and rows."""
     row = min(max(total_updates // NUM_ROWS, 1), MAX_UPDATES_PER_ROW)
     if config.log_interval is not None:

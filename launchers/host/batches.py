@@ -113,7 +113,9 @@ class Batches:
             self._put(error)
 
     def _load(self, sample: Any, shard: int) -> Batch:
-        data = {name: jax.tree.map(np.asarray, value) for name, value in sample.data.items()}
+        data = {
+            name: jax.tree.map(np.asarray, value) for name, value in sample.data.items()
+        }
         versions = data.pop("version")
         probability = np.asarray(sample.info.probability, np.float32)
         items, probability = jax.device_put((data, probability), self._device)

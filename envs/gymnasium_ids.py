@@ -1,0 +1,84 @@
+"""Environments by their Gymnasium ids, such as `CartPole-v1` or `my_package:Mine-v0`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class GymnasiumSettings:
+    """What `gymnasium.make` is called with.
+
+    Attributes:
+      max_episode_steps: after which an episode is truncated; None for the id's own
+        limit.
+      keywords: of the environment itself, as a JSON object: {"sutton_barto_reward": true}.
+
+    Raises:
+      ValueError: for a limit below 1, or what is no JSON object.
+    """
+
+    max_episode_steps: int | None = None
+    keywords: str = "{}"
+
+    def __post_init__(self) -> None:
+        if self.max_episode_steps is not None and self.max_episode_steps < 1:
+            raise ValueError(
+                f"max_episode_steps={self.max_episode_steps}: must be at least 1. "
+                "Set --env.max-episode-steps."
+            )
+        self.parsed_keywords()
+
+    def parsed_keywords(self) -> dict[str, Any]:
+        """`keywords` as a dictionary."""
+        try:
+            parsed = json.loads(self.keywords)
+        except json.JSONDecodeError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise ValueError(
+                f"keywords={self.keywords!r}: must be a JSON object, such as "
+                '{"size": 3}. Set --env.keywords.'
+            )
+        return parsed
+
+
+def check_gymnasium_id(name: str) -> None:
+    """Imports the module that `name` may begin with, and looks `name` up.
+
+    Raises:
+      ValueError: for an id that Gymnasium does not know.
+    """
+    import gymnasium
+
+    try:
+        gymnasium.spec(name)
+    except (gymnasium.error.Error, ImportError) as error:
+        close = difflib.get_close_matches(name, list(gymnasium.registry), n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"env {name!r} is unknown to Gymnasium{hint}: {reason} An environment of a "
+            "package is spelled package:Name-v0."
+        ) from error
+
+
+def make_gymnasium(name: str, settings: GymnasiumSettings) -> Any:
+    """Builds the `gymnasium.Env` of that id.
+
+    Raises:
+      ValueError: if Gymnasium does not make it from these settings.
+    """
+    import gymnasium
+
+    try:
+        return gymnasium.make(
+            name,
+            max_episode_steps=settings.max_episode_steps,
+            **settings.parsed_keywords(),
+        )
+    except (gymnasium.error.Error, TypeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error

@@ -1,0 +1,224 @@
+"""Environments of the host kind, stepped in turn; a fault in one is named or mended.
+
+Shapes: E copies. Every leaf of a time step here is a NumPy array `[E, ...]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import Any
+
+import jax
+import numpy as np
+
+from tolman.envs.adapters import single_precision_spec
+from tolman.envs.conformance import ConformanceError, brief, spec_leaves
+from tolman.envs.environment import LAST, TimeStep
+from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
+from tolman.envs.host import EnvironmentFault
+from tolman.envs.settings import check_choice
+from tolman.envs.turns import TurnThread
+
+ERROR_POLICIES = ("fail", "restart")
+MAX_RESTARTS = 10  # Of one copy without an episode that it completed in between.
+CLOSE_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class SerialVector:
+    """E copies of a `dm_env.Environment`, stepped in turn in a thread of their own.
+
+    See `HostVector` for the rows. Numbers of 64 bits leave as 32, as in JAX. The
+    attribute `new_task` of an environment, where it has one, says which FIRST rows open a
+    new task; otherwise all do.
+
+    Attributes:
+      num_envs: E.
+      num_restarts: copies that were replaced after a fault, so far.
+    """
+
+    def __init__(
+        self,
+        factory: Factory,
+        num_envs: int,
+        seed: int = 0,
+        name: str = "environment",
+        on_error: str = "fail",
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        """Builds every copy, in the thread that will step it.
+
+        Args:
+          factory: makes one environment from a seed below 2**31.
+          num_envs: E, at least 1.
+          seed: all seeds of the copies, and of those that replace them, come from it.
+          name: of the environment, in errors.
+          on_error: "fail" raises the fault. "restart" replaces the faulty copy: the
+            episode that it interrupts ends by truncation, with its last observation
+            again and a reward of 0, and a fresh copy starts the next one.
+          timeout_seconds: that one `reset` or `step` of one copy may take.
+
+        Raises:
+          ValueError: for a setting outside its range, or any that `factory` raises.
+          EnvironmentFault: if a copy cannot be built.
+        """
+        check_choice("on_error", on_error, ERROR_POLICIES)
+        if num_envs < 1:
+            raise ValueError(f"num_envs={num_envs}: must be at least 1.")
+        if not timeout_seconds > 0.0:
+            raise ValueError(f"timeout_seconds={timeout_seconds}: must be above 0.")
+        self.num_envs, self.num_restarts = num_envs, 0
+        self._factory, self._seed, self._name = factory, seed, name
+        self._on_error, self._timeout_seconds = on_error, timeout_seconds
+        self._thread = TurnThread()
+        self._step_number = 0
+        self._restarts = [0] * num_envs  # Of each copy, ever.
+        self._failures = [0] * num_envs  # Of each since it last completed an episode.
+        self._leaves: list[np.ndarray] = []  # The latest observations, [E, ...] each.
+
+        first = GuardedEnvironment(factory, self._seed_of(0))
+        self._contract = self._build(first, 0)
+        self._copies = [first]
+        for index in range(1, num_envs):
+            self._copies.append(self._fresh_copy(index))
+            self._build(self._copies[index], index)
+        self._observation_tree: Any = jax.tree.structure(self._contract.observation_spec)
+        self._action_tree: Any = jax.tree.structure(self._contract.action_spec)
+        self._action_leaves = [leaf for _, leaf in spec_leaves(self._contract.action_spec)]
+
+    def observation_spec(self) -> Any:
+        return single_precision_spec(self._contract.observation_spec)
+
+    def action_spec(self) -> Any:
+        return single_precision_spec(self._contract.action_spec)
+
+    def reset(self) -> TimeStep:
+        for copy in self._copies:
+            copy.is_over = True
+        return self._play([None] * self.num_envs)
+
+    def step(self, action: Any) -> TimeStep:
+        self._step_number += 1
+        return self._play(self._split_action(action))
+
+    def close(self) -> None:
+        """Closes every copy, as far as none of them hangs, and ends the thread."""
+        indices = range(self.num_envs)
+        self._thread.play(lambda index: self._copies[index].close(), indices, CLOSE_SECONDS)
+        self._thread.close()
+
+    def _build(self, copy: GuardedEnvironment, index: int) -> Contract:
+        built, error = self._thread.play(
+            lambda _: copy.build(), [index], self._timeout_seconds
+        )
+        if isinstance(error, ValueError) and not isinstance(error, ConformanceError):
+            raise error  # A mistake in the settings, which the factory has explained.
+        if error is not None:
+            raise self._fault(index, error) from error
+        return built[0]
+
+    def _fresh_copy(self, index: int) -> GuardedEnvironment:
+        return GuardedEnvironment(self._factory, self._seed_of(index), self._contract)
+
+    def _seed_of(self, index: int) -> int:
+        """Of a copy that was replaced as often as this one was."""
+        words = [self._seed, index, self._restarts[index]]
+        return int(np.random.SeedSequence(words).generate_state(1)[0]) >> 1
+
+    def _split_action(self, action: Any) -> list[Any]:
+        """One action a copy, in the dtypes of the action spec."""
+        parts, tree = jax.tree.flatten(action)
+        leaves = []
+        for part, spec in zip(parts, self._action_leaves, strict=True):
+            leaf = np.asarray(part, spec.dtype)
+            if leaf.shape != (self.num_envs, *spec.shape):
+                raise ValueError(
+                    f"action of shape {leaf.shape}: must be {(self.num_envs, *spec.shape)},"
+                    " one for each copy."
+                )
+            leaves.append(leaf)
+        if len(leaves) == 1 and tree == self._action_tree and tree.num_nodes == 1:
+            return list(leaves[0])
+        return [self._action_tree.unflatten(split) for split in zip(*leaves, strict=True)]
+
+    def _play(self, actions: list[Any]) -> TimeStep:
+        """One turn of every copy."""
+        rows: list[Row] = []
+        while len(rows) < self.num_envs:
+            done, error = self._thread.play(
+                lambda index: self._copies[index].turn(actions[index]),
+                range(len(rows), self.num_envs),
+                self._timeout_seconds,
+            )
+            for index, row in enumerate(done, start=len(rows)):
+                if row.step_type == LAST:
+                    self._failures[index] = 0
+            rows += done
+            if error is not None:
+                rows += self._mend(len(rows), error)
+        return self._stack(rows)
+
+    def _mend(self, index: int, error: BaseException) -> list[Row]:
+        """Replaces a faulty copy.
+
+        Returns:
+          The row that ends its episode; none if it was starting one, so that the fresh copy
+          tries again.
+
+        Raises:
+          EnvironmentFault: where faults are not mended, or not any more.
+        """
+        fault = self._fault(index, error)
+        if self._on_error == "fail":
+            raise fault from error
+        if self._failures[index] == MAX_RESTARTS:
+            raise EnvironmentFault(
+                f"{fault} It was restarted {MAX_RESTARTS} times and completed no episode."
+            ) from error
+        self._failures[index] += 1
+        self._restarts[index] += 1
+        self.num_restarts += 1
+        logger.warning("%s Restart %d.", fault, self.num_restarts)
+
+        faulty = self._copies[index]
+        threading.Thread(target=_close, args=(faulty,), daemon=True).start()
+        self._copies[index] = self._fresh_copy(index)
+        if faulty.is_over:
+            return []
+        return [Row(LAST, 0.0, 1.0, [leaf[index] for leaf in self._leaves], False)]
+
+    def _fault(self, index: int, error: BaseException) -> EnvironmentFault:
+        if isinstance(error, TimeoutError) and not error.args:
+            limit = f"{self._timeout_seconds:g} s (timeout_seconds)"
+            what = f"got no answer; must come within {limit}."
+        elif isinstance(error, ConformanceError):
+            what = str(error)
+        else:
+            what = f"raised {brief(error)}; must be free of errors."
+        where = f"env {self._name!r}, copy {index}, step {self._step_number}"
+        return EnvironmentFault(f"{where}: {what}")
+
+    def _stack(self, rows: list[Row]) -> TimeStep:
+        leaves = []
+        for number, leaf in enumerate(self._contract.leaves):
+            stacked = np.empty((self.num_envs, *leaf.shape), leaf.delivered)
+            for index, row in enumerate(rows):
+                stacked[index] = row.leaves[number]
+            leaves.append(stacked)
+        self._leaves = leaves
+        return TimeStep(
+            step_type=np.array([row.step_type for row in rows], np.int32),  # type: ignore
+            reward=np.array([row.reward for row in rows], np.float32),  # type: ignore
+            discount=np.array([row.discount for row in rows], np.float32),  # type: ignore
+            observation=self._observation_tree.unflatten(leaves),
+            new_task=np.array([row.new_task for row in rows], bool),  # type: ignore
+        )
+
+
+def _close(copy: GuardedEnvironment) -> None:
+    """Closes a copy that has failed already; that it fails again says nothing new."""
+    with contextlib.suppress(Exception):
+        copy.close()
