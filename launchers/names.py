@@ -50,7 +50,7 @@ ENV = Kind("env", ("tolman.envs.environment", "ENVIRONMENTS"), ("tolman.envs.met
 AGENT = Kind(
     "agent",
     ("tolman.agents.agent", "AGENTS"),
-    ("tolman.agents.actor_critic", "tolman.agents.meta_rl"),
+    ("tolman.agents.actor_critic", "tolman.agents.dqn", "tolman.agents.meta_rl"),
 )
 KINDS = {kind.noun: kind for kind in (AGENT, ENV, CORE)}
 
