@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from tolman.envs.adapters import single_precision_spec
-from tolman.envs.conformance import ConformanceError, brief, spec_leaves
+from tolman.envs.conformance import ConformanceError, brief
 from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
 from tolman.envs.host import EnvironmentFault
@@ -85,15 +85,12 @@ class SerialVector:
         for index in range(1, num_envs):
             self._copies.append(self._fresh_copy(index))
             self._build(self._copies[index], index)
-        self._observation_tree: Any = jax.tree.structure(self._contract.observation_spec)
-        self._action_tree: Any = jax.tree.structure(self._contract.action_spec)
-        self._action_leaves = [leaf for _, leaf in spec_leaves(self._contract.action_spec)]
 
     def observation_spec(self) -> Any:
-        return single_precision_spec(self._contract.observation_spec)
+        return single_precision_spec(self._contract.observation.spec)
 
     def action_spec(self) -> Any:
-        return single_precision_spec(self._contract.action_spec)
+        return single_precision_spec(self._contract.action.spec)
 
     def reset(self) -> TimeStep:
         for copy in self._copies:
@@ -102,7 +99,7 @@ class SerialVector:
 
     def step(self, action: Any) -> TimeStep:
         self._step_number += 1
-        return self._play(self._split_action(action))
+        return self._play(self._split(action))
 
     def close(self) -> None:
         """Closes every copy, as far as none of them hangs, and ends the thread."""
@@ -128,21 +125,16 @@ class SerialVector:
         words = [self._seed, index, self._restarts[index]]
         return int(np.random.SeedSequence(words).generate_state(1)[0]) >> 1
 
-    def _split_action(self, action: Any) -> list[Any]:
+    def _split(self, action: Any) -> Sequence[Any]:
         """One action a copy, in the dtypes of the action spec."""
-        parts, tree = jax.tree.flatten(action)
         leaves = []
-        for part, spec in zip(parts, self._action_leaves, strict=True):
-            leaf = np.asarray(part, spec.dtype)
-            if leaf.shape != (self.num_envs, *spec.shape):
-                raise ValueError(
-                    f"action of shape {leaf.shape}: must be {(self.num_envs, *spec.shape)},"
-                    " one for each copy."
-                )
+        nest = self._contract.action
+        for part, spec in zip(nest.flatten("action", action), nest.leaves, strict=True):
+            leaf, wanted = np.asarray(part, spec.dtype), (self.num_envs, *spec.shape)
+            if leaf.shape != wanted:
+                raise ValueError(f"action of shape {leaf.shape}: must be {wanted}.")
             leaves.append(leaf)
-        if len(leaves) == 1 and tree == self._action_tree and tree.num_nodes == 1:
-            return list(leaves[0])
-        return [self._action_tree.unflatten(split) for split in zip(*leaves, strict=True)]
+        return [nest.unflatten(parts) for parts in zip(*leaves, strict=True)]
 
     def _play(self, actions: list[Any]) -> TimeStep:
         """One turn of every copy."""
@@ -202,20 +194,23 @@ class SerialVector:
         return EnvironmentFault(f"{where}: {what}")
 
     def _stack(self, rows: list[Row]) -> TimeStep:
-        leaves = []
-        for number, leaf in enumerate(self._contract.leaves):
-            stacked = np.empty((self.num_envs, *leaf.shape), leaf.delivered)
-            for index, row in enumerate(rows):
-                stacked[index] = row.leaves[number]
-            leaves.append(stacked)
-        self._leaves = leaves
-        return TimeStep(
-            step_type=np.array([row.step_type for row in rows], np.int32),  # type: ignore
-            reward=np.array([row.reward for row in rows], np.float32),  # type: ignore
-            discount=np.array([row.discount for row in rows], np.float32),  # type: ignore
-            observation=self._observation_tree.unflatten(leaves),
-            new_task=np.array([row.new_task for row in rows], bool),  # type: ignore
+        step_type, reward, discount, observations, new_task = zip(*rows, strict=True)
+        self._leaves = []
+        for parts, dtype in zip(
+            zip(*observations, strict=True), self._contract.delivered, strict=True
+        ):
+            stacked = np.empty((self.num_envs, *parts[0].shape), dtype)
+            for index, part in enumerate(parts):
+                stacked[index] = part
+            self._leaves.append(stacked)
+        arrays: Any = (
+            np.array(step_type, np.int32),
+            np.array(reward, np.float32),
+            np.array(discount, np.float32),
+            self._contract.observation.unflatten(self._leaves),
+            np.array(new_task, bool),
         )
+        return TimeStep(*arrays)
 
 
 def _close(copy: GuardedEnvironment) -> None:

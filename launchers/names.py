@@ -354,7 +354,8 @@ def _type_hints(factory: Any) -> dict[str, Any]:
     """Of what a class, function or `functools.partial` takes, and returns."""
     if isinstance(factory, functools.partial):
         factory = factory.func
-    return get_type_hints(factory.__init__ if isinstance(factory, type) else factory)
+    function: Any = factory.__init__ if isinstance(factory, type) else factory
+    return get_type_hints(function)
 
 
 def _runs_on_device(environment: Any) -> bool:
