@@ -19,7 +19,7 @@ from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.settings import check_choice
-from tolman.envs.turns import TurnThread
+from tolman.envs.turns import OverdueError, TurnThread
 
 ERROR_POLICIES = ("fail", "restart")
 MAX_RESTARTS = 10  # Of one copy without an episode that it completed in between.
@@ -183,7 +183,7 @@ class SerialVector:
         return [Row(LAST, 0.0, 1.0, [leaf[index] for leaf in self._leaves], False)]
 
     def _fault(self, index: int, error: BaseException) -> EnvironmentFault:
-        if isinstance(error, TimeoutError) and not error.args:
+        if isinstance(error, OverdueError):
             limit = f"{self._timeout_seconds:g} s (timeout_seconds)"
             what = f"got no answer; must come within {limit}."
         elif isinstance(error, ConformanceError):
