@@ -111,9 +111,9 @@ class Contract:
             if shorter is not None:
                 with np.errstate(over="ignore"):
                     leaf = leaf.astype(shorter)
-            # 0 times what is not finite is NaN: found in a third of the time of isfinite.
+            # 0 times what is not finite is NaN, which is true: faster than isfinite.
             zeros = self._zeros[index]
-            if zeros is not None and leaf.ravel().dot(zeros) != 0.0:
+            if zeros is not None and leaf.ravel().dot(zeros):
                 check_values("observation", self.observation.spec, observation)
                 fail("observation", "a number above 3e38", "a float32", "Scale it.")
             leaves[index] = leaf
@@ -121,11 +121,7 @@ class Contract:
 
 
 class GuardedEnvironment:
-    """One copy: builds its environment, plays it, and fails where it breaks its contract.
-
-    Attributes:
-      is_over: no episode is under way; the next turn starts one.
-    """
+    """One copy: builds its environment, plays it, and fails where a row is not right."""
 
     def __init__(
         self, factory: Factory, seed: int, contract: Contract | None = None
@@ -137,7 +133,6 @@ class GuardedEnvironment:
           seed: what the factory gets.
           contract: which the environment has to keep; None for what its specs say.
         """
-        self.is_over = True
         self._factory, self._seed = factory, seed
         self._contract: Any = contract
         self._environment: Any = None
@@ -155,21 +150,13 @@ class GuardedEnvironment:
         self._contract.check_specs(self._environment)
         return self._contract
 
-    def turn(self, action: Any) -> Row:
-        """Starts an episode where none is under way, steps the environment otherwise.
+    def start(self) -> Row:
+        """Starts an episode, and builds the environment first if need be.
 
         Raises:
           ConformanceError: for a row that breaks the contract.
           Exception: any that the environment raises.
         """
-        return self._start() if self.is_over else self._advance(action)
-
-    def close(self) -> None:
-        """Closes the environment, if there is one."""
-        if self._environment is not None:
-            self._environment.close()
-
-    def _start(self) -> Row:
         if self._environment is None:
             self.build()
         timestep = self._environment.reset()
@@ -177,11 +164,11 @@ class GuardedEnvironment:
             fail("reset", repr(timestep)[:80], "a FIRST time step", "Use dm_env.restart.")
         self._contract.check_specs(self._environment)
         leaves = self._contract.checked(timestep.observation)
-        self.is_over = False
         new_task = bool(getattr(self._environment, "new_task", True))
         return Row(FIRST, 0.0, 1.0, leaves, new_task)
 
-    def _advance(self, action: Any) -> Row:
+    def advance(self, action: Any) -> Row:
+        """Takes one step; raises as `start` does."""
         timestep = self._environment.step(action)
         if not isinstance(timestep, dm_env.TimeStep):
             got = type(timestep).__name__
@@ -193,12 +180,18 @@ class GuardedEnvironment:
         if not 0.0 <= discount <= 1.0:
             fail("discount", discount, "in [0, 1]", "Use dm_env.termination and so on.")
         leaves = self._contract.checked(observation)
-        self.is_over = step_type == LAST
-        return Row(LAST if self.is_over else MID, reward, discount, leaves, False)
+        return Row(int(step_type), reward, discount, leaves, False)
+
+    def close(self) -> None:
+        """Closes the environment, if there is one."""
+        if self._environment is not None:
+            self._environment.close()
 
 
 def _number(what: str, value: Any) -> float:
-    if type(value) is not float:
+    if isinstance(value, np.floating):
+        value = float(value)
+    elif type(value) is not float:
         array = np.asarray(value)
         if array.shape != () or not np.issubdtype(array.dtype, np.number):
             fail(what, repr(value)[:80], "one number", "Return a float.")

@@ -18,7 +18,6 @@ from tolman.envs.conformance import ConformanceError, brief
 from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
 from tolman.envs.host import EnvironmentFault
-from tolman.envs.settings import check_choice
 from tolman.envs.turns import OverdueError, TurnThread
 
 ERROR_POLICIES = ("fail", "restart")
@@ -65,7 +64,10 @@ class SerialVector:
           ValueError: for a setting outside its range, or any that `factory` raises.
           EnvironmentFault: if a copy cannot be built.
         """
-        check_choice("on_error", on_error, ERROR_POLICIES)
+        if on_error not in ERROR_POLICIES:
+            raise ValueError(
+                f"on_error={on_error!r}: must be one of {', '.join(ERROR_POLICIES)}."
+            )
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: must be at least 1.")
         if not timeout_seconds > 0.0:
@@ -78,13 +80,12 @@ class SerialVector:
         self._restarts = [0] * num_envs  # Of each copy, ever.
         self._failures = [0] * num_envs  # Of each since it last completed an episode.
         self._leaves: list[np.ndarray] = []  # The latest observations, [E, ...] each.
-
-        first = GuardedEnvironment(factory, self._seed_of(0))
-        self._contract = self._build(first, 0)
-        self._copies = [first]
+        self._is_over = [True] * num_envs  # The latest row of a copy was LAST, or none.
+        self._copies = [GuardedEnvironment(factory, self._seed_of(0))]
+        self._contract = self._build(0)
         for index in range(1, num_envs):
             self._copies.append(self._fresh_copy(index))
-            self._build(self._copies[index], index)
+            self._build(index)
 
     def observation_spec(self) -> Any:
         return single_precision_spec(self._contract.observation.spec)
@@ -93,8 +94,7 @@ class SerialVector:
         return single_precision_spec(self._contract.action.spec)
 
     def reset(self) -> TimeStep:
-        for copy in self._copies:
-            copy.is_over = True
+        self._is_over = [True] * self.num_envs
         return self._play([None] * self.num_envs)
 
     def step(self, action: Any) -> TimeStep:
@@ -103,19 +103,24 @@ class SerialVector:
 
     def close(self) -> None:
         """Closes every copy, as far as none of them hangs, and ends the thread."""
-        indices = range(self.num_envs)
-        self._thread.play(lambda index: self._copies[index].close(), indices, CLOSE_SECONDS)
+        self._thread.play(
+            lambda index: _close(self._copies[index]),
+            range(len(self._copies)),
+            CLOSE_SECONDS,
+        )
         self._thread.close()
 
-    def _build(self, copy: GuardedEnvironment, index: int) -> Contract:
+    def _build(self, index: int) -> Contract:
+        copy = self._copies[index]
         built, error = self._thread.play(
             lambda _: copy.build(), [index], self._timeout_seconds
         )
+        if error is None:
+            return built[0]
+        self.close()
         if isinstance(error, ValueError) and not isinstance(error, ConformanceError):
             raise error  # A mistake in the settings, which the factory has explained.
-        if error is not None:
-            raise self._fault(index, error) from error
-        return built[0]
+        raise self._fault(index, error) from error
 
     def _fresh_copy(self, index: int) -> GuardedEnvironment:
         return GuardedEnvironment(self._factory, self._seed_of(index), self._contract)
@@ -136,21 +141,24 @@ class SerialVector:
             leaves.append(leaf)
         return [nest.unflatten(parts) for parts in zip(*leaves, strict=True)]
 
-    def _play(self, actions: list[Any]) -> TimeStep:
-        """One turn of every copy."""
+    def _play(self, actions: Sequence[Any]) -> TimeStep:
+        """One row of every copy."""
+
+        def turn(index: int) -> Row:
+            copy = self._copies[index]
+            return copy.start() if self._is_over[index] else copy.advance(actions[index])
+
         rows: list[Row] = []
         while len(rows) < self.num_envs:
-            done, error = self._thread.play(
-                lambda index: self._copies[index].turn(actions[index]),
-                range(len(rows), self.num_envs),
-                self._timeout_seconds,
-            )
+            indices = range(len(rows), self.num_envs)
+            done, error = self._thread.play(turn, indices, self._timeout_seconds)
             for index, row in enumerate(done, start=len(rows)):
                 if row.step_type == LAST:
                     self._failures[index] = 0
             rows += done
             if error is not None:
                 rows += self._mend(len(rows), error)
+        self._is_over = [row.step_type == LAST for row in rows]
         return self._stack(rows)
 
     def _mend(self, index: int, error: BaseException) -> list[Row]:
@@ -178,7 +186,7 @@ class SerialVector:
         faulty = self._copies[index]
         threading.Thread(target=_close, args=(faulty,), daemon=True).start()
         self._copies[index] = self._fresh_copy(index)
-        if faulty.is_over:
+        if self._is_over[index]:
             return []
         return [Row(LAST, 0.0, 1.0, [leaf[index] for leaf in self._leaves], False)]
 

@@ -342,7 +342,7 @@ def _build(name: str, settings: Any, seed: int = 0) -> Any:
 
 def _type_hints(factory: Any) -> dict[str, Any]:
     """Of what a class or function takes."""
-    function: Any = factory.__init__ if isinstance(factory, type) else factory
+    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
     return get_type_hints(function)
 
 

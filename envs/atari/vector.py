@@ -62,7 +62,8 @@ class AtariVector:
             reward_clipping=settings.clip_rewards,
             use_fire_reset=False,
         )
-        self._num_actions = int(self._games.single_action_space.n)
+        num_actions: Any = self._games.single_action_space
+        self._num_actions = int(num_actions.n)
         words = np.random.SeedSequence(seed).generate_state(num_envs)
         self._seeds: np.ndarray | None = (words >> 1).astype(np.int32)
         self._is_over = np.zeros(num_envs, bool)  # [E], the last row was LAST.
