@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tolman.launchers import names
+from tolman.launchers import host_ids, names
 from tolman.launchers.names import suggest
 
 GROUPS = ("agents", "envs", "cores", "studies", "benches")
@@ -45,7 +45,8 @@ def _list(group: str) -> dict[str, str]:
     lines = _docstrings(names.registered(kind))
     for name, point in names.installed(kind).items():
         lines.setdefault(name, f"{point.value}, from an installed package")
-    return dict(sorted(lines.items()))
+    others = host_ids.SPELLINGS if kind is names.ENV else {}
+    return {**dict(sorted(lines.items())), **others}
 
 
 def _docstrings(table: Mapping[str, Any]) -> dict[str, str]:

@@ -11,11 +11,12 @@ import difflib
 import functools
 import importlib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, get_type_hints
+
+from tolman.launchers.host_ids import HostFactory, find_host_factory
 
 if TYPE_CHECKING:
     import dm_env
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LAUNCHERS = ("on-device", "local")
 HOST_BASES = {"dm_env._environment.Environment", "gymnasium.core.Env"}
-HOST_ENV_ID = re.compile(r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+")
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def resolve(kind: Kind, name: str) -> Callable[..., Any]:
         return table[name]
     points = installed(kind)
     path = points[name].value if name in points else name
-    if kind is ENV and HOST_ENV_ID.fullmatch(path):
-        return _resolve_gymnasium(path)
+    if kind is ENV and (host_factory := find_host_factory(path)) is not None:
+        return host_factory
     if ":" in path:
         factory = import_attribute(path, kind.noun)
         if not callable(factory):
@@ -149,19 +149,17 @@ def config_type(kind: Kind, name: str) -> type:
 def settings_type(name: str) -> type:
     """The dataclass of what `--env.KEY` sets.
 
-    It is the factory itself where that is a dataclass, the annotation of the factory's
-    parameter `settings` where it has one, and else has a field for each keyword that the
-    factory takes, but for `seed`: seeds come from the run's.
+    It is the factory itself where that is a dataclass. Otherwise it has a field for each
+    keyword that the factory takes, but for `seed`: seeds come from the run's.
     """
     factory = resolve(ENV, name)
+    if isinstance(factory, HostFactory):
+        return factory.settings
     if is_dataclass(factory):
         return factory  # type: ignore[return-value]
     hints = _type_hints(factory)
-    parameters = inspect.signature(factory).parameters
-    if "settings" in parameters and is_dataclass(hints.get("settings")):
-        return hints["settings"]
     made: list[Any] = []
-    for parameter in parameters.values():
+    for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.name == "seed":
@@ -282,6 +280,9 @@ def make_vector(
     from tolman.envs.host import OnDeviceVector
     from tolman.envs.serial_vector import SerialVector
 
+    factory = resolve(ENV, name)
+    if isinstance(factory, HostFactory) and factory.make_vector is not None:
+        return factory.make_vector(name, settings, num_envs, seed)
     if is_on_device(name, settings):
         _, _, key = jax.random.split(jax.random.PRNGKey(seed), 3)
         environment = make_environment(name, settings)
@@ -299,16 +300,14 @@ def is_on_device(name: str, settings: Any = None) -> bool:
       ValueError: if the name is unknown, or it must be built and cannot.
     """
     factory = resolve(ENV, name)
-    made = factory if isinstance(factory, type) else _type_hints(factory).get("return")
-    if isinstance(made, type):
-        bases = {f"{base.__module__}.{base.__name__}" for base in made.__mro__}
-        if bases & HOST_BASES:
-            return False
-        if callable(getattr(made, "reset", None)):
-            return True
-    environment = _build(
-        name, default_settings(ENV, name) if settings is None else settings
-    )
+    if isinstance(factory, HostFactory):
+        return False
+    if isinstance(factory, type):
+        bases = {f"{base.__module__}.{base.__name__}" for base in factory.__mro__}
+        return not bases & HOST_BASES
+    if settings is None:
+        settings = default_settings(ENV, name)
+    environment = _build(name, settings)
     is_pure = _runs_on_device(environment)
     if not is_pure and hasattr(environment, "close"):
         environment.close()
@@ -324,37 +323,27 @@ def any_environment(name: str) -> Any:
     return _build(name, default_settings(ENV, name))
 
 
-def _resolve_gymnasium(name: str) -> Callable[..., Any]:
-    from tolman.envs.gymnasium_ids import check_gymnasium_id, make_gymnasium
-
-    check_gymnasium_id(name)
-    return functools.partial(make_gymnasium, name)
-
-
 def _build(name: str, settings: Any, seed: int = 0) -> Any:
     factory = resolve(ENV, name)
-    parameters = inspect.signature(factory).parameters
-    if "settings" in parameters and isinstance(settings, settings_type(name)):
-        keywords = {"settings": settings}
-    else:
+    try:
+        if isinstance(factory, HostFactory):
+            return factory(settings, seed)
         keywords = {
             item.name: getattr(settings, item.name)
             for item in fields(settings)
             if item.init
         }
-    if "seed" in parameters:
-        keywords["seed"] = seed
-    try:
+        if "seed" in inspect.signature(factory).parameters:
+            keywords["seed"] = seed
         return factory(**keywords)
     except (TypeError, ValueError) as error:
         raise ValueError(f"env {name!r}: {error}") from error
 
 
 def _type_hints(factory: Any) -> dict[str, Any]:
-    """Of what a class, function or `functools.partial` takes, and returns."""
-    if isinstance(factory, functools.partial):
-        factory = factory.func
-    return get_type_hints(factory.__init__ if isinstance(factory, type) else factory)
+    """Of what a class or function takes."""
+    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
+    return get_type_hints(function)
 
 
 def _runs_on_device(environment: Any) -> bool:
