@@ -57,7 +57,7 @@ def test_saved_config_loads_equal(tmp_path):
 
 def test_resolve_fills_in_defaults_and_checks_types():
     config = resolve(TrainConfig("meta_rl", "two_step"))
-    assert config == parse_train(WORDS)
+    assert config == replace(parse_train(WORDS), launcher="on-device")
     with pytest.raises(ValueError, match="core 'gru' takes GRUConfig, got LSTMConfig"):
         resolve(replace(config, core="gru"))
 
