@@ -15,7 +15,7 @@ class DQNConfig:
     A sequence of `unroll_length` decisions begins with `burn_in` ones that only refresh
     the memory. Of the others, those are learned whose `n_step` return lies within the
     sequence: a transition is the sequence in which that is one. For a memory, Kapturowski
-    et al. 2019, table 2, take sequences of 80 with a burn-in of 40, 40 apart, n_step 5.
+    et al. 2019, section 2.3, take sequences of 80 with a burn-in of 40, 40 apart, n_step 5.
 
     Attributes:
       unroll_length: decisions in one sequence, at least burn_in + n_step.
@@ -47,16 +47,16 @@ class DQNConfig:
         Mnih et al. 2015, methods: 1.
       use_dueling_head: state value and advantages apart. Wang et al. 2016 (dueling).
       target_update_period: updates from one copy of the target network to the next.
-        Kapturowski et al. 2019, table 2: 2,500; Mnih et al. 2015, table 1: 10,000.
+        Kapturowski et al. 2019, section 2.3: 2,500; Mnih et al. 2015, table 1: 10,000.
       epsilon: share of random actions at the start. Mnih et al. 2015, table 1: 1.
       final_epsilon: share once it has fallen. Van Hasselt et al. 2016, tuned: 0.01; Mnih
         et al. 2015: 0.1.
       exploration_share: share of the training over which it falls, linearly. Mnih et al.
         2015: 1 of 50 million frames, so 0.02.
       optimizer: "adam", or "rmsprop", centred as in Mnih et al. 2015.
-      learning_rate: Kapturowski et al. 2019, table 2: 1e-4 (Adam); Mnih et al. 2015,
+      learning_rate: Kapturowski et al. 2019, appendix: 1e-4 (Adam); Mnih et al. 2015,
         table 1: 2.5e-4 (RMSProp).
-      optimizer_epsilon: Kapturowski et al. 2019, table 2: 1e-3 (Adam, outside the root);
+      optimizer_epsilon: Kapturowski et al. 2019, appendix: 1e-3 (Adam, outside the root);
         Mnih et al. 2015, table 1: 0.01 (RMSProp, inside the root).
       rmsprop_decay: Mnih et al. 2015, table 1: 0.95.
       max_gradient_norm: global-norm clip. Wang et al. 2016 (dueling), section 4.2: 10.

@@ -74,23 +74,26 @@ def _values(agent, weights, unroll):
     return np.asarray(_jit(agent.network.unroll)(weights, unroll).logits)
 
 
-@pytest.mark.parametrize("rescaling", [False, True])
-def test_priority_of_a_transition_is_its_error(rescaling):
+@pytest.mark.parametrize("burn_in, rescaling", [(0, False), (2, True)])
+def test_priority_of_a_transition_is_its_error(burn_in, rescaling):
     """The whole target from its parts: online choice, target value, three rewards."""
     agent = _agent(
-        unroll_length=3,
+        unroll_length=burn_in + 3,
+        burn_in=burn_in,
         discount=0.5,
         min_priority=0.25,
         use_value_rescaling=rescaling,
-        use_dueling_head=True,
     )
     learner = _jit(agent.init)(jax.random.PRNGKey(0))
     target_weights = _jit(agent.init)(jax.random.PRNGKey(1)).params.weights
     learner = learner._replace(target_weights=target_weights)
     unroll = _unroll(agent)
-    online = _values(agent, learner.params.weights, unroll)
-    target = _values(agent, target_weights, unroll)
-    reward = np.asarray(unroll.timestep.reward)
+    priorities = _jit(agent.update)(learner, unroll, START).priorities
+    online = _values(agent, learner.params.weights, unroll)[burn_in:]
+    target = _values(agent, target_weights, unroll)[burn_in:]
+    reward, action = (
+        np.asarray(x)[burn_in:] for x in (unroll.timestep.reward, unroll.action)
+    )
     grid = np.linspace(-10, 10, 200_001)
 
     def into(x):
@@ -102,9 +105,22 @@ def test_priority_of_a_transition_is_its_error(rescaling):
     for row in range(2):
         value = target[3, row, online[3, row].argmax()]
         goal = reward[1, row] + reward[2, row] / 2 + reward[3, row] / 4 + back(value) / 8
-        error = abs(into(goal) - online[0, row, unroll.action[0, row]])
-        learned = _jit(agent.update)(learner, unroll, START)
-        assert float(learned.priorities[row]) == pytest.approx(error + 0.25, rel=1e-4)
+        error = abs(into(goal) - online[0, row, action[0, row]])
+        assert float(priorities[row]) == pytest.approx(error + 0.25, rel=1e-4)
+
+
+def test_dueling_head_by_hand():
+    """The value stream plus what each action adds to the mean over actions."""
+    agent = _agent("feedforward", use_dueling_head=True, torso="flat")
+    weights = _jit(agent.init)(jax.random.PRNGKey(0)).params.weights
+    unroll = _unroll(agent)
+    layer = lambda name, x: x @ weights[name]["w"] + weights[name]["b"]  # noqa: E731
+    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    x = relu(layer("feedforward/~/linear", unroll.timestep.observation))
+    value = layer("heads/value", relu(layer("heads/value_hidden", x)))
+    advantage = layer("heads/advantage", relu(layer("heads/advantage_hidden", x)))
+    expected = value + advantage - np.mean(advantage, -1, keepdims=True)
+    np.testing.assert_allclose(_values(agent, weights, unroll), expected, atol=1e-5)
 
 
 def test_only_full_returns_are_learned():
