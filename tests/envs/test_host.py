@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from toys import CountingTask, make_agent
 
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
@@ -12,7 +13,6 @@ from tolman.envs.host import OnDeviceVector
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers import names
 from tolman.launchers.on_device import OnDeviceRunner
-from toys import CountingTask, make_agent
 
 NUM_ENVS, NUM_STEPS = 3, 20
 

@@ -15,12 +15,12 @@ from dm_env import specs
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import CountingTask
 
 from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter
 from tolman.envs.conformance import check_structure
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.serial_vector import MAX_RESTARTS, SerialVector
-from toys import CountingTask
 
 FIRST, MID, LAST = 0, 1, 2
 
@@ -335,7 +335,7 @@ def test_faulty_reset_is_tried_again_at_once():
     assert vector.num_restarts == 3
     vector.close()
     vector = SerialVector(WrongReset, num_envs=1)
-    with pytest.raises(EnvironmentFault, match="step 0: reset: got .*FIRST time step"):
+    with pytest.raises(EnvironmentFault, match=r"step 0: reset: got .*FIRST time step"):
         vector.reset()
 
 
@@ -470,7 +470,7 @@ def test_errors_of_the_factory():
     def broken(seed):
         raise OSError("no screen")
 
-    with pytest.raises(ValueError, match="^size=-1"):
+    with pytest.raises(ValueError, match=r"^size=-1"):
         SerialVector(mistaken, num_envs=1)
     with pytest.raises(EnvironmentFault, match="copy 0, step 0: raised OSError: no screen"):
         SerialVector(broken, num_envs=1)
