@@ -182,6 +182,39 @@ def test_frames_from_before_the_episode_are_black():
             assert is_lit.tolist() == [index >= 3 - age for index in range(4)]
 
 
+class ScriptedGames:
+    """ale-py's vector of two, which says what it is told to."""
+
+    def __init__(self, flags):
+        self.flags, self.restarted, self.actions = iter(flags), [], []
+
+    def frames(self, value):
+        return np.full((2, 4, 84, 84), value, np.uint8)
+
+    def reset(self, seed=None, options=None):
+        self.restarted.append(None if options is None else options["reset_mask"].tolist())
+        return self.frames(200), {}
+
+    def step(self, action):
+        self.actions.append(action.tolist())
+        terminated = np.array([next(self.flags), False])
+        return self.frames(100), np.full(2, 7), terminated, np.zeros(2, bool), {}
+
+
+def test_a_game_that_ends_as_an_episode_starts_is_replaced():
+    settings = replace(PLAIN, life_loss_ends_episode=True)
+    vector = AtariVector("ALE/Breakout-v5", settings, num_envs=2)
+    # A life is lost in the first step, and the last one in the step without an action.
+    vector._games = ScriptedGames([True, True, False])
+    rows = [vector.reset(), *(vector.step([1, 2]) for _ in range(3))]
+    assert [row.step_type.tolist() for row in rows] == [[0, 0], [2, 1], [0, 1], [1, 1]]
+    assert [row.reward.tolist() for row in rows] == [[0, 0], [7, 7], [0, 7], [7, 7]]
+    assert [row.discount.tolist() for row in rows] == [[1, 1], [0, 1], [1, 1], [1, 1]]
+    assert vector._games.actions == [[1, 2], [0, 2], [1, 2]]
+    assert vector._games.restarted == [None, [True, False]]
+    assert rows[2].observation[0, 0, 0].tolist() == [0, 0, 0, 200]
+
+
 def test_seeds_repeat_and_differ():
     settings = AtariSettings()
     actions = np.random.default_rng(0).integers(6, size=(40, 2))

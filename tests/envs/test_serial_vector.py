@@ -385,7 +385,10 @@ def test_hanging_step_is_a_fault_and_the_others_go_on():
     factory, built = one_wrong(Hangs)
     vector = SerialVector(factory, num_envs=3, timeout_seconds=0.5, on_error="restart")
     rows = [vector.reset(), *(vector.step([1, 2, 3]) for _ in range(3))]
+    before = built[2].time
     Hangs.go_on.set()  # It comes back when nobody waits any more.
+    time.sleep(0.2)
+    assert built[2].time == before  # And takes no further turn.
     rows += [vector.step([1, 2, 3]) for _ in range(3)]
     assert [each.step_type[0] for each in rows] == [0, 1, 1, 2, 0, 1, 1]
     assert [each.step_type[1] for each in rows] == [0, 1, 2, 0, 1, 1, 2]
