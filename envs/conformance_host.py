@@ -61,13 +61,19 @@ def check_gymnasium(environment: Any, num_steps: int, seed: int) -> list[str]:
     """See `conformance.check_environment`; Gymnasium's own checker comes first."""
     from gymnasium.utils.env_checker import check_env
 
-    try:
+    def check(_: int) -> GymnasiumAdapter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             check_env(environment, skip_render_check=True)
-            adapter = GymnasiumAdapter(environment, seed)
-    except Exception as error:
+            return GymnasiumAdapter(environment, seed)
+
+    thread = TurnThread()
+    results, error = thread.play(check, [0], TIMEOUT_SECONDS)
+    if error is not None:
+        _fail_late("Gymnasium's checker", error)
         fail("Gymnasium's checker", brief(error), "content", "See the Gymnasium manual.")
+    thread.close()
+    (adapter,) = results
     return ["Gymnasium's own checker is content", *check_dm_env(adapter, num_steps, seed)]
 
 
@@ -75,16 +81,20 @@ def _call(
     thread: TurnThread, name: str, function: Callable[..., Any], *arguments: Any
 ) -> dm_env.TimeStep:
     results, error = thread.play(lambda _: function(*arguments), [0], TIMEOUT_SECONDS)
-    if isinstance(error, OverdueError):
-        late = f"no answer within {TIMEOUT_SECONDS:g} s"
-        fail(name, late, "an answer", "Find out what it waits for.")
     if error is not None:
+        _fail_late(name, error)
         fail(name, brief(error), "free of errors", "Actions were drawn from action_spec().")
     (timestep,) = results
     if not isinstance(timestep, dm_env.TimeStep):
         got = type(timestep).__name__
         fail(f"result of {name}", got, "a dm_env.TimeStep", "Use dm_env.restart and so on.")
     return timestep
+
+
+def _fail_late(what: str, error: BaseException) -> None:
+    if isinstance(error, OverdueError):
+        late = f"no answer within {TIMEOUT_SECONDS:g} s"
+        fail(what, late, "an answer", "Find out what it waits for.")
 
 
 def _check_first(

@@ -216,12 +216,14 @@ def make_environment(name: str, settings: Any) -> Environment:
       ValueError: if it cannot be built from these settings, or is a host environment.
     """
     environment = _build(name, settings)
-    if not _runs_on_device(environment):
+    if _runs_on_device(environment):
+        return environment
+    if _runs_on_host(environment):
         raise ValueError(
             f"env {name!r} is not an on-device environment (pure JAX; `tolman list envs`): "
             "it runs on the host, with --launcher local."
         )
-    return environment
+    raise _no_environment(name, environment)
 
 
 def make_host_environment(name: str, settings: Any, seed: int) -> dm_env.Environment:
@@ -243,10 +245,7 @@ def make_host_environment(name: str, settings: Any, seed: int) -> dm_env.Environ
         return GymnasiumAdapter(environment, seed)
     if _runs_on_device(environment):
         return DmEnvAdapter(environment, seed)
-    raise ValueError(
-        f"env {name!r}: is a {type(environment).__name__}; must be an on-device "
-        "environment, a dm_env.Environment or a gymnasium.Env."
-    )
+    raise _no_environment(name, environment)
 
 
 def make_vector(
@@ -302,7 +301,7 @@ def is_on_device(name: str, settings: Any = None) -> bool:
     factory = resolve(ENV, name)
     if isinstance(factory, HostFactory):
         return False
-    if isinstance(factory, type):
+    if isinstance(factory, type) and callable(getattr(factory, "step", None)):
         bases = {f"{base.__module__}.{base.__name__}" for base in factory.__mro__}
         return not bases & HOST_BASES
     if settings is None:
@@ -347,11 +346,22 @@ def _type_hints(factory: Any) -> dict[str, Any]:
 
 
 def _runs_on_device(environment: Any) -> bool:
-    """False for dm_env's and Gymnasium's, whose `reset` takes no key."""
-    import dm_env
-
     from tolman.envs.environment import Environment
 
-    return isinstance(environment, Environment) and not isinstance(
-        environment, dm_env.Environment
+    return isinstance(environment, Environment) and not _runs_on_host(environment)
+
+
+def _runs_on_host(environment: Any) -> bool:
+    """True for dm_env's and Gymnasium's, whose `reset` takes no key."""
+    import dm_env
+
+    return isinstance(environment, dm_env.Environment) or hasattr(
+        environment, "observation_space"
+    )
+
+
+def _no_environment(name: str, got: Any) -> ValueError:
+    return ValueError(
+        f"env {name!r}: is a {type(got).__name__}; must be an on-device environment, a "
+        "dm_env.Environment or a gymnasium.Env."
     )

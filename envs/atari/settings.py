@@ -18,9 +18,10 @@ class AtariSettings:
     """How a game is played and seen: grey frames of 84 x 84 pixels, the last few stacked.
 
     Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning",
-    Methods; Machado et al. 2018, "Revisiting the Arcade Learning Environment", section 5.
+    Methods; Machado et al. 2018, "Revisiting the Arcade Learning Environment: Evaluation
+    Protocols and Open Problems for General Agents".
       Departure: the no-op starts of the first and the sticky actions of the second are
-      both on, as the ids ending in -v5 have sticky actions and published human scores are
+      both on: ids ending in -v5 have sticky actions, and the published human scores are
       from no-op starts.
 
     Attributes:
@@ -31,14 +32,13 @@ class AtariSettings:
       sticky_action_probability: that a frame repeats the action before. Machado 2018:
         0.25; Mnih 2015: 0.
       max_noops: frames without action that a game opens with, drawn from 0 to this.
-        Mnih 2015: 30; Machado 2018: 0.
+        Mnih 2015: 30.
       life_loss_ends_episode: a lost life is LAST with discount 0, and the next episode
         goes on in the same game. Mnih 2015: in training only; Machado 2018: never.
       clip_rewards: to -1, 0 and 1. Mnih 2015: in training only.
-      full_action_set: all 18 actions rather than those that the game uses. Machado 2018:
-        all; Mnih 2015: those of the game.
-      max_episode_frames: after which a game is truncated. Machado 2018: 18,000 (five
-        minutes); most tables of scores: 108,000 (thirty).
+      full_action_set: all 18 actions rather than those that the game uses.
+      max_episode_frames: after which a game is truncated. Mnih 2015: 18,000 (five
+        minutes) in evaluation; tables of human scores: 108,000 (thirty).
 
     Raises:
       ValueError: for a setting outside its range.

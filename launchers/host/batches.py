@@ -137,6 +137,7 @@ class Batches:
         while not self._ready.empty():
             self._ready.get_nowait()
         self._thread.join(timeout=2 * SECONDS_A_LOOK)
+        self._datasets.clear()  # TensorFlow complains of those that outlive the program.
 
     def _read(self) -> None:
         try:
