@@ -1,11 +1,12 @@
 """Attention over a window of rows, with and without relative positions.
 
-Every function takes time-major queries `[T, B, D]` and batch-major rows `[B, S, F]`, and
-hands weights on as `[B, heads, T, S]`. A product of a query, a weight matrix and the rows
-is one `einsum`, which multiplies in the cheaper order: T queries share S projected rows,
-but a single step takes its query to the rows and never projects the window anew.
+Every function takes time-major queries `[T, B, heads, K]` and batch-major rows
+`[B, S, F]`, and hands weights on as `[B, heads, T, S]`. A query is taken to the space of
+the rows, not the rows to the space of the queries: a step then costs a few products with
+the window and never projects all of it anew. One step and an unroll multiply in the same
+order, so they round alike, in bfloat16 too.
 
-Shapes: B batch, T queries, S rows, D features of a query, F of a row, K of a head.
+Shapes: B batch, T queries, S rows, F features of a row, K of a head.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import jax.numpy as jnp
 from tolman.networks.core import Array
 
 
-def contract(subscripts: str, *operands: Array, dtype: Any) -> Array:
-    """An einsum of operands rounded to `dtype`, its result in float32."""
+def contract(subscripts: str, *operands: Array, dtype: Any = jnp.float32) -> Array:
+    """An einsum of operands rounded to `dtype`, summed up in float32."""
     rounded = [operand.astype(dtype) for operand in operands]
-    return jnp.einsum(subscripts, *rounded, optimize="optimal").astype(jnp.float32)
+    return jnp.einsum(subscripts, *rounded, preferred_element_type=jnp.float32)
 
 
 def masked_softmax(logits: Array, mask: Array) -> Array:
@@ -34,7 +35,9 @@ def masked_softmax(logits: Array, mask: Array) -> Array:
     return jax.nn.softmax(jnp.where(mask, logits, jnp.finfo(logits.dtype).min))
 
 
-def content_logits(query: Array, key_weights: Array, rows: Array, dtype: Any) -> Array:
+def content_logits(
+    query: Array, key_weights: Array, rows: Array, dtype: Any = jnp.float32
+) -> Array:
     """Scaled dot products of queries and projected rows.
 
     Args:
@@ -48,11 +51,19 @@ def content_logits(query: Array, key_weights: Array, rows: Array, dtype: Any) ->
 
     Source: Vaswani et al. 2017, section 3.2.
     """
+    wanted = _to_rows(query, key_weights, dtype)
+    return contract("tbhf,bsf->bhts", wanted, rows, dtype=dtype)
+
+
+def _to_rows(query: Array, weights: Array, dtype: Any) -> Array:
+    """`[T, B, heads, F]`: what a row must look like to match, scaled by the root of K."""
     scaled = query / math.sqrt(query.shape[-1])
-    return contract("tbhk,hkf,bsf->bhts", scaled, key_weights, rows, dtype=dtype)
+    return contract("tbhk,hkf->tbhf", scaled, weights, dtype=dtype)
 
 
-def read(weights: Array, value_weights: Array, rows: Array, dtype: Any) -> Array:
+def read(
+    weights: Array, value_weights: Array, rows: Array, dtype: Any = jnp.float32
+) -> Array:
     """The projected rows, averaged by the weights of each head.
 
     Args:
@@ -64,11 +75,12 @@ def read(weights: Array, value_weights: Array, rows: Array, dtype: Any) -> Array
     Returns:
       `[T, B, heads, K]`.
     """
-    return contract("bhts,bsf,hkf->tbhk", weights, rows, value_weights, dtype=dtype)
+    mean = contract("bhts,bsf->tbhf", weights, rows, dtype=dtype)
+    return contract("tbhf,hkf->tbhk", mean, value_weights, dtype=dtype)
 
 
 def position_logits(
-    query: Array, position_weights: Array, capacity: int, dtype: Any
+    query: Array, position_weights: Array, capacity: int, dtype: Any = jnp.float32
 ) -> Array:
     """Scaled dot products of queries and projected encodings of the distance back.
 
@@ -83,12 +95,9 @@ def position_logits(
 
     Source: Dai et al. 2019, section 3.3 and appendix B.
     """
-    scaled = query / math.sqrt(query.shape[-1])
+    wanted = _to_rows(query, position_weights, dtype)
     encoding = sinusoids(capacity + 1, position_weights.shape[-1])[::-1]  # Oldest first.
-    by_distance = contract(
-        "tbhk,hkf,rf->bhtr", scaled, position_weights, encoding, dtype=dtype
-    )
-    return skew(by_distance)
+    return skew(contract("tbhf,rf->bhtr", wanted, encoding, dtype=dtype))
 
 
 def skew(by_offset: Array) -> Array:

@@ -1,6 +1,8 @@
 """The memory cores that ship with Tolman; importing this package registers them."""
 
 from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
+from tolman.networks.cores.gtrxl import GTrXL, GTrXLConfig
+from tolman.networks.cores.memo import Memo, MemoConfig
 from tolman.networks.cores.recurrent import (
     GRU,
     LSTM,
@@ -16,7 +18,11 @@ __all__ = [
     "Feedforward",
     "FeedforwardConfig",
     "GRUConfig",
+    "GTrXL",
+    "GTrXLConfig",
     "LSTMConfig",
+    "Memo",
+    "MemoConfig",
     "StackedLSTM",
     "StackedLSTMConfig",
 ]

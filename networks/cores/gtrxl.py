@@ -71,9 +71,10 @@ class GTrXL(hk.Module):
       Departure: every step attends to N earlier steps and no more, however it is
       unrolled. There, a step in the middle of a segment reaches further than one at its
       start, so that its output depends on how the sequence was cut.
-      Departure: the memory holds the layers' inputs after layer normalisation, so that a
-      step does not normalise the window again. The key, value and position weights are
-      applied to it at every step, and so learn from it.
+      Departure: layer normalisation has no scale and offset of its own: the linear maps
+      that follow it take them in. The memory then holds normalised inputs, and a step
+      does not normalise the window again; key and value weights are applied at every
+      step and learn from what is stored.
     """
 
     def __init__(self, config: GTrXLConfig, name: str | None = None) -> None:
@@ -127,13 +128,11 @@ class _Layer(hk.Module):
           `[T, B, H]`, and `[B, N + T, H]`, the stored rows and the new ones.
         """
         size, dtype = self._config.hidden_size, self._config.dtype
-        extended = window.extend(rows, _normalise("attention_norm", hidden))
+        extended = window.extend(rows, _normalise(hidden))
         attended = self._attend(extended, mask)
         # The ReLU after either part: Parisotto et al. 2019, section 3.1.
         hidden = self._gate("attention_gate", hidden, jax.nn.relu(attended))
-        inner = _Linear(self._config.mlp_size, dtype, "mlp_0")(
-            _normalise("mlp_norm", hidden)
-        )
+        inner = _Linear(self._config.mlp_size, dtype, "mlp_0")(_normalise(hidden))
         outer = _Linear(size, dtype, "mlp_1")(jax.nn.relu(inner))
         return self._gate("mlp_gate", hidden, jax.nn.relu(outer)), extended
 
@@ -199,5 +198,6 @@ def _weights(name: str, shape: tuple[int, ...], fan_in: int) -> Array:
     return hk.get_parameter(name, shape, jnp.float32, init=init)
 
 
-def _normalise(name: str, x: Array) -> Array:
-    return hk.LayerNorm(-1, create_scale=True, create_offset=True, name=name)(x)
+def _normalise(x: Array) -> Array:
+    """Layer normalisation over the last axis."""
+    return hk.LayerNorm(-1, create_scale=False, create_offset=False)(x)
