@@ -47,12 +47,13 @@ def check_core(
 
     Args:
       make_core: builds the core; called inside a Haiku transform.
-      tolerance: largest absolute difference allowed.
+      tolerance: largest difference allowed, relative to the largest number compared where
+        that exceeds 1.
       dtype: of the inputs.
       seed: of parameters, inputs and resets.
 
     Returns:
-      Property to the largest absolute difference seen.
+      Property to the largest difference seen.
 
     Raises:
       ConformanceError: naming the first property that does not hold.
@@ -157,12 +158,12 @@ def _leak_between_rows(apply: _Apply, x: Array, reset: Array, state: State) -> f
 
 
 def _difference(a: Any, b: Any) -> float:
-    """The largest absolute difference between two pytrees of one structure."""
-    gaps = jax.tree.map(
-        lambda x, y: jnp.max(
-            jnp.abs(x.astype(jnp.float32) - y.astype(jnp.float32)), initial=0.0
-        ),
-        a,
-        b,
-    )
-    return max((float(gap) for gap in jax.tree.leaves(gaps)), default=0.0)
+    """The largest difference between two pytrees, relative to a leaf's size above 1."""
+
+    def gap(x: Array, y: Array) -> Array:
+        x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+        size = jnp.max(jnp.abs(x), initial=1.0)
+        return jnp.max(jnp.abs(x - y), initial=0.0) / size
+
+    gaps = jax.tree.map(gap, a, b)
+    return max((float(value) for value in jax.tree.leaves(gaps)), default=0.0)

@@ -1,5 +1,6 @@
 """The memory cores that ship with Tolman; importing this package registers them."""
 
+from tolman.networks.cores.dnc import DNC, DNCConfig
 from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
 from tolman.networks.cores.gtrxl import GTrXL, GTrXLConfig
 from tolman.networks.cores.memo import Memo, MemoConfig
@@ -13,6 +14,8 @@ from tolman.networks.cores.recurrent import (
 )
 
 __all__ = [
+    "DNC",
+    "DNCConfig",
     "GRU",
     "LSTM",
     "Feedforward",

@@ -94,9 +94,7 @@ class GTrXL(hk.Module):
         outputs, state = self.unroll(x[None], reset[None], state)
         return outputs[0], state
 
-    def unroll(
-        self, x: Array, reset: Array, state: GTrXLState
-    ) -> tuple[Array, GTrXLState]:
+    def unroll(self, x: Array, reset: Array, state: GTrXLState) -> tuple[Array, GTrXLState]:
         capacity = self._config.memory_length
         in_view = window.rows_in_view(reset, state.length, capacity)
         mask = window.window_mask(in_view, capacity)[:, None]  # [B, 1, T, N + T]
@@ -179,9 +177,7 @@ class _Layer(hk.Module):
 class _Linear(hk.Module):
     """A linear map whose product is taken in `dtype`; parameters and result are float32."""
 
-    def __init__(
-        self, size: int, dtype: str, name: str, with_bias: bool = True
-    ) -> None:
+    def __init__(self, size: int, dtype: str, name: str, with_bias: bool = True) -> None:
         super().__init__(name)
         self._size, self._dtype, self._with_bias = size, dtype, with_bias
 

@@ -97,9 +97,7 @@ class Memo(hk.Module):
         shape = batch_size, config.capacity, config.items_per_fact * config.item_size
         return MemoState(jnp.zeros(shape), jnp.zeros(batch_size, jnp.int32))
 
-    def __call__(
-        self, x: Array, reset: Array, state: MemoState
-    ) -> tuple[Array, MemoState]:
+    def __call__(self, x: Array, reset: Array, state: MemoState) -> tuple[Array, MemoState]:
         outputs, state = self.unroll(x[None], reset[None], state)
         return outputs[0], state
 
