@@ -50,7 +50,7 @@ def window_mask(in_view: Array, capacity: int) -> Array:
 
 
 def extend(rows: Array, new: Array) -> Array:
-    """Returns `[B, N + T, D]`: the stored rows `[B, N, D]`, then the new ones `[T, B, D]`."""
+    """Joins the stored rows `[B, N, D]` and the new ones `[T, B, D]` to `[B, N + T, D]`."""
     return jnp.concatenate([rows, jnp.swapaxes(new, 0, 1)], axis=1)
 
 

@@ -15,9 +15,9 @@ from tolman.networks.cores.recurrent import (
 
 __all__ = [
     "DNC",
-    "DNCConfig",
     "GRU",
     "LSTM",
+    "DNCConfig",
     "Feedforward",
     "FeedforwardConfig",
     "GRUConfig",

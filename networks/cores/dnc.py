@@ -68,7 +68,9 @@ class DNC(hk.Module):
     def initial_state(self, batch_size: int) -> DNCState:
         config = self._config
         empty = dnc.empty_memory(config.num_slots, config.slot_size, config.num_read_heads)
-        memory = jax.tree.map(lambda leaf: jnp.tile(leaf, (batch_size, *leaf.shape)), empty)
+        memory = jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, (batch_size, *leaf.shape)), empty
+        )
         reads = jnp.zeros((batch_size, config.num_read_heads * config.slot_size))
         return DNCState(self._controller.initial_state(batch_size), memory, reads)
 
