@@ -17,7 +17,7 @@ from dm_env import specs
 from tolman.agents.actor_critic.config import ActorCriticConfig
 from tolman.agents.agent import ActorState, Array, Params, Unroll
 from tolman.envs.environment import TimeStep
-from tolman.networks.core import MemoryCore, State
+from tolman.networks.core import Diagnostics, MemoryCore, State, run_core
 from tolman.networks.heads import PolicyValueHead
 from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
 
@@ -53,11 +53,14 @@ class Features(NamedTuple):
       torso: `[..., D]`, the torso's output.
       core: `[..., H]`, the memory core's output.
       core_state: the core's state after the last step.
+      diagnostics: `[..., ...]` by name, what the core tells of each step, such as its
+        hops; empty for most cores.
     """
 
     torso: Array
     core: Array
     core_state: State
+    diagnostics: Diagnostics
 
 
 @dataclass(frozen=True)
@@ -121,15 +124,18 @@ def make_network(
 
         def step(timestep: TimeStep, state: RecurrentState) -> tuple[Output, State]:
             features, x = inputs(timestep, state.previous_action)
-            hidden, core_state = core(x, timestep.new_task, state.core)
-            return heads(Features(features, hidden, core_state)), core_state
+            ran = run_core(core, x, timestep.new_task, state.core)
+            hidden, core_state, diagnostics = ran
+            output = heads(Features(features, hidden, core_state, diagnostics))
+            return output, core_state
 
         def unroll(unroll: Unroll) -> Output:
             timestep, state = unroll.timestep, unroll.actor_state
             previous_action = jnp.concatenate([state.previous_action[None], unroll.action])
             features, x = inputs(timestep, previous_action)  # [T + 1, B, ...]
-            hidden, core_state = core.unroll(x, timestep.new_task, state.core)
-            return heads(Features(features, hidden, core_state))
+            ran = run_core(core, x, timestep.new_task, state.core)
+            hidden, core_state, diagnostics = ran
+            return heads(Features(features, hidden, core_state, diagnostics))
 
         def init(timestep: TimeStep) -> Output:
             return step(timestep, initial_state(1))[0]
