@@ -17,6 +17,8 @@ from typing import NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 
 from tolman.networks import attention
 from tolman.networks.core import Array
@@ -130,7 +132,7 @@ class Halting(hk.Module):
         return jnp.zeros((num_queries, batch_size, self._hidden_size))
 
     def __call__(
-        self, distances: Array, hop: Array, state: Array
+        self, distances: Array, hop: ArrayLike, state: Array
     ) -> tuple[Array, Array, Array]:
         """Looks at one hop.
 
@@ -145,7 +147,7 @@ class Halting(hk.Module):
         """
         # No gradient reaches the retrieval: it learns from answers, not from their number.
         seen = jax.lax.stop_gradient(distances)
-        hop = jnp.broadcast_to(hop, (*seen.shape[:-1], len(hop)))
+        hop = jnp.broadcast_to(hop, (*seen.shape[:-1], jnp.size(hop)))
         gru = hk.BatchApply(hk.GRU(self._hidden_size, name="gru"))
         output, state = gru(jnp.concatenate([seen, hop], axis=-1), state)
         features = jax.nn.relu(hk.Linear(self._hidden_size, name="features")(output))
@@ -190,7 +192,7 @@ def take_hops(
     # Before the first hop: attention to all that may be seen alike.
     before = (mask / mask.sum(-1, keepdims=True))[:, None]  # [B, 1, T, S]
     queries, logits, features = [], [], []
-    for hop in jnp.eye(num_hops):
+    for hop in np.eye(num_hops, dtype=np.float32):
         query, weights = retrieval(query, facts, mask)
         distances = jnp.transpose(bhattacharyya_distance(before, weights), (2, 0, 1))
         logit, feature, state = halting(distances, hop, state)

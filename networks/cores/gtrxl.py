@@ -129,10 +129,10 @@ class _Layer(hk.Module):
         extended = window.extend(rows, _normalise(hidden))
         attended = self._attend(extended, mask)
         # The ReLU after either part: Parisotto et al. 2019, section 3.1.
-        hidden = self._gate("attention_gate", hidden, jax.nn.relu(attended))
+        hidden = _Gate(self._config, "attention_gate")(hidden, jax.nn.relu(attended))
         inner = _Linear(self._config.mlp_size, dtype, "mlp_0")(_normalise(hidden))
         outer = _Linear(size, dtype, "mlp_1")(jax.nn.relu(inner))
-        return self._gate("mlp_gate", hidden, jax.nn.relu(outer)), extended
+        return _Gate(self._config, "mlp_gate")(hidden, jax.nn.relu(outer)), extended
 
     def _attend(self, extended: Array, mask: Array) -> Array:
         config = self._config
@@ -159,19 +159,31 @@ class _Layer(hk.Module):
         values = values.reshape(*values.shape[:-2], size)
         return _Linear(size, dtype, "attended", with_bias=False)(values)
 
-    def _gate(self, name: str, x: Array, y: Array) -> Array:
-        """Lets `y` into the stream `x` as a GRU lets its input into its state."""
-        size, dtype = self._config.hidden_size, self._config.dtype
-        linear = lambda part, width: _Linear(width, dtype, f"{name}_{part}", False)  # noqa: E731
-        bias = hk.get_parameter(
-            f"{name}_bias", (size,), init=hk.initializers.Constant(self._config.gate_bias)
-        )
-        reset_y, update_y, candidate_y = jnp.split(linear("y", 3 * size)(y), 3, axis=-1)
-        reset_x, update_x = jnp.split(linear("x", 2 * size)(x), 2, axis=-1)
+
+class _Gate(hk.Module):
+    """Lets `y` into the stream `x` as a GRU lets its input into its state.
+
+    Source: Parisotto et al. 2019, section 3.2, "Gated-Recurrent-Unit-type gating".
+    """
+
+    def __init__(self, config: GTrXLConfig, name: str) -> None:
+        super().__init__(name)
+        self._size, self._bias = config.hidden_size, config.gate_bias
+        self._dtype = config.dtype
+
+    def __call__(self, x: Array, y: Array) -> Array:
+        init = hk.initializers.Constant(self._bias)
+        bias = hk.get_parameter("bias", (self._size,), init=init)
+        from_y = self._linear(3, "y")(y)
+        reset_y, update_y, candidate_y = jnp.split(from_y, 3, axis=-1)
+        reset_x, update_x = jnp.split(self._linear(2, "x")(x), 2, axis=-1)
         reset = jax.nn.sigmoid(reset_y + reset_x)
         update = jax.nn.sigmoid(update_y + update_x - bias)
-        candidate = jnp.tanh(candidate_y + linear("reset_x", size)(reset * x))
+        candidate = jnp.tanh(candidate_y + self._linear(1, "reset_x")(reset * x))
         return (1.0 - update) * x + update * candidate
+
+    def _linear(self, num_parts: int, name: str) -> _Linear:
+        return _Linear(num_parts * self._size, self._dtype, name, with_bias=False)
 
 
 class _Linear(hk.Module):
