@@ -163,7 +163,7 @@ class ActingLoop:
             self._row = self._vector.step(action)
             self._actor.observe(action, dm_env.transition(_ZERO, self._row, _ONE))
             self._count(self._row)
-        self.num_steps += self._unroll_length * self._vector.num_envs
+            self.num_steps += self._vector.num_envs
         self.seconds += time.perf_counter() - began
         self._actor.end_unroll()
 

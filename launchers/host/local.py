@@ -196,6 +196,8 @@ class _Session:
         for name in ("episode_return", "episode_length"):
             values = [getattr(episode, name) for episode in episodes]
             metrics[f"train/{name}"] = np.mean(values) if values else np.nan
+        if not self._is_queue:
+            metrics["replay/num_items"] = self.replay.num_items()
         if self._lags:
             metrics["time/param_lag"] = np.mean(np.concatenate(self._lags))
         updates = self.learner.num_updates
