@@ -16,6 +16,7 @@ from tolman.launchers.on_device import OnDeviceRunner, TrainState
 from tolman.launchers.run_folder import RunFolder
 
 MAX_DEFAULT_ENVS = 16
+NUM_GROUPS = 2  # While the environments of one group are stepped, the other decides.
 
 State = Any  # Pytree of arrays: all that a checkpoint holds.
 
@@ -181,10 +182,11 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
     one.close()
     num_envs = config.num_envs or default_num_envs(agent.data)
 
-    def make(seed: int) -> HostVector:
-        return make_vector(config, num_envs, seed)
+    def make(seed: int, number: int) -> HostVector:
+        return make_vector(config, number, seed)
 
-    return LocalRunner(agent, make, num_envs, folder.replay)
+    num_groups = NUM_GROUPS if num_envs % NUM_GROUPS == 0 else 1
+    return LocalRunner(agent, make, num_envs, folder.replay, config.seed, num_groups)
 
 
 def build_agent(config: TrainConfig, environment: Environment | HostVector) -> Agent:

@@ -1,4 +1,4 @@
-"""Runs on the host, whole: trained, evaluated, killed, resumed, and broken by their users."""
+"""Runs on the host, whole: trained, evaluated, killed and broken by their users."""
 
 import json
 import os
@@ -12,10 +12,14 @@ import pytest
 from tolman.launchers.run_folder import RunFolder
 
 COMMAND = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
-ACTOR_CRITIC = """train actor_critic --env CartPole-v1 --core feedforward --num-envs 4
---agent.off-policy-correction vtrace --agent.batch-size 8 --agent.unroll-length 10""".split()
-DQN = """train dqn --env CartPole-v1 --core feedforward --num-envs 4 --agent.batch-size 8
---agent.min-size 100 --agent.samples-per-insert 2 --checkpoint-interval 200""".split()
+ACTOR_CRITIC = (
+    "train actor_critic --env CartPole-v1 --core feedforward --num-envs 4 "
+    "--agent.off-policy-correction vtrace --agent.batch-size 8 --agent.unroll-length 10"
+).split()
+DQN = (
+    "train dqn --env CartPole-v1 --core feedforward --num-envs 4 --agent.batch-size 8 "
+    "--agent.min-size 100 --agent.samples-per-insert 2 --checkpoint-interval 200"
+).split()
 
 
 def rows(run):
@@ -119,8 +123,9 @@ def test_a_fault_of_an_environment_is_one_line_or_a_restart(
     words[words.index("CartPole-v1")] = f"user_{fault}:Env"
     code, _, errors = tolman(*words, "--run-dir", tmp_path / "fail")
     assert code == 1
-    (line,) = [line for line in errors if line.startswith("tolman: error:")]
-    assert f"user_{fault}:Env" in line and said in line and "step 37" in line
+    assert errors[-1].startswith(f"tolman: error: env 'user_{fault}:Env', copy ")
+    assert said in errors[-1]
+    assert "step 40" in errors[-1]  # 37 of its own, and three that started anew.
     assert RunFolder(tmp_path / "fail").status()["state"] == "failed"
     code, _, errors = tolman(
         *words, "--run-dir", tmp_path / "restart", "--on-env-error", "restart"
