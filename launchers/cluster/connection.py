@@ -1,0 +1,173 @@
+"""Starts Ray on this machine, or joins a cluster that is up, and asks what it has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import ray
+
+from tolman.launchers.config import TrainConfig
+
+NAMESPACE = "tolman"
+OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
+SECONDS_TO_CONNECT = 5.0
+LAYERS = ("agents", "envs", "networks", "launchers")
+
+logger = logging.getLogger(__name__)
+
+
+class Roles(NamedTuple):
+    """How many processes a run has.
+
+    Attributes:
+      actors: that act.
+      shards: servers that share out the data.
+      evaluators: 0 or 1.
+      gpus: of the learner.
+    """
+
+    actors: int
+    shards: int
+    evaluators: int
+    gpus: int
+
+    @property
+    def cpus(self) -> int:
+        """One for each process, and the board takes none."""
+        return self.actors + self.shards + self.evaluators + 1
+
+    def __str__(self) -> str:
+        return (
+            f"{self.actors} actors, {self.shards} replay servers, 1 learner, "
+            f"{self.evaluators} evaluators"
+        )
+
+
+def connect(config: TrainConfig, roles: Roles) -> bool:
+    """Makes sure that this process is connected to a Ray with room for the roles.
+
+    A connection that is there already is used as it is.
+
+    Args:
+      config: with the address.
+      roles: of the run.
+
+    Returns:
+      Whether a connection was made here, for `disconnect` to end.
+
+    Raises:
+      ValueError: if there is no cluster at the address, or it has too few CPUs or GPUs.
+    """
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        # Ray says on standard error what Tolman says in its own words.
+        options = {
+            "namespace": NAMESPACE,
+            "log_to_driver": False,
+            "logging_level": logging.ERROR,
+        }
+        if config.address is None:
+            cpus = max(os.cpu_count() or 1, roles.cpus)
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **options,
+            )
+        else:
+            _join(config.address, options)
+    try:
+        _check_room(roles)
+    except ValueError:
+        disconnect(is_ours)
+        raise
+    return is_ours
+
+
+def disconnect(is_ours: bool) -> None:
+    """Ends a connection that was made here, and a Ray that was started with it."""
+    if is_ours:
+        ray.shutdown()
+
+
+def _join(address: str, options: dict[str, object]) -> None:
+    """Connects to a cluster and gives its machines the code of this process."""
+    if address != "auto":
+        _check_address(address)
+    with tempfile.TemporaryDirectory(prefix="tolman-") as folder:
+        code = stage(Path(folder))
+        try:
+            ray.init(address=address, runtime_env={"py_modules": [str(code)]}, **options)
+        except ConnectionError as error:
+            raise _no_cluster(address) from error
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"address={address!r}: the cluster cannot be joined ({reason}). All "
+                "machines need the same Python, Ray and authentication token."
+            ) from error
+
+
+def stage(folder: Path) -> Path:
+    """Copies Tolman's four packages, wherever they are installed, into one folder.
+
+    Ray sends it to every machine of a cluster, so that all run the driver's code, and
+    need only its dependencies. A package that is installed in place has no such folder:
+    its parts stand under other names.
+
+    Returns:
+      `folder/tolman`.
+    """
+    import tolman.agents
+    import tolman.envs
+    import tolman.launchers
+    import tolman.networks
+
+    packages = (tolman.agents, tolman.envs, tolman.launchers, tolman.networks)
+    for package in packages:
+        source = Path(package.__path__[0])
+        target = folder / "tolman" / package.__name__.rpartition(".")[2]
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / "tolman"
+
+
+def _check_address(address: str) -> None:
+    """Raises ValueError unless somebody listens at `host:port`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(
+            f"address={address!r}: must be auto or host:port, as `ray start --head` says "
+            "it. Set --address."
+        )
+    try:
+        socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        raise _no_cluster(address) from error
+
+
+def _no_cluster(address: str) -> ValueError:
+    return ValueError(
+        f"address={address!r}: no Ray cluster is there. Start one with `ray start --head`, "
+        "or leave --address out for one on this machine."
+    )
+
+
+def _check_room(roles: Roles) -> None:
+    """Raises ValueError where the cluster has too few CPUs or GPUs, busy or not."""
+    there = ray.cluster_resources()
+    for what, needed, fix in (
+        ("CPU", roles.cpus, "Set --actors lower, or add machines."),
+        ("GPU", roles.gpus, "Set --learner-gpus 0, or add a machine that has one."),
+    ):
+        got = int(there.get(what, 0))
+        if got < needed:
+            raise ValueError(
+                f"the Ray cluster has {got} {what}s: {roles} need {needed}. {fix}"
+            )
