@@ -31,6 +31,10 @@ class Counts(NamedTuple):
     env_steps: int
 
 
+class ProcessFailure(RuntimeError):
+    """A process of the run dies again and again; the message says which, and of what."""
+
+
 class RoleRow(NamedTuple):
     """One kind of process behind a runner, as people are shown it.
 

@@ -85,7 +85,7 @@ class RayRunner:
 
         Raises:
           EnvironmentFault: if an environment breaks down and is not to be restarted.
-          RuntimeError: if a process dies again and again.
+          ProcessFailure: if a process dies again and again.
         """
         if self._session is None:
             raise ValueError("the runner is not prepared: call prepare(state, total).")

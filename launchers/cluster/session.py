@@ -74,6 +74,7 @@ class Session:
         self._episodes: list[tuple[float, int]] = []
         self._addresses: tuple[str, ...] = ("",) * roles.shards
         self._announced_at = 0.0
+        self._rows: list[RoleRow] = []
         self._started_life: int | None = None  # Of the learner that `start` was called of.
 
         bundles = [_resources(1, roles.gpus)] + [_resources(1)] * roles.shards
@@ -136,11 +137,8 @@ class Session:
                 logger.warning("a replay was not saved: %s", str(error).splitlines()[0])
 
     def rows(self) -> list[RoleRow]:
-        """How the processes are."""
-        return [
-            row._replace(note=self._speeds.note(row.kind))
-            for row in self._supervisor.rows()
-        ]
+        """How the processes were at the last look; for any thread."""
+        return self._rows
 
     def close(self) -> None:
         """Ends every process."""
@@ -197,6 +195,10 @@ class Session:
 
     def _look(self, seconds: float = 0.0) -> None:
         """Takes all reports, and says again what may have been forgotten."""
+        self._rows = [
+            row._replace(note=self._speeds.note(row.kind))
+            for row in self._supervisor.rows()
+        ]
         for member, report in self._supervisor.look(seconds):
             self._speeds.take(member, report)
             if member.kind == "actor":

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from tolman.launchers.runner import RoleRow
+from tolman.launchers.runner import ProcessFailure, RoleRow
 
 SECONDS_BETWEEN_REPORTS = 0.5
 MAX_DEATHS_IN_A_ROW = 5  # Without a report in between.
@@ -75,7 +75,7 @@ class Member:
         """Takes the report that was asked for and has come; None if it is a death.
 
         Raises:
-          RuntimeError: where the process dies again and again.
+          ProcessFailure: where the process dies again and again.
           Exception: whatever `report` itself raised.
         """
         request, self._request = self._request, None
@@ -97,14 +97,14 @@ class Member:
         """Notes a death; the next `ask` after a pause starts the next life.
 
         Raises:
-          RuntimeError: where it dies again and again.
+          ProcessFailure: where it dies again and again.
         """
         self.end()
         self._deaths_in_a_row += 1
         reason = _reason(error)
         logger.warning("%s died: %s", self.name, reason)
         if self._deaths_in_a_row >= MAX_DEATHS_IN_A_ROW:
-            raise RuntimeError(
+            raise ProcessFailure(
                 f"{self.name} died {self._deaths_in_a_row} times in a row: {reason}"
             ) from error
         pause = min(FIRST_PAUSE * 2 ** (self._deaths_in_a_row - 1), LONGEST_PAUSE)
@@ -143,7 +143,7 @@ class Supervisor:
           Each report with whose it is.
 
         Raises:
-          RuntimeError: where a process dies again and again.
+          ProcessFailure: where a process dies again and again.
         """
         now = time.monotonic()
         waiting = {}
