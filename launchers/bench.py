@@ -256,4 +256,14 @@ def _show(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {"on_device": bench_on_device}
+def bench_cluster() -> list[dict[str, Any]]:
+    """Ray with one actor beside the local runner, and 1 to 32 actors that mostly wait."""
+    from tolman.launchers.cluster.bench import bench_overhead, bench_scaling
+
+    return [*bench_overhead(), *bench_scaling()]
+
+
+BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "on_device": bench_on_device,
+    "cluster": bench_cluster,
+}

@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ray
 
@@ -17,7 +17,12 @@ from tolman.launchers.config import TrainConfig
 NAMESPACE = "tolman"
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
 SECONDS_TO_CONNECT = 5.0
-LAYERS = ("agents", "envs", "networks", "launchers")
+# Ray says on standard error what Tolman says in its own words.
+OPTIONS: dict[str, Any] = {
+    "namespace": NAMESPACE,
+    "log_to_driver": False,
+    "logging_level": logging.ERROR,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -65,24 +70,10 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
       ValueError: if there is no cluster at the address, or it has too few CPUs or GPUs.
     """
     is_ours = not ray.is_initialized()
-    if is_ours:
-        # Ray says on standard error what Tolman says in its own words.
-        options = {
-            "namespace": NAMESPACE,
-            "log_to_driver": False,
-            "logging_level": logging.ERROR,
-        }
-        if config.address is None:
-            cpus = max(os.cpu_count() or 1, roles.cpus)
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **options,
-            )
-        else:
-            _join(config.address, options)
+    if config.address is not None and is_ours:
+        _join(config.address)
+    elif is_ours:
+        start(roles.cpus)
     try:
         _check_room(roles)
     except ValueError:
@@ -91,20 +82,35 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
     return is_ours
 
 
+def start(num_cpus: int) -> None:
+    """Starts a Ray on this machine for this process.
+
+    Its CPUs are a count of processes, not of cores: it says that there are as many as are
+    needed.
+    """
+    ray.init(
+        address="local",
+        num_cpus=max(os.cpu_count() or 1, num_cpus),
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        **OPTIONS,
+    )
+
+
 def disconnect(is_ours: bool) -> None:
     """Ends a connection that was made here, and a Ray that was started with it."""
     if is_ours:
         ray.shutdown()
 
 
-def _join(address: str, options: dict[str, object]) -> None:
+def _join(address: str) -> None:
     """Connects to a cluster and gives its machines the code of this process."""
     if address != "auto":
         _check_address(address)
     with tempfile.TemporaryDirectory(prefix="tolman-") as folder:
         code = stage(Path(folder))
         try:
-            ray.init(address=address, runtime_env={"py_modules": [str(code)]}, **options)
+            ray.init(address=address, runtime_env={"py_modules": [str(code)]}, **OPTIONS)
         except ConnectionError as error:
             raise _no_cluster(address) from error
         except RuntimeError as error:

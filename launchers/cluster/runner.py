@@ -91,6 +91,12 @@ class RayRunner:
             raise ValueError("the runner is not prepared: call prepare(state, total).")
         return self._session.train(state, num_updates)
 
+    def add_actors(self, count: int) -> None:
+        """Starts so many more actors in a prepared run."""
+        if self._session is None:
+            raise ValueError("the runner is not prepared: call prepare(state, total).")
+        self._session.add_actors(count)
+
     def counts(self, state: HostState) -> Counts:
         """How far a state is."""
         return Counts(int(state.updates), int(state.env_steps))

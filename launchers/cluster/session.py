@@ -88,17 +88,13 @@ class Session:
             Member("replay", index, functools.partial(self._launch_replay, index))
             for index in range(roles.shards)
         ]
-        self._actors = [
-            Member("actor", index, functools.partial(self._launch_actor, index))
-            for index in range(roles.actors)
-        ]
         self._evaluators = [
             Member("evaluator", index, self._launch_evaluator)
             for index in range(roles.evaluators)
         ]
-        self._supervisor = Supervisor(
-            [*self._actors, *self._replays, self._learner, *self._evaluators]
-        )
+        self._supervisor = Supervisor([*self._replays, self._learner, *self._evaluators])
+        self._actors: list[Member] = []
+        self.add_actors(roles.actors)
         self._with_learner(state, lambda learner: None)
 
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
@@ -122,6 +118,16 @@ class Session:
             np.int64(self._env_steps.total(updates)),
         )
         return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
+
+    def add_actors(self, count: int) -> None:
+        """Starts so many more actors."""
+        first = len(self._actors)
+        added = [
+            Member("actor", index, functools.partial(self._launch_actor, index))
+            for index in range(first, first + count)
+        ]
+        self._actors += added
+        self._supervisor.members += added
 
     def save_replays(self) -> None:
         """Has every replay save what it holds; one that dies keeps what it saved before."""

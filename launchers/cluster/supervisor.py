@@ -59,6 +59,11 @@ class Member:
         """In words."""
         return f"{self.kind} {self.index}"
 
+    @property
+    def is_at_work(self) -> bool:
+        """It answers, and if it is an actor it has taken a step."""
+        return self.report is not None and getattr(self.report, "num_steps", 1) > 0
+
     def ask(self, now: float) -> Any:
         """Asks for a report where it is time to; the request that waits, or None."""
         if self.handle is None:
@@ -173,7 +178,7 @@ class Supervisor:
         return [
             RoleRow(
                 kind,
-                sum(member.report is not None for member in self.of(kind)),
+                sum(member.is_at_work for member in self.of(kind)),
                 len(self.of(kind)),
                 sum(member.life for member in self.of(kind)),
             )
