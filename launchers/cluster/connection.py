@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tolman.launchers.config import TrainConfig
 
 NAMESPACE = "tolman"
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
 SECONDS_TO_CONNECT = 5.0
+SECONDS_TO_PROBE = 120.0
 # Ray says on standard error what Tolman says in its own words.
 OPTIONS: dict[str, Any] = {
     "namespace": NAMESPACE,
@@ -76,6 +79,8 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
         start(roles.cpus)
     try:
         _check_room(roles)
+        if config.address is not None:
+            _check_nodes(_modules(config))
     except ValueError:
         disconnect(is_ours)
         raise
@@ -142,6 +147,49 @@ def stage(folder: Path) -> Path:
         target = folder / "tolman" / package.__name__.rpartition(".")[2]
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     return folder / "tolman"
+
+
+def _modules(config: TrainConfig) -> list[str]:
+    """What every machine must be able to import, the user's own modules included."""
+    named = [getattr(config, noun) for noun in ("agent", "env", "core")]
+    own = [name.partition(":")[0] for name in named if ":" in name]
+    return ["reverb", "tolman.launchers.cluster.session", *own]
+
+
+def _check_nodes(modules: list[str]) -> None:
+    """Raises ValueError for the first machine that cannot import one of the modules."""
+
+    # Ray sends a function inside a function by value: this one asks what is missing, so
+    # it must not itself be looked up in a module that may be.
+    def missing(modules: list[str]) -> str:
+        import importlib
+        import importlib.util
+
+        for name in modules:
+            try:
+                if importlib.util.find_spec(name) is None:
+                    return f"there is no module {name}"
+                if name.startswith("tolman"):
+                    importlib.import_module(name)
+            except ImportError as error:
+                return f"importing {name} failed: {error}"
+        return ""
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    probe = ray.remote(missing).options(num_cpus=0, max_retries=0)
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    answers = [probe.options(scheduling_strategy=p).remote(modules) for p in places]
+    for node, answer in zip(nodes, answers, strict=True):
+        where = f"the machine at {node['NodeManagerAddress']}"
+        try:
+            reason = ray.get(answer, timeout=SECONDS_TO_PROBE)
+        except RayError as error:
+            reason = f"no answer: {str(error).splitlines()[0]}"
+        if reason:
+            raise ValueError(
+                f"{where} of the Ray cluster cannot run Tolman ({reason}). Install Tolman "
+                "and your own packages there from wheels, not in place (pip install -e)."
+            )
 
 
 def _check_address(address: str) -> None:
