@@ -134,6 +134,8 @@ class GymnasiumAdapter(dm_env.Environment):
         self.new_task = False
         self._observation_spec = space_to_spec(environment.observation_space, "observation")
         self._action_spec = space_to_spec(environment.action_space, "action")
+        self._to_observation = _from_space(environment.observation_space)
+        self._from_action = _to_space(environment.action_space)
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
@@ -145,20 +147,21 @@ class GymnasiumAdapter(dm_env.Environment):
         """Starts an episode."""
         observation, _ = self.environment.reset(seed=self._seed)
         self._seed, self._is_over, self.new_task = None, False, True
-        return dm_env.restart(self._convert(observation))
+        return dm_env.restart(self._to_observation(observation))
 
     def step(self, action: Any) -> dm_env.TimeStep:
         """Takes `action`; starts an episode instead where none is under way."""
         if self._is_over:
             return self.reset()
-        action = _to_space(self.environment.action_space, action)
-        observation, reward, terminated, truncated, _ = self.environment.step(action)
+        observation, reward, terminated, truncated, _ = self.environment.step(
+            self._from_action(action)
+        )
         self.new_task, self._is_over = False, bool(terminated or truncated)
         return dm_env.TimeStep(
             dm_env.StepType.LAST if self._is_over else dm_env.StepType.MID,
             np.float32(reward),
             np.float32(0.0 if terminated else 1.0),
-            self._convert(observation),
+            self._to_observation(observation),
         )
 
     def observation_spec(self) -> Any:
@@ -180,9 +183,6 @@ class GymnasiumAdapter(dm_env.Environment):
     def close(self) -> None:
         """Closes the Gymnasium environment."""
         self.environment.close()
-
-    def _convert(self, observation: Any) -> Any:
-        return _from_space(self.environment.observation_space, observation)
 
 
 def to_gymnasium(environment: Environment | dm_env.Environment, seed: int = 0) -> Any:
@@ -267,34 +267,42 @@ def _bound(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.asarray(bound, dtype)
 
 
-def _from_space(space: Any, value: Any) -> Any:
-    """An observation of the space, as `space_to_spec` describes it."""
+def _from_space(space: Any) -> Callable[[Any], Any]:
+    """Turns an observation of the space into what `space_to_spec` describes."""
     from gymnasium import spaces
 
     if isinstance(space, spaces.Dict):
-        return {key: _from_space(inner, value[key]) for key, inner in space.spaces.items()}
+        parts = {key: _from_space(inner) for key, inner in space.spaces.items()}
+        return lambda value: {key: part(value[key]) for key, part in parts.items()}
     if isinstance(space, spaces.Tuple):
-        pairs = zip(space.spaces, value, strict=True)
-        return tuple(_from_space(inner, part) for inner, part in pairs)
+        items = [_from_space(inner) for inner in space.spaces]
+        return lambda value: tuple(
+            item(one) for item, one in zip(items, value, strict=True)
+        )
+    dtype = single_precision(space.dtype)
     start = space.start if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else 0
-    array = np.asarray(value)
     if np.any(start):
-        array = array - start
+        return lambda value: (np.asarray(value) - start).astype(dtype)
     # A copy: many environments write the next observation into the same buffer.
-    return np.array(array, single_precision(space.dtype))
+    return lambda value: np.array(value, dtype)
 
 
-def _to_space(space: Any, value: Any) -> Any:
-    """An action that `space_to_spec` describes, as the space wants it."""
+def _to_space(space: Any) -> Callable[[Any], Any]:
+    """Turns an action that `space_to_spec` describes into what the space wants."""
     from gymnasium import spaces
 
     if isinstance(space, spaces.Dict):
-        return {key: _to_space(inner, value[key]) for key, inner in space.spaces.items()}
+        parts = {key: _to_space(inner) for key, inner in space.spaces.items()}
+        return lambda value: {key: part(value[key]) for key, part in parts.items()}
     if isinstance(space, spaces.Tuple):
-        pairs = zip(space.spaces, value, strict=True)
-        return tuple(_to_space(inner, part) for inner, part in pairs)
+        items = [_to_space(inner) for inner in space.spaces]
+        return lambda value: tuple(
+            item(one) for item, one in zip(items, value, strict=True)
+        )
+    dtype = space.dtype
     if isinstance(space, spaces.Discrete):
-        return space.dtype.type(int(value) + int(space.start))
+        start = int(space.start)
+        return lambda value: dtype.type(int(value) + start)
     if isinstance(space, spaces.MultiDiscrete):
-        return (np.asarray(value) + space.start).astype(space.dtype)
-    return np.asarray(value, space.dtype)
+        return lambda value: (np.asarray(value) + space.start).astype(dtype)
+    return lambda value: np.asarray(value, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import dm_env
@@ -19,8 +20,10 @@ from tolman.envs.conformance import (
     is_same,
     spec_leaves,
 )
+from tolman.envs.turns import OverdueError, TurnThread
 
 NUM_REPEATED = 50  # Steps that are played twice from one seed.
+TIMEOUT_SECONDS = 60.0  # Of one call of the environment.
 
 
 def check_dm_env(environment: dm_env.Environment, num_steps: int, seed: int) -> list[str]:
@@ -28,18 +31,21 @@ def check_dm_env(environment: dm_env.Environment, num_steps: int, seed: int) -> 
     spec_leaves(environment.observation_spec())
     spec_leaves(environment.action_spec())
     rng = np.random.default_rng(seed)
-    timestep = _call("reset", environment.reset)
+    thread = TurnThread()
+    timestep = _call(thread, "reset", environment.reset)
     _check_first(environment, "reset", timestep)
     num_episodes = 0
     for _ in range(num_steps):
         was_last = timestep.last()
-        timestep = _call("step", environment.step, _sample(environment.action_spec(), rng))
+        action = _sample(environment.action_spec(), rng)
+        timestep = _call(thread, "step", environment.step, action)
         if was_last:
             num_episodes += 1
             _check_first(environment, "step after LAST", timestep)
         else:
             _check_later(environment, timestep)
-    _check_first(environment, "reset in mid-episode", _call("reset", environment.reset))
+    timestep = _call(thread, "reset", environment.reset)
+    _check_first(environment, "reset in mid-episode", timestep)
     checked = [
         "specs are there; observations, rewards and discounts are as they say",
         "FIRST, MID, LAST in order; new_task, where there is one, on FIRST only",
@@ -47,6 +53,7 @@ def check_dm_env(environment: dm_env.Environment, num_steps: int, seed: int) -> 
     if num_episodes == 0:
         checked.append(f"note: no episode ended within {num_steps} steps")
     checked.append(_check_seeds(environment, seed))
+    thread.close()
     return checked
 
 
@@ -54,25 +61,40 @@ def check_gymnasium(environment: Any, num_steps: int, seed: int) -> list[str]:
     """See `conformance.check_environment`; Gymnasium's own checker comes first."""
     from gymnasium.utils.env_checker import check_env
 
-    try:
+    def check(_: int) -> GymnasiumAdapter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             check_env(environment, skip_render_check=True)
-            adapter = GymnasiumAdapter(environment, seed)
-    except Exception as error:
+            return GymnasiumAdapter(environment, seed)
+
+    thread = TurnThread()
+    results, error = thread.play(check, [0], TIMEOUT_SECONDS)
+    if error is not None:
+        _fail_late("Gymnasium's checker", error)
         fail("Gymnasium's checker", brief(error), "content", "See the Gymnasium manual.")
+    thread.close()
+    (adapter,) = results
     return ["Gymnasium's own checker is content", *check_dm_env(adapter, num_steps, seed)]
 
 
-def _call(name: str, function: Any, *arguments: Any) -> dm_env.TimeStep:
-    try:
-        timestep = function(*arguments)
-    except Exception as error:
+def _call(
+    thread: TurnThread, name: str, function: Callable[..., Any], *arguments: Any
+) -> dm_env.TimeStep:
+    results, error = thread.play(lambda _: function(*arguments), [0], TIMEOUT_SECONDS)
+    if error is not None:
+        _fail_late(name, error)
         fail(name, brief(error), "free of errors", "Actions were drawn from action_spec().")
+    (timestep,) = results
     if not isinstance(timestep, dm_env.TimeStep):
         got = type(timestep).__name__
         fail(f"result of {name}", got, "a dm_env.TimeStep", "Use dm_env.restart and so on.")
     return timestep
+
+
+def _fail_late(what: str, error: BaseException) -> None:
+    if isinstance(error, OverdueError):
+        late = f"no answer within {TIMEOUT_SECONDS:g} s"
+        fail(what, late, "an answer", "Find out what it waits for.")
 
 
 def _check_first(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -47,27 +48,34 @@ class GymnasiumSettings:
 
 
 def check_gymnasium_id(name: str) -> None:
-    """Imports the module that `name` may begin with, and looks `name` up.
+    """Imports the package that `name` may begin with, and looks `name` up.
 
     Raises:
-      ValueError: for an id that Gymnasium does not know.
+      ValueError: for an id that Gymnasium does not know then.
     """
     import gymnasium
 
-    try:
-        gymnasium.spec(name)
-    except (gymnasium.error.Error, ImportError) as error:
-        close = difflib.get_close_matches(name, list(gymnasium.registry), n=1)
+    package, _, gymnasium_id = name.rpartition(":")
+    if package:
+        try:
+            importlib.import_module(package)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(
+                f"env {name!r}: importing {package} failed ({reason}). Run from the folder "
+                "that holds it, or install it."
+            ) from error
+    if gymnasium_id not in gymnasium.registry:
+        close = difflib.get_close_matches(gymnasium_id, list(gymnasium.registry), n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        reason = " ".join(str(error).split())
         raise ValueError(
-            f"env {name!r} is unknown to Gymnasium{hint}: {reason} An environment of a "
-            "package is spelled package:Name-v0."
-        ) from error
+            f"env {name!r}: Gymnasium knows no {gymnasium_id!r}{hint}. Where a package "
+            "registers it on import, write package:NAME-v0."
+        )
 
 
-def make_gymnasium(name: str, settings: GymnasiumSettings) -> Any:
-    """Builds the `gymnasium.Env` of that id.
+def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
+    """Builds the `gymnasium.Env` of that id; its first reset is what seeds it, not this.
 
     Raises:
       ValueError: if Gymnasium does not make it from these settings.

@@ -8,18 +8,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from tolman.envs.adapters import single_precision_spec
-from tolman.envs.conformance import ConformanceError, brief, spec_leaves
+from tolman.envs.conformance import ConformanceError, brief
 from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
 from tolman.envs.host import EnvironmentFault
-from tolman.envs.settings import check_choice
-from tolman.envs.turns import TurnThread
+from tolman.envs.turns import OverdueError, TurnThread
 
 ERROR_POLICIES = ("fail", "restart")
 MAX_RESTARTS = 10  # Of one copy without an episode that it completed in between.
@@ -65,7 +64,10 @@ class SerialVector:
           ValueError: for a setting outside its range, or any that `factory` raises.
           EnvironmentFault: if a copy cannot be built.
         """
-        check_choice("on_error", on_error, ERROR_POLICIES)
+        if on_error not in ERROR_POLICIES:
+            raise ValueError(
+                f"on_error={on_error!r}: must be one of {', '.join(ERROR_POLICIES)}."
+            )
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: must be at least 1.")
         if not timeout_seconds > 0.0:
@@ -78,47 +80,47 @@ class SerialVector:
         self._restarts = [0] * num_envs  # Of each copy, ever.
         self._failures = [0] * num_envs  # Of each since it last completed an episode.
         self._leaves: list[np.ndarray] = []  # The latest observations, [E, ...] each.
-
-        first = GuardedEnvironment(factory, self._seed_of(0))
-        self._contract = self._build(first, 0)
-        self._copies = [first]
+        self._is_over = [True] * num_envs  # The latest row of a copy was LAST, or none.
+        self._copies = [GuardedEnvironment(factory, self._seed_of(0))]
+        self._contract = self._build(0)
         for index in range(1, num_envs):
             self._copies.append(self._fresh_copy(index))
-            self._build(self._copies[index], index)
-        self._observation_tree: Any = jax.tree.structure(self._contract.observation_spec)
-        self._action_tree: Any = jax.tree.structure(self._contract.action_spec)
-        self._action_leaves = [leaf for _, leaf in spec_leaves(self._contract.action_spec)]
+            self._build(index)
 
     def observation_spec(self) -> Any:
-        return single_precision_spec(self._contract.observation_spec)
+        return single_precision_spec(self._contract.observation.spec)
 
     def action_spec(self) -> Any:
-        return single_precision_spec(self._contract.action_spec)
+        return single_precision_spec(self._contract.action.spec)
 
     def reset(self) -> TimeStep:
-        for copy in self._copies:
-            copy.is_over = True
+        self._is_over = [True] * self.num_envs
         return self._play([None] * self.num_envs)
 
     def step(self, action: Any) -> TimeStep:
         self._step_number += 1
-        return self._play(self._split_action(action))
+        return self._play(self._split(action))
 
     def close(self) -> None:
         """Closes every copy, as far as none of them hangs, and ends the thread."""
-        indices = range(self.num_envs)
-        self._thread.play(lambda index: self._copies[index].close(), indices, CLOSE_SECONDS)
+        self._thread.play(
+            lambda index: _close(self._copies[index]),
+            range(len(self._copies)),
+            CLOSE_SECONDS,
+        )
         self._thread.close()
 
-    def _build(self, copy: GuardedEnvironment, index: int) -> Contract:
+    def _build(self, index: int) -> Contract:
+        copy = self._copies[index]
         built, error = self._thread.play(
             lambda _: copy.build(), [index], self._timeout_seconds
         )
+        if error is None:
+            return built[0]
+        self.close()
         if isinstance(error, ValueError) and not isinstance(error, ConformanceError):
             raise error  # A mistake in the settings, which the factory has explained.
-        if error is not None:
-            raise self._fault(index, error) from error
-        return built[0]
+        raise self._fault(index, error) from error
 
     def _fresh_copy(self, index: int) -> GuardedEnvironment:
         return GuardedEnvironment(self._factory, self._seed_of(index), self._contract)
@@ -128,37 +130,35 @@ class SerialVector:
         words = [self._seed, index, self._restarts[index]]
         return int(np.random.SeedSequence(words).generate_state(1)[0]) >> 1
 
-    def _split_action(self, action: Any) -> list[Any]:
+    def _split(self, action: Any) -> Sequence[Any]:
         """One action a copy, in the dtypes of the action spec."""
-        parts, tree = jax.tree.flatten(action)
         leaves = []
-        for part, spec in zip(parts, self._action_leaves, strict=True):
-            leaf = np.asarray(part, spec.dtype)
-            if leaf.shape != (self.num_envs, *spec.shape):
-                raise ValueError(
-                    f"action of shape {leaf.shape}: must be {(self.num_envs, *spec.shape)},"
-                    " one for each copy."
-                )
+        nest = self._contract.action
+        for part, spec in zip(nest.flatten("action", action), nest.leaves, strict=True):
+            leaf, wanted = np.asarray(part, spec.dtype), (self.num_envs, *spec.shape)
+            if leaf.shape != wanted:
+                raise ValueError(f"action of shape {leaf.shape}: must be {wanted}.")
             leaves.append(leaf)
-        if len(leaves) == 1 and tree == self._action_tree and tree.num_nodes == 1:
-            return list(leaves[0])
-        return [self._action_tree.unflatten(split) for split in zip(*leaves, strict=True)]
+        return [nest.unflatten(parts) for parts in zip(*leaves, strict=True)]
 
-    def _play(self, actions: list[Any]) -> TimeStep:
-        """One turn of every copy."""
+    def _play(self, actions: Sequence[Any]) -> TimeStep:
+        """One row of every copy."""
+
+        def turn(index: int) -> Row:
+            copy = self._copies[index]
+            return copy.start() if self._is_over[index] else copy.advance(actions[index])
+
         rows: list[Row] = []
         while len(rows) < self.num_envs:
-            done, error = self._thread.play(
-                lambda index: self._copies[index].turn(actions[index]),
-                range(len(rows), self.num_envs),
-                self._timeout_seconds,
-            )
+            indices = range(len(rows), self.num_envs)
+            done, error = self._thread.play(turn, indices, self._timeout_seconds)
             for index, row in enumerate(done, start=len(rows)):
                 if row.step_type == LAST:
                     self._failures[index] = 0
             rows += done
             if error is not None:
                 rows += self._mend(len(rows), error)
+        self._is_over = [row.step_type == LAST for row in rows]
         return self._stack(rows)
 
     def _mend(self, index: int, error: BaseException) -> list[Row]:
@@ -186,12 +186,12 @@ class SerialVector:
         faulty = self._copies[index]
         threading.Thread(target=_close, args=(faulty,), daemon=True).start()
         self._copies[index] = self._fresh_copy(index)
-        if faulty.is_over:
+        if self._is_over[index]:
             return []
         return [Row(LAST, 0.0, 1.0, [leaf[index] for leaf in self._leaves], False)]
 
     def _fault(self, index: int, error: BaseException) -> EnvironmentFault:
-        if isinstance(error, TimeoutError) and not error.args:
+        if isinstance(error, OverdueError):
             limit = f"{self._timeout_seconds:g} s (timeout_seconds)"
             what = f"got no answer; must come within {limit}."
         elif isinstance(error, ConformanceError):
@@ -202,20 +202,23 @@ class SerialVector:
         return EnvironmentFault(f"{where}: {what}")
 
     def _stack(self, rows: list[Row]) -> TimeStep:
-        leaves = []
-        for number, leaf in enumerate(self._contract.leaves):
-            stacked = np.empty((self.num_envs, *leaf.shape), leaf.delivered)
-            for index, row in enumerate(rows):
-                stacked[index] = row.leaves[number]
-            leaves.append(stacked)
-        self._leaves = leaves
-        return TimeStep(
-            step_type=np.array([row.step_type for row in rows], np.int32),  # type: ignore
-            reward=np.array([row.reward for row in rows], np.float32),  # type: ignore
-            discount=np.array([row.discount for row in rows], np.float32),  # type: ignore
-            observation=self._observation_tree.unflatten(leaves),
-            new_task=np.array([row.new_task for row in rows], bool),  # type: ignore
+        step_type, reward, discount, observations, new_task = zip(*rows, strict=True)
+        self._leaves = []
+        for parts, dtype in zip(
+            zip(*observations, strict=True), self._contract.delivered, strict=True
+        ):
+            stacked = np.empty((self.num_envs, *parts[0].shape), dtype)
+            for index, part in enumerate(parts):
+                stacked[index] = part
+            self._leaves.append(stacked)
+        arrays: Any = (
+            np.array(step_type, np.int32),
+            np.array(reward, np.float32),
+            np.array(discount, np.float32),
+            self._contract.observation.unflatten(self._leaves),
+            np.array(new_task, bool),
         )
+        return TimeStep(*arrays)
 
 
 def _close(copy: GuardedEnvironment) -> None:

@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
+class OverdueError(TimeoutError):
+    """A turn takes longer than its caller waits."""
+
+
 class TurnThread:
     """Runs what may hang in a daemon thread, so that the caller can go on without it.
 
@@ -27,7 +31,7 @@ class TurnThread:
 
         Returns:
           What the turns returned, and what the one after these raised: None if there is
-          none after them, TimeoutError if it takes longer than `timeout_seconds`.
+          none after them, OverdueError if it takes longer than `timeout_seconds`.
         """
         if self._rounds is None:
             self._rounds = queue.SimpleQueue()
@@ -94,5 +98,5 @@ class _Round:
                 remaining = self._turn_began + timeout_seconds - time.monotonic()
                 if remaining <= 0.0:
                     self._is_given_up = True
-                    self.error = TimeoutError()
+                    self.error = OverdueError()
                     return False

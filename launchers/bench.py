@@ -1,46 +1,18 @@
-"""Speed, always as a ratio to a floor that is measured in the same process.
-
-`tolman bench on_device`: the whole training loop beside the forward and backward pass of
-the same network on random inputs with nothing else, and what each further part adds.
-"""
+"""Speed, always as a ratio to a floor that is measured in the same process."""
 
 from __future__ import annotations
 
+import importlib
 import json
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tolman.launchers.names import suggest
 
-if TYPE_CHECKING:
-    from tolman.agents.actor_critic import ActorCritic
-    from tolman.envs.environment import Environment
-
-NUM_ROUNDS = 9  # Parts are timed in turn, round by round, so that noise hits all alike.
-SECONDS_PER_SAMPLE = 0.3
-
-
-@dataclass(frozen=True)
-class Case:
-    """One workload: an agent's default network on an environment."""
-
-    environment: str
-    core: str
-    batch_size: int
-    unroll_length: int
-
-
-ON_DEVICE_CASES = (
-    Case("two_step", "lstm", 16, 21),
-    Case("bandit/independent", "lstm", 16, 101),
-    Case("bandit/independent", "lstm", 64, 101),
-    Case("bandit/independent", "gru", 64, 101),
-    Case("bandit/independent", "feedforward", 64, 101),
-)
+BENCHES = {
+    "on_device": "tolman.launchers.benches.on_device",
+    "host": "tolman.launchers.benches.host",
+    "cluster": "tolman.launchers.benches.cluster",
+}
 
 
 def run_bench(name: str, as_json: bool) -> int:
@@ -54,7 +26,7 @@ def run_bench(name: str, as_json: bool) -> int:
             f"bench {name!r} is unknown{suggest(name, BENCHES)}: "
             f"use one of {', '.join(BENCHES)}."
         )
-    rows = BENCHES[name]()
+    rows = importlib.import_module(BENCHES[name]).run()
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -63,207 +35,5 @@ def run_bench(name: str, as_json: bool) -> int:
     return 0
 
 
-def bench_on_device() -> list[dict[str, Any]]:
-    """The training loop beside its network's floor: one row a workload.
-
-    Times are medians over rounds in which the parts take turns.
-
-    `floor` is the forward and backward pass of the network over `[T + 1, B]` random rows;
-    `loop` is acting, environment, loss, update, all that training is. `ratio` is floor
-    time over loop time. `acting` and `environment` are those parts alone, as shares of the
-    loop; what the largest of the three is bounds the loop.
-    """
-    return [_bench_case(case) for case in ON_DEVICE_CASES]
-
-
-def _bench_case(case: Case) -> dict[str, Any]:
-    import jax
-
-    from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
-    from tolman.launchers.names import (
-        CORE,
-        ENV,
-        default_settings,
-        make_core,
-        make_environment,
-    )
-    from tolman.launchers.on_device import OnDeviceRunner
-
-    environment = make_environment(
-        case.environment, default_settings(ENV, case.environment)
-    )
-    agent = make_meta_rl(
-        MetaRLConfig(batch_size=case.batch_size, unroll_length=case.unroll_length),
-        environment.observation_spec(),
-        environment.action_spec(),
-        make_core(case.core, default_settings(CORE, case.core)),
-    )
-    runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
-    state = runner.init(jax.random.PRNGKey(0)[None])
-
-    def loop(num_updates: int) -> None:
-        nonlocal state
-        state, _ = runner.train(state, num_updates, 10**6)
-        jax.block_until_ready(state)
-
-    parts = {
-        "loop": loop,
-        "floor": _network_floor(agent, environment),
-        "acting": _acting(agent, environment),
-        "environment": _stepping(agent, environment),
-    }
-    seconds = _take_turns(parts)
-    loop_seconds = seconds["loop"]
-    shares = {
-        name: seconds[name] / loop_seconds for name in ("floor", "acting", "environment")
-    }
-    names = {"floor": "network", "acting": "acting", "environment": "environment"}
-    return {
-        "environment": case.environment,
-        "core": case.core,
-        "batch": case.batch_size,
-        "env steps/s": round(runner.decisions_per_update / loop_seconds),
-        "ratio to floor": round(shares["floor"], 3),
-        "acting share": round(shares["acting"], 3),
-        "environment share": round(shares["environment"], 3),
-        "bound": names[max(shares, key=lambda name: shares[name])],
-        "compilations": runner.num_compilations(),
-    }
-
-
-def _network_floor(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
-    """Forward and backward over random rows, and not a thing more."""
-    import jax
-    import jax.numpy as jnp
-    from jax import lax
-
-    from tolman.agents.agent import Unroll
-    from tolman.envs.environment import MID, TimeStep
-
-    length, batch_size = agent.data.unroll_length, agent.data.batch_size
-    keys = jax.random.split(jax.random.PRNGKey(1), 3)
-    rows = (length + 1, batch_size)
-    spec = environment.observation_spec()
-    num_actions = environment.action_spec().num_values
-    unroll = Unroll(
-        timestep=TimeStep(
-            step_type=jnp.full(rows, MID),
-            reward=jax.random.normal(keys[0], rows),
-            discount=jnp.ones(rows),
-            observation=jax.random.normal(keys[1], (*rows, *spec.shape)).astype(spec.dtype),
-            new_task=jnp.zeros(rows, bool),
-        ),
-        action=jax.random.randint(keys[2], (length, batch_size), 0, num_actions),
-        logits=jnp.zeros((length, batch_size, num_actions)),
-        actor_state=agent.initial_actor_state(batch_size),
-    )
-
-    def outputs(params: Any, unroll: Unroll) -> Any:
-        output = agent.network.unroll(params, unroll)
-        return jnp.square(output.logits).mean() + jnp.square(output.value).mean()
-
-    @jax.jit
-    def passes(params: Any, unroll: Unroll, count: Any) -> Any:
-        def body(_: Any, params: Any) -> Any:
-            # The tiny step keeps the passes from being computed once for all.
-            gradients = jax.grad(outputs)(params, unroll)
-            return jax.tree.map(lambda p, g: p - 1e-9 * g, params, gradients)
-
-        return lax.fori_loop(0, count, body, params)
-
-    params = agent.init(jax.random.PRNGKey(0)).params
-    return lambda count: jax.block_until_ready(passes(params, unroll, count))
-
-
-def _acting(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
-    """Acting on one unchanging time step: the network's steps and the draws of actions."""
-    import jax
-    from jax import lax
-
-    from tolman.agents.agent import draw_noise
-    from tolman.envs import vector
-
-    length, batch_size = agent.data.unroll_length, agent.data.batch_size
-    params = agent.init(jax.random.PRNGKey(0)).params
-    keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
-    _, timestep = vector.reset(environment, keys)
-
-    @jax.jit
-    def unrolls(params: Any, timestep: Any, count: Any) -> Any:
-        def act(actor_state: Any, noise: Any) -> Any:
-            decision, actor_state = agent.act(params, noise, timestep, actor_state)
-            return actor_state, decision
-
-        draw = partial(draw_noise, agent, batch_size=batch_size)
-
-        def body(index: Any, actor_state: Any) -> Any:
-            step_keys = jax.random.split(jax.random.PRNGKey(index), length)
-            return lax.scan(act, actor_state, jax.vmap(draw)(step_keys))[0]
-
-        return lax.fori_loop(0, count, body, agent.initial_actor_state(batch_size))
-
-    return lambda count: jax.block_until_ready(unrolls(params, timestep, count))
-
-
-def _stepping(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
-    """The environment under a fixed policy, with its automatic resets."""
-    import jax
-    import jax.numpy as jnp
-    from jax import lax
-
-    from tolman.envs import vector
-
-    length, batch_size = agent.data.unroll_length, agent.data.batch_size
-    keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
-    action = jnp.arange(batch_size) % environment.action_spec().num_values
-    state, first = jax.jit(partial(vector.reset, environment))(keys)
-
-    @jax.jit
-    def unrolls(state: Any, count: Any) -> Any:
-        def step(state: Any, _: None) -> Any:
-            return vector.step(environment, state, action)
-
-        def body(_: Any, carry: Any) -> Any:
-            state, sums = carry
-            state, rows = lax.scan(step, state, None, length=length)
-            # Whatever a learner would read is summed, so that all of it is computed.
-            return state, jax.tree.map(lambda total, leaf: total + leaf.sum(0), sums, rows)
-
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.sum(0).dtype), first)
-        return lax.fori_loop(0, count, body, (state, zeros))
-
-    return lambda count: jax.block_until_ready(unrolls(state, count))
-
-
-def _take_turns(parts: dict[str, Callable[[int], None]]) -> dict[str, float]:
-    """Median seconds of one repetition of each part."""
-    counts = {}
-    for name, part in parts.items():
-        part(1)  # Compiles.
-        start = time.perf_counter()
-        part(20)
-        counts[name] = max(20, int(20 * SECONDS_PER_SAMPLE / (time.perf_counter() - start)))
-    samples: dict[str, list[float]] = {name: [] for name in parts}
-    for _ in range(NUM_ROUNDS):
-        for name, part in parts.items():
-            start = time.perf_counter()
-            part(counts[name])
-            samples[name].append((time.perf_counter() - start) / counts[name])
-    return {name: statistics.median(values) for name, values in samples.items()}
-
-
 def _show(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def bench_cluster() -> list[dict[str, Any]]:
-    """Ray with one actor beside the local runner, and 1 to 32 actors that mostly wait."""
-    from tolman.launchers.cluster.bench import bench_overhead, bench_scaling
-
-    return [*bench_overhead(), *bench_scaling()]
-
-
-BENCHES: dict[str, Callable[[], list[dict[str, Any]]]] = {
-    "on_device": bench_on_device,
-    "cluster": bench_cluster,
-}

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tolman.launchers import names
+from tolman.launchers import host_ids, names
 from tolman.launchers.names import suggest
 
 GROUPS = ("agents", "envs", "cores", "studies", "benches")
@@ -33,19 +33,22 @@ def _list(group: str) -> dict[str, str]:
     if group == "studies":
         from tolman.launchers.studies import STUDIES
 
-        # The modules are read, not imported: they take seconds.
-        return {
-            name: _first_line(_module_docstring(path)) for name, path in STUDIES.items()
-        }
+        return _of_modules(STUDIES)
     if group == "benches":
         from tolman.launchers.bench import BENCHES
 
-        return _docstrings(BENCHES)
+        return _of_modules(BENCHES)
     kind = names.KINDS[group.removesuffix("s")]
     lines = _docstrings(names.registered(kind))
     for name, point in names.installed(kind).items():
         lines.setdefault(name, f"{point.value}, from an installed package")
-    return dict(sorted(lines.items()))
+    others = host_ids.SPELLINGS if kind is names.ENV else {}
+    return {**dict(sorted(lines.items())), **others}
+
+
+def _of_modules(table: Mapping[str, str]) -> dict[str, str]:
+    """The first lines of modules that are read, not imported: that takes seconds."""
+    return {name: _first_line(_module_docstring(path)) for name, path in table.items()}
 
 
 def _docstrings(table: Mapping[str, Any]) -> dict[str, str]:

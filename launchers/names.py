@@ -11,11 +11,12 @@ import difflib
 import functools
 import importlib
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, get_type_hints
+
+from tolman.launchers.host_ids import HostFactory, find_host_factory
 
 if TYPE_CHECKING:
     import dm_env
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LAUNCHERS = ("on-device", "local", "ray")
 HOST_BASES = {"dm_env._environment.Environment", "gymnasium.core.Env"}
-HOST_ENV_ID = re.compile(r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ ENV = Kind("env", ("tolman.envs.environment", "ENVIRONMENTS"), ("tolman.envs.met
 AGENT = Kind(
     "agent",
     ("tolman.agents.agent", "AGENTS"),
-    ("tolman.agents.actor_critic", "tolman.agents.meta_rl"),
+    ("tolman.agents.actor_critic", "tolman.agents.dqn", "tolman.agents.meta_rl"),
 )
 KINDS = {kind.noun: kind for kind in (AGENT, ENV, CORE)}
 
@@ -79,8 +79,8 @@ def resolve(kind: Kind, name: str) -> Callable[..., Any]:
         return table[name]
     points = installed(kind)
     path = points[name].value if name in points else name
-    if kind is ENV and HOST_ENV_ID.fullmatch(path):
-        return _resolve_gymnasium(path)
+    if kind is ENV and (host_factory := find_host_factory(path)) is not None:
+        return host_factory
     if ":" in path:
         factory = import_attribute(path, kind.noun)
         if not callable(factory):
@@ -149,19 +149,17 @@ def config_type(kind: Kind, name: str) -> type:
 def settings_type(name: str) -> type:
     """The dataclass of what `--env.KEY` sets.
 
-    It is the factory itself where that is a dataclass, the annotation of the factory's
-    parameter `settings` where it has one, and else has a field for each keyword that the
-    factory takes, but for `seed`: seeds come from the run's.
+    It is the factory itself where that is a dataclass. Otherwise it has a field for each
+    keyword that the factory takes, but for `seed`: seeds come from the run's.
     """
     factory = resolve(ENV, name)
+    if isinstance(factory, HostFactory):
+        return factory.settings
     if is_dataclass(factory):
         return factory  # type: ignore[return-value]
     hints = _type_hints(factory)
-    parameters = inspect.signature(factory).parameters
-    if "settings" in parameters and is_dataclass(hints.get("settings")):
-        return hints["settings"]
     made: list[Any] = []
-    for parameter in parameters.values():
+    for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.name == "seed":
@@ -218,12 +216,14 @@ def make_environment(name: str, settings: Any) -> Environment:
       ValueError: if it cannot be built from these settings, or is a host environment.
     """
     environment = _build(name, settings)
-    if not _runs_on_device(environment):
+    if _runs_on_device(environment):
+        return environment
+    if _runs_on_host(environment):
         raise ValueError(
             f"env {name!r} is not an on-device environment (pure JAX; `tolman list envs`): "
             "it runs on the host, with --launcher local."
         )
-    return environment
+    raise _no_environment(name, environment)
 
 
 def make_host_environment(name: str, settings: Any, seed: int) -> dm_env.Environment:
@@ -245,10 +245,7 @@ def make_host_environment(name: str, settings: Any, seed: int) -> dm_env.Environ
         return GymnasiumAdapter(environment, seed)
     if _runs_on_device(environment):
         return DmEnvAdapter(environment, seed)
-    raise ValueError(
-        f"env {name!r}: is a {type(environment).__name__}; must be an on-device "
-        "environment, a dm_env.Environment or a gymnasium.Env."
-    )
+    raise _no_environment(name, environment)
 
 
 def make_vector(
@@ -282,6 +279,9 @@ def make_vector(
     from tolman.envs.host import OnDeviceVector
     from tolman.envs.serial_vector import SerialVector
 
+    factory = resolve(ENV, name)
+    if isinstance(factory, HostFactory) and factory.make_vector is not None:
+        return factory.make_vector(name, settings, num_envs, seed)
     if is_on_device(name, settings):
         _, _, key = jax.random.split(jax.random.PRNGKey(seed), 3)
         environment = make_environment(name, settings)
@@ -299,16 +299,14 @@ def is_on_device(name: str, settings: Any = None) -> bool:
       ValueError: if the name is unknown, or it must be built and cannot.
     """
     factory = resolve(ENV, name)
-    made = factory if isinstance(factory, type) else _type_hints(factory).get("return")
-    if isinstance(made, type):
-        bases = {f"{base.__module__}.{base.__name__}" for base in made.__mro__}
-        if bases & HOST_BASES:
-            return False
-        if callable(getattr(made, "reset", None)):
-            return True
-    environment = _build(
-        name, default_settings(ENV, name) if settings is None else settings
-    )
+    if isinstance(factory, HostFactory):
+        return False
+    if isinstance(factory, type) and callable(getattr(factory, "step", None)):
+        bases = {f"{base.__module__}.{base.__name__}" for base in factory.__mro__}
+        return not bases & HOST_BASES
+    if settings is None:
+        settings = default_settings(ENV, name)
+    environment = _build(name, settings)
     is_pure = _runs_on_device(environment)
     if not is_pure and hasattr(environment, "close"):
         environment.close()
@@ -324,45 +322,46 @@ def any_environment(name: str) -> Any:
     return _build(name, default_settings(ENV, name))
 
 
-def _resolve_gymnasium(name: str) -> Callable[..., Any]:
-    from tolman.envs.gymnasium_ids import check_gymnasium_id, make_gymnasium
-
-    check_gymnasium_id(name)
-    return functools.partial(make_gymnasium, name)
-
-
 def _build(name: str, settings: Any, seed: int = 0) -> Any:
     factory = resolve(ENV, name)
-    parameters = inspect.signature(factory).parameters
-    if "settings" in parameters and isinstance(settings, settings_type(name)):
-        keywords = {"settings": settings}
-    else:
+    try:
+        if isinstance(factory, HostFactory):
+            return factory(settings, seed)
         keywords = {
             item.name: getattr(settings, item.name)
             for item in fields(settings)
             if item.init
         }
-    if "seed" in parameters:
-        keywords["seed"] = seed
-    try:
+        if "seed" in inspect.signature(factory).parameters:
+            keywords["seed"] = seed
         return factory(**keywords)
     except (TypeError, ValueError) as error:
         raise ValueError(f"env {name!r}: {error}") from error
 
 
 def _type_hints(factory: Any) -> dict[str, Any]:
-    """Of what a class, function or `functools.partial` takes, and returns."""
-    if isinstance(factory, functools.partial):
-        factory = factory.func
-    return get_type_hints(factory.__init__ if isinstance(factory, type) else factory)
+    """Of what a class or function takes."""
+    function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
+    return get_type_hints(function)
 
 
 def _runs_on_device(environment: Any) -> bool:
-    """False for dm_env's and Gymnasium's, whose `reset` takes no key."""
-    import dm_env
-
     from tolman.envs.environment import Environment
 
-    return isinstance(environment, Environment) and not isinstance(
-        environment, dm_env.Environment
+    return isinstance(environment, Environment) and not _runs_on_host(environment)
+
+
+def _runs_on_host(environment: Any) -> bool:
+    """True for dm_env's and Gymnasium's, whose `reset` takes no key."""
+    import dm_env
+
+    return isinstance(environment, dm_env.Environment) or hasattr(
+        environment, "observation_space"
+    )
+
+
+def _no_environment(name: str, got: Any) -> ValueError:
+    return ValueError(
+        f"env {name!r}: is a {type(got).__name__}; must be an on-device environment, a "
+        "dm_env.Environment or a gymnasium.Env."
     )

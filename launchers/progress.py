@@ -117,7 +117,7 @@ class Progress:
                 self._total,
                 100 * env_steps / self._total,
                 "  ".join(shown),
-                (self._total - env_steps) / speed,
+                max(self._total - env_steps, 0) / speed,
             )
 
 

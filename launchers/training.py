@@ -141,7 +141,8 @@ class _Run:
         env_steps = self._runner.counts(state).env_steps
         self._write_status("running", env_steps)
         with contextlib.ExitStack() as stack:
-            total = max(self._config.num_env_steps, env_steps)
+            per_update = self._runner.env_steps_per_update
+            total = max(self._config.num_env_steps, round(self._plan.total * per_update))
             progress = stack.enter_context(
                 Progress(env_steps, total, self._folder.log, self._runner.roles)
             )

@@ -8,23 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
-from tolman.agents.actor_critic import ActorCritic, ActorCriticConfig
-from tolman.agents.meta_rl import MetaRLConfig
 from tolman.envs.environment import restart, transition
-from tolman.launchers.names import CORE, default_settings, make_core
-
-CONFIGS = {"actor_critic": ActorCriticConfig, "meta_rl": MetaRLConfig}
+from tolman.launchers.names import AGENT, CORE, default_settings, make_core, resolve
 
 
 def make_agent(name, environment, core_name, auxiliary_tasks=(), **settings):
-    """A small agent with the named core at its default size."""
+    """A small agent, by its registered name, with the named core at its default size."""
     settings = {"unroll_length": 10, "batch_size": 2, **settings}
-    return ActorCritic(
-        replace(CONFIGS[name](), **settings),
+    return resolve(AGENT, name)(
+        replace(default_settings(AGENT, name), **settings),
         environment.observation_spec(),
         environment.action_spec(),
         make_core(core_name, default_settings(CORE, core_name)),
-        auxiliary_tasks,
+        *([auxiliary_tasks] if auxiliary_tasks else []),
     )
 
 

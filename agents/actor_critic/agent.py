@@ -21,12 +21,7 @@ from tolman.agents.actor_critic.loss import (
     decision_mask,
     vtrace_targets,
 )
-from tolman.agents.actor_critic.network import (
-    AuxiliaryTask,
-    Output,
-    RecurrentState,
-    make_network,
-)
+from tolman.agents.actor_critic.network import AuxiliaryTask, Output, make_network
 from tolman.agents.agent import (
     Array,
     DataSpec,
@@ -37,6 +32,7 @@ from tolman.agents.agent import (
     Unroll,
     register_agent,
 )
+from tolman.agents.recurrent import RecurrentState
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tolman.agents.settings import Torso, require
 
 
 @dataclass(frozen=True)
@@ -50,38 +52,29 @@ class ActorCriticConfig:
     rmsprop_decay: float = 0.99
     rmsprop_epsilon: float = 0.1
     max_gradient_norm: float = 40.0
-    torso: Literal["auto", "mlp", "conv", "tiles", "flat"] = "auto"
+    torso: Torso = "auto"
     torso_size: int = 256
     use_previous_action: bool = True
     use_previous_reward: bool = True
 
     def __post_init__(self) -> None:
         for name in ("unroll_length", "batch_size", "torso_size"):
-            _require(self, name, getattr(self, name) >= 1, "at least 1")
+            require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in (
             "discount",
             "gae_lambda",
             "rmsprop_decay",
             "final_learning_rate_scale",
         ):
-            _require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
         for name in ("learning_rate", "rmsprop_epsilon", "max_gradient_norm"):
-            _require(self, name, getattr(self, name) > 0.0, "above 0")
+            require(self, name, getattr(self, name) > 0.0, "above 0")
         for name in ("entropy_cost", "value_cost"):
-            _require(self, name, getattr(self, name) >= 0.0, "at least 0")
+            require(self, name, getattr(self, name) >= 0.0, "at least 0")
         for name, allowed in (
             ("off_policy_correction", ("none", "vtrace")),
-            ("torso", ("auto", "mlp", "conv", "tiles", "flat")),
+            ("torso", get_args(Torso)),
         ):
-            _require(
+            require(
                 self, name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
             )
-
-
-def _require(config: ActorCriticConfig, name: str, holds: bool, allowed: str) -> None:
-    assert name in {field.name for field in fields(config)}
-    if not holds:
-        flag = f"--agent.{name.replace('_', '-')}"
-        raise ValueError(
-            f"{name}={getattr(config, name)!r}: must be {allowed}. Set {flag}."
-        )

@@ -1,6 +1,6 @@
-"""The actor-critic's network: torso, previous action and reward, core, heads.
+"""The actor-critic's heads on the shared network: policy, value, auxiliary predictions.
 
-Shapes: `...` is `[B]` for one step and `[T, B]` for an unroll; A actions, H core output.
+Shapes: `...` is `[B]` for one step and `[T, B]` for an unroll; A actions.
 """
 
 from __future__ import annotations
@@ -9,29 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import haiku as hk
-import jax
-import jax.numpy as jnp
 from dm_env import specs
 
 from tolman.agents.actor_critic.config import ActorCriticConfig
-from tolman.agents.agent import ActorState, Array, Params, Unroll
-from tolman.envs.environment import TimeStep
-from tolman.networks.core import MemoryCore, State
+from tolman.agents.agent import Array, Unroll
+from tolman.agents.recurrent import Features, Network, make_recurrent_network
+from tolman.networks.core import MemoryCore
 from tolman.networks.heads import PolicyValueHead
-from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
-
-NO_ACTION = -1  # Its one-hot is all zeros: at FIRST no action precedes.
-
-
-class RecurrentState(NamedTuple):
-    """Attributes:
-    core: the memory core's state.
-    previous_action: `[B]` int32, or NO_ACTION.
-    """
-
-    core: State
-    previous_action: Array
 
 
 class Output(NamedTuple):
@@ -44,20 +28,6 @@ class Output(NamedTuple):
     logits: Array
     value: Array
     auxiliary: dict[str, Any]
-
-
-class Features(NamedTuple):
-    """What an auxiliary head may read.
-
-    Attributes:
-      torso: `[..., D]`, the torso's output.
-      core: `[..., H]`, the memory core's output.
-      core_state: the core's state after the last step.
-    """
-
-    torso: Array
-    core: Array
-    core_state: State
 
 
 @dataclass(frozen=True)
@@ -77,113 +47,24 @@ class AuxiliaryTask:
     loss: Callable[[Any, Unroll], Array]
 
 
-class Network(NamedTuple):
-    """Pure functions of parameters; see `make_network`."""
-
-    init: Callable[[Array], Params]
-    initial_state: Callable[[int], ActorState]
-    step: Callable[[Params, TimeStep, ActorState], tuple[Output, ActorState]]
-    unroll: Callable[[Params, Unroll], Output]
-
-
 def make_network(
     config: ActorCriticConfig,
     observation_spec: Any,
     action_spec: specs.DiscreteArray,
     make_core: Callable[[], MemoryCore],
     auxiliary_tasks: Sequence[AuxiliaryTask] = (),
-) -> Network:
-    """Builds the network; `step` and `unroll` share every layer and every input."""
-    num_actions = action_spec.num_values
+) -> Network[Output]:
+    """Builds the network with a head for each auxiliary task."""
 
-    def build() -> tuple[Callable[[TimeStep], Output], tuple[Callable[..., Any], ...]]:
-        torso = make_torso(config, observation_spec)
-        core = make_core()
-        policy_value = PolicyValueHead(num_actions, name="heads")
-
-        def inputs(timestep: TimeStep, previous_action: Array) -> tuple[Array, Array]:
-            features = torso(timestep.observation)  # [..., D]
-            extras = [features]
-            if config.use_previous_action:
-                action = jnp.where(timestep.is_first(), NO_ACTION, previous_action)
-                extras.append(jax.nn.one_hot(action, num_actions))
-            if config.use_previous_reward:
-                extras.append(timestep.reward[..., None])
-            return features, jnp.concatenate(extras, axis=-1)
+    def make_heads() -> Callable[[Features], Output]:
+        policy_value = PolicyValueHead(action_spec.num_values, name="heads")
 
         def heads(features: Features) -> Output:
             predictions = {task.name: task.head(features) for task in auxiliary_tasks}
             return Output(*policy_value(features.core), predictions)
 
-        def initial_state(batch_size: int) -> RecurrentState:
-            no_action = jnp.full(batch_size, NO_ACTION, jnp.int32)
-            return RecurrentState(core.initial_state(batch_size), no_action)
+        return heads
 
-        def step(timestep: TimeStep, state: RecurrentState) -> tuple[Output, State]:
-            features, x = inputs(timestep, state.previous_action)
-            hidden, core_state = core(x, timestep.new_task, state.core)
-            return heads(Features(features, hidden, core_state)), core_state
-
-        def unroll(unroll: Unroll) -> Output:
-            timestep, state = unroll.timestep, unroll.actor_state
-            previous_action = jnp.concatenate([state.previous_action[None], unroll.action])
-            features, x = inputs(timestep, previous_action)  # [T + 1, B, ...]
-            hidden, core_state = core.unroll(x, timestep.new_task, state.core)
-            return heads(Features(features, hidden, core_state))
-
-        def init(timestep: TimeStep) -> Output:
-            return step(timestep, initial_state(1))[0]
-
-        return init, (initial_state, step, unroll)
-
-    transformed = hk.without_apply_rng(hk.multi_transform(build))
-    apply_initial_state, apply_step, apply_unroll = transformed.apply
-
-    return Network(
-        init=lambda key: transformed.init(key, _example_timestep(observation_spec)),
-        initial_state=lambda batch_size: apply_initial_state({}, batch_size),
-        step=apply_step,
-        unroll=apply_unroll,
+    return make_recurrent_network(
+        config, observation_spec, action_spec.num_values, make_core, make_heads
     )
-
-
-def make_torso(config: ActorCriticConfig, observation_spec: Any) -> Callable[[Any], Array]:
-    """Returns the torso that `config.torso` names, for one array or a nest of arrays.
-
-    Every array of a nest gets a torso of its own; their outputs are joined.
-    """
-
-    def one(spec: specs.Array) -> Callable[[Array], Array]:
-        kind = config.torso
-        if kind == "auto":
-            kind = "conv" if len(spec.shape) == 3 else "mlp"
-        if kind in ("conv", "tiles"):
-            if len(spec.shape) != 3:
-                raise ValueError(
-                    f"torso={kind!r} needs images [height, width, channels], got shape "
-                    f"{spec.shape}. Set --agent.torso auto."
-                )
-            image_torso = ConvTorso if kind == "conv" else TileTorso
-            return image_torso(config.torso_size)
-        num_axes = len(spec.shape)
-        if kind == "flat":
-            return lambda observation: flatten(observation, num_axes)
-        mlp = MLPTorso([config.torso_size])
-        return lambda observation: mlp(flatten(observation, num_axes))
-
-    torsos = jax.tree.map(one, observation_spec)
-
-    def torso(observation: Any) -> Array:
-        outputs = jax.tree.map(lambda apply, leaf: apply(leaf), torsos, observation)
-        return jnp.concatenate(jax.tree.leaves(outputs), axis=-1)
-
-    return torso
-
-
-def _example_timestep(observation_spec: Any) -> TimeStep:
-    """A time step of zeros with batch size 1."""
-    observation = jax.tree.map(
-        lambda spec: jnp.zeros((1, *spec.shape), spec.dtype), observation_spec
-    )
-    zeros = jnp.zeros(1)
-    return TimeStep(zeros.astype(jnp.int32), zeros, zeros, observation, zeros.astype(bool))

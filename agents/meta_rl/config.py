@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from tolman.agents.actor_critic.config import ActorCriticConfig
+from tolman.agents.settings import Torso
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ class MetaRLConfig(ActorCriticConfig):
     learning_rate: float = 1e-3
     final_learning_rate_scale: float = 1.0
     rmsprop_epsilon: float = 1e-5
-    torso: Literal["auto", "mlp", "conv", "tiles", "flat"] = "flat"
+    torso: Torso = "flat"

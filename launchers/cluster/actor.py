@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from tolman.launchers.cluster.parameters import BoardReader
+from tolman.launchers.cluster.parameters import BoardReader, Closed
 from tolman.launchers.cluster.work import Lines, Work, portable
-from tolman.launchers.host import launchpad
-from tolman.launchers.host.parameters import Closed
-from tolman.launchers.host.state import group_size
+from tolman.launchers.host_state import group_size
 from tolman.launchers.runner import make_vector
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ class ActorRole:
         self._loop: ActingLoop | None = None
         self._actor: VectorActor | None = None
         self._failure: Exception | None = None
-        self._is_closed = False
+        self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._act, name="actor", daemon=True)
         self._thread.start()
 
@@ -102,8 +100,8 @@ class ActorRole:
         )
 
     def close(self) -> None:
-        """Ends acting, unless it waits for a full queue, and closes the environments."""
-        self._is_closed = True
+        """Ends acting, and closes the environments."""
+        self._is_closed.set()
         self._reader.close()
         self._thread.join(SECONDS_TO_CLOSE)
 
@@ -111,7 +109,6 @@ class ActorRole:
         work, birth = self._work, self._birth
         vector = None
         try:
-            launchpad.provide()
             # Seconds of imports, which the driver would have to wait for too at the top.
             from tolman.launchers.host.actor import ActingLoop, VectorActor
             from tolman.launchers.host.adder import Client, UnrollAdder
@@ -123,7 +120,10 @@ class ActorRole:
             address = self._reader.address(birth.index % work.num_shards)
             adders = [
                 UnrollAdder(
-                    Client(address), data.unroll_length, data.period or data.unroll_length
+                    Client(address),
+                    data.unroll_length,
+                    data.period or data.unroll_length,
+                    is_over=self._is_closed,
                 )
                 for _ in range(work.num_envs // group_size(data, work.num_envs))
             ]
@@ -131,13 +131,13 @@ class ActorRole:
                 agent, work.num_envs, birth.key(self._key), self._reader, adders
             )
             self._loop = ActingLoop(vector, self._actor, data.unroll_length)
-            while not self._is_closed:
+            while not self._is_closed.is_set():
                 self._loop.unroll()
             self._actor.close()
         except Closed:
             pass
         except Exception as error:
-            if not self._is_closed:
+            if not self._is_closed.is_set():
                 self._failure = portable(error)
         finally:
             if vector is not None:

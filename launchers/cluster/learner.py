@@ -14,7 +14,6 @@ import numpy as np
 from tolman.agents.agent import LearnerState
 from tolman.launchers.cluster.parameters import Publisher
 from tolman.launchers.cluster.work import Lines, Work
-from tolman.launchers.host import launchpad
 
 if TYPE_CHECKING:
     from tolman.launchers.host.adder import Client
@@ -66,7 +65,6 @@ class LearnerRole:
           work: the run's.
           board: handle of the `Board`.
         """
-        launchpad.provide()
         from tolman.launchers.host.replay import item_layout
 
         self._work = work

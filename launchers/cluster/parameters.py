@@ -11,12 +11,15 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from tolman.agents.agent import Params
-from tolman.launchers.host.parameters import Closed
 
 SECONDS_TO_WAIT = 0.05  # For the board, at most, where there are parameters to act with.
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_BETWEEN_PUBLICATIONS = 0.01
 SECONDS_TO_REPEAT = 1.0
+
+
+class Closed(Exception):
+    """The process is to end: what it waits for will not come."""
 
 
 class BoardReader:

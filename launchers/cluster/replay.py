@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import ray
 
 from tolman.launchers.cluster.work import Lines, Work
-from tolman.launchers.host import launchpad
 
 if TYPE_CHECKING:
     from tolman.launchers.host.replay import Replay
@@ -48,7 +47,6 @@ class ReplayRole:
             it again by themselves where it can have that one again.
         """
         self._lines = Lines()
-        launchpad.provide()
         from tolman.launchers.host.adder import TABLE
         from tolman.launchers.host.replay import Replay, item_layout
 

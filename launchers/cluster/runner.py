@@ -6,6 +6,7 @@ others and does no work of theirs.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tolman.launchers.cluster.connection import Roles, connect, disconnect
 from tolman.launchers.cluster.session import Session
 from tolman.launchers.cluster.work import Specs, Work
 from tolman.launchers.config import TrainConfig
-from tolman.launchers.host.state import (
+from tolman.launchers.host_state import (
     HostState,
     env_steps_per_update,
     group_size,
@@ -155,6 +156,8 @@ def make_ray_runner(
     Raises:
       ValueError: as `RayRunner` does, or for more shards than actors.
     """
+    if find_spec("reverb") is None:
+        import tolman.launchers.host  # noqa: F401  (It says what is missing, and why.)
     actors = config.actors or DEFAULT_ACTORS
     shards = config.replay_shards or 1
     if shards > actors:

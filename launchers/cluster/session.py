@@ -25,7 +25,7 @@ from tolman.launchers.cluster.replay import ReplayRole
 from tolman.launchers.cluster.supervisor import Member, Supervisor
 from tolman.launchers.cluster.tallies import EvaluationDesk, Speeds, StepCount
 from tolman.launchers.cluster.work import ON_CPU, ONE_THREAD, Work
-from tolman.launchers.host.state import HostState
+from tolman.launchers.host_state import HostState
 from tolman.launchers.runner import RoleRow
 
 SECONDS_A_LOOK = 0.2

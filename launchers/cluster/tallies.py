@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.cluster.supervisor import Member
-from tolman.launchers.host.state import HostState, group_size
+from tolman.launchers.host_state import HostState, group_size
 
 DEFAULT_EVAL_EPISODES = 10
 SECONDS_BETWEEN_EVALUATIONS = 10.0

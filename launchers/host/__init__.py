@@ -3,3 +3,7 @@
 `local` runs both in one process; `tolman.launchers.cluster` spreads them over machines.
 Needs the full world (Python 3.11): Reverb, TensorFlow and Acme.
 """
+
+from tolman.launchers.host import launchpad
+
+launchpad.provide()

@@ -5,6 +5,7 @@ Shapes: T decisions an unroll, G environments side by side in one writer.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import dm_env
@@ -14,6 +15,7 @@ import reverb
 from acme.adders.reverb import base
 
 TABLE = "unrolls"
+MILLISECONDS_A_WAIT = 500
 
 
 class Client(reverb.Client):
@@ -42,6 +44,7 @@ class UnrollAdder(base.ReverbAdder):
         period: int,
         max_in_flight_items: int = 0,
         priority: float = 1.0,
+        is_over: threading.Event | None = None,
     ) -> None:
         """Opens nothing yet; the first row does.
 
@@ -52,6 +55,7 @@ class UnrollAdder(base.ReverbAdder):
           max_in_flight_items: items that may wait, not yet sent; with 0 a complete item is
             in its table when `add` returns.
           priority: of new items.
+          is_over: once set, an item that the table has no room for is not waited for.
         """
         super().__init__(
             client,
@@ -62,6 +66,7 @@ class UnrollAdder(base.ReverbAdder):
         self._unroll_length = unroll_length
         self._period = period
         self._priority = priority
+        self._is_over = is_over or threading.Event()
         self._num_decisions = 0
 
     def opens_item(self) -> bool:
@@ -89,6 +94,9 @@ class UnrollAdder(base.ReverbAdder):
         """Gives up what is not yet an item, and closes the writer."""
         self._writer.close()
 
+    def __del__(self) -> None:
+        """Does nothing, where Acme's would flush a writer that `close` has closed."""
+
     def _write(self) -> None:
         start = self._num_decisions - self._unroll_length
         if start < 0 or start % self._period:
@@ -104,7 +112,11 @@ class UnrollAdder(base.ReverbAdder):
             "version": extras["version"][-rows],
         }
         self._writer.create_item(TABLE, self._priority, item)
-        self._writer.flush(self._max_in_flight_items)
+        while not self._is_over.is_set():
+            try:
+                return self._writer.flush(self._max_in_flight_items, MILLISECONDS_A_WAIT)
+            except reverb.DeadlineExceededError:
+                continue
 
     def _write_last(self) -> None:
         raise ValueError("an UnrollAdder takes MID time steps only: it runs on.")

@@ -9,14 +9,59 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import reverb
 import tensorflow as tf
-from acme.datasets import reverb as acme_datasets
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.host.adder import TABLE
 from tolman.launchers.host.replay import ItemLayout
 
 SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_A_LOOK = 2.0  # Reverb says a line on standard error at every look.
+NUM_READERS = 2  # Requests to a replay under way at a time.
+
+
+def make_dataset(
+    address: str, num_items: int, in_order: bool, is_over: threading.Event
+) -> tf.data.Dataset:
+    """Batches of a server's table, until `is_over` is set.
+
+    Acme's own dataset would wait for data forever, also after the server has stopped;
+    this one looks up now and then.
+
+    Args:
+      address: of the server.
+      num_items: in a batch.
+      in_order: one request at a time; else several, and a batch ready in advance.
+      is_over: ends the batches, once the look for data that is under way has ended.
+    """
+
+    def samples(_: Any) -> tf.data.Dataset:
+        return reverb.TrajectoryDataset.from_table_signature(
+            server_address=address,
+            table=TABLE,
+            max_in_flight_samples_per_worker=1 if in_order else 2 * num_items,
+            num_workers_per_iterator=1,
+            rate_limiter_timeout_ms=int(1000 * SECONDS_A_LOOK),
+        )
+
+    # A look that finds nothing ends its samples; the next one takes its place.
+    looks = tf.data.Dataset.from_generator(
+        lambda: iter(lambda: int(is_over.is_set()), 1),
+        output_signature=tf.TensorSpec((), tf.int64),
+    )
+    if in_order:
+        return looks.flat_map(samples).batch(num_items, drop_remainder=True)
+    return (
+        looks.interleave(
+            samples,
+            cycle_length=NUM_READERS,
+            num_parallel_calls=NUM_READERS,
+            deterministic=False,
+        )
+        .batch(num_items, drop_remainder=True)
+        .prefetch(1)
+    )
 
 
 class Batch(NamedTuple):
@@ -62,24 +107,13 @@ class Batches:
           num_prefetched: batches that wait on the device.
         """
         self._device = device
+        self._is_closed = threading.Event()
         is_queue = data.replay == "queue"
         self._datasets = [
-            iter(
-                acme_datasets.make_reverb_dataset(
-                    address,
-                    batch_size=layout.num_items,
-                    prefetch_size=None if is_queue else 1,
-                    table=TABLE,
-                    num_parallel_calls=1 if is_queue else 2,
-                    max_in_flight_samples_per_worker=(
-                        layout.num_items if is_queue else 2 * layout.num_items
-                    ),
-                )
-            )
+            iter(make_dataset(address, layout.num_items, is_queue, self._is_closed))
             for address in addresses
         ]
         self._ready: queue.Queue[Batch | Exception] = queue.Queue(num_prefetched)
-        self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._read, name="batches", daemon=True)
         self._thread.start()
 
@@ -98,11 +132,12 @@ class Batches:
         return batch
 
     def close(self) -> None:
-        """Reads no more; call it once the servers are stopped."""
+        """Reads no more; call it before the servers stop, or a look would never end."""
         self._is_closed.set()
         while not self._ready.empty():
             self._ready.get_nowait()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=2 * SECONDS_A_LOOK)
+        self._datasets.clear()  # TensorFlow complains of those that outlive the program.
 
     def _read(self) -> None:
         try:

@@ -7,11 +7,7 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Params
 from tolman.envs.host import HostVector
-from tolman.launchers.host import launchpad
-
-launchpad.provide()
-
-from tolman.launchers.host.actor import ActingLoop, Episode, VectorActor  # noqa: E402
+from tolman.launchers.host.actor import ActingLoop, Episode, VectorActor
 
 
 class Frozen:

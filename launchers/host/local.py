@@ -17,8 +17,13 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Array, Params
 from tolman.envs.host import HostVector
-from tolman.launchers.host import launchpad
-from tolman.launchers.host.state import (
+from tolman.launchers.host.actor import ActingLoop, VectorActor
+from tolman.launchers.host.adder import UnrollAdder
+from tolman.launchers.host.batches import Batch, Batches
+from tolman.launchers.host.learner import AgentLearner
+from tolman.launchers.host.parameters import Closed, ParameterBoard
+from tolman.launchers.host.replay import Replay, item_layout
+from tolman.launchers.host_state import (
     HostState,
     env_steps_per_update,
     initial_state,
@@ -26,14 +31,7 @@ from tolman.launchers.host.state import (
 )
 from tolman.launchers.runner import Counts, RoleRow
 
-launchpad.provide()
-
-from tolman.launchers.host.actor import ActingLoop, VectorActor  # noqa: E402
-from tolman.launchers.host.adder import UnrollAdder  # noqa: E402
-from tolman.launchers.host.batches import Batch, Batches  # noqa: E402
-from tolman.launchers.host.learner import AgentLearner  # noqa: E402
-from tolman.launchers.host.parameters import Closed, ParameterBoard  # noqa: E402
-from tolman.launchers.host.replay import Replay, item_layout  # noqa: E402
+SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
 
 
 class LocalRunner:
@@ -143,7 +141,7 @@ class _Session:
         self._key = state.key
         self._first_step = int(state.env_steps)
         self._failure: Exception | None = None
-        self._is_closed = False
+        self._is_over = threading.Event()
         vector = runner._make_vector(updates)
         layout = item_layout(agent, vector.observation_spec(), num_envs)
         self.replay = Replay(data, layout, runner._replay_folder)
@@ -194,11 +192,11 @@ class _Session:
 
     def close(self) -> None:
         """Ends the threads and the server."""
-        self._is_closed = True
+        self._is_over.set()
         self._board.close()
-        self.replay.stop()
+        self._thread.join(timeout=SECONDS_TO_CLOSE)
         self._batches.close()
-        self._thread.join(timeout=10.0)
+        self.replay.stop()
 
     def _env_steps(self) -> int:
         data = self._agent.data
@@ -226,6 +224,7 @@ class _Session:
                     self.replay.client(),
                     data.unroll_length,
                     data.period or data.unroll_length,
+                    is_over=self._is_over,
                 )
                 for _ in range(num_adders)
             ]
@@ -234,13 +233,12 @@ class _Session:
                 self._agent, vector.num_envs, key, self._board, adders, first_unroll
             )
             self._loop = ActingLoop(vector, actor, data.unroll_length)
-            while not self._is_closed:
+            while not self._is_over.is_set():
                 self._loop.unroll()
         except Closed:
             pass
         except Exception as error:
-            if not self._is_closed:  # Else the server that it wrote to is gone.
-                self._failure = error
+            self._failure = error
         finally:
             if actor is not None:
                 actor.close()

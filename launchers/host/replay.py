@@ -19,7 +19,7 @@ from dm_env import specs
 from tolman.agents.agent import Agent, Array, DataSpec, Unroll
 from tolman.envs.environment import TimeStep
 from tolman.launchers.host.adder import TABLE, Client
-from tolman.launchers.host.state import group_size
+from tolman.launchers.host_state import group_size
 
 QUEUED_BATCHES = 2  # A queue holds so many batches before it makes actors wait.
 REPLAY_SLACK_BATCHES = 8  # How far samples may run from inserts * samples_per_insert.

@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from toys import CountingTask, make_agent
 
+from tolman.agents.actor_critic import ActorCriticConfig
 from tolman.agents.agent import Unroll, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
+from tolman.launchers.names import AGENT, config_type, registered
 from tolman.launchers.on_device import OnDeviceRunner
 
-AGENT_NAMES = ("actor_critic", "meta_rl")
+AGENT_NAMES = sorted(registered(AGENT))
+ACTOR_CRITICS = [
+    name for name in AGENT_NAMES if issubclass(config_type(AGENT, name), ActorCriticConfig)
+]
 
 
 @functools.cache
@@ -47,6 +52,12 @@ def _unrolls(agent, params, environment, num_unrolls, seed=0):
         yield Unroll(stack(rows), *stack(decisions), before)
 
 
+def _recomputed_logits(agent, params, unroll):
+    """The learner's logits; `params.weights` where an agent's hold more than weights."""
+    weights = getattr(params, "weights", params)
+    return _jit(agent.network.unroll)(weights, unroll).logits
+
+
 @pytest.mark.parametrize("name", AGENT_NAMES)
 @pytest.mark.parametrize("environment", [TwoStep(num_trials=2), CountingTask()])
 def test_learner_recomputes_the_actors_logits(name, environment, core_name):
@@ -56,8 +67,8 @@ def test_learner_recomputes_the_actors_logits(name, environment, core_name):
     params = jax.tree.map(lambda leaf: leaf * 3.0, params)
     new_tasks = 0
     for unroll in _unrolls(agent, params, environment, num_unrolls=6):
-        output = _jit(agent.network.unroll)(params, unroll)
-        np.testing.assert_allclose(output.logits[:-1], unroll.logits, atol=1e-5)
+        logits = _recomputed_logits(agent, params, unroll)
+        np.testing.assert_allclose(logits[:-1], unroll.logits, atol=1e-5)
         new_tasks += int(unroll.timestep.new_task[1:].sum())
     assert new_tasks > 3  # The borders were crossed.
 
@@ -78,9 +89,7 @@ def test_memory_outlives_an_episode_and_not_a_task():
     changed = unroll._replace(
         timestep=unroll.timestep._replace(reward=unroll.timestep.reward.at[2].add(5.0))
     )
-    logits, other = (
-        _jit(agent.network.unroll)(params, u).logits for u in (unroll, changed)
-    )
+    logits, other = (_recomputed_logits(agent, params, u) for u in (unroll, changed))
     differs = np.abs(logits - other).max(-1)[:, 0] > 1e-7
     assert not differs[:2].any() and differs[2:8].all() and not differs[8:].any()
 
@@ -89,7 +98,9 @@ def test_memory_outlives_an_episode_and_not_a_task():
 def test_reward_enters_one_step_late(name):
     """The reward of row t is that of the decision at t - 1; it must not reach row t - 1."""
     environment = TwoStep()
-    agent = make_agent(name, environment, "lstm", unroll_length=8, batch_size=1)
+    agent = make_agent(
+        name, environment, "lstm", unroll_length=8, batch_size=1, use_previous_reward=True
+    )
     params = jax.tree.map(
         lambda leaf: leaf * 3.0, _jit(agent.init)(jax.random.PRNGKey(0)).params
     )
@@ -98,9 +109,7 @@ def test_reward_enters_one_step_late(name):
     changed = unroll._replace(
         timestep=unroll.timestep._replace(reward=reward.at[5].add(1.0))
     )
-    logits, other = (
-        _jit(agent.network.unroll)(params, u).logits for u in (unroll, changed)
-    )
+    logits, other = (_recomputed_logits(agent, params, u) for u in (unroll, changed))
     np.testing.assert_array_equal(logits[:5], other[:5])
     assert np.abs(logits[5] - other[5]).max() > 1e-6
 
@@ -113,9 +122,7 @@ def test_withheld_reward_has_no_way_in():
     changed = unroll._replace(
         timestep=unroll.timestep._replace(reward=unroll.timestep.reward + 1.0)
     )
-    logits, other = (
-        _jit(agent.network.unroll)(params, u).logits for u in (unroll, changed)
-    )
+    logits, other = (_recomputed_logits(agent, params, u) for u in (unroll, changed))
     np.testing.assert_array_equal(logits, other)
 
 
@@ -163,6 +170,19 @@ def test_update_is_a_pure_function(name):
 
 
 @pytest.mark.parametrize("name", AGENT_NAMES)
+def test_priorities_are_given_back_where_the_replay_asks_for_them(name):
+    environment = CountingTask()
+    agent = make_agent(name, environment, "lstm", batch_size=3)
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(agent, learner.params, environment, 1)
+    learned = _jit(agent.update)(learner, unroll, jnp.float32(0.0))
+    if agent.data.replay == "prioritized":
+        assert learned.priorities.shape == (3,) and (learned.priorities > 0).all()
+    else:
+        assert learned.priorities is None
+
+
+@pytest.mark.parametrize("name", ACTOR_CRITICS)
 def test_actions_are_those_that_categorical_draws(name):
     """Drawing an unroll's noise at once changes no bit."""
     environment = TwoStep()
@@ -228,7 +248,7 @@ def test_auxiliary_task_adds_its_weighted_loss():
     assert "loss/clock" not in metrics
 
 
-@pytest.mark.parametrize("name", AGENT_NAMES)
+@pytest.mark.parametrize("name", ACTOR_CRITICS)
 def test_vtrace_on_fresh_data_gives_the_same_gradient(name):
     """On-policy both corrections agree, over episode borders too."""
     environment = TwoStep(num_trials=2)

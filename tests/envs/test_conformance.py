@@ -1,5 +1,7 @@
 """The conformance check passes sound environments and names what is broken in others."""
 
+import threading
+
 import dm_env
 import gymnasium
 import jax
@@ -256,6 +258,11 @@ class HostRaises(Host):
         raise RuntimeError("the screen is dark\nand more")
 
 
+class HostHangs(Host):
+    def step(self, action):
+        threading.Event().wait()
+
+
 class HostForgetful(Host):
     def reseed(self, seed):
         """Does nothing, while chance is drawn from elsewhere."""
@@ -317,3 +324,16 @@ def test_gymnasium_violation_is_one_line():
     assert "\n" not in str(caught.value)
     with pytest.raises(ConformanceError, match="same seed"):
         check_environment(UnseededGymnasium())
+
+
+class HangingGymnasium(UnseededGymnasium):
+    def reset(self, *, seed=None, options=None):
+        threading.Event().wait()
+
+
+def test_what_hangs_is_named(monkeypatch):
+    monkeypatch.setattr("tolman.envs.conformance_host.TIMEOUT_SECONDS", 0.2)
+    with pytest.raises(ConformanceError, match=r"step: got no answer within 0.2 s"):
+        check_environment(HostHangs())
+    with pytest.raises(ConformanceError, match=r"checker: got no answer within 0.2 s"):
+        check_environment(HangingGymnasium())

@@ -5,13 +5,15 @@ import json
 import pytest
 
 from tolman.launchers import bench
+from tolman.launchers.benches import on_device, turns
 
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(bench, "NUM_ROUNDS", 1)
-    monkeypatch.setattr(bench, "SECONDS_PER_SAMPLE", 0.01)
-    monkeypatch.setattr(bench, "ON_DEVICE_CASES", (bench.Case("two_step", "gru", 4, 11),))
+    monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
+    monkeypatch.setattr(turns, "SECONDS_PER_SAMPLE", 0.01)
+    cases = (on_device.Case("two_step", "gru", 4, 11),)
+    monkeypatch.setattr(on_device, "ON_DEVICE_CASES", cases)
 
 
 def test_one_row_a_case(short, capsys):
@@ -28,7 +30,7 @@ def test_one_row_a_case(short, capsys):
 def test_turns_are_taken(short):
     calls = []
     parts = {name: lambda count, name=name: calls.append((name, count)) for name in "ab"}
-    seconds = bench._take_turns(parts)
+    seconds = turns.take_turns(parts)
     assert set(seconds) == {"a", "b"} and [name for name, _ in calls[-2:]] == ["a", "b"]
 
 

@@ -53,7 +53,16 @@ def test_train_help_shows_the_settings_of_what_is_named(tolman):
         ("trian", "verb 'trian' is unknown (did you mean 'train'?)"),
         ("train", "AGENT is missing"),
         ("train meta_rl --env tow_step", "(did you mean 'two_step'?)"),
-        ("train meta_rl --env CartPole-v1", "not an on-device environment"),
+        (
+            "train meta_rl --env CartPole-v1 --launcher on-device",
+            "lives on the host: launcher 'on-device' cannot run it. Set --launcher local.",
+        ),
+        ("train meta_rl --env two_step --num-envs 4", "Leave --num-envs out."),
+        (
+            "train meta_rl --env two_step --launcher local --num-devices 2",
+            "Leave --num-devices out.",
+        ),
+        ("train meta_rl --env CartPole-v2", "(did you mean 'CartPole-v"),
         (
             "train meta-rl --env two_step",
             "agent 'meta-rl' is unknown (did you mean 'meta_rl'",

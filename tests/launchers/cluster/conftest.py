@@ -56,9 +56,7 @@ class Run:
         wait_for(lambda: len(self.rows()) >= wanted, f"{wanted} rows", self.process)
 
     def wait_for_restart(self, kind, count):
-        wait_for(
-            lambda: self.restarts(kind) >= count, f"restart of {kind}", self.process
-        )
+        wait_for(lambda: self.restarts(kind) >= count, f"restart of {kind}", self.process)
 
     def stop(self, number=signal.SIGTERM):
         """Sends a signal; returns the exit code and what was said."""
@@ -97,7 +95,8 @@ def two_nodes():
 
     small = {"object_store_memory": 2**27}
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 4, **small, "include_dashboard": False}
+        initialize_head=True,
+        head_node_args={"num_cpus": 4, **small, "include_dashboard": False},
     )
     cluster.add_node(num_cpus=4, **small)
     yield cluster

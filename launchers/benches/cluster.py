@@ -1,4 +1,4 @@
-"""`tolman bench cluster`: what Ray costs one actor, and what it gains many."""
+"""Ray with one actor beside the local runner, and 1 to 32 actors that mostly wait."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ STEP_SECONDS = 0.05
 SECONDS_A_SCALE = 15.0
 TOTAL_UPDATES = 10**6  # More than any bench takes.
 SLEEPING = "tolman.launchers.cluster.sleeping:Sleeping"
+
+
+def run() -> list[dict[str, Any]]:
+    """One row for the overhead of Ray, and one for each number of actors."""
+    return [*bench_overhead(), *bench_scaling()]
 
 
 def bench_overhead() -> list[dict[str, Any]]:

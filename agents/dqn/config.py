@@ -1,0 +1,139 @@
+"""Settings of Double DQN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tolman.agents.settings import Torso, require
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """Settings of Double DQN: by default on transitions, for a core without memory.
+
+    A sequence of `unroll_length` decisions begins with `burn_in` ones that only refresh
+    the memory. Of the others, those are learned whose `n_step` return lies within the
+    sequence: a transition is the sequence in which that is one. For a memory, Kapturowski
+    et al. 2019, section 2.3, take sequences of 80 with a burn-in of 40, 40 apart, n_step 5.
+
+    Attributes:
+      unroll_length: decisions in one sequence, at least burn_in + n_step.
+      burn_in: decisions at its start that carry no gradient.
+      n_step: rewards in a return before it bootstraps. Hessel et al. 2018, table 1: 3;
+        Mnih et al. 2015: 1.
+      period: decisions from the start of one sequence to that of the next. A period above
+        unroll_length - burn_in - n_step + 1 leaves decisions that are never learned.
+      batch_size: sequences per update. Mnih et al. 2015, table 1: 32.
+      replay: "prioritized" (Schaul et al. 2016), or "uniform".
+      capacity: sequences kept. Mnih et al. 2015, table 1: 1,000,000.
+        Departure: a tenth, for memory's sake.
+      min_size: sequences kept before the first update. Hessel et al. 2018, table 1:
+        20,000 decisions.
+      samples_per_insert: how often a sequence is drawn, on average. Mnih et al. 2015,
+        table 1: 32 are drawn every 4 decisions, so 8.
+      priority_exponent: Schaul et al. 2016, table 3, proportional: 0.6.
+      importance_exponent: of the weights that correct for prioritised sampling, at the
+        start. Schaul et al. 2016, table 3: 0.4.
+      final_importance_exponent: at the end, reached linearly. Schaul et al. 2016: 1.
+      priority_max_share: share of the largest error in a sequence's priority; the mean
+        has the rest. Kapturowski et al. 2019, section 2.3: 0.9.
+      min_priority: added to every priority, so that none is 0. Schaul et al. 2016,
+        section 3.3, give no number.
+      discount: per step. Mnih et al. 2015, table 1: 0.99.
+      use_value_rescaling: learn values on the scale of their square root. Kapturowski et
+        al. 2019, section 2.3.
+      huber_threshold: error from which on the loss grows linearly; 0 for squared errors.
+        Mnih et al. 2015, methods: 1.
+      use_dueling_head: state value and advantages apart. Wang et al. 2016 (dueling).
+      target_update_period: updates from one copy of the target network to the next.
+        Kapturowski et al. 2019, section 2.3: 2,500; Mnih et al. 2015, table 1: 10,000.
+      epsilon: share of random actions at the start. Mnih et al. 2015, table 1: 1.
+      final_epsilon: share once it has fallen. Van Hasselt et al. 2016, tuned: 0.01; Mnih
+        et al. 2015: 0.1.
+      exploration_share: share of the training over which it falls, linearly. Mnih et al.
+        2015: 1 of 50 million frames, so 0.02.
+      optimizer: "adam", or "rmsprop", centred as in Mnih et al. 2015.
+      learning_rate: Kapturowski et al. 2019, appendix: 1e-4 (Adam); Mnih et al. 2015,
+        table 1: 2.5e-4 (RMSProp).
+      optimizer_epsilon: Kapturowski et al. 2019, appendix: 1e-3 (Adam, outside the root);
+        Mnih et al. 2015, table 1: 0.01 (RMSProp, inside the root).
+      rmsprop_decay: Mnih et al. 2015, table 1: 0.95.
+      max_gradient_norm: global-norm clip. Wang et al. 2016 (dueling), section 4.2: 10.
+      torso: see `ActorCriticConfig`.
+      torso_size: see `ActorCriticConfig`. Mnih et al. 2015: 512.
+      use_previous_action: feed the last action, one-hot, to the core. Kapturowski et al.
+        2019 feed both to a memory, Mnih et al. 2015 neither.
+      use_previous_reward: feed the last reward to the core.
+    """
+
+    unroll_length: int = 3
+    burn_in: int = 0
+    n_step: int = 3
+    period: int = 1
+    batch_size: int = 32
+    replay: Literal["uniform", "prioritized"] = "prioritized"
+    capacity: int = 100_000
+    min_size: int = 20_000
+    samples_per_insert: float = 8.0
+    priority_exponent: float = 0.6
+    importance_exponent: float = 0.4
+    final_importance_exponent: float = 1.0
+    priority_max_share: float = 0.9
+    min_priority: float = 1e-3
+    discount: float = 0.99
+    use_value_rescaling: bool = False
+    huber_threshold: float = 1.0
+    use_dueling_head: bool = False
+    target_update_period: int = 2_500
+    epsilon: float = 1.0
+    final_epsilon: float = 0.01
+    exploration_share: float = 0.02
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    learning_rate: float = 1e-4
+    optimizer_epsilon: float = 1e-3
+    rmsprop_decay: float = 0.95
+    max_gradient_norm: float = 10.0
+    torso: Torso = "auto"
+    torso_size: int = 512
+    use_previous_action: bool = False
+    use_previous_reward: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("n_step", "target_update_period", "torso_size"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("burn_in", "huber_threshold"):
+            require(self, name, getattr(self, name) >= 0, "at least 0")
+        for name in (
+            "importance_exponent",
+            "final_importance_exponent",
+            "priority_max_share",
+            "discount",
+            "epsilon",
+            "final_epsilon",
+            "exploration_share",
+            "rmsprop_decay",
+        ):
+            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+        for name in (
+            "min_priority",
+            "learning_rate",
+            "optimizer_epsilon",
+            "max_gradient_norm",
+        ):
+            require(self, name, getattr(self, name) > 0.0, "above 0")
+        for name, allowed in (
+            ("replay", ("uniform", "prioritized")),
+            ("optimizer", ("adam", "rmsprop")),
+            ("torso", get_args(Torso)),
+        ):
+            require(
+                self, name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
+            )
+        least = self.burn_in + self.n_step
+        require(
+            self,
+            "unroll_length",
+            self.unroll_length >= least,
+            f"at least burn_in + n_step = {least}",
+        )

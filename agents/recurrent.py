@@ -1,0 +1,177 @@
+"""The network that agents with a memory share: torso, last action and reward, core, heads.
+
+Shapes: `...` is `[B]` for one step and `[T, B]` for an unroll; D torso output, H core
+output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from dm_env import specs
+
+from tolman.agents.agent import ActorState, Array, Params, Unroll
+from tolman.agents.settings import InputSettings
+from tolman.envs.environment import TimeStep
+from tolman.networks.core import MemoryCore, State
+from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
+
+NO_ACTION = -1  # Its one-hot is all zeros: at FIRST no action precedes.
+
+Output = TypeVar("Output")
+
+
+class RecurrentState(NamedTuple):
+    """Attributes:
+    core: the memory core's state.
+    previous_action: `[B]` int32, or NO_ACTION.
+    """
+
+    core: State
+    previous_action: Array
+
+
+class Features(NamedTuple):
+    """What a head may read.
+
+    Attributes:
+      torso: `[..., D]`, the torso's output.
+      core: `[..., H]`, the memory core's output.
+      core_state: the core's state after the last step.
+    """
+
+    torso: Array
+    core: Array
+    core_state: State
+
+
+class Network(NamedTuple, Generic[Output]):
+    """Pure functions of parameters.
+
+    Attributes:
+      init: draws parameters from a key.
+      initial_state: of a batch of actors that have seen nothing yet.
+      step: maps `[B]` time steps and the actors' state to outputs and the core's state.
+      unroll: maps an unroll of T + 1 rows to outputs `[T + 1, B]`, from its stored actor
+        state on. With `burn_in=n` the first n rows only bring the memory up to date: no
+        output is computed there and no gradient reaches them.
+    """
+
+    init: Callable[[Array], Params]
+    initial_state: Callable[[int], ActorState]
+    step: Callable[[Params, TimeStep, ActorState], tuple[Output, State]]
+    unroll: Callable[..., Output]
+
+
+def make_recurrent_network(
+    settings: InputSettings,
+    observation_spec: Any,
+    num_actions: int,
+    make_core: Callable[[], MemoryCore],
+    make_heads: Callable[[], Callable[[Features], Output]],
+) -> Network[Output]:
+    """Builds the network; `step` and `unroll` share every layer and every input.
+
+    Args:
+      settings: the agent's config.
+      observation_spec: a `dm_env.specs.Array`, or a nest of them.
+      num_actions: of the environment.
+      make_core: builds the memory core; called inside the Haiku transform.
+      make_heads: builds what maps `Features` to the agent's outputs; called there too.
+    """
+
+    def build() -> tuple[Callable[[TimeStep], Output], tuple[Callable[..., Any], ...]]:
+        torso = make_torso(settings, observation_spec)
+        core = make_core()
+        heads = make_heads()
+
+        def inputs(timestep: TimeStep, previous_action: Array) -> tuple[Array, Array]:
+            features = torso(timestep.observation)  # [..., D]
+            extras = [features]
+            if settings.use_previous_action:
+                action = jnp.where(timestep.is_first(), NO_ACTION, previous_action)
+                extras.append(jax.nn.one_hot(action, num_actions))
+            if settings.use_previous_reward:
+                extras.append(timestep.reward[..., None])
+            return features, jnp.concatenate(extras, axis=-1)
+
+        def initial_state(batch_size: int) -> RecurrentState:
+            no_action = jnp.full(batch_size, NO_ACTION, jnp.int32)
+            return RecurrentState(core.initial_state(batch_size), no_action)
+
+        def step(timestep: TimeStep, state: RecurrentState) -> tuple[Output, State]:
+            features, x = inputs(timestep, state.previous_action)
+            hidden, core_state = core(x, timestep.new_task, state.core)
+            return heads(Features(features, hidden, core_state)), core_state
+
+        def unroll(unroll: Unroll, burn_in: int = 0) -> Output:
+            new_task, state = unroll.timestep.new_task, unroll.actor_state
+            previous_action = jnp.concatenate([state.previous_action[None], unroll.action])
+            features, x = inputs(unroll.timestep, previous_action)  # [T + 1, B, ...]
+            core_state = state.core
+            if burn_in:
+                _, core_state = core.unroll(x[:burn_in], new_task[:burn_in], core_state)
+                core_state = jax.lax.stop_gradient(core_state)
+            hidden, core_state = core.unroll(x[burn_in:], new_task[burn_in:], core_state)
+            return heads(Features(features[burn_in:], hidden, core_state))
+
+        def init(timestep: TimeStep) -> Output:
+            return step(timestep, initial_state(1))[0]
+
+        return init, (initial_state, step, unroll)
+
+    transformed = hk.without_apply_rng(hk.multi_transform(build))
+    apply_initial_state, apply_step, apply_unroll = transformed.apply
+
+    return Network(
+        init=lambda key: transformed.init(key, _example_timestep(observation_spec)),
+        initial_state=lambda batch_size: apply_initial_state({}, batch_size),
+        step=apply_step,
+        unroll=apply_unroll,
+    )
+
+
+def make_torso(settings: InputSettings, observation_spec: Any) -> Callable[[Any], Array]:
+    """Returns the torso that `settings.torso` names, for one array or a nest of arrays.
+
+    Every array of a nest gets a torso of its own; their outputs are joined.
+    """
+
+    def one(spec: specs.Array) -> Callable[[Array], Array]:
+        kind: str = settings.torso
+        if kind == "auto":
+            kind = "conv" if len(spec.shape) == 3 else "mlp"
+        if kind in ("conv", "tiles"):
+            if len(spec.shape) != 3:
+                raise ValueError(
+                    f"torso={kind!r} needs images [height, width, channels], got shape "
+                    f"{spec.shape}. Set --agent.torso auto."
+                )
+            image_torso = ConvTorso if kind == "conv" else TileTorso
+            return image_torso(settings.torso_size)
+        num_axes = len(spec.shape)
+        if kind == "flat":
+            return lambda observation: flatten(observation, num_axes)
+        mlp = MLPTorso([settings.torso_size])
+        return lambda observation: mlp(flatten(observation, num_axes))
+
+    torsos = jax.tree.map(one, observation_spec)
+
+    def torso(observation: Any) -> Array:
+        outputs = jax.tree.map(lambda apply, leaf: apply(leaf), torsos, observation)
+        return jnp.concatenate(jax.tree.leaves(outputs), axis=-1)
+
+    return torso
+
+
+def _example_timestep(observation_spec: Any) -> TimeStep:
+    """A time step of zeros with batch size 1."""
+    observation = jax.tree.map(
+        lambda spec: jnp.zeros((1, *spec.shape), spec.dtype), observation_spec
+    )
+    zeros = jnp.zeros(1)
+    return TimeStep(zeros.astype(jnp.int32), zeros, zeros, observation, zeros.astype(bool))

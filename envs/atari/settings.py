@@ -1,0 +1,103 @@
+"""How a game is played and seen, and which games there are."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+
+from tolman.envs.settings import check_at_least, check_probability
+
+# These need two players; ale-py holds them, and registers no id for one player.
+TWO_PLAYER_ROMS = {"combat", "joust", "maze_craze", "warlords"}
+SIDE = 84  # Pixels of a frame, both ways. Source: Mnih et al. 2015, Methods, Preprocessing.
+
+
+@dataclass(frozen=True)
+class AtariSettings:
+    """How a game is played and seen: grey frames of 84 x 84 pixels, the last few stacked.
+
+    Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning",
+    Methods; Machado et al. 2018, "Revisiting the Arcade Learning Environment: Evaluation
+    Protocols and Open Problems for General Agents".
+      Departure: the no-op starts of the first and the sticky actions of the second are
+      both on: ids ending in -v5 have sticky actions, and the published human scores are
+      from no-op starts.
+
+    Attributes:
+      frame_skip: frames an action is held for; one step. Mnih 2015: 4.
+      max_pool: each pixel is the brighter of the step's last two frames, as some sprites
+        are drawn in every other frame only. Mnih 2015.
+      stack: frames in an observation, the latest last. Mnih 2015: 4.
+      sticky_action_probability: that a frame repeats the action before. Machado 2018:
+        0.25; Mnih 2015: 0.
+      max_noops: frames without action that a game opens with, drawn from 0 to this.
+        Mnih 2015: 30.
+      life_loss_ends_episode: a lost life is LAST with discount 0, and the next episode
+        goes on in the same game. Mnih 2015: in training only; Machado 2018: never.
+      clip_rewards: to -1, 0 and 1. Mnih 2015: in training only.
+      full_action_set: all 18 actions rather than those that the game uses.
+      max_episode_frames: after which a game is truncated. Mnih 2015: 18,000 (five
+        minutes) in evaluation; tables of human scores: 108,000 (thirty).
+
+    Raises:
+      ValueError: for a setting outside its range.
+    """
+
+    frame_skip: int = 4
+    max_pool: bool = True
+    stack: int = 4
+    sticky_action_probability: float = 0.25
+    max_noops: int = 30
+    life_loss_ends_episode: bool = False
+    clip_rewards: bool = True
+    full_action_set: bool = False
+    max_episode_frames: int = 108_000
+
+    def __post_init__(self) -> None:
+        check_at_least("frame_skip", self.frame_skip, 1)
+        check_at_least("stack", self.stack, 1)
+        check_probability("sticky_action_probability", self.sticky_action_probability)
+        check_at_least("max_noops", self.max_noops, 0)
+        check_at_least("max_episode_frames", self.max_episode_frames, 1)
+        if self.max_pool and self.frame_skip < 2:
+            raise ValueError(
+                "max_pool=True: needs two frames a step, frame_skip is "
+                f"{self.frame_skip}. Set --env.no-max-pool."
+            )
+
+    def for_evaluation(self) -> AtariSettings:
+        """The same game, with whole games as episodes and true scores as rewards."""
+        return dataclasses.replace(self, life_loss_ends_episode=False, clip_rewards=False)
+
+
+def check_atari_id(name: str) -> str:
+    """The name of the ROM that an id stands for: `ms_pacman` for `ALE/MsPacman-v5`.
+
+    Raises:
+      ValueError: for an id that ale-py has no game for.
+    """
+    from ale_py import roms
+
+    roms_by_id = {
+        f"ALE/{rom.title().replace('_', '')}-v5": rom
+        for rom in roms.get_all_rom_ids()
+        if rom not in TWO_PLAYER_ROMS
+    }
+    if name not in roms_by_id:
+        close = difflib.get_close_matches(name, roms_by_id, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(
+            f"env {name!r} is unknown{hint}: ale-py has {len(roms_by_id)} games, spelled "
+            "as ALE/MsPacman-v5."
+        )
+    return roms_by_id[name]
+
+
+def rom_path(rom: str) -> str:
+    """Where ale-py keeps a ROM."""
+    import ale_py
+    from ale_py import roms
+
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    return str(roms.get_rom_path(rom))

@@ -1,0 +1,244 @@
+"""Training on the host beside its floors: environment, network, update and replay alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from tolman.agents.agent import Agent, DataSpec, draw_noise
+from tolman.envs.host import HostVector
+from tolman.launchers.benches.turns import take_turns
+from tolman.launchers.config import TrainConfig, parse_train, resolve
+from tolman.launchers.runner import build_agent, make_vector
+
+
+@dataclass(frozen=True)
+class Case:
+    """One workload."""
+
+    environment: str
+    core: str
+    num_envs: int
+    batch_size: int
+    unroll_length: int
+
+    def config(self) -> TrainConfig:
+        """The run that it is a part of."""
+        words = f"""actor_critic --env {self.environment} --core {self.core}
+        --num-envs {self.num_envs} --launcher local
+        --agent.off-policy-correction vtrace --agent.batch-size {self.batch_size}
+        --agent.unroll-length {self.unroll_length}"""
+        return resolve(parse_train(words.split()))
+
+
+CASES = (
+    Case("CartPole-v1", "lstm", 16, 16, 20),
+    Case("ALE/Pong-v5", "feedforward", 16, 16, 20),
+    Case("ALE/Pong-v5", "lstm", 16, 16, 20),
+)
+READ_ITEMS = 64  # In the table from which reading is timed.
+
+
+def run() -> list[dict[str, Any]]:
+    """One row a workload; rates are environment steps a second, in turns with each other.
+
+    `environment` steps the vector with fixed actions; `network` decides for one unchanging
+    row and fetches the actions; `acting` does both, with no replay; `update` learns from
+    one unchanging batch; `training` is all of it, with Reverb between. The bound is the
+    floor with the lowest rate. `reading ratio` compares batches that arrive on the device
+    with what a bare Reverb dataset reads.
+    """
+    return [_bench_case(case) for case in CASES]
+
+
+def _bench_case(case: Case) -> dict[str, Any]:
+    config = case.config()
+    vector = make_vector(config, case.num_envs, seed=0)
+    agent = build_agent(config, vector)
+    per_unroll = case.num_envs * case.unroll_length
+    per_update = case.batch_size * case.unroll_length
+    with ExitStack() as stack:
+        stack.callback(vector.close)
+        training = _training(config, agent, case.num_envs, stack)
+        steps = {
+            "environment": (_stepping(vector), case.num_envs),
+            "network": (_deciding(agent, vector), case.num_envs),
+            "acting": (_acting(config, agent, case.num_envs, stack), per_unroll),
+            "update": (_updating(agent, vector, case.num_envs), per_update),
+            "training": (training, per_update),
+        }
+        seconds = take_turns({name: part for name, (part, _) in steps.items()}, least=3)
+    rate = {name: number / seconds[name] for name, (_, number) in steps.items()}
+    floors = {name: rate[name] for name in ("environment", "network", "update")}
+    acting_floor = min(rate["environment"], rate["network"])
+    return {
+        "environment": case.environment,
+        "core": case.core,
+        "envs": case.num_envs,
+        **{f"{name} steps/s": round(value) for name, value in rate.items()},
+        "acting ratio": round(rate["acting"] / acting_floor, 3),
+        "training ratio": round(rate["training"] / min(floors.values()), 3),
+        "reading ratio": round(_reading_ratio(agent, vector), 3),
+        "bound": min(floors, key=lambda name: floors[name]),
+    }
+
+
+def _stepping(vector: HostVector) -> Callable[[int], None]:
+    actions = np.arange(vector.num_envs, dtype=np.int32) % vector.action_spec().num_values
+    vector.reset()
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            vector.step(actions)
+
+    return steps
+
+
+def _deciding(agent: Agent, vector: HostVector) -> Callable[[int], None]:
+    row = vector.reset()
+    params = agent.init(jax.random.PRNGKey(0)).params
+    noise = draw_noise(agent, jax.random.PRNGKey(1), vector.num_envs)
+    act = jax.jit(agent.act)
+
+    def decisions(count: int) -> None:
+        state = agent.initial_actor_state(vector.num_envs)
+        for _ in range(count):
+            decision, state = act(params, noise, row, state)
+            jax.device_get(decision)
+
+    return decisions
+
+
+def _acting(
+    config: TrainConfig, agent: Agent, num_envs: int, stack: ExitStack
+) -> Callable[[int], None]:
+    from tolman.launchers.host.actor import ActingLoop, VectorActor
+    from tolman.launchers.host.evaluation import Frozen
+
+    vector = make_vector(config, num_envs, seed=1)
+    stack.callback(vector.close)
+    params = agent.init(jax.random.PRNGKey(0)).params
+    actor = VectorActor(agent, num_envs, jax.random.PRNGKey(1), Frozen(params), adders=[])
+    loop = ActingLoop(vector, actor, agent.data.unroll_length)
+
+    def unrolls(count: int) -> None:
+        for _ in range(count):
+            loop.unroll()
+
+    return unrolls
+
+
+def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int], None]:
+    from tolman.launchers.host.replay import item_layout
+
+    layout = item_layout(agent, vector.observation_spec(), num_envs)
+    items = {
+        name: jax.tree.map(
+            lambda spec: np.zeros(
+                (layout.num_items, *spec.shape), spec.dtype.as_numpy_dtype
+            ),
+            column,
+        )
+        for name, column in layout.signature().items()
+    }
+    items.pop("version")
+    batch = jax.device_put(items)
+    state = agent.init(jax.random.PRNGKey(0))
+
+    @jax.jit
+    def update(state: Any, batch: Any) -> Any:
+        return agent.update(state, layout.assemble(batch, None), np.float32(0.0))
+
+    def updates(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state = update(state, batch).learner_state
+        jax.block_until_ready(state)
+
+    return updates
+
+
+def _training(
+    config: TrainConfig, agent: Agent, num_envs: int, stack: ExitStack
+) -> Callable[[int], None]:
+    from tolman.launchers.host.local import LocalRunner
+
+    runner = LocalRunner(
+        agent,
+        lambda seed: make_vector(config, num_envs, seed),
+        num_envs,
+        Path(stack.enter_context(tempfile.TemporaryDirectory())),
+    )
+    state = runner.prepare(runner.init(jax.random.PRNGKey(0)), 10**6)
+    stack.callback(runner.close)
+
+    def updates(count: int) -> None:
+        nonlocal state
+        state, _ = runner.train(state, count)
+
+    return updates
+
+
+def _reading_ratio(agent: Agent, vector: HostVector) -> float:
+    """Batches on the device a second, over those that a bare Reverb dataset reads."""
+    import threading
+    from dataclasses import replace
+
+    from tolman.launchers.host.batches import Batches, make_dataset
+    from tolman.launchers.host.replay import Replay, item_layout
+
+    data = replace(
+        agent.data,
+        replay="uniform",
+        min_size=1,
+        capacity=READ_ITEMS,
+        samples_per_insert=1e9,
+    )
+    layout = item_layout(agent, vector.observation_spec(), vector.num_envs)
+    with tempfile.TemporaryDirectory() as folder:
+        replay = Replay(data, layout, Path(folder))
+        _fill(replay, data, layout)
+        is_over = threading.Event()
+        bare = iter(make_dataset(replay.address, layout.num_items, False, is_over))
+        batches = Batches([replay.address], data, layout, jax.devices()[0])
+
+        def read_bare(count: int) -> None:
+            for _ in range(count):
+                next(bare)
+
+        def read(count: int) -> None:
+            for _ in range(count):
+                jax.block_until_ready(batches.next(seconds=60.0))
+
+        seconds = take_turns({"bare": read_bare, "ours": read}, least=3)
+        is_over.set()
+        batches.close()
+        replay.stop()
+    return seconds["bare"] / seconds["ours"]
+
+
+def _fill(replay: Any, data: DataSpec, layout: Any) -> None:
+    """Writes items of noise, which compresses as badly as anything can."""
+    from tolman.launchers.host.adder import TABLE
+
+    chance = np.random.default_rng(0)
+    with replay.client().trajectory_writer(num_keep_alive_refs=1) as writer:
+        for _ in range(READ_ITEMS):
+            item = jax.tree.map(
+                lambda spec: chance.integers(0, 2, spec.shape).astype(
+                    spec.dtype.as_numpy_dtype
+                ),
+                layout.signature(),
+            )
+            writer.append(item)
+            writer.create_item(
+                TABLE, 1.0, jax.tree.map(lambda column: column[-1], writer.history)
+            )
+            writer.flush()

@@ -1,0 +1,35 @@
+"""Parts that are compared take turns, so that noise on the machine hits all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+NUM_ROUNDS = 9
+SECONDS_PER_SAMPLE = 0.3
+
+
+def take_turns(
+    parts: dict[str, Callable[[int], None]], least: int = 20
+) -> dict[str, float]:
+    """Median seconds of one repetition of each part.
+
+    Args:
+      parts: each takes the number of repetitions.
+      least: repetitions in a sample, however long they take.
+    """
+    counts = {}
+    for name, part in parts.items():
+        part(1)  # Compiles.
+        start = time.perf_counter()
+        part(least)
+        seconds = (time.perf_counter() - start) / least
+        counts[name] = max(least, int(SECONDS_PER_SAMPLE / seconds))
+    samples: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(NUM_ROUNDS):
+        for name, part in parts.items():
+            start = time.perf_counter()
+            part(counts[name])
+            samples[name].append((time.perf_counter() - start) / counts[name])
+    return {name: statistics.median(values) for name, values in samples.items()}

@@ -1,0 +1,121 @@
+"""The local runner: the host's path learns what the on-device path learns, bit by bit."""
+
+import threading
+
+import jax
+import numpy as np
+import pytest
+from toys import CountingTask, make_agent
+
+from tolman.envs.host import OnDeviceVector
+from tolman.envs.meta_rl import TwoStep
+from tolman.launchers.host import batches
+from tolman.launchers.host.local import LocalRunner
+from tolman.launchers.on_device import OnDeviceRunner
+
+KEY = jax.random.PRNGKey(5)
+
+
+def make_runner(agent, environment, tmp_path, num_envs, wrap=lambda vector: vector):
+    """A local runner whose environments have the keys of the on-device runner's."""
+
+    def make_vector(seed):
+        keys = jax.random.split(jax.random.split(KEY, 3)[2], agent.data.batch_size)
+        return wrap(OnDeviceVector(environment, keys[:num_envs]))
+
+    return LocalRunner(agent, make_vector, num_envs, tmp_path / "replay")
+
+
+def train(runner, *pieces, total=100):
+    state, metrics = runner.prepare(runner.init(KEY), total), []
+    try:
+        for num_updates in pieces:
+            state, row = runner.train(state, num_updates)
+            metrics.append({name: float(value[0]) for name, value in row.items()})
+    finally:
+        runner.close()
+    return state, metrics
+
+
+@pytest.mark.parametrize("environment", [TwoStep(num_trials=3), CountingTask()])
+def test_host_and_device_paths_give_the_same_bits(environment, tmp_path):
+    """Same keys, same network, same updates: the parameters are equal to the last bit."""
+    agent = make_agent("meta_rl", environment, "lstm", unroll_length=7, batch_size=4)
+    state, (_, metrics) = train(
+        make_runner(agent, environment, tmp_path, num_envs=4), 2, 10
+    )
+    on_device = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
+    expected, _ = on_device.train(on_device.init(KEY[None]), 2, 100)
+    expected, row = on_device.train(expected, 10, 100)
+    jax.tree.map(
+        lambda ours, theirs: np.testing.assert_array_equal(ours, theirs[0]),
+        state.learner,
+        expected.learner,
+    )
+    for name in ("loss/policy", "loss/value", "loss/entropy"):
+        assert metrics[name] == pytest.approx(float(row[name][0]), rel=1e-4)
+    assert metrics["time/param_lag"] == 0.0
+    assert int(state.updates) == 12 and int(state.env_steps) == 12 * 7 * 4
+
+
+def test_two_runs_repeat_with_an_actor_that_is_one_update_behind(tmp_path):
+    """V-trace lets acting and learning overlap; the age of the parameters stays fixed."""
+    environment = TwoStep(num_trials=3)
+    agent = make_agent(
+        "actor_critic", environment, "gru", unroll_length=5, batch_size=4,
+        off_policy_correction="vtrace",
+    )  # fmt: skip
+    results = [
+        train(make_runner(agent, environment, tmp_path / name, num_envs=2), 3, 9)
+        for name in ("a", "b")
+    ]
+    (a, (_, metrics)), (b, _) = results
+    jax.tree.map(np.testing.assert_array_equal, a.learner, b.learner)
+    assert metrics["time/param_lag"] == 1.0
+
+
+def test_one_program_learns(tmp_path):
+    environment = TwoStep(num_trials=3)
+    agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
+    runner = make_runner(agent, environment, tmp_path, num_envs=2)
+    state = runner.prepare(runner.init(KEY), 10)
+    for _ in range(3):
+        state, _ = runner.train(state, 2)
+    assert runner.num_compilations() == 1
+    runner.close()
+
+
+class Breaking:
+    """Raises at its third step."""
+
+    def __init__(self, vector):
+        self._vector, self._steps = vector, 0
+        self.num_envs = vector.num_envs
+
+    def __getattr__(self, name):
+        return getattr(self._vector, name)
+
+    def step(self, action):
+        self._steps += 1
+        if self._steps == 3:
+            raise OSError("the joystick is gone")
+        return self._vector.step(action)
+
+
+def test_what_an_environment_raises_ends_the_run_and_every_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "SECONDS_A_LOOK", 1.0)
+    environment = TwoStep(num_trials=3)
+    agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
+    before = set(threading.enumerate())
+    runner = make_runner(agent, environment, tmp_path, num_envs=2, wrap=Breaking)
+    with pytest.raises(OSError, match="the joystick is gone"):
+        train(runner, 5)
+    assert not {t.name for t in set(threading.enumerate()) - before} & {"actor", "batches"}
+
+
+def test_environments_that_do_not_fill_a_batch_are_refused(tmp_path):
+    environment = TwoStep()
+    agent = make_agent("meta_rl", environment, "lstm", batch_size=4)
+    runner = make_runner(agent, environment, tmp_path, num_envs=3)
+    with pytest.raises(ValueError, match=r"^num_envs=3: must divide the batch of 4 seq"):
+        train(runner, 1)
