@@ -52,7 +52,7 @@ class ActorReport(NamedTuple):
       seconds: in which it took them.
       version: of its parameters.
       episodes: return and length of those that ended since the report before.
-      lines: warnings since then, level and text.
+      lines: logged since then, level and text.
       failure: what ended it; None while it acts.
     """
 

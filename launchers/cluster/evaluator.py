@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
 
 
 class EvaluatorReport(NamedTuple):
-    """Warnings since the report before, level and text."""
+    """What was logged since the report before, level and text."""
 
     lines: list[tuple[int, str]]
 
@@ -71,7 +71,7 @@ class EvaluatorRole:
         return Evaluation(version, float(np.mean(returns)), float(np.mean(lengths)))
 
     def report(self) -> EvaluatorReport:
-        """What it warned of."""
+        """What it logged."""
         return EvaluatorReport(self._lines.take())
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ class LearnerReport(NamedTuple):
     Attributes:
       updates: done.
       num_published: versions of the parameters, in this life.
-      lines: warnings since the report before, level and text.
+      lines: logged since the report before, level and text.
     """
 
     updates: int

@@ -24,7 +24,7 @@ class ReplayReport(NamedTuple):
       num_inserted: items.
       num_sampled: items.
       size: items that it holds.
-      lines: warnings since the report before, level and text.
+      lines: logged since the report before, level and text.
     """
 
     address: str
@@ -69,6 +69,8 @@ class ReplayRole:
             self._replay = start(None)
         self._client = self._replay.client()
         self._inserted_before, self._sampled_before = self._counts()
+        if size := self._size():
+            logger.info("restored with %d items from %s", size, folder)
 
     def report(self) -> ReplayReport:
         """What happened so far."""
@@ -77,7 +79,7 @@ class ReplayRole:
             self._replay.address,
             inserted - self._inserted_before,
             sampled - self._sampled_before,
-            self._client.server_info()[self._table].current_size,
+            self._size(),
             self._lines.take(),
         )
 
@@ -88,6 +90,9 @@ class ReplayRole:
     def close(self) -> None:
         """Stops the server."""
         self._replay.stop()
+
+    def _size(self) -> int:
+        return self._client.server_info()[self._table].current_size
 
     def _counts(self) -> tuple[int, int]:
         """Items inserted and sampled in all lives of the table."""

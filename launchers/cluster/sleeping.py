@@ -42,19 +42,22 @@ class Sleeping(dm_env.Environment):
                 )
         self._seconds, self._episode_length = seconds, episode_length
         self._random = np.random.default_rng(seed)
-        self._time = 0
+        self._time, self._is_over = 0, True
         self._wanted = 0
 
     def reset(self) -> dm_env.TimeStep:
-        self._time = 0
+        self._time, self._is_over = 0, False
         return dm_env.restart(self._observe())
 
     def step(self, action: int) -> dm_env.TimeStep:
+        if self._is_over:
+            return self.reset()
         time.sleep(self._seconds)
         self._time += 1
         reward = float(action == self._wanted)
-        end = self._time == self._episode_length
-        return (dm_env.termination if end else dm_env.transition)(reward, self._observe())
+        self._is_over = self._time == self._episode_length
+        make = dm_env.termination if self._is_over else dm_env.transition
+        return make(reward, self._observe())
 
     def observation_spec(self) -> specs.Array:
         return specs.Array((NUM_FEATURES,), np.float32, "observation")

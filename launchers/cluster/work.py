@@ -68,13 +68,15 @@ class Work:
 
 
 class Lines(logging.Handler):
-    """Keeps the warnings of a process until the driver fetches them."""
+    """Keeps what a process logs until the driver fetches it."""
 
     def __init__(self) -> None:
         """Listens to everything in Tolman."""
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._lines: deque[tuple[int, str]] = deque(maxlen=MAX_LINES)
-        logging.getLogger("tolman").addHandler(self)
+        logger = logging.getLogger("tolman")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.append((record.levelno, record.getMessage()))
