@@ -11,6 +11,7 @@ from tolman.launchers.names import suggest
 BENCHES = {
     "on_device": "tolman.launchers.benches.on_device",
     "host": "tolman.launchers.benches.host",
+    "cluster": "tolman.launchers.benches.cluster",
 }
 
 

@@ -106,10 +106,12 @@ def _exit_code(error: Exception) -> int | None:
         if isinstance(error, EnvironmentFault):
             return 1
     if "tolman.launchers.training" in sys.modules:
+        from tolman.envs.host import EnvironmentFault
+        from tolman.launchers.runner import ProcessFailure
         from tolman.launchers.stopping import RunStopped
         from tolman.launchers.training import DivergenceError
 
-        if isinstance(error, DivergenceError):
+        if isinstance(error, DivergenceError | EnvironmentFault | ProcessFailure):
             return 1
         if isinstance(error, RunStopped):
             return 128 + error.signal_number

@@ -19,6 +19,7 @@ from dataclasses import (
     make_dataclass,
     replace,
 )
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -29,6 +30,14 @@ from tolman.launchers.names import LAUNCHERS, suggest
 
 EXISTS_POLICIES = ("fail", "resume", "new")
 ENV_ERROR_POLICIES = ("fail", "restart")
+OWN_SETTINGS = {
+    "on-device": ("num_devices",),
+    "local": ("num_envs",),
+    "ray": (
+        *("num_envs", "actors", "address", "replay_shards", "learner_gpus"),
+        "eval_episodes",
+    ),
+}
 SECTION = "_config"  # `agent_config` holds what `--agent.KEY` sets, and so on.
 
 
@@ -41,7 +50,8 @@ class TrainConfig:
       env: its name (`tolman list envs`), or module:attribute.
       core: the agent's memory (`tolman list cores`), or module:attribute.
       launcher: what runs it: on-device, local (environments on the host, actors and
-        learner in one process); None for on-device where the environment allows it.
+        learner in one process), ray (the same over processes and machines); None for
+        on-device where the environment allows it.
       num_env_steps: to train for, rounded up to whole updates.
       seed: of all chance in the run.
       run_dir: the run's folder; None for
@@ -60,6 +70,13 @@ class TrainConfig:
         the agent's batch_size says it.
       on_env_error: when an environment of the host breaks down: fail, or restart it.
       env_timeout: seconds until a step of an environment of the host counts as hung.
+      actors: processes that act; 0 for two. Ray only, as are the next four.
+      address: of a Ray cluster that is up, host:port or auto; None starts one on this
+        machine for this run.
+      replay_shards: servers that share out the data; 0 for one.
+      learner_gpus: of the learner, 0 or 1; actors use none.
+      eval_episodes: of one evaluation, by a process of its own; 0 for no evaluations,
+        None for 10.
       agent_config: the agent's own settings.
       core_config: the core's own settings.
       env_config: the environment's own settings.
@@ -84,6 +101,11 @@ class TrainConfig:
     num_envs: int = 0
     on_env_error: str = ENV_ERROR_POLICIES[0]
     env_timeout: float = 60.0
+    actors: int = 0
+    address: str | None = None
+    replay_shards: int = 0
+    learner_gpus: int = 0
+    eval_episodes: int | None = None
     agent_config: Any = None
     core_config: Any = None
     env_config: Any = None
@@ -96,12 +118,21 @@ class TrainConfig:
             ("num_checkpoints_to_keep", 1),
             ("num_devices", 0),
             ("num_envs", 0),
+            ("actors", 0),
+            ("replay_shards", 0),
+            ("learner_gpus", 0),
+            ("eval_episodes", 0),
             ("seed", 0),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
                 flag = f"--{name.replace('_', '-')}"
                 raise ValueError(f"{name}={value!r}: must be at least {least}. Set {flag}.")
+        if self.learner_gpus > 1:
+            raise ValueError(
+                f"learner_gpus={self.learner_gpus}: must be 0 or 1, the learner uses one "
+                "device. Set --learner-gpus."
+            )
         if self.seed >= 2**32:
             raise ValueError(f"seed={self.seed!r}: must be below 2**32. Set --seed.")
         if self.env_timeout <= 0:
@@ -153,8 +184,7 @@ def _check_launcher(config: TrainConfig, launcher: str, on_device: bool) -> None
             f"env {config.env!r} lives on the host: launcher 'on-device' cannot run it. "
             "Set --launcher local."
         )
-    mine = {"on-device": ("num_devices",)}.get(launcher, ("num_envs",))
-    for name in {"num_devices", "num_envs"} - set(mine):
+    for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
         if getattr(config, name):
             raise ValueError(
                 f"{name}={getattr(config, name)}: launcher {launcher!r} has no such "

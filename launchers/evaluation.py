@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -48,6 +49,8 @@ def evaluate(
         raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
     folder = run_folder.open_run(run)
     config = resolve(folder.config())
+    if config.launcher == "ray":  # Its checkpoints are those of a local run.
+        config = replace(config, launcher="local")
     runner = build_runner(config, folder)
     template = runner.init(jax.random.PRNGKey(config.seed))
     restored = Checkpoints(folder.checkpoints).restore(template, checkpoint)

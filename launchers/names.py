@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tolman.envs.host import HostVector
     from tolman.networks.core import MemoryCore
 
-LAUNCHERS = ("on-device", "local")
+LAUNCHERS = ("on-device", "local", "ray")
 HOST_BASES = {"dm_env._environment.Environment", "gymnasium.core.Env"}
 
 

@@ -6,11 +6,16 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich.progress
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tolman.launchers.runner import RoleRow
 
 SECONDS_BETWEEN_LINES = 10.0
 SHOWN = {"train/episode_return": "return", "loss/entropy": "entropy"}
@@ -47,14 +52,22 @@ def log_to(file: Path) -> Iterator[Console]:
 class Progress:
     """Shows how far a run is, and the log's lines above that; a context manager."""
 
-    def __init__(self, env_steps: int, total_env_steps: int, log_file: Path) -> None:
+    def __init__(
+        self,
+        env_steps: int,
+        total_env_steps: int,
+        log_file: Path,
+        roles: Callable[[], Sequence[RoleRow]] = list,
+    ) -> None:
         """Prepares a bar.
 
         Args:
           env_steps: trained so far.
           total_env_steps: of the whole run.
           log_file: where log lines are appended.
+          roles: the processes of the run as of now; called from any thread.
         """
+        self._roles = roles
         self._env_steps = env_steps
         self._total = total_env_steps
         self._log_file = log_file
@@ -64,7 +77,8 @@ class Progress:
     def __enter__(self) -> Progress:
         console = self._exits.enter_context(log_to(self._log_file))
         self._live = console.is_terminal
-        self._bar = rich.progress.Progress(
+        self._bar = _Bar(
+            self._roles,
             rich.progress.TextColumn("env_steps"),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
@@ -93,8 +107,11 @@ class Progress:
         now = time.monotonic()
         if env_steps >= self._total or now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
+            level = logging.DEBUG if self._live else logging.INFO
+            if roles := self._roles():
+                logger.log(level, "%s", "; ".join(map(_in_words, roles)))
             logger.log(
-                logging.DEBUG if self._live else logging.INFO,
+                level,
                 "env_steps %d of %d (%.0f %%)  %s  %.0f s left",
                 env_steps,
                 self._total,
@@ -102,6 +119,35 @@ class Progress:
                 "  ".join(shown),
                 max(self._total - env_steps, 0) / speed if speed else math.inf,
             )
+
+
+class _Bar(rich.progress.Progress):
+    """A bar, with a table of the run's processes below it."""
+
+    def __init__(
+        self,
+        roles: Callable[[], Sequence[RoleRow]],
+        *columns: rich.progress.ProgressColumn,
+        console: Console,
+        disable: bool,
+    ) -> None:
+        self._roles = roles
+        super().__init__(*columns, console=console, disable=disable)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if roles := self._roles():
+            table = Table("role", "alive", "restarts", "speed", box=None)
+            for row in roles:
+                alive = f"{row.alive} of {row.wanted}"
+                table.add_row(row.kind, alive, str(row.restarts), row.note)
+            yield table
+
+
+def _in_words(row: RoleRow) -> str:
+    words = [f"{row.kind} {row.alive} of {row.wanted} alive"]
+    words += [f"{row.restarts} restarts"] if row.restarts else []
+    return ", ".join([*words, row.note] if row.note else words)
 
 
 class _ConsoleHandler(logging.Handler):

@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -67,7 +67,12 @@ class RunFolder:
         return {}
 
     def write_status(
-        self, state: str, env_steps: int, seconds: float, reason: str = ""
+        self,
+        state: str,
+        env_steps: int,
+        seconds: float,
+        reason: str = "",
+        restarts: Mapping[str, int] | None = None,
     ) -> None:
         """Replaces `status.json`, at once and whole.
 
@@ -76,6 +81,8 @@ class RunFolder:
           env_steps: trained so far.
           seconds: of wall time spent training so far, over all resumes.
           reason: why it failed or was interrupted.
+          restarts: of each kind of process that the run has beside its own, since it was
+            last started or resumed.
         """
         status = {
             "state": state,
@@ -83,6 +90,7 @@ class RunFolder:
             "env_steps": env_steps,
             "seconds": round(seconds, 3),
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            **({"restarts": dict(restarts)} if restarts else {}),
         }
         _replace(self.path / STATUS, json.dumps(status, indent=1))
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from tolman.agents.agent import Agent, Array, DataSpec, Params
-from tolman.envs.environment import Environment
 from tolman.envs.host import HostVector
 from tolman.launchers import names
 from tolman.launchers.config import TrainConfig
@@ -31,6 +30,36 @@ class Counts(NamedTuple):
 
     updates: int
     env_steps: int
+
+
+class ProcessFailure(RuntimeError):
+    """A process of the run dies again and again; the message says which, and of what."""
+
+
+class RoleRow(NamedTuple):
+    """One kind of process behind a runner, as people are shown it.
+
+    Attributes:
+      kind: what these processes do.
+      alive: how many are at work.
+      wanted: how many there are to be.
+      restarts: of all of them, since the run was last started or resumed.
+      note: how fast they are, in words.
+    """
+
+    kind: str
+    alive: int
+    wanted: int
+    restarts: int
+    note: str = ""
+
+
+class Specified(Protocol):
+    """Whatever tells an environment's specs."""
+
+    def observation_spec(self) -> Any: ...
+
+    def action_spec(self) -> Any: ...
 
 
 class Runner(Protocol):
@@ -89,6 +118,10 @@ class Runner(Protocol):
         """Saves what is too large for a state, at the moment of its checkpoint."""
         ...
 
+    def roles(self) -> list[RoleRow]:
+        """The processes of the run; none where this process is all."""
+        ...
+
     def describe_devices(self) -> str:
         """What learns, in words."""
         ...
@@ -143,6 +176,9 @@ class OnDeviceRun:
     def save_replay(self) -> None:
         """Does nothing: what an on-device run holds is in its state."""
 
+    def roles(self) -> list[RoleRow]:
+        return []
+
     def describe_devices(self) -> str:
         devices = self.population.mesh.devices.ravel()
         return f"{len(devices)} x {devices[0].device_kind}"
@@ -175,12 +211,16 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
         chosen = devices[: config.num_devices] if config.num_devices else None
         return OnDeviceRun(OnDeviceRunner(agent, environment, devices=chosen))
 
-    from tolman.launchers.host.local import LocalRunner
-
     one = make_vector(config, num_envs=1, seed=config.seed)
     agent = build_agent(config, one)
     one.close()
     num_envs = config.num_envs or default_num_envs(agent.data)
+    if config.launcher == "ray":
+        from tolman.launchers.cluster.runner import make_ray_runner
+
+        return make_ray_runner(agent, config, one, num_envs, folder.replay)
+
+    from tolman.launchers.host.local import LocalRunner
 
     def make(seed: int, number: int) -> HostVector:
         return make_vector(config, number, seed)
@@ -189,7 +229,7 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
     return LocalRunner(agent, make, num_envs, folder.replay, config.seed, num_groups)
 
 
-def build_agent(config: TrainConfig, environment: Environment | HostVector) -> Agent:
+def build_agent(config: TrainConfig, environment: Specified) -> Agent:
     """Builds a config's agent for the specs of `environment`."""
     return names.resolve(names.AGENT, config.agent)(
         config.agent_config,

@@ -66,11 +66,11 @@ def train(config: TrainConfig) -> Path:
     folder, is_there = run_folder.choose(config)
     if is_there:
         return resume(folder.path)
-    runner = build_runner(config, folder)
-    state = runner.init(jax.random.PRNGKey(config.seed))
-    run_folder.create(folder, config, runner.describe_devices())
-    with folder.lock():
-        _Run(config, runner, folder, seconds=0.0).loop(state)
+    with contextlib.closing(build_runner(config, folder)) as runner:
+        state = runner.init(jax.random.PRNGKey(config.seed))
+        run_folder.create(folder, config, runner.describe_devices())
+        with folder.lock():
+            _Run(config, runner, folder, seconds=0.0).loop(state)
     return folder.path
 
 
@@ -88,9 +88,8 @@ def resume(path: Path) -> Path:
     """
     folder = run_folder.open_run(path)
     config = resolve(folder.config())
-    runner = build_runner(config, folder)
-    state, seconds, env_steps = runner.init(jax.random.PRNGKey(config.seed)), 0.0, 0
-    with folder.lock():
+    with folder.lock(), contextlib.closing(build_runner(config, folder)) as runner:
+        state, seconds, env_steps = runner.init(jax.random.PRNGKey(config.seed)), 0.0, 0
         with log_to(folder.log):
             devices = runner.describe_devices()
             for change in run_folder.changed_versions(folder, devices):
@@ -135,6 +134,7 @@ class _Run:
         )
         self._checkpoints = Checkpoints(folder.checkpoints, config.num_checkpoints_to_keep)
         self._started = time.monotonic() - seconds
+        self._restarts_told: dict[str, int] = {}
 
     def loop(self, state: State) -> None:
         """Trains to the end; the status file tells how that went, whatever happens."""
@@ -143,7 +143,9 @@ class _Run:
         with contextlib.ExitStack() as stack:
             per_update = self._runner.env_steps_per_update
             total = max(self._config.num_env_steps, round(self._plan.total * per_update))
-            progress = stack.enter_context(Progress(env_steps, total, self._folder.log))
+            progress = stack.enter_context(
+                Progress(env_steps, total, self._folder.log, self._runner.roles)
+            )
             try:
                 loggers = make_loggers(self._config, self._folder, env_steps)
                 for each in loggers:
@@ -182,6 +184,8 @@ class _Run:
             for each in loggers:
                 each.write(row)
             progress.update(row)
+            if self._restarts() != self._restarts_told:
+                self._write_status("running", int(row["env_steps"]))
 
             if plan.checkpoint is None:
                 due = time.monotonic() - saved_at >= SECONDS_BETWEEN_CHECKPOINTS
@@ -255,4 +259,9 @@ class _Run:
         if env_steps is None:
             env_steps = self._folder.status().get("env_steps", 0)
         seconds = time.monotonic() - self._started
-        self._folder.write_status(state, env_steps, seconds, reason)
+        self._restarts_told = self._restarts()
+        self._folder.write_status(state, env_steps, seconds, reason, self._restarts_told)
+
+    def _restarts(self) -> dict[str, int]:
+        """Of each kind of process behind the runner."""
+        return {row.kind: row.restarts for row in self._runner.roles()}

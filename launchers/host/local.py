@@ -7,16 +7,15 @@ parameters of a fixed age, so that a run with deterministic environments repeats
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from tolman.agents.agent import Agent, Array, LearnerState, Params
+from tolman.agents.agent import Agent, Array, Params
 from tolman.envs.host import HostVector
 from tolman.launchers.host.actor import ActingLoop, VectorActor
 from tolman.launchers.host.adder import UnrollAdder
@@ -24,25 +23,15 @@ from tolman.launchers.host.batches import Batch, Batches
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.parameters import Closed, ParameterBoard
 from tolman.launchers.host.replay import Replay, item_layout
-from tolman.launchers.runner import Counts
+from tolman.launchers.host_state import (
+    HostState,
+    env_steps_per_update,
+    initial_state,
+    total_updates,
+)
+from tolman.launchers.runner import Counts, RoleRow
 
 SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
-
-
-class HostState(NamedTuple):
-    """What a checkpoint of a run on the host holds; the environments start anew.
-
-    Attributes:
-      learner: of the agent.
-      key: `[2]`, of all chance in acting.
-      updates: `[]` int64, done so far.
-      env_steps: `[]` int64, taken so far.
-    """
-
-    learner: LearnerState
-    key: Array
-    updates: np.ndarray
-    env_steps: np.ndarray
 
 
 class LocalRunner:
@@ -85,9 +74,7 @@ class LocalRunner:
 
     def init(self, key: Array) -> HostState:
         """Starts a run; equal keys start equal runs."""
-        carried, learner_key, _ = jax.random.split(key, 3)
-        learner = jax.jit(self.agent.init)(learner_key)
-        return self.place(HostState(learner, carried, np.int64(0), np.int64(0)))
+        return self.place(initial_state(self.agent, key))
 
     def place(self, state: HostState) -> HostState:
         """Puts a state on the learner's device."""
@@ -115,16 +102,11 @@ class LocalRunner:
     @property
     def env_steps_per_update(self) -> float:
         """Environment steps that one update takes; of a replay, once it has its minimum."""
-        data = self.agent.data
-        steps = data.batch_size * (data.period or data.unroll_length)
-        return steps if data.replay == "queue" else steps / data.samples_per_insert
+        return env_steps_per_update(self.agent.data)
 
     def total_updates(self, num_env_steps: int) -> int:
         """Updates that `num_env_steps` environment steps give data for; at least 1."""
-        data = self.agent.data
-        if data.replay != "queue":
-            num_env_steps -= data.min_size * (data.period or data.unroll_length)
-        return max(math.ceil(num_env_steps / self.env_steps_per_update), 1)
+        return total_updates(self.agent.data, num_env_steps)
 
     def params(self, state: HostState) -> Params:
         """The parameters in a state."""
@@ -134,6 +116,10 @@ class LocalRunner:
         """Saves what the replay holds, beside a checkpoint of the state."""
         if self._session is not None:
             self._session.replay.checkpoint()
+
+    def roles(self) -> list[RoleRow]:
+        """None: this process is all."""
+        return []
 
     def describe_devices(self) -> str:
         """What learns, in words."""

@@ -19,6 +19,7 @@ from dm_env import specs
 from tolman.agents.agent import Agent, Array, DataSpec, Unroll
 from tolman.envs.environment import TimeStep
 from tolman.launchers.host.adder import TABLE, Client
+from tolman.launchers.host_state import group_size
 
 QUEUED_BATCHES = 2  # A queue holds so many batches before it makes actors wait.
 REPLAY_SLACK_BATCHES = 1  # How far samples may run from inserts * samples_per_insert.
@@ -78,24 +79,16 @@ class ItemLayout(NamedTuple):
 def item_layout(agent: Agent, observation_spec: Any, num_envs: int) -> ItemLayout:
     """The layout of an agent's items, where each actor has `num_envs` environments.
 
-    A queue's item holds the unrolls of all of an actor's environments: one write a
-    step. A replay's holds one, so that each is drawn with a probability of its own.
-
     Raises:
       ValueError: if the environments of an actor do not fill a batch evenly.
     """
     data = agent.data
-    group_size = num_envs if data.replay == "queue" else 1
-    if data.batch_size % group_size:
-        raise ValueError(
-            f"num_envs={num_envs}: must divide the batch of {data.batch_size} sequences. "
-            "Set --num-envs or --agent.batch-size."
-        )
+    size = group_size(data, num_envs)
     length = data.unroll_length
     act = jax.eval_shape(
         lambda key, timestep: _decide(agent, key, timestep),
         jax.random.PRNGKey(0),
-        _rows(observation_spec, (group_size,)),
+        _rows(observation_spec, (size,)),
     )
     decision, actor_state = act
 
@@ -103,12 +96,12 @@ def item_layout(agent: Agent, observation_spec: Any, num_envs: int) -> ItemLayou
         return jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype)
 
     unroll = Unroll(
-        timestep=_rows(observation_spec, (length + 1, group_size)),
+        timestep=_rows(observation_spec, (length + 1, size)),
         action=decisions(decision.action),
         logits=decisions(decision.logits),
         actor_state=actor_state,
     )
-    return ItemLayout(unroll, group_size, data.batch_size // group_size)
+    return ItemLayout(unroll, size, data.batch_size // size)
 
 
 class Replay:
@@ -125,6 +118,7 @@ class Replay:
         folder: Path,
         host: str = "localhost",
         share: int = 1,
+        port: int | None = None,
     ) -> None:
         """Starts the server, with what its last checkpoint in `folder` holds.
 
@@ -134,6 +128,7 @@ class Replay:
           folder: for the checkpoints of a replay; a queue has none.
           host: the name or address by which clients reach this machine.
           share: the number of servers that share out the data between them.
+          port: to listen on; None for a free one.
         """
         self._folder = folder
         self._is_queue = data.replay == "queue"
@@ -143,9 +138,7 @@ class Replay:
             checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(
                 path=str(folder)
             )
-        self._server = reverb.Server(
-            [make_table(data, layout, share)], checkpointer=checkpointer
-        )
+        self._server = reverb.Server([make_table(data, layout, share)], port, checkpointer)
         self.address = f"{host}:{self._server.port}"
 
     def num_items(self) -> int:

@@ -82,7 +82,7 @@ def test_resolve_fills_in_defaults_and_checks_types():
         ([*WORDS, "--seed", "-1"], r"^seed=-1: must be at least 0"),
         ([*WORDS, "--seed", str(2**32)], r"must be below"),
         ([*WORDS, "--if-exists", "resum"], r"did you mean 'resume'"),
-        ([*WORDS, "--launcher", "ray"], r"launcher='ray': must be one of on-device"),
+        ([*WORDS, "--launcher", "rya"], r"launcher='rya': must be one of on-device"),
         ([*WORDS, "--env.num-trials", "0"], r"^num_trials=0: must be at least 1"),
         ([*WORDS, "stray"], r"stray"),
     ],

@@ -1,0 +1,142 @@
+"""Ray with one actor beside the local runner, and 1 to 32 actors that mostly wait."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from tolman.agents.actor_critic import ActorCriticConfig
+from tolman.launchers.cluster.connection import disconnect, start
+from tolman.launchers.config import TrainConfig, resolve
+from tolman.launchers.names import settings_type
+from tolman.launchers.run_folder import RunFolder
+from tolman.launchers.runner import build_runner
+
+NUM_ROUNDS = 7
+SECONDS_A_ROUND = 2.0
+NUM_ACTORS = (1, 2, 4, 8, 16, 32)
+STEP_SECONDS = 0.05
+SECONDS_A_SCALE = 15.0
+TOTAL_UPDATES = 10**6  # More than any bench takes.
+SLEEPING = "tolman.launchers.cluster.sleeping:Sleeping"
+
+
+def run() -> list[dict[str, Any]]:
+    """One row for the overhead of Ray, and one for each number of actors."""
+    return [*bench_overhead(), *bench_scaling()]
+
+
+def bench_overhead() -> list[dict[str, Any]]:
+    """CartPole with one actor: env steps/s of Ray over those of the local runner.
+
+    Both are up all the time and take turns; the one whose turn it is not waits on a full
+    queue. Medians over rounds.
+    """
+    agent = ActorCriticConfig(off_policy_correction="vtrace")
+    rates: dict[str, list[float]] = {"local": [], "ray": []}
+    with tempfile.TemporaryDirectory() as folder:
+        runners = {}
+        for launcher in rates:
+            config = TrainConfig(
+                agent="actor_critic",
+                env="CartPole-v1",
+                core="feedforward",
+                launcher=launcher,
+                agent_config=agent,
+                **({"actors": 1, "eval_episodes": 0} if launcher == "ray" else {}),
+            )
+            runners[launcher] = _Timed(config, Path(folder) / launcher)
+        try:
+            for _ in range(NUM_ROUNDS):
+                for launcher, runner in runners.items():
+                    rates[launcher].append(runner.rate(SECONDS_A_ROUND))
+        finally:
+            for runner in runners.values():
+                runner.close()
+    local, over_ray = (statistics.median(rates[name]) for name in ("local", "ray"))
+    return [
+        {
+            "bench": "one actor, CartPole-v1",
+            "local env steps/s": round(local),
+            "ray env steps/s": round(over_ray),
+            "ratio": round(over_ray / local, 3),
+        }
+    ]
+
+
+def bench_scaling() -> list[dict[str, Any]]:
+    """Actors whose steps take a fixed time: env steps/s of N over N times those of one.
+
+    One run, to which actors are added: every ratio is of the same processes.
+    """
+    agent = ActorCriticConfig(
+        off_policy_correction="vtrace", unroll_length=10, batch_size=2, torso_size=32
+    )
+    config = TrainConfig(
+        agent="actor_critic",
+        env=SLEEPING,
+        core="feedforward",
+        launcher="ray",
+        actors=NUM_ACTORS[0],
+        num_envs=1,
+        eval_episodes=0,
+        agent_config=agent,
+        env_config=settings_type(SLEEPING)(seconds=STEP_SECONDS),
+    )
+    rows: list[dict[str, Any]] = []
+    start(num_cpus=NUM_ACTORS[-1] + 2)
+    with tempfile.TemporaryDirectory() as folder:
+        timed = _Timed(config, Path(folder))
+        try:
+            for actors in NUM_ACTORS:
+                timed.wait_for_actors(actors)
+                rate = timed.rate(SECONDS_A_SCALE)
+                alone = rows[0]["env steps/s"] if rows else rate
+                rows.append(
+                    {
+                        "bench": f"steps of {1000 * STEP_SECONDS:.0f} ms",
+                        "actors": actors,
+                        "env steps/s": round(rate, 1),
+                        "share of linear": round(rate / (actors * alone), 3),
+                        "share of the environment": round(rate * STEP_SECONDS / actors, 3),
+                    }
+                )
+        finally:
+            timed.close()
+            disconnect(is_ours=True)
+    return rows
+
+
+class _Timed:
+    """A runner that is at work, and its clock."""
+
+    def __init__(self, config: TrainConfig, folder: Path) -> None:
+        config = resolve(config)
+        self.runner: Any = build_runner(config, RunFolder(folder))
+        state = self.runner.init(jax.random.PRNGKey(0))
+        self._state = self.runner.prepare(state, TOTAL_UPDATES)
+        self.rate(0.0)  # Compiles.
+
+    def rate(self, seconds: float) -> float:
+        """Environment steps a second, over at least so many seconds."""
+        began, before = time.perf_counter(), self.runner.counts(self._state).env_steps
+        while True:
+            self._state, _ = self.runner.train(self._state, 1)
+            passed = time.perf_counter() - began
+            if passed >= seconds:
+                return (self.runner.counts(self._state).env_steps - before) / passed
+
+    def wait_for_actors(self, count: int) -> None:
+        """Has so many actors in all, and learns until each of them acts."""
+        there = {row.kind: row.wanted for row in self.runner.roles()}["actor"]
+        self.runner.add_actors(count - there)
+        while {row.kind: row.alive for row in self.runner.roles()}["actor"] < count:
+            self.rate(0.0)
+
+    def close(self) -> None:
+        self.runner.close()

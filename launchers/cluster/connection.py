@@ -1,0 +1,227 @@
+"""Starts Ray on this machine, or joins a cluster that is up, and asks what it has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from tolman.launchers.config import TrainConfig
+
+NAMESPACE = "tolman"
+OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
+SECONDS_TO_CONNECT = 5.0
+SECONDS_TO_PROBE = 120.0
+# Ray says on standard error what Tolman says in its own words.
+OPTIONS: dict[str, Any] = {
+    "namespace": NAMESPACE,
+    "log_to_driver": False,
+    "logging_level": logging.ERROR,
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Roles(NamedTuple):
+    """How many processes a run has.
+
+    Attributes:
+      actors: that act.
+      shards: servers that share out the data.
+      evaluators: 0 or 1.
+      gpus: of the learner.
+    """
+
+    actors: int
+    shards: int
+    evaluators: int
+    gpus: int
+
+    @property
+    def cpus(self) -> int:
+        """One for each process, and the board takes none."""
+        return self.actors + self.shards + self.evaluators + 1
+
+    def __str__(self) -> str:
+        return (
+            f"{self.actors} actors, {self.shards} replay servers, 1 learner, "
+            f"{self.evaluators} evaluators"
+        )
+
+
+def connect(config: TrainConfig, roles: Roles) -> bool:
+    """Makes sure that this process is connected to a Ray with room for the roles.
+
+    A connection that is there already is used as it is.
+
+    Args:
+      config: with the address.
+      roles: of the run.
+
+    Returns:
+      Whether a connection was made here, for `disconnect` to end.
+
+    Raises:
+      ValueError: if there is no cluster at the address, or it has too few CPUs or GPUs.
+    """
+    is_ours = not ray.is_initialized()
+    if config.address is not None and is_ours:
+        _join(config.address)
+    elif is_ours:
+        start(roles.cpus)
+    try:
+        _check_room(roles)
+        if config.address is not None:
+            _check_nodes(_modules(config))
+    except ValueError:
+        disconnect(is_ours)
+        raise
+    return is_ours
+
+
+def start(num_cpus: int) -> None:
+    """Starts a Ray on this machine for this process.
+
+    Its CPUs are a count of processes, not of cores: it says that there are as many as are
+    needed.
+    """
+    ray.init(
+        address="local",
+        num_cpus=max(os.cpu_count() or 1, num_cpus),
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        **OPTIONS,
+    )
+
+
+def disconnect(is_ours: bool) -> None:
+    """Ends a connection that was made here, and a Ray that was started with it."""
+    if is_ours:
+        ray.shutdown()
+
+
+def _join(address: str) -> None:
+    """Connects to a cluster and gives its machines the code of this process."""
+    if address != "auto":
+        _check_address(address)
+    with tempfile.TemporaryDirectory(prefix="tolman-") as folder:
+        code = stage(Path(folder))
+        try:
+            ray.init(address=address, runtime_env={"py_modules": [str(code)]}, **OPTIONS)
+        except ConnectionError as error:
+            raise _no_cluster(address) from error
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"address={address!r}: the cluster cannot be joined ({reason}). All "
+                "machines need the same Python, Ray and authentication token."
+            ) from error
+
+
+def stage(folder: Path) -> Path:
+    """Copies Tolman's four packages, wherever they are installed, into one folder.
+
+    Ray sends it to every machine of a cluster, so that all run the driver's code, and
+    need only its dependencies. A package that is installed in place has no such folder:
+    its parts stand under other names.
+
+    Returns:
+      `folder/tolman`.
+    """
+    import tolman.agents
+    import tolman.envs
+    import tolman.launchers
+    import tolman.networks
+
+    packages = (tolman.agents, tolman.envs, tolman.launchers, tolman.networks)
+    for package in packages:
+        source = Path(package.__path__[0])
+        target = folder / "tolman" / package.__name__.rpartition(".")[2]
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / "tolman"
+
+
+def _modules(config: TrainConfig) -> list[str]:
+    """What every machine must be able to import, the user's own modules included."""
+    named = [getattr(config, noun) for noun in ("agent", "env", "core")]
+    own = [name.partition(":")[0] for name in named if ":" in name]
+    return ["reverb", "tolman.launchers.cluster.session", *own]
+
+
+def _check_nodes(modules: list[str]) -> None:
+    """Raises ValueError for the first machine that cannot import one of the modules."""
+
+    # Ray sends a function inside a function by value: this one asks what is missing, so
+    # it must not itself be looked up in a module that may be.
+    def missing(modules: list[str]) -> str:
+        import importlib
+        import importlib.util
+
+        for name in modules:
+            try:
+                if importlib.util.find_spec(name) is None:
+                    return f"there is no module {name}"
+                if name.startswith("tolman"):
+                    importlib.import_module(name)
+            except ImportError as error:
+                return f"importing {name} failed: {error}"
+        return ""
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    probe = ray.remote(missing).options(num_cpus=0, max_retries=0)
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    answers = [probe.options(scheduling_strategy=p).remote(modules) for p in places]
+    for node, answer in zip(nodes, answers, strict=True):
+        where = f"the machine at {node['NodeManagerAddress']}"
+        try:
+            reason = ray.get(answer, timeout=SECONDS_TO_PROBE)
+        except RayError as error:
+            reason = f"no answer: {str(error).splitlines()[0]}"
+        if reason:
+            raise ValueError(
+                f"{where} of the Ray cluster cannot run Tolman ({reason}). Install Tolman "
+                "and your own packages there from wheels, not in place (pip install -e)."
+            )
+
+
+def _check_address(address: str) -> None:
+    """Raises ValueError unless somebody listens at `host:port`."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(
+            f"address={address!r}: must be auto or host:port, as `ray start --head` says "
+            "it. Set --address."
+        )
+    try:
+        socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        raise _no_cluster(address) from error
+
+
+def _no_cluster(address: str) -> ValueError:
+    return ValueError(
+        f"address={address!r}: no Ray cluster is there. Start one with `ray start --head`, "
+        "or leave --address out for one on this machine."
+    )
+
+
+def _check_room(roles: Roles) -> None:
+    """Raises ValueError where the cluster has too few CPUs or GPUs, busy or not."""
+    there = ray.cluster_resources()
+    for what, needed, fix in (
+        ("CPU", roles.cpus, "Set --actors lower, or add machines."),
+        ("GPU", roles.gpus, "Set --learner-gpus 0, or add a machine that has one."),
+    ):
+        got = int(there.get(what, 0))
+        if got < needed:
+            raise ValueError(
+                f"the Ray cluster has {got} {what}s: {roles} need {needed}. {fix}"
+            )

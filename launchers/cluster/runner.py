@@ -1,0 +1,184 @@
+"""The Ray runner: actors, replays, learner and evaluator in processes of their own.
+
+The driver has the run loop, the run folder and the latest state; it supervises the
+others and does no work of theirs.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from tolman.agents.agent import Agent, Array, Params
+from tolman.launchers.cluster.connection import Roles, connect, disconnect
+from tolman.launchers.cluster.session import Session
+from tolman.launchers.cluster.work import Specs, Work
+from tolman.launchers.config import TrainConfig
+from tolman.launchers.host_state import (
+    HostState,
+    env_steps_per_update,
+    group_size,
+    initial_state,
+    total_updates,
+)
+from tolman.launchers.runner import Counts, RoleRow, Specified
+
+DEFAULT_ACTORS = 2
+
+
+class RayRunner:
+    """Trains one agent on environments of the host, over many processes and machines.
+
+    Attributes:
+      agent: pure functions; see `tolman.agents.agent`.
+    """
+
+    def __init__(self, agent: Agent, work: Work, roles: Roles, replay_folder: Path) -> None:
+        """Connects to Ray; starts no process of the run yet.
+
+        Args:
+          agent: what learns.
+          work: what every process is told.
+          roles: how many processes there are.
+          replay_folder: for the checkpoints of replays; each machine that has a replay
+            must see it.
+
+        Raises:
+          ValueError: if the agent cannot learn from older policies' data, E does not
+            suit its batch, there is no such cluster, or it is too small.
+        """
+        _check_agent(agent, work)
+        group_size(agent.data, work.num_envs)
+        self.agent = agent
+        self.work = work
+        self.roles_wanted = roles
+        self.replay_folder = replay_folder
+        self._session: Session | None = None
+        self._is_connected_here = connect(work.config, roles)
+
+    def init(self, key: Array) -> HostState:
+        """Starts a run; equal keys start equal ones, which actors then make differ."""
+        return self.place(initial_state(self.agent, key))
+
+    def place(self, state: HostState) -> HostState:
+        """Puts a state on the host: the learner is elsewhere."""
+        return jax.device_get(state)
+
+    def prepare(self, state: HostState, total_updates: int) -> HostState:
+        """Starts every process, and waits for all but the actors and the evaluator."""
+        self._session = Session(
+            self.agent.data,
+            self.work,
+            self.roles_wanted,
+            self.replay_folder,
+            state,
+            total_updates,
+        )
+        return state
+
+    def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
+        """Takes `num_updates` updates; see `OnDeviceRunner.train` for the metrics.
+
+        Where the learner dies on the way, a new one takes them again from `state`.
+
+        Raises:
+          EnvironmentFault: if an environment breaks down and is not to be restarted.
+          ProcessFailure: if a process dies again and again.
+        """
+        if self._session is None:
+            raise ValueError("the runner is not prepared: call prepare(state, total).")
+        return self._session.train(state, num_updates)
+
+    def add_actors(self, count: int) -> None:
+        """Starts so many more actors in a prepared run."""
+        if self._session is None:
+            raise ValueError("the runner is not prepared: call prepare(state, total).")
+        self._session.add_actors(count)
+
+    def counts(self, state: HostState) -> Counts:
+        """How far a state is."""
+        return Counts(int(state.updates), int(state.env_steps))
+
+    @property
+    def env_steps_per_update(self) -> float:
+        """Environment steps that one update takes; of a replay, once it has its minimum."""
+        return env_steps_per_update(self.agent.data)
+
+    def total_updates(self, num_env_steps: int) -> int:
+        """Updates that `num_env_steps` environment steps give data for; at least 1."""
+        return total_updates(self.agent.data, num_env_steps)
+
+    def params(self, state: HostState) -> Params:
+        """The parameters in a state."""
+        return state.learner.params
+
+    def save_replay(self) -> None:
+        """Saves what the replays hold, beside a checkpoint of the state."""
+        if self._session is not None:
+            self._session.save_replays()
+
+    def roles(self) -> list[RoleRow]:
+        """The processes of the run."""
+        return self._session.rows() if self._session is not None else []
+
+    def describe_devices(self) -> str:
+        """What learns, in words."""
+        return f"ray: {self.roles_wanted}, {self.roles_wanted.gpus} GPUs"
+
+    def close(self) -> None:
+        """Ends every process, and Ray where it was started for this run."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        disconnect(self._is_connected_here)
+        self._is_connected_here = False
+
+
+def make_ray_runner(
+    agent: Agent,
+    config: TrainConfig,
+    environment: Specified,
+    num_envs: int,
+    replay_folder: Path,
+) -> RayRunner:
+    """The runner of a resolved config.
+
+    Args:
+      agent: what learns.
+      config: resolved.
+      environment: whose specs the agent is built for.
+      num_envs: E, environments of each actor.
+      replay_folder: for the checkpoints of replays.
+
+    Raises:
+      ValueError: as `RayRunner` does, or for more shards than actors.
+    """
+    if find_spec("reverb") is None:
+        import tolman.launchers.host  # noqa: F401  (It says what is missing, and why.)
+    actors = config.actors or DEFAULT_ACTORS
+    shards = config.replay_shards or 1
+    if shards > actors:
+        raise ValueError(
+            f"replay_shards={shards}: must be at most the {actors} actors, each of which "
+            "writes to one. Set --replay-shards or --actors."
+        )
+    specs = Specs(environment.observation_spec(), environment.action_spec())
+    evaluators = int(config.eval_episodes != 0)
+    roles = Roles(actors, shards, evaluators, config.learner_gpus)
+    work = Work(config, specs, num_envs, shards)
+    return RayRunner(agent, work, roles, replay_folder)
+
+
+def _check_agent(agent: Agent, work: Work) -> None:
+    """Raises ValueError for an agent that learns from its own latest policy only."""
+    data, config = agent.data, work.config
+    if data.replay == "queue" and data.max_lag == 0:
+        has_fix = hasattr(config.agent_config, "off_policy_correction")
+        fix = "--agent.off-policy-correction vtrace, or " if has_fix else ""
+        raise ValueError(
+            f"agent {config.agent!r} learns from its own latest policy only, as it is set: "
+            f"actors in processes of their own are behind it. Set {fix}--launcher local."
+        )

@@ -1,0 +1,299 @@
+"""The processes of a run, from the first start to the last end, as the driver sees them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from tolman.agents.agent import DataSpec
+from tolman.launchers.cluster.actor import ActorRole, Birth
+from tolman.launchers.cluster.board import Board
+from tolman.launchers.cluster.connection import Roles
+from tolman.launchers.cluster.evaluator import EvaluatorRole
+from tolman.launchers.cluster.learner import LearnerRole
+from tolman.launchers.cluster.replay import ReplayRole
+from tolman.launchers.cluster.supervisor import Member, Supervisor
+from tolman.launchers.cluster.tallies import EvaluationDesk, Speeds, StepCount
+from tolman.launchers.cluster.work import ON_CPU, ONE_THREAD, Work
+from tolman.launchers.host_state import HostState
+from tolman.launchers.runner import RoleRow
+
+SECONDS_A_LOOK = 0.2
+SECONDS_BETWEEN_ANNOUNCEMENTS = 2.0
+SECONDS_BETWEEN_COMPLAINTS = 30.0
+SECONDS_TO_COUNT = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """One driver's share of a run: every process of it, supervised.
+
+    The learner and the replays are one placement group: side by side where a machine has
+    room for them, and in the same place again after a restart. Actors are spread.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        work: Work,
+        roles: Roles,
+        replay_folder: Path,
+        state: HostState,
+        total_updates: int,
+    ) -> None:
+        """Starts every process, and waits for the learner and the replays.
+
+        Args:
+          data: what the agent asks for.
+          work: what every process is told.
+          roles: how many there are.
+          replay_folder: for the checkpoints of replays.
+          state: to go on from.
+          total_updates: of the whole run.
+        """
+        self._data, self._work = data, ray.put(work)
+        self._total_updates = total_updates
+        self._first_updates = int(state.updates)
+        self._key = np.asarray(state.key)
+        self._num_shards = roles.shards
+        self._replay_folder = replay_folder.absolute()
+        self._env_steps = StepCount(data, work.num_envs, state)
+        self._evaluations = EvaluationDesk(work.config.eval_episodes)
+        self._speeds = Speeds()
+        self._episodes: list[tuple[float, int]] = []
+        self._addresses: tuple[str, ...] = ("",) * roles.shards
+        self._announced_at = 0.0
+        self._rows: list[RoleRow] = []
+        self._started_life: int | None = None  # Of the learner that `start` was called of.
+
+        bundles = [_resources(1, roles.gpus)] + [_resources(1)] * roles.shards
+        self._group = placement_group(bundles, "PACK")
+        env = {"env_vars": ON_CPU}
+        self._board = (
+            ray.remote(Board).options(num_cpus=0, max_restarts=-1, runtime_env=env).remote()
+        )
+        self._learner = Member("learner", 0, self._launch_learner(roles.gpus))
+        self._replays = [
+            Member("replay", index, functools.partial(self._launch_replay, index))
+            for index in range(roles.shards)
+        ]
+        self._evaluators = [
+            Member("evaluator", index, self._launch_evaluator)
+            for index in range(roles.evaluators)
+        ]
+        self._supervisor = Supervisor([*self._replays, self._learner, *self._evaluators])
+        self._actors: list[Member] = []
+        self.add_actors(roles.actors)
+        self._with_learner(state, lambda learner: None)
+
+    def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
+        """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
+        learned = self._with_learner(
+            state, lambda learner: learner.train.remote(num_updates)
+        )
+        metrics = dict(learned.metrics)
+        self._count_inserts()
+        self._look()
+        episodes, self._episodes = self._episodes, []
+        means = np.mean(episodes, axis=0) if episodes else (np.nan, np.nan)
+        metrics["train/episode_return"], metrics["train/episode_length"] = means
+        metrics.update(self._evaluations.take())
+        self._speeds.lag = metrics.get("time/param_lag", np.nan)
+        updates = int(state.updates) + num_updates
+        state = HostState(
+            learned.learner,
+            state.key,
+            np.int64(updates),
+            np.int64(self._env_steps.total(updates)),
+        )
+        return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
+
+    def add_actors(self, count: int) -> None:
+        """Starts so many more actors."""
+        first = len(self._actors)
+        added = [
+            Member("actor", index, functools.partial(self._launch_actor, index))
+            for index in range(first, first + count)
+        ]
+        self._actors += added
+        self._supervisor.members += added
+
+    def save_replays(self) -> None:
+        """Has every replay save what it holds; one that dies keeps what it saved before."""
+        requests = [
+            member.handle.checkpoint.remote()
+            for member in self._replays
+            if member.handle is not None
+        ]
+        for request in requests:
+            try:
+                self._finish(request)
+            except RayActorError as error:
+                logger.warning("a replay was not saved: %s", str(error).splitlines()[0])
+
+    def rows(self) -> list[RoleRow]:
+        """How the processes were at the last look; for any thread."""
+        return self._rows
+
+    def close(self) -> None:
+        """Ends every process."""
+        self._supervisor.close()
+        ray.kill(self._board)
+        remove_placement_group(self._group)
+
+    def _with_learner(self, state: HostState, call: Callable[[Any], Any]) -> Any:
+        """What a call of the learner returns; a learner that dies makes way for the next.
+
+        Args:
+          state: that a new learner goes on from.
+          call: of a handle; returns a reference, or None for nothing to wait for.
+        """
+        while True:
+            life = self._learner.life
+            try:
+                self._start_learner(state)
+                life = self._learner.life
+                request = call(self._learner.handle)
+                return None if request is None else self._finish(request)
+            except RayActorError as error:
+                if self._learner.life == life and self._learner.handle is not None:
+                    self._learner.die(error)
+            except RayTaskError as error:
+                raise error.cause from None
+
+    def _start_learner(self, state: HostState) -> None:
+        """Waits for the replays and the learner, and starts it where it is a new one."""
+        complained_at = time.monotonic()
+        while missing := [
+            member.name
+            for member in [*self._replays, self._learner]
+            if member.report is None
+        ]:
+            self._look(SECONDS_A_LOOK)
+            if time.monotonic() - complained_at >= SECONDS_BETWEEN_COMPLAINTS:
+                complained_at = time.monotonic()
+                logger.warning("waiting for %s to start", ", ".join(missing))
+        if self._started_life == self._learner.life:
+            return
+        self._finish(
+            self._learner.handle.start.remote(
+                state.learner, int(state.updates), self._total_updates, self._addresses
+            )
+        )
+        self._started_life = self._learner.life
+
+    def _finish(self, request: Any) -> Any:
+        """Supervises until a request is done; returns its result."""
+        while not ray.wait([request], timeout=SECONDS_A_LOOK)[0]:
+            self._look()
+        return ray.get(request)
+
+    def _look(self, seconds: float = 0.0) -> None:
+        """Takes all reports, and says again what may have been forgotten."""
+        self._rows = [
+            row._replace(note=self._speeds.note(row.kind))
+            for row in self._supervisor.rows()
+        ]
+        for member, report in self._supervisor.look(seconds):
+            self._speeds.take(member, report)
+            if member.kind == "actor":
+                if report.failure is not None:
+                    raise report.failure
+                self._episodes += report.episodes
+            elif member.kind == "replay":
+                self._env_steps.take(member.index, member.life, report.num_inserted)
+                self._note_address(member, report.address)
+        now = time.monotonic()
+        if now - self._announced_at >= SECONDS_BETWEEN_ANNOUNCEMENTS:
+            self._announce()
+        for member in self._evaluators:
+            if member.report is not None:
+                self._evaluations.look(member.handle, now)
+
+    def _announce(self) -> None:
+        """Tells the board the addresses, once all are known."""
+        self._announced_at = time.monotonic()
+        if all(self._addresses):
+            self._board.announce.remote(self._addresses)
+
+    def _note_address(self, replay: Member, address: str) -> None:
+        """Takes a replay's address; where it is another one, all who used it start anew."""
+        before = self._addresses[replay.index]
+        if address == before:
+            return
+        addresses = list(self._addresses)
+        addresses[replay.index] = address
+        self._addresses = tuple(addresses)
+        self._announce()
+        if not before:
+            return
+        logger.warning("%s is at %s now, and was at %s.", replay.name, address, before)
+        if self._learner.handle is not None:
+            self._learner.handle.relocate.remote(self._addresses)
+        for actor in self._actors:
+            if actor.index % self._num_shards == replay.index:
+                actor.restart()
+
+    def _count_inserts(self) -> None:
+        """Counts what is in the replays at this moment."""
+        if self._data.replay == "queue":
+            return
+        for member in self._replays:
+            if member.handle is None:
+                continue
+            try:
+                report = ray.get(member.handle.report.remote(), timeout=SECONDS_TO_COUNT)
+            except (RayError, GetTimeoutError):
+                continue  # The next look finds out.
+            self._env_steps.take(member.index, member.life, report.num_inserted)
+
+    def _launch_learner(self, gpus: int) -> Callable[[int], Any]:
+        env_vars = {**ON_CPU, "JAX_PLATFORMS": "cuda,cpu" if gpus else "cpu"}
+        remote = ray.remote(LearnerRole).options(
+            num_cpus=1,
+            num_gpus=gpus,
+            max_concurrency=3,  # `report` and `relocate` beside `train`.
+            runtime_env={"env_vars": env_vars},
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, 0),
+        )
+        return lambda life: remote.remote(self._work, self._board)
+
+    def _launch_replay(self, index: int, life: int) -> Any:
+        remote = ray.remote(ReplayRole).options(
+            num_cpus=1,
+            runtime_env={"env_vars": ON_CPU},
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, 1 + index),
+        )
+        folder = self._replay_folder / str(index)
+        return remote.remote(self._work, folder, self._addresses[index])
+
+    def _launch_actor(self, index: int, life: int) -> Any:
+        birth = Birth(index, life, self._first_updates)
+        return _spread(ActorRole).remote(self._work, birth, self._key, self._board)
+
+    def _launch_evaluator(self, life: int) -> Any:
+        return _spread(EvaluatorRole).remote(self._work, self._board)
+
+
+def _spread(role: type) -> Any:
+    """A role on any machine, with one thread of one CPU."""
+    return ray.remote(role).options(
+        num_cpus=1,
+        runtime_env={"env_vars": {**ON_CPU, **ONE_THREAD}},
+        scheduling_strategy="SPREAD",
+    )
+
+
+def _resources(cpus: int, gpus: int = 0) -> dict[str, float]:
+    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}

@@ -1,0 +1,90 @@
+"""Runs over Ray in processes of their own, for tests that kill parts of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+COMMAND = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
+SECONDS = 300  # A loaded machine takes its time to import TensorFlow in six processes.
+
+
+def wait_for(condition, what, process=None, seconds=SECONDS):
+    """Returns the first true value of `condition()`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"ended before {what}: {process.stdout.read()}")
+        assert time.monotonic() < deadline, f"no {what} in {seconds} s"
+        time.sleep(0.2)
+
+
+class Run:
+    """One process of `tolman`, and the folder of its run."""
+
+    def __init__(self, folder, words, python_path=""):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *map(str, words)],
+            env={**os.environ, "PYTHONPATH": str(python_path), "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        """Kills what is still there, so that a test that fails leaves nothing behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def rows(self):
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def status(self):
+        return json.loads((self.folder / "status.json").read_text())
+
+    def status_or_none(self, key):
+        path = self.folder / "status.json"
+        return json.loads(path.read_text()).get(key) if path.exists() else None
+
+    def restarts(self, kind):
+        return (self.status_or_none("restarts") or {}).get(kind, 0)
+
+    def wait_for_rows(self, count):
+        """Waits for so many rows more than there are."""
+        wanted = len(self.rows()) + count
+        wait_for(lambda: len(self.rows()) >= wanted, f"{wanted} rows", self.process)
+
+    def wait_for_restart(self, kind, count):
+        wait_for(lambda: self.restarts(kind) >= count, f"restart of {kind}", self.process)
+
+    def stop(self, number=signal.SIGTERM):
+        """Sends a signal; returns the exit code and what was said."""
+        self.process.send_signal(number)
+        output, _ = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, output
+
+
+def role_processes(name=""):
+    """The pids of Ray actors on this machine whose role begins so."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                title = file.read()
+        except OSError:
+            continue
+        if title.startswith(f"ray::{name}") and ("Role" in title or "Board" in title):
+            found.append(int(pid))
+    return found

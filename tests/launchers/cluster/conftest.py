@@ -1,0 +1,30 @@
+"""A cluster of two nodes on this machine, and a look at what a run leaves behind."""
+
+import os
+
+import pytest
+from cluster_runs import role_processes, wait_for
+
+
+@pytest.fixture
+def leftovers():
+    """Fails a test after which roles or shared memory are left over."""
+    before = set(os.listdir("/dev/shm"))
+    yield
+    wait_for(lambda: not role_processes(), "end of all roles", seconds=30)
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    """A cluster with a head and one more node; the address in `.address`."""
+    from ray.cluster_utils import Cluster
+
+    small = {"object_store_memory": 2**27}
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 4, **small, "include_dashboard": False},
+    )
+    cluster.add_node(num_cpus=4, **small)
+    yield cluster
+    cluster.shutdown()

@@ -1,0 +1,94 @@
+"""Mistakes that are told in one line, before anything is written or started."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tolman.launchers.cluster.connection import Roles, stage
+from tolman.launchers.config import TrainConfig
+
+COMMAND = "train actor_critic --env CartPole-v1 --core feedforward --launcher"
+VTRACE = ["--agent.off-policy-correction", "vtrace"]
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            [],
+            "agent 'actor_critic' learns from its own latest policy only, as it is set: "
+            "actors in processes of their own are behind it. Set "
+            "--agent.off-policy-correction vtrace, or --launcher local.",
+        ),
+        (
+            [*VTRACE, "--actors", "2", "--replay-shards", "3"],
+            "replay_shards=3: must be at most the 2 actors, each of which writes to one. "
+            "Set --replay-shards or --actors.",
+        ),
+        (
+            [*VTRACE, "--num-envs", "3"],
+            "num_envs=3: must divide the batch of 16 sequences. Set --num-envs or "
+            "--agent.batch-size.",
+        ),
+        (
+            [*VTRACE, "--address", "somewhere"],
+            "address='somewhere': must be auto or host:port, as `ray start --head` says "
+            "it. Set --address.",
+        ),
+        (
+            [*VTRACE, "--address", f"localhost:{free_port()}"],
+            "no Ray cluster is there. Start one with `ray start --head`, or leave "
+            "--address out for one on this machine.",
+        ),
+    ],
+)
+def test_one_line(tolman, tmp_path, words, message):
+    code, _, errors = tolman(*COMMAND.split(), "ray", *words, "--run-dir", tmp_path / "run")
+    assert code == 2, errors
+    assert errors[-1].endswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_another_launcher(tolman):
+    code, _, errors = tolman(*COMMAND.split(), "local", "--actors", "3")
+    assert code == 2
+    assert errors[-1] == (
+        "tolman: error: actors=3: launcher 'local' has no such setting. Leave --actors out."
+    )
+
+
+def test_a_process_each_is_a_cpu_each():
+    roles = Roles(actors=3, shards=2, evaluators=1, gpus=1)
+    assert roles.cpus == 3 + 2 + 1 + 1
+    assert str(roles) == "3 actors, 2 replay servers, 1 learner, 1 evaluators"
+
+
+def test_code_for_other_machines_is_one_whole_folder(tmp_path):
+    import tolman.launchers
+
+    code = stage(tmp_path)
+    assert code == tmp_path / "tolman" and not (code / "__init__.py").exists()
+    source = Path(tolman.launchers.__path__[0])
+    for path in source.rglob("*.py"):
+        copy = code / "launchers" / path.relative_to(source)
+        assert copy.read_bytes() == path.read_bytes()
+    assert {path.name for path in code.iterdir()} == {
+        *("agents", "envs", "networks", "launchers")
+    }
+
+
+def test_one_device_learns():
+    with pytest.raises(ValueError, match=r"^learner_gpus=2: must be 0 or 1, the learner"):
+        TrainConfig("a", "e", learner_gpus=2)
+
+
+def test_defaults_say_none():
+    config = TrainConfig("a", "e")
+    assert (config.actors, config.address, config.eval_episodes) == (0, None, None)

@@ -1,0 +1,100 @@
+"""What the driver counts, with numbers worked out by hand."""
+
+import math
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tolman.agents.agent import DataSpec
+from tolman.launchers.cluster import tallies
+from tolman.launchers.cluster.tallies import Speeds, StepCount
+from tolman.launchers.host_state import HostState, env_steps_per_update, total_updates
+
+
+def state(env_steps):
+    return HostState(None, np.zeros(2, np.uint32), np.int64(0), np.int64(env_steps))
+
+
+def test_steps_of_a_queue_are_those_learned_from():
+    count = StepCount(DataSpec(unroll_length=5, batch_size=4), 2, state(7_000))
+    count.take(0, 0, 99)
+    assert count.total(updates=30) == 30 * 5 * 4
+
+
+def test_steps_of_a_replay_are_those_in_it():
+    data = DataSpec(5, 4, replay="uniform", period=2)
+    count = StepCount(data, num_envs=2, state=state(1_000))
+    count.take(0, 0, 10)
+    count.take(1, 0, 4)
+    assert count.total(0) == 1_000 + 14 * 2
+    count.take(0, 0, 12)
+    count.take(0, 0, 12)
+    assert count.total(0) == 1_000 + 16 * 2
+    # A new life counts from 0; what the life before had inserted stays counted.
+    count.take(0, 1, 0)
+    assert count.total(0) == 1_000 + 16 * 2
+    count.take(0, 1, 3)
+    count.take(0, 1, 1)  # A report that came late.
+    assert count.total(0) == 1_000 + 19 * 2
+
+
+@given(st.lists(st.lists(st.integers(0, 50), min_size=1), min_size=1, max_size=4))
+def test_each_insert_counts_once_whatever_the_reports(lives):
+    data = DataSpec(1, 1, replay="uniform")
+    count, before, expected = StepCount(data, 1, state(0)), 0, 0
+    for life, inserts in enumerate(lives):
+        total = 0
+        for more in inserts:
+            total += more
+            count.take(0, life, total)
+            assert count.total(0) >= before
+            before = count.total(0)
+        expected += total
+    assert count.total(0) == expected
+
+
+def test_updates_of_a_run():
+    queue = DataSpec(unroll_length=10, batch_size=8)
+    assert env_steps_per_update(queue) == 80
+    assert [total_updates(queue, n) for n in (1, 80, 81)] == [1, 1, 2]
+    replay = DataSpec(
+        10, 8, replay="uniform", period=5, min_size=100, samples_per_insert=4.0
+    )
+    assert env_steps_per_update(replay) == 8 * 5 / 4
+    # 600 steps are 120 sequences: 20 after the first 100, drawn 4 times each, 8 a batch.
+    assert total_updates(replay, 600) == 10
+
+
+class Report(NamedTuple):
+    num_steps: int
+
+
+def test_speeds_add_up_over_the_living(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(tallies.time, "monotonic", lambda: now[0])
+    speeds = Speeds()
+    members = [SimpleNamespace(kind="actor", index=index, life=0) for index in range(2)]
+    for member in members:
+        speeds.take(member, Report(100))
+    now[0] = 4.0
+    speeds.take(members[0], Report(500))
+    speeds.take(members[1], Report(140))
+    assert speeds.note("actor") == "110 steps/s"
+    members[0].life = 1
+    speeds.take(members[0], Report(0))
+    assert speeds.note("actor") == "10 steps/s"
+    assert math.isnan(speeds.lag)
+
+
+@pytest.mark.parametrize("given_number, asked", [(None, 10), (3, 3)])
+def test_number_of_episodes(given_number, asked):
+    calls = []
+    evaluator = SimpleNamespace(
+        evaluate=SimpleNamespace(remote=lambda *args: calls.append(args))
+    )
+    tallies.EvaluationDesk(given_number).look(evaluator, now=1e6)
+    assert calls == [(asked, 0)]

@@ -1,0 +1,52 @@
+"""What crosses from one process to another."""
+
+import logging
+import pickle
+
+import jax
+import numpy as np
+
+from tolman.envs.host import EnvironmentFault
+from tolman.launchers.cluster.actor import Birth
+from tolman.launchers.cluster.work import Lines, portable
+
+
+class Foreign(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def raised(error):
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def test_errors_survive_the_way():
+    for error in (EnvironmentFault("env 'a': broken"), ValueError("b"), KeyError("c")):
+        assert portable(raised(error)) is error
+    shown = pickle.loads(pickle.dumps(portable(raised(Foreign("x", "y")))))
+    assert type(shown) is RuntimeError
+    assert str(shown).startswith("Foreign: x and y (test_work.py:")
+
+
+def test_lines_are_handed_over_once():
+    lines = Lines()
+    try:
+        logging.getLogger("tolman.some.module").warning("%d of them", 3)
+        logging.getLogger("tolman.some.module").info("and so on")
+        assert lines.take() == [(30, "3 of them"), (20, "and so on")]
+        assert lines.take() == []
+    finally:
+        logging.getLogger("tolman").removeHandler(lines)
+        logging.getLogger("tolman").setLevel(logging.NOTSET)
+
+
+def test_every_life_has_chance_of_its_own():
+    key = np.asarray(jax.random.PRNGKey(0))
+    births = [Birth(*words) for words in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))]
+    assert len({birth.env_seed(5) for birth in births}) == len(births)
+    assert len({tuple(np.asarray(birth.key(key))) for birth in births}) == len(births)
+    assert births[0].env_seed(5) != births[0].env_seed(6)
+    assert all(0 <= birth.env_seed(5) < 2**32 for birth in births)
