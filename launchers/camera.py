@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,12 @@ from tolman.launchers import names
 from tolman.launchers.film import Film
 
 RENDER_MODE = "rgb_array"
+# Gymnasium's simplest environments draw by pygame, which looks for a screen and a speaker.
+HEADLESS = {
+    "SDL_VIDEODRIVER": "dummy",
+    "SDL_AUDIODRIVER": "dummy",
+    "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+}
 
 
 class Camera(dm_env.Environment):
@@ -47,11 +54,11 @@ class Camera(dm_env.Environment):
           ValueError: if there is nothing to see.
         """
         self.environment = environment
-        self._picture = _find_picture(environment)
-        if self._picture is None:
+        picture = _find_picture(environment)
+        if picture is None:
             environment.close()
             raise nothing_to_see(name)
-        self._film, self._num_left = film, num_episodes
+        self._picture, self._film, self._num_left = picture, film, num_episodes
         self._shape: tuple[int, ...] | None = None
         film.fps = film.fps or _find_speed(environment)
 
@@ -77,7 +84,6 @@ class Camera(dm_env.Environment):
 
     def _filmed(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
         if self._num_left:
-            assert self._picture is not None
             self._film.add(self._checked(self._picture(timestep)))
             self._num_left -= timestep.last()
         return timestep
@@ -109,11 +115,13 @@ def make_drawing(name: str, settings: Any, seed: int) -> dm_env.Environment:
     Raises:
       ValueError: if it cannot be built from these settings, or is no environment.
     """
+    for variable, value in HEADLESS.items():
+        os.environ.setdefault(variable, value)
     environment = names.make_host_environment(name, settings, seed)
     if isinstance(environment, GymnasiumAdapter):
-        modes = (environment.environment.metadata or {}).get("render_modes") or ()
+        modes = _metadata(environment).get("render_modes") or ()
         drawing = _drawing_settings(settings)
-        if RENDER_MODE in modes and drawing is not settings:
+        if RENDER_MODE in modes and drawing != settings:
             environment.close()
             return names.make_host_environment(name, drawing, seed)
     return environment
@@ -148,7 +156,7 @@ def _find_picture(
 ) -> Callable[[dm_env.TimeStep], Any] | None:
     """What makes the picture after a time step; None if nothing does."""
     if isinstance(environment, GymnasiumAdapter):
-        if environment.environment.render_mode == RENDER_MODE:
+        if getattr(environment.environment, "render_mode", None) == RENDER_MODE:
             return lambda _: environment.environment.render()
     else:
         physics = getattr(environment, "physics", None)  # As dm_control has it.
@@ -166,8 +174,12 @@ def _find_picture(
 def _find_speed(environment: dm_env.Environment) -> float | None:
     """Steps a second at which the environment is itself; None if it does not tell."""
     if isinstance(environment, GymnasiumAdapter):
-        return (environment.environment.metadata or {}).get("render_fps")
+        return _metadata(environment).get("render_fps")
     return getattr(environment, "frames_per_second", None)
+
+
+def _metadata(environment: GymnasiumAdapter) -> dict[str, Any]:
+    return getattr(environment.environment, "metadata", None) or {}
 
 
 def _drawing_settings(settings: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -21,7 +22,6 @@ class Film:
     Attributes:
       path: of the file.
       fps: pictures a second; None until the first one for `DEFAULT_FPS`.
-      num_pictures: so far.
     """
 
     def __init__(self, path: Path, fps: float | None = None) -> None:
@@ -34,14 +34,8 @@ class Film:
         Raises:
           ValueError: for a rate outside that, or a path that cannot be written.
         """
-        if fps is not None and not 0 < fps <= 1000:
-            raise ValueError(f"fps={fps}: must lie in (0, 1000]. Set --fps.")
-        if path.suffix != ".mp4" or path.is_dir():
-            raise ValueError(f"{path}: must be a file that ends in .mp4. Set --out.")
-        nearest = next(folder for folder in path.absolute().parents if folder.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise ValueError(f"{path}: {nearest} cannot be written to. Set another --out.")
-        self.path, self.fps, self.num_pictures = path, fps, 0
+        check_film(path, fps)
+        self.path, self.fps = path, fps
         self._unfinished = path.with_name(f"{path.name}.unfinished")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,11 +48,8 @@ class Film:
         if self._process is None:
             self._process = self._start(picture)
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):  # The process is gone; how it ended says why.
             self._process.stdin.write(np.ascontiguousarray(picture).data)
-        except OSError:  # The process is gone; how it ended says why.
-            return
-        self.num_pictures += 1
 
     def __enter__(self) -> Film:
         """The film itself."""
@@ -80,13 +71,14 @@ class Film:
         if kind is not None:
             self._process.kill()
         _, told = self._process.communicate()
-        if kind is not None or self._process.returncode:
-            self._unfinished.unlink(missing_ok=True)
-        if kind is None:
-            if self._process.returncode:
-                reason = (told.decode(errors="replace").splitlines() or ["no reason"])[-1]
-                raise ValueError(f"{self.path}: could not be written ({reason.strip()}).")
+        if kind is None and self._process.returncode == 0:
             self._unfinished.replace(self.path)
+            return
+        with contextlib.suppress(OSError):
+            self._unfinished.unlink()
+        if kind is None:
+            reason = (told.decode(errors="replace").splitlines() or ["no reason"])[-1]
+            raise ValueError(f"{self.path}: could not be written ({reason.strip()}).")
 
     def _start(self, picture: np.ndarray) -> subprocess.Popen[bytes]:
         import imageio_ffmpeg
@@ -111,3 +103,14 @@ class Film:
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us to pass on.
         )
+
+
+def check_film(path: Path, fps: float | None) -> None:
+    """Raises ValueError unless `Film(path, fps)` can be made; writes nothing."""
+    if fps is not None and not 0 < fps <= 1000:
+        raise ValueError(f"fps={fps}: must lie in (0, 1000]. Set --fps.")
+    if path.suffix != ".mp4" or path.is_dir():
+        raise ValueError(f"{path}: must be a file that ends in .mp4. Set --out.")
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ValueError(f"{path}: {nearest} cannot be written to. Set another --out.")

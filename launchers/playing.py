@@ -17,7 +17,7 @@ from tolman.launchers.evaluation import (
     evaluation_key,
     restore,
 )
-from tolman.launchers.film import Film
+from tolman.launchers.film import Film, check_film
 from tolman.launchers.run_folder import open_run
 from tolman.launchers.runner import OnDeviceRun
 
@@ -72,7 +72,7 @@ def play(
         )
     key, videos = evaluation_key(seed), open_run(run).videos
     # Refused before the parameters are restored, which takes seconds.
-    Film(out or videos / "film.mp4", fps)
+    check_film(out or videos / "film.mp4", fps)
     restored = restore(run, checkpoint)
     path = out or videos / f"{restored.env_steps}_s{seed}.mp4"
     play_on = _on_device if isinstance(restored.runner, OnDeviceRun) else _on_host
