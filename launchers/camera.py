@@ -136,10 +136,14 @@ def observed_picture(spec: Any) -> Callable[[Any], Any] | None:
     Returns:
       A function of the observation; None if none of its arrays is `[H, W, 3]` uint8.
     """
-    for index, leaf in enumerate(jax.tree.leaves(spec)):
-        if leaf.dtype == np.uint8 and len(leaf.shape) == 3 and leaf.shape[-1] == 3:
-            return lambda observation, index=index: jax.tree.leaves(observation)[index]
-    return None
+    indices = [
+        index
+        for index, leaf in enumerate(jax.tree.leaves(spec))
+        if leaf.dtype == np.uint8 and len(leaf.shape) == 3 and leaf.shape[-1] == 3
+    ]
+    if not indices:
+        return None
+    return lambda observation: jax.tree.leaves(observation)[indices[0]]
 
 
 def nothing_to_see(name: str) -> ValueError:
@@ -156,17 +160,18 @@ def _find_picture(
 ) -> Callable[[dm_env.TimeStep], Any] | None:
     """What makes the picture after a time step; None if nothing does."""
     if isinstance(environment, GymnasiumAdapter):
-        if getattr(environment.environment, "render_mode", None) == RENDER_MODE:
-            return lambda _: environment.environment.render()
+        is_drawn = getattr(environment.environment, "render_mode", None) == RENDER_MODE
+        methods = [environment.environment.render] if is_drawn else []
     else:
         physics = getattr(environment, "physics", None)  # As dm_control has it.
-        for method in (
+        found = [
             getattr(environment, "frame", None),
             getattr(physics, "render", None),
             getattr(environment, "render", None),
-        ):
-            if callable(method):
-                return lambda _, method=method: method()
+        ]
+        methods = [method for method in found if callable(method)]
+    if methods:
+        return lambda _: methods[0]()
     observed = observed_picture(environment.observation_spec())
     return None if observed is None else lambda timestep: observed(timestep.observation)
 
