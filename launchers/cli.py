@@ -180,6 +180,49 @@ def _eval(words: Sequence[str]) -> int:
         f"{given.num_episodes} episodes)  eval/episode_length "
         f"{result['eval/episode_length']:.4g}  at env_steps {result['env_steps']}"
     )
+    if "eval/human_normalized_score" in result:
+        score = result["eval/human_normalized_score"]
+        print(f"eval/human_normalized_score {score:.4g} (0 random play, 1 a human)")
+    return 0
+
+
+@dataclass(frozen=True)
+class Play:
+    """Plays episodes with a trained agent and films them.
+
+    Attributes:
+      run: its folder.
+      num_episodes: at least 1.
+      seed: of the episodes.
+      checkpoint: its env steps; None for the last that is sound.
+      out: the mp4 file; None for videos/<env_steps>_s<seed>.mp4 in the run folder.
+      fps: pictures a second; None for the environment's own speed, or 15.
+    """
+
+    run: Path
+    num_episodes: int = 1
+    seed: int = 0
+    checkpoint: int | None = None
+    out: Path | None = None
+    fps: float | None = None
+
+
+def _play(words: Sequence[str]) -> int:
+    given = _parse(Play, words)
+    from tolman.launchers.playing import play
+
+    played = play(
+        given.run,
+        given.num_episodes,
+        given.seed,
+        given.checkpoint,
+        given.out,
+        given.fps,
+    )
+    episodes = zip(played.returns, played.lengths, strict=True)
+    for number, (episode_return, length) in enumerate(episodes, start=1):
+        print(f"episode {number}: return {episode_return:.6g}, length {length}")
+    print(played.film)
     return 0
 
 
@@ -332,6 +375,7 @@ VERBS = {
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
     "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume),
     "eval": Verb("RUN [--num-episodes N]", "play episodes with a trained agent", _eval),
+    "play": Verb("RUN [--num-episodes N]", "film episodes of a trained agent", _play),
     "study": Verb(
         "PAPER/STUDY [--quick]", "re-run a paper's experiment, check its claims", _study
     ),

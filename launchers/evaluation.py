@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from tolman.launchers import run_folder
+from tolman.agents.agent import Array, Params
+from tolman.launchers import names, run_folder
 from tolman.launchers.checkpoints import Checkpoints
-from tolman.launchers.config import resolve
+from tolman.launchers.config import TrainConfig, resolve
 from tolman.launchers.episodes import play_episodes
 from tolman.launchers.runner import (
     MAX_DEFAULT_ENVS,
     OnDeviceRun,
+    Runner,
     build_runner,
     make_vector,
 )
@@ -22,10 +26,77 @@ from tolman.launchers.runner import (
 EVALUATION = 2**31 - 1  # Folded into the key: no training run draws from it.
 
 
+class Restored(NamedTuple):
+    """A run as it stood at a checkpoint, to be played.
+
+    Attributes:
+      config: of the run, with its environment's settings for evaluation.
+      runner: not prepared; its agent acts.
+      params: of the network.
+      env_steps: of the checkpoint.
+    """
+
+    config: TrainConfig
+    runner: Runner
+    params: Params
+    env_steps: int
+
+
+def restore(run: Path, checkpoint: int | None) -> Restored:
+    """Restores what plays: agent and parameters.
+
+    Args:
+      run: the run folder.
+      checkpoint: env steps of the one to take; None for the last that is sound.
+
+    Raises:
+      FileNotFoundError: if there is no such run or checkpoint.
+      ValueError: if no checkpoint is sound.
+    """
+    folder = run_folder.open_run(run)
+    config = resolve(folder.config())
+    if config.launcher == "ray":  # Its checkpoints are those of a local run.
+        config = replace(config, launcher="local")
+    runner = build_runner(config, folder)
+    template = runner.init(jax.random.PRNGKey(config.seed))
+    restored = Checkpoints(folder.checkpoints).restore(template, checkpoint)
+    params = runner.params(runner.place(restored.state))
+    config = replace(config, env_config=evaluation_settings(config.env_config))
+    return Restored(config, runner, params, restored.env_steps)
+
+
+def evaluation_settings(settings: Any) -> Any:
+    """An environment's settings as it is judged by: those of its `for_evaluation()`.
+
+    Where training has other rewards or shorter episodes than the score that is reported,
+    the settings have that method; for all others they are the same.
+    """
+    method = getattr(settings, "for_evaluation", None)
+    return settings if method is None else method()
+
+
+def evaluation_key(seed: int) -> Array:
+    """The key, `[2]`, of all chance in an evaluation.
+
+    Raises:
+      ValueError: for a seed outside [0, 2**32).
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
+    return jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
+
+
+def environment_seed(key: Array) -> int:
+    """The seed of the host environments of an evaluation with that key."""
+    return int(jax.random.randint(key, (), 0, EVALUATION))
+
+
 def evaluate(
     run: Path, num_episodes: int = 100, seed: int = 0, checkpoint: int | None = None
 ) -> dict[str, float]:
     """Plays episodes with frozen parameters, sampling from the policy.
+
+    The environment has its settings for evaluation; see `evaluation_settings`.
 
     Args:
       run: the run folder.
@@ -35,7 +106,8 @@ def evaluate(
 
     Returns:
       `env_steps` of the checkpoint, `eval/episode_return` and `eval/episode_length`
-      (means), `eval/episode_return_standard_error` and `num_episodes`.
+      (means), `eval/episode_return_standard_error` and `num_episodes`; in an Atari game
+      that a human's score is known for also `eval/human_normalized_score`.
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.
@@ -45,28 +117,20 @@ def evaluate(
         raise ValueError(
             f"num_episodes={num_episodes}: must be at least 2. Set --num-episodes."
         )
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
-    folder = run_folder.open_run(run)
-    config = resolve(folder.config())
-    if config.launcher == "ray":  # Its checkpoints are those of a local run.
-        config = replace(config, launcher="local")
-    runner = build_runner(config, folder)
-    template = runner.init(jax.random.PRNGKey(config.seed))
-    restored = Checkpoints(folder.checkpoints).restore(template, checkpoint)
-    params = runner.params(runner.place(restored.state))
-    key = jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
-    if isinstance(runner, OnDeviceRun):
-        environment = runner.population.environment
-        played = play_episodes(runner.agent, environment, params, key, num_episodes)
+    key = evaluation_key(seed)
+    restored = restore(run, checkpoint)
+    config, agent, params = restored.config, restored.runner.agent, restored.params
+    if isinstance(restored.runner, OnDeviceRun):
+        environment = names.make_environment(config.env, config.env_config)
+        played = play_episodes(agent, environment, params, key, num_episodes)
         returns, lengths = played.episode_return[0], played.episode_length[0]
     else:
         from tolman.launchers.host.evaluation import play_host_episodes
 
-        env_seed = int(jax.random.randint(key, (), 0, EVALUATION))
-        vector = make_vector(config, min(num_episodes, MAX_DEFAULT_ENVS), env_seed)
-        episodes = play_host_episodes(runner.agent, vector, params, key, num_episodes)
-        vector.close()
+        num_envs = min(num_episodes, MAX_DEFAULT_ENVS)
+        vector = make_vector(config, num_envs, environment_seed(key))
+        with contextlib.closing(vector):
+            episodes = play_host_episodes(agent, vector, params, key, num_episodes)
         _, returns, lengths = zip(*episodes, strict=True)
     returns = np.asarray(returns, np.float64)
     return {
@@ -77,4 +141,16 @@ def evaluate(
         ),
         "eval/episode_length": float(np.mean(lengths)),
         "num_episodes": num_episodes,
+        **_human_normalized(config.env, float(returns.mean())),
     }
+
+
+def _human_normalized(env: str, score: float) -> dict[str, float]:
+    """The score beside a human's; nothing where none is known."""
+    if not env.startswith("ALE/"):
+        return {}
+    from tolman.envs import atari
+
+    if atari.check_atari_id(env) not in atari.GAMES:
+        return {}
+    return {"eval/human_normalized_score": atari.human_normalized_score(env, score)}

@@ -1,7 +1,7 @@
 """The folder of a run: what stands where, and what happens if it is there already.
 
 config.yaml versions.json status.json metrics.jsonl events.out.tfevents… log.txt
-checkpoints/<env_steps>/
+checkpoints/<env_steps>/ videos/<env_steps>_s<seed>.mp4
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ class RunFolder:
     def replay(self) -> Path:
         """The folder for checkpoints of a replay."""
         return self.path / "replay"
+
+    @property
+    def videos(self) -> Path:
+        """The folder of films."""
+        return self.path / "videos"
 
     def config(self) -> TrainConfig:
         """Reads the config back."""

@@ -12,6 +12,7 @@ from dm_env import specs
 from tolman.envs.atari.settings import SIDE, AtariSettings, check_atari_id, rom_path
 
 NOOP, MAX_SEED = 0, 2**31
+CONSOLE_FRAMES_PER_SECOND = 60
 
 
 class _Played(NamedTuple):
@@ -103,6 +104,11 @@ class AtariEnvironment(dm_env.Environment):
     def frame(self) -> np.ndarray:
         """The screen in colour, [height, 160, 3] uint8; most games are 210 high."""
         return self._ale.getScreenRGB()
+
+    @property
+    def frames_per_second(self) -> float:
+        """Steps a second on a console: how fast to show a film of `frame()`s."""
+        return CONSOLE_FRAMES_PER_SECOND / self.settings.frame_skip
 
     def observation_spec(self) -> specs.BoundedArray:
         """The stacked frames, `[84, 84, stack]` uint8."""
