@@ -35,6 +35,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def __enter__(self):
@@ -70,8 +71,8 @@ class Run:
         wait_for(lambda: self.restarts(kind) >= count, f"restart of {kind}", self.process)
 
     def stop(self, number=signal.SIGTERM):
-        """Sends a signal; returns the exit code and what was said."""
-        self.process.send_signal(number)
+        """Sends a signal, as a terminal does; returns the exit code and what was said."""
+        os.killpg(self.process.pid, number)
         output, _ = self.process.communicate(timeout=SECONDS)
         return self.process.returncode, output
 

@@ -18,7 +18,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 from tolman.launchers.runner import ProcessFailure, RoleRow
 
 SECONDS_BETWEEN_REPORTS = 0.5
-MAX_DEATHS_IN_A_ROW = 5  # Without a report in between.
+MAX_DEATHS_IN_A_ROW = 5  # Without a sign of work in between.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # Seconds from a death to the next life.
 SECONDS_TO_CLOSE = 5.0
 
@@ -93,7 +93,8 @@ class Member:
             return None
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
-        self._deaths_in_a_row = 0
+        if self.is_at_work:
+            self._deaths_in_a_row = 0
         for level, text in getattr(self.report, "lines", ()):
             logger.log(level, "%s: %s", self.name, text)
         return self.report
