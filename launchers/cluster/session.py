@@ -95,7 +95,11 @@ class Session:
         self._supervisor = Supervisor([*self._replays, self._learner, *self._evaluators])
         self._actors: list[Member] = []
         self.add_actors(roles.actors)
-        self._with_learner(state, lambda learner: None)
+        try:
+            self._with_learner(state, lambda learner: None)
+        except BaseException:
+            self.close()
+            raise
 
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
         """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
