@@ -77,15 +77,26 @@ class Run:
         return self.process.returncode, output
 
 
-def role_processes(name=""):
-    """The pids of Ray actors on this machine whose role begins so."""
-    found = []
+def processes():
+    """The pid and the command line of every process on this machine."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline") as file:
-                title = file.read()
+                yield int(pid), file.read()
         except OSError:
             continue
+
+
+def role_processes(name=""):
+    """The pids of Ray actors on this machine whose role begins so."""
+    found = []
+    for pid, title in processes():
         if title.startswith(f"ray::{name}") and ("Role" in title or "Board" in title):
-            found.append(int(pid))
+            found.append(pid)
     return found
+
+
+def ray_processes():
+    """The pids of Ray's own processes on this machine."""
+    names = ("raylet", "gcs_server")
+    return {pid for pid, title in processes() if title.split("\0")[0].endswith(names)}

@@ -3,15 +3,16 @@
 import os
 
 import pytest
-from cluster_runs import role_processes, wait_for
+from cluster_runs import ray_processes, role_processes, wait_for
 
 
 @pytest.fixture
 def leftovers():
-    """Fails a test after which roles or shared memory are left over."""
-    before = set(os.listdir("/dev/shm"))
+    """Fails a test after which roles shared memory or a Ray of its own are left over."""
+    before, rays = set(os.listdir("/dev/shm")), ray_processes()
     yield
     wait_for(lambda: not role_processes(), "end of all roles", seconds=30)
+    wait_for(lambda: ray_processes() <= rays, "end of Ray", seconds=30)
     assert set(os.listdir("/dev/shm")) <= before
 
 

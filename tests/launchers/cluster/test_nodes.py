@@ -9,6 +9,8 @@ import venv
 import pytest
 from cluster_runs import Run, wait_for
 
+from tolman.launchers.evaluation import evaluate
+
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("leftovers")]
 
 FLAGS = """train actor_critic --env CartPole-v1 --core feedforward --launcher ray
@@ -55,6 +57,7 @@ def test_a_machine_without_tolman_gets_it(tmp_path):
             output, _ = run.process.communicate(timeout=300)
         assert run.process.returncode == 0, output
         assert run.status()["env_steps"] == 8000
+        assert evaluate(run_folder, num_episodes=2)["env_steps"] == 8000
         # A module of the user's own is not sent: the error names it and the machine.
         words = [*words, "--if-exists", "new", "--env", "own:make"]
         own = tmp_path / "own"
