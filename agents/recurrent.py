@@ -17,7 +17,7 @@ from dm_env import specs
 from tolman.agents.agent import ActorState, Array, Params, Unroll
 from tolman.agents.settings import InputSettings
 from tolman.envs.environment import TimeStep
-from tolman.networks.core import MemoryCore, State
+from tolman.networks.core import Diagnostics, MemoryCore, State, run_core
 from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
 
 NO_ACTION = -1  # Its one-hot is all zeros: at FIRST no action precedes.
@@ -42,11 +42,14 @@ class Features(NamedTuple):
       torso: `[..., D]`, the torso's output.
       core: `[..., H]`, the memory core's output.
       core_state: the core's state after the last step.
+      diagnostics: `[..., ...]` by name, what the core tells of each step, such as its
+        hops; empty for most cores.
     """
 
     torso: Array
     core: Array
     core_state: State
+    diagnostics: Diagnostics
 
 
 class Network(NamedTuple, Generic[Output]):
@@ -105,8 +108,10 @@ def make_recurrent_network(
 
         def step(timestep: TimeStep, state: RecurrentState) -> tuple[Output, State]:
             features, x = inputs(timestep, state.previous_action)
-            hidden, core_state = core(x, timestep.new_task, state.core)
-            return heads(Features(features, hidden, core_state)), core_state
+            ran = run_core(core, x, timestep.new_task, state.core)
+            hidden, core_state, diagnostics = ran
+            output = heads(Features(features, hidden, core_state, diagnostics))
+            return output, core_state
 
         def unroll(unroll: Unroll, burn_in: int = 0) -> Output:
             new_task, state = unroll.timestep.new_task, unroll.actor_state
@@ -116,8 +121,9 @@ def make_recurrent_network(
             if burn_in:
                 _, core_state = core.unroll(x[:burn_in], new_task[:burn_in], core_state)
                 core_state = jax.lax.stop_gradient(core_state)
-            hidden, core_state = core.unroll(x[burn_in:], new_task[burn_in:], core_state)
-            return heads(Features(features[burn_in:], hidden, core_state))
+            ran = run_core(core, x[burn_in:], new_task[burn_in:], core_state)
+            hidden, core_state, diagnostics = ran
+            return heads(Features(features[burn_in:], hidden, core_state, diagnostics))
 
         def init(timestep: TimeStep) -> Output:
             return step(timestep, initial_state(1))[0]

@@ -100,6 +100,11 @@ def _exit_code(error: Exception) -> int | None:
             trace = trace.tb_next
         module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
         return 2 if module.partition(".")[0] == "tolman" else None
+    if "tolman.envs.host" in sys.modules:
+        from tolman.envs.host import EnvironmentFault
+
+        if isinstance(error, EnvironmentFault):
+            return 1
     if "tolman.launchers.training" in sys.modules:
         from tolman.envs.host import EnvironmentFault
         from tolman.launchers.runner import ProcessFailure

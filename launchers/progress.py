@@ -117,7 +117,7 @@ class Progress:
                 self._total,
                 100 * env_steps / self._total,
                 "  ".join(shown),
-                max(self._total - env_steps, 0) / speed,
+                max(self._total - env_steps, 0) / speed if speed else math.inf,
             )
 
 

@@ -15,6 +15,7 @@ from tolman.launchers.on_device import OnDeviceRunner, TrainState
 from tolman.launchers.run_folder import RunFolder
 
 MAX_DEFAULT_ENVS = 16
+NUM_GROUPS = 2  # While the environments of one group are stepped, the other decides.
 
 State = Any  # Pytree of arrays: all that a checkpoint holds.
 
@@ -221,10 +222,11 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
 
     from tolman.launchers.host.local import LocalRunner
 
-    def make(seed: int) -> HostVector:
-        return make_vector(config, num_envs, seed)
+    def make(seed: int, number: int) -> HostVector:
+        return make_vector(config, number, seed)
 
-    return LocalRunner(agent, make, num_envs, folder.replay)
+    num_groups = NUM_GROUPS if num_envs % NUM_GROUPS == 0 else 1
+    return LocalRunner(agent, make, num_envs, folder.replay, config.seed, num_groups)
 
 
 def build_agent(config: TrainConfig, environment: Specified) -> Agent:

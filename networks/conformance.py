@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.networks.core import Array, MemoryCore, State
+from tolman.networks.core import Array, Diagnostics, MemoryCore, State, run_core
 
 BATCH, TIME, FEATURES = 3, 23, 5
 PROPERTIES = (
@@ -35,6 +35,7 @@ class _Apply(NamedTuple):
     initial_state: Callable[[int], State]
     step: Callable[[Array, Array, State], tuple[Array, State]]
     unroll: Callable[[Array, Array, State], tuple[Array, State]]
+    diagnose: Callable[[Array, Array, State], tuple[Array, State, Diagnostics]]
 
 
 def check_core(
@@ -47,12 +48,13 @@ def check_core(
 
     Args:
       make_core: builds the core; called inside a Haiku transform.
-      tolerance: largest absolute difference allowed.
+      tolerance: largest difference allowed, relative to the largest number compared where
+        that exceeds 1.
       dtype: of the inputs.
       seed: of parameters, inputs and resets.
 
     Returns:
-      Property to the largest absolute difference seen.
+      Property to the largest difference seen.
 
     Raises:
       ConformanceError: naming the first property that does not hold.
@@ -69,6 +71,7 @@ def check_core(
             f"{(TIME, BATCH)}: return one output a step and row."
         )
 
+    _check_diagnostics(apply, x, reset, state, outputs, tolerance)
     step_outputs, step_final = _step_by_step(apply, x, reset, state)
     middle = TIME // 2
     head, between = apply.unroll(x[:middle], reset[:middle], state)
@@ -98,17 +101,21 @@ def _bind(make_core: Callable[[], MemoryCore], x: Array, reset: Array, seed: int
         def init(x: Array, reset: Array) -> Any:
             return core.unroll(x, reset, core.initial_state(BATCH))
 
-        return init, (core.initial_state, core.__call__, core.unroll)
+        def diagnose(x: Array, reset: Array, state: State) -> Any:
+            return run_core(core, x, reset, state)
+
+        return init, (core.initial_state, core.__call__, core.unroll, diagnose)
 
     transformed = hk.without_apply_rng(hk.multi_transform(build))
     params = transformed.init(jax.random.PRNGKey(seed), x, reset)
     # Large parameters make a leak visible: a gate that is shut hides it.
     params = jax.tree.map(lambda leaf: 2.0 * leaf, params)
-    initial_state, step, unroll = transformed.apply
+    initial_state, step, unroll, diagnose = transformed.apply
     return _Apply(
         lambda batch_size: initial_state(params, batch_size),
         jax.jit(lambda *args: step(params, *args)),
         jax.jit(lambda *args: unroll(params, *args)),
+        jax.jit(lambda *args: diagnose(params, *args)),
     )
 
 
@@ -116,6 +123,27 @@ def _warm_state(apply: _Apply, x: Array) -> State:
     """A state that has seen something: the unrolls start in the middle of a task."""
     no_reset = jnp.zeros((TIME, BATCH), bool)
     return apply.unroll(x[::-1], no_reset, apply.initial_state(BATCH))[1]
+
+
+def _check_diagnostics(
+    apply: _Apply, x: Array, reset: Array, state: State, outputs: Array, tolerance: float
+) -> None:
+    """A core that diagnoses does nothing else than without, and tells of every step."""
+    _, _, shapes = jax.eval_shape(apply.diagnose, x, reset, state)
+    if not shapes:
+        return
+    for name, leaf in shapes.items():
+        if leaf.shape[:2] != (TIME, BATCH):
+            raise ConformanceError(
+                f"diagnostic {name!r} has shape {leaf.shape}, must begin with [T, B] = "
+                f"{(TIME, BATCH)}: tell of every step and row."
+            )
+    difference = _difference(outputs, apply.diagnose(x, reset, state)[0])
+    if not difference <= tolerance:
+        raise ConformanceError(
+            f"diagnose returned outputs that differ from unroll's by {difference:.3g}, "
+            f"allowed {tolerance:.3g}: make unroll call it."
+        )
 
 
 def _step_by_step(
@@ -157,12 +185,12 @@ def _leak_between_rows(apply: _Apply, x: Array, reset: Array, state: State) -> f
 
 
 def _difference(a: Any, b: Any) -> float:
-    """The largest absolute difference between two pytrees of one structure."""
-    gaps = jax.tree.map(
-        lambda x, y: jnp.max(
-            jnp.abs(x.astype(jnp.float32) - y.astype(jnp.float32)), initial=0.0
-        ),
-        a,
-        b,
-    )
-    return max((float(gap) for gap in jax.tree.leaves(gaps)), default=0.0)
+    """The largest difference between two pytrees, relative to a leaf's size above 1."""
+
+    def gap(x: Array, y: Array) -> Array:
+        x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+        size = jnp.max(jnp.abs(x), initial=1.0)
+        return jnp.max(jnp.abs(x - y), initial=0.0) / size
+
+    gaps = jax.tree.map(gap, a, b)
+    return max((float(value) for value in jax.tree.leaves(gaps)), default=0.0)

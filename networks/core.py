@@ -5,13 +5,14 @@ Shapes: B batch, T time, D features, H output size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 
 Array = jax.Array
 State = Any  # Any pytree of arrays with a leading batch axis; () for a core without memory.
+Diagnostics = Mapping[str, Array]  # Name to `[T, B, ...]`, or `[B, ...]` of one step.
 
 
 @runtime_checkable
@@ -25,6 +26,9 @@ class MemoryCore(Protocol):
     A core is a Haiku module whose constructor takes one frozen dataclass, annotated:
     `def __init__(self, config: LSTMConfig, name: str | None = None)`. That dataclass is
     what `--core.KEY` sets on the command line.
+
+    A core that can tell what went on inside it at each step, for a loss or a plot, also
+    has a method `diagnose`; see `run_core`.
     """
 
     def initial_state(self, batch_size: int) -> State:
@@ -56,6 +60,35 @@ class MemoryCore(Protocol):
           `[T, B, H]` outputs, and the state after `x[T - 1]`.
         """
         ...
+
+
+def run_core(
+    core: MemoryCore, x: Array, reset: Array, state: State
+) -> tuple[Array, State, Diagnostics]:
+    """Takes one step or T, and returns the core's diagnostics of them too.
+
+    They come from the core's method `diagnose(x, reset, state)`, which takes what `unroll`
+    takes and returns what it returns, and a mapping of names to arrays `[T, B, ...]`. A
+    core without that method has none.
+
+    Args:
+      core: the core.
+      x: `[B, D]` for one step, `[T, B, D]` for an unroll.
+      reset: `[B]` or `[T, B]` bool.
+      state: the state before `x`.
+
+    Returns:
+      Outputs `[B, H]` or `[T, B, H]`, the state after `x`, and the diagnostics.
+    """
+    diagnose = getattr(core, "diagnose", None)
+    is_step = reset.ndim == 1
+    if diagnose is None:
+        outputs, state = (core if is_step else core.unroll)(x, reset, state)
+        return outputs, state, {}
+    if not is_step:
+        return diagnose(x, reset, state)
+    outputs, state, diagnostics = diagnose(x[None], reset[None], state)
+    return outputs[0], state, {name: value[0] for name, value in diagnostics.items()}
 
 
 CORES: dict[str, type] = {}

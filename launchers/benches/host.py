@@ -16,7 +16,7 @@ from tolman.agents.agent import Agent, DataSpec, draw_noise
 from tolman.envs.host import HostVector
 from tolman.launchers.benches.turns import take_turns
 from tolman.launchers.config import TrainConfig, parse_train, resolve
-from tolman.launchers.runner import build_agent, make_vector
+from tolman.launchers.runner import NUM_GROUPS, build_agent, make_vector
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,14 @@ def _acting(
     from tolman.launchers.host.actor import ActingLoop, VectorActor
     from tolman.launchers.host.evaluation import Frozen
 
-    vector = make_vector(config, num_envs, seed=1)
-    stack.callback(vector.close)
-    params = agent.init(jax.random.PRNGKey(0)).params
-    actor = VectorActor(agent, num_envs, jax.random.PRNGKey(1), Frozen(params), adders=[])
-    loop = ActingLoop(vector, actor, agent.data.unroll_length)
+    params = Frozen(agent.init(jax.random.PRNGKey(0)).params)
+    groups = []
+    for seed in range(NUM_GROUPS):
+        vector = make_vector(config, num_envs // NUM_GROUPS, seed)
+        actor = VectorActor(agent, vector.num_envs, jax.random.PRNGKey(seed), params, [])
+        groups.append((vector, actor))
+    loop = ActingLoop(groups, agent.data.unroll_length)
+    stack.callback(loop.close)
 
     def unrolls(count: int) -> None:
         for _ in range(count):
@@ -172,7 +175,7 @@ def _training(
 
     runner = LocalRunner(
         agent,
-        lambda seed: make_vector(config, num_envs, seed),
+        lambda seed, number: make_vector(config, number, seed),
         num_envs,
         Path(stack.enter_context(tempfile.TemporaryDirectory())),
     )

@@ -132,7 +132,7 @@ class ActorRole:
             self._actor = VectorActor(
                 agent, work.num_envs, birth.key(self._key), self._reader, adders
             )
-            self._loop = ActingLoop(vector, self._actor, data.unroll_length)
+            self._loop = ActingLoop([(vector, self._actor)], data.unroll_length)
             while not self._is_closed.is_set():
                 self._loop.unroll()
             self._actor.close()

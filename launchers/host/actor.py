@@ -6,6 +6,8 @@ Shapes: E environments, T decisions an unroll.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +19,7 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Params, draw_noise
 from tolman.envs.environment import TimeStep
+from tolman.envs.host import HostVector
 from tolman.launchers.host.adder import UnrollAdder, to_leaves
 
 
@@ -24,7 +27,7 @@ class ParameterSource(Protocol):
     """Where an actor gets parameters."""
 
     def get(self, num_unrolls: int) -> tuple[int, Params]:
-        """Returns `(version, params)` for the unroll after `num_unrolls` unrolls."""
+        """Returns `(version, params)` for the unroll after `num_unrolls` of this actor."""
         ...
 
 
@@ -46,7 +49,6 @@ class VectorActor(acme.Actor):
         key: jax.Array,
         parameters: ParameterSource,
         adders: list[UnrollAdder],
-        num_unrolls: int = 0,
     ) -> None:
         """Takes the first parameters.
 
@@ -56,19 +58,16 @@ class VectorActor(acme.Actor):
           key: `[2]`, of all chance in its decisions.
           parameters: where `update` gets them.
           adders: one for all environments together, or one for each; none to act only.
-          num_unrolls: done before, by this actor in an earlier life.
         """
         self._agent = agent
         self._num_envs = num_envs
         self._parameters = parameters
         self._adders = adders
-        self._num_unrolls = num_unrolls
+        self._num_unrolls = 0
         self._key = key
         self._state = agent.initial_actor_state(num_envs)
         size = num_envs // max(len(adders), 1)
         self._groups = [slice(i * size, (i + 1) * size) for i in range(len(adders))]
-        self._draw = jax.jit(partial(_draw, agent, num_envs, agent.data.unroll_length))
-        self._act = jax.jit(partial(_act, agent))
         self._decision = 0
         self.version = 0
         self.update()
@@ -76,8 +75,8 @@ class VectorActor(acme.Actor):
     def select_action(self, observation: TimeStep) -> np.ndarray:
         """Decides: `[E]` int32."""
         self._before = self._state
-        decision, self._state = self._act(
-            self._params, self._noise, self._decision, observation, self._state
+        decision, self._state = _act(
+            self._agent, self._params, self._noise, self._decision, observation, self._state
         )
         self._decision += 1
         self._action, self._logits = jax.device_get(decision)
@@ -105,7 +104,7 @@ class VectorActor(acme.Actor):
     def update(self, wait: bool = False) -> None:
         """Takes parameters for the next T decisions, and draws their noise."""
         self.version, self._params = self._parameters.get(self._num_unrolls)
-        self._key, self._noise = self._draw(self._key)
+        self._key, self._noise = _draw(self._agent, self._num_envs, self._key)
         self._decision = 0
 
     def end_unroll(self) -> None:
@@ -134,7 +133,10 @@ class Episode(NamedTuple):
 
 
 class ActingLoop:
-    """Steps a vector of environments with an actor: Acme's environment loop for many.
+    """Steps environments with actors: Acme's environment loop for many at once.
+
+    The environments come in groups, each with an actor. While one group's environments
+    are stepped, in a thread of its own, the network decides for the next one.
 
     Attributes:
       num_steps: environment steps so far; the decisions on rows that closed an episode
@@ -142,44 +144,89 @@ class ActingLoop:
       seconds: spent in them.
     """
 
-    def __init__(self, vector: Any, actor: VectorActor, unroll_length: int) -> None:
+    def __init__(
+        self, groups: Sequence[tuple[HostVector, VectorActor]], unroll_length: int
+    ) -> None:
         """Opens the first episodes."""
-        self._vector = vector
-        self._actor = actor
         self._unroll_length = unroll_length
-        self._return = np.zeros(vector.num_envs)
-        self._length = np.zeros(vector.num_envs, np.int64)
-        self._episodes: list[Episode] = []
+        self._groups = []
+        first = 0
+        for vector, actor in groups:
+            self._groups.append(_Group(vector, actor, first))
+            first += vector.num_envs
         self.num_steps = 0
         self.seconds = 0.0
-        self._row = vector.reset()
-        actor.observe_first(dm_env.restart(self._row))
 
     def unroll(self) -> None:
         """Takes T decisions in every environment, then new parameters."""
         began = time.perf_counter()
         for _ in range(self._unroll_length):
-            action = self._actor.select_action(self._row)
-            self._row = self._vector.step(action)
-            self._actor.observe(action, dm_env.transition(_ZERO, self._row, _ONE))
-            self._count(self._row)
-        self.num_steps += self._unroll_length * self._vector.num_envs
+            for group in self._groups:
+                group.receive()
+                group.send()
+                self.num_steps += group.num_envs
+        for group in self._groups:
+            group.receive()
         self.seconds += time.perf_counter() - began
-        self._actor.end_unroll()
+        for group in self._groups:
+            group.actor.end_unroll()
 
     def take_episodes(self) -> list[Episode]:
         """The episodes that ended since the last call."""
+        return [episode for group in self._groups for episode in group.take_episodes()]
+
+    def close(self) -> None:
+        """Ends the threads; closes the actors and the environments."""
+        for group in self._groups:
+            group.close()
+
+
+class _Group:
+    """Environments that are stepped together, and their actor."""
+
+    def __init__(self, vector: HostVector, actor: VectorActor, first: int) -> None:
+        self.num_envs = vector.num_envs
+        self.actor = actor
+        self._vector = vector
+        self._first = first
+        self._return = np.zeros(vector.num_envs)
+        self._length = np.zeros(vector.num_envs, np.int64)
+        self._episodes: list[Episode] = []
+        self._thread = ThreadPoolExecutor(1, "environments")
+        self._action: np.ndarray | None = None
+        self._row = vector.reset()
+        actor.observe_first(dm_env.restart(self._row))
+
+    def send(self) -> None:
+        """Decides, and has the environments stepped."""
+        self._action = self.actor.select_action(self._row)
+        self._stepped = self._thread.submit(self._vector.step, self._action)
+
+    def receive(self) -> None:
+        """Takes the row after the last decision, if there is one."""
+        if self._action is None:
+            return
+        self._row = self._stepped.result()
+        self.actor.observe(self._action, dm_env.transition(_ZERO, self._row, _ONE))
+        self._action = None
+        self._count(self._row)
+
+    def take_episodes(self) -> list[Episode]:
         episodes, self._episodes = self._episodes, []
         return episodes
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.actor.close()
+        self._vector.close()
 
     def _count(self, row: TimeStep) -> None:
         is_first, is_last = row.is_first(), row.is_last()
         self._return = np.where(is_first, 0.0, self._return + row.reward)
         self._length = np.where(is_first, 0, self._length + 1)
         for index in np.flatnonzero(is_last):
-            self._episodes.append(
-                Episode(int(index), float(self._return[index]), int(self._length[index]))
-            )
+            returned, length = float(self._return[index]), int(self._length[index])
+            self._episodes.append(Episode(self._first + int(index), returned, length))
 
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -189,13 +236,15 @@ def _part(leaves: list[np.ndarray], group: slice) -> list[np.ndarray]:
     return [leaf[group] for leaf in leaves]
 
 
-def _draw(agent: Agent, num_envs: int, length: int, key: jax.Array) -> Any:
-    """The next key, and the noise of `length` decisions, as the on-device runner draws."""
-    keys = jax.random.split(key, length + 1)
+@partial(jax.jit, static_argnums=(0, 1))
+def _draw(agent: Agent, num_envs: int, key: jax.Array) -> Any:
+    """The next key, and the noise of T decisions, as the on-device runner draws."""
+    keys = jax.random.split(key, agent.data.unroll_length + 1)
     noise = jax.vmap(partial(draw_noise, agent, batch_size=num_envs))(keys[1:])
     return keys[0], noise
 
 
+@partial(jax.jit, static_argnums=0)
 def _act(
     agent: Agent, params: Params, noise: Any, index: Any, timestep: TimeStep, state: Any
 ) -> Any:

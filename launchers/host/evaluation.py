@@ -37,7 +37,7 @@ def play_host_episodes(
       num_episodes: over all environments.
     """
     actor = VectorActor(agent, vector.num_envs, key, Frozen(params), adders=[])
-    loop = ActingLoop(vector, actor, agent.data.unroll_length)
+    loop = ActingLoop([(vector, actor)], agent.data.unroll_length)
     share = np.full(vector.num_envs, num_episodes // vector.num_envs)
     share[: num_episodes % vector.num_envs] += 1
     played = np.zeros_like(share)

@@ -45,17 +45,21 @@ class LocalRunner:
     def __init__(
         self,
         agent: Agent,
-        make_vector: Callable[[int], HostVector],
+        make_vector: Callable[[int, int], HostVector],
         num_envs: int,
         replay_folder: Path,
+        seed: int = 0,
+        num_groups: int = 2,
     ) -> None:
         """Prepares a run; nothing is started yet.
 
         Args:
           agent: what learns.
-          make_vector: makes the actor's E environments, their chance drawn from a number.
+          make_vector: `make_vector(seed, number)` makes so many environments.
           num_envs: E; for a queue it divides the batch.
           replay_folder: for the checkpoints of a replay.
+          seed: of all chance in the environments.
+          num_groups: the environments are stepped in turns, group by group; divides E.
 
         Raises:
           ValueError: if E does not suit the agent's batch.
@@ -64,6 +68,8 @@ class LocalRunner:
         self.num_envs = num_envs
         self._make_vector = make_vector
         self._replay_folder = replay_folder
+        self._seed = seed
+        self._num_groups = num_groups
         self._session: _Session | None = None
 
     def init(self, key: Array) -> HostState:
@@ -142,8 +148,12 @@ class _Session:
         self._first_step = int(state.env_steps)
         self._failure: Exception | None = None
         self._is_over = threading.Event()
-        vector = runner._make_vector(updates)
-        layout = item_layout(agent, vector.observation_spec(), num_envs)
+        num_groups = runner._num_groups
+        words = [runner._seed, updates]  # After a resume, other episodes than before.
+        seeds = np.random.SeedSequence(words).generate_state(num_groups)
+        vectors = [runner._make_vector(int(s), num_envs // num_groups) for s in seeds]
+        observation_spec = vectors[0].observation_spec()
+        layout = item_layout(agent, observation_spec, num_envs // num_groups)
         self.replay = Replay(data, layout, runner._replay_folder)
         self._batches = Batches([self.replay.address], data, layout, jax.devices()[0])
         self.learner = AgentLearner(
@@ -159,11 +169,14 @@ class _Session:
             data.max_lag if self._is_queue else None, layout.num_items
         )
         self._board.publish(updates, state.learner.params)
-        key = jax.random.fold_in(state.key, updates) if updates else state.key
+        keys = [state.key]
+        if updates or num_groups > 1:
+            key = jax.random.fold_in(state.key, updates)
+            keys = list(jax.random.split(key, num_groups))
         self._loop: ActingLoop | None = None
         self._lags: list[np.ndarray] = []
         self._thread = threading.Thread(
-            target=self._act, args=(vector, key, layout), name="actor", daemon=True
+            target=self._act, args=(vectors, keys, layout), name="actor", daemon=True
         )
         self._thread.start()
 
@@ -182,6 +195,8 @@ class _Session:
         for name in ("episode_return", "episode_length"):
             values = [getattr(episode, name) for episode in episodes]
             metrics[f"train/{name}"] = np.mean(values) if values else np.nan
+        if not self._is_queue:
+            metrics["replay/num_items"] = self.replay.num_items()
         if self._lags:
             metrics["time/param_lag"] = np.mean(np.concatenate(self._lags))
         updates = self.learner.num_updates
@@ -213,26 +228,26 @@ class _Session:
                 self._lags.append(self.learner.num_updates - batch.versions)
                 return batch
 
-    def _act(self, vector: HostVector, key: Array, layout: Any) -> None:
+    def _act(self, vectors: list[HostVector], keys: list[Array], layout: Any) -> None:
         """The actor's thread."""
         data = self._agent.data
-        num_adders = vector.num_envs // layout.group_size
-        actor = None
+        unrolls_done = self.learner.num_updates * layout.num_items
         try:
-            adders = [
-                UnrollAdder(
-                    self.replay.client(),
-                    data.unroll_length,
-                    data.period or data.unroll_length,
-                    is_over=self._is_over,
-                )
-                for _ in range(num_adders)
-            ]
-            first_unroll = self.learner.num_updates * layout.num_items
-            actor = VectorActor(
-                self._agent, vector.num_envs, key, self._board, adders, first_unroll
-            )
-            self._loop = ActingLoop(vector, actor, data.unroll_length)
+            groups = []
+            for index, (vector, key) in enumerate(zip(vectors, keys, strict=True)):
+                adders = [
+                    UnrollAdder(
+                        self.replay.client(),
+                        data.unroll_length,
+                        data.period or data.unroll_length,
+                        is_over=self._is_over,
+                    )
+                    for _ in range(vector.num_envs // layout.group_size)
+                ]
+                parameters = self._board.of_group(index, len(vectors), unrolls_done)
+                actor = VectorActor(self._agent, vector.num_envs, key, parameters, adders)
+                groups.append((vector, actor))
+            self._loop = ActingLoop(groups, data.unroll_length)
             while not self._is_over.is_set():
                 self._loop.unroll()
         except Closed:
@@ -240,6 +255,5 @@ class _Session:
         except Exception as error:
             self._failure = error
         finally:
-            if actor is not None:
-                actor.close()
-            vector.close()
+            if self._loop is not None:
+                self._loop.close()

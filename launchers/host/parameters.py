@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import NamedTuple
 
 from tolman.agents.agent import Params
 
@@ -39,8 +40,12 @@ class ParameterBoard:
             self._kept.append((version, params))
             self._changed.notify_all()
 
+    def of_group(self, index: int, num_groups: int, unrolls_done: int) -> GroupParameters:
+        """What one of several groups that take turns reads the board by."""
+        return GroupParameters(self, unrolls_done + index, num_groups)
+
     def get(self, num_unrolls: int) -> tuple[int, Params]:
-        """Returns `(version, params)` for the unroll after `num_unrolls` unrolls.
+        """Returns `(version, params)` for the unroll after `num_unrolls` of all actors.
 
         Raises:
           Closed: once the board is closed.
@@ -64,3 +69,21 @@ class ParameterBoard:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+
+
+class GroupParameters(NamedTuple):
+    """A `ParameterSource`: the board as one of several groups that take turns reads it.
+
+    Attributes:
+      board: the board.
+      first: unrolls of all groups before this one's first.
+      num_groups: how many there are.
+    """
+
+    board: ParameterBoard
+    first: int
+    num_groups: int
+
+    def get(self, num_unrolls: int) -> tuple[int, Params]:
+        """Returns `(version, params)` for the unroll after `num_unrolls` of this group."""
+        return self.board.get(self.first + num_unrolls * self.num_groups)

@@ -22,7 +22,7 @@ from tolman.launchers.host.adder import TABLE, Client
 from tolman.launchers.host_state import group_size
 
 QUEUED_BATCHES = 2  # A queue holds so many batches before it makes actors wait.
-REPLAY_SLACK_BATCHES = 8  # How far samples may run from inserts * samples_per_insert.
+REPLAY_SLACK_BATCHES = 1  # How far samples may run from inserts * samples_per_insert.
 
 
 class ItemLayout(NamedTuple):
@@ -140,6 +140,10 @@ class Replay:
             )
         self._server = reverb.Server([make_table(data, layout, share)], port, checkpointer)
         self.address = f"{host}:{self._server.port}"
+
+    def num_items(self) -> int:
+        """Items in the table now."""
+        return self._server.localhost_client().server_info()[TABLE].current_size
 
     def client(self) -> Client:
         """A client as Acme's adders want it."""

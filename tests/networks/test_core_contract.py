@@ -64,6 +64,31 @@ def test_broken_core_is_caught(fault, broken):
         check_core(lambda: _Leaky(fault))
 
 
+class _Diagnosed(_Leaky):
+    """A sound LSTM whose `diagnose` has one fault, chosen by name."""
+
+    def __init__(self, fault):
+        super().__init__("none")
+        self.diagnosis = fault
+
+    def diagnose(self, x, reset, state):
+        outputs, state = self.unroll(x, reset, state)
+        largest = jnp.abs(outputs).max(-1)  # [T, B]
+        if self.diagnosis == "tells of the last step":
+            largest = largest[-1]
+        if self.diagnosis == "changes the outputs":
+            outputs = outputs + 0.1
+        return outputs, state, {"largest": largest}
+
+
+def test_broken_diagnostics_are_caught():
+    with pytest.raises(ConformanceError, match="'largest' has shape"):
+        check_core(lambda: _Diagnosed("tells of the last step"))
+    with pytest.raises(ConformanceError, match=r"differ from unroll's by 0\.1"):
+        check_core(lambda: _Diagnosed("changes the outputs"))
+    check_core(lambda: _Diagnosed("none"))
+
+
 def test_sound_core_of_a_user_passes():
     assert check_core(lambda: _Leaky("none"))["nothing leaks across a reset"] == 0.0
 

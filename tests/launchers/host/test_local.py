@@ -16,14 +16,20 @@ from tolman.launchers.on_device import OnDeviceRunner
 KEY = jax.random.PRNGKey(5)
 
 
-def make_runner(agent, environment, tmp_path, num_envs, wrap=lambda vector: vector):
+def make_runner(
+    agent, environment, tmp_path, num_envs, wrap=lambda vector: vector, num_groups=1
+):
     """A local runner whose environments have the keys of the on-device runner's."""
 
-    def make_vector(seed):
+    def make_vector(seed, number):
+        if num_groups > 1:
+            return wrap(OnDeviceVector(environment, jax.random.split(KEY, number)))
         keys = jax.random.split(jax.random.split(KEY, 3)[2], agent.data.batch_size)
-        return wrap(OnDeviceVector(environment, keys[:num_envs]))
+        return wrap(OnDeviceVector(environment, keys[:number]))
 
-    return LocalRunner(agent, make_vector, num_envs, tmp_path / "replay")
+    return LocalRunner(
+        agent, make_vector, num_envs, tmp_path / "replay", num_groups=num_groups
+    )
 
 
 def train(runner, *pieces, total=100):
@@ -66,7 +72,9 @@ def test_two_runs_repeat_with_an_actor_that_is_one_update_behind(tmp_path):
         off_policy_correction="vtrace",
     )  # fmt: skip
     results = [
-        train(make_runner(agent, environment, tmp_path / name, num_envs=2), 3, 9)
+        train(
+            make_runner(agent, environment, tmp_path / name, num_envs=4, num_groups=2), 3, 9
+        )
         for name in ("a", "b")
     ]
     (a, (_, metrics)), (b, _) = results

@@ -1,0 +1,49 @@
+"""What a memory core costs: its parameters, its state, and the arithmetic of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from tolman.networks.core import Array, MemoryCore, State
+
+
+class CoreCost(NamedTuple):
+    """Attributes:
+    num_parameters: numbers that are learned.
+    state_bytes: of the state of one environment.
+    step_flops: floating-point operations of one step of one environment, a multiplication
+      and an addition counted apart, as XLA's cost analysis counts them.
+    """
+
+    num_parameters: int
+    state_bytes: int
+    step_flops: int
+
+
+def core_cost(make_core: Callable[[], MemoryCore], num_features: int) -> CoreCost:
+    """Measures a core without running it.
+
+    Args:
+      make_core: builds the core; called inside a Haiku transform.
+      num_features: D of its input.
+    """
+
+    def step(x: Array, reset: Array) -> tuple[Array, State]:
+        core = make_core()
+        return core(x, reset, core.initial_state(1))
+
+    transformed = hk.without_apply_rng(hk.transform(step))
+    x, reset = jnp.zeros((1, num_features)), jnp.zeros(1, bool)
+    params = jax.eval_shape(transformed.init, jax.random.PRNGKey(0), x, reset)
+    _, state = jax.eval_shape(transformed.apply, params, x, reset)
+    analysis = jax.jit(transformed.apply).lower(params, x, reset).cost_analysis()
+    return CoreCost(
+        sum(leaf.size for leaf in jax.tree.leaves(params)),
+        sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
+        round(analysis["flops"]),
+    )

@@ -1,0 +1,135 @@
+"""Runs on the host, whole: trained, evaluated, killed and broken by their users."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tolman.launchers.run_folder import RunFolder
+
+COMMAND = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
+ACTOR_CRITIC = (
+    "train actor_critic --env CartPole-v1 --core feedforward --num-envs 4 "
+    "--agent.off-policy-correction vtrace --agent.batch-size 8 --agent.unroll-length 10"
+).split()
+DQN = (
+    "train dqn --env CartPole-v1 --core feedforward --num-envs 4 --agent.batch-size 8 "
+    "--agent.min-size 100 --agent.samples-per-insert 2 --checkpoint-interval 200"
+).split()
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_train_and_evaluate(tolman, tmp_path):
+    run = tmp_path / "run"
+    code, out, errors = tolman(*ACTOR_CRITIC, "--num-env-steps", 2000, "--run-dir", run)
+    assert (code, out) == (0, str(run)), errors
+    config = (run / "config.yaml").read_text()
+    assert "launcher: local" in config and "num_envs: 4" in config
+    assert RunFolder(run).status()["env_steps"] == 2000
+    assert rows(run)[-1]["time/param_lag"] == 1.0
+    code, out, _ = tolman("eval", run, "--num-episodes", 6)
+    assert code == 0 and out.startswith("eval/episode_return ") and "env_steps 2000" in out
+    assert tolman("resume", run)[0] == 0  # There is nothing left to do.
+
+
+def test_killed_runs_go_on_with_their_replay(tolman, tmp_path):
+    """SIGKILL in the middle: env steps go on from the checkpoint, the replay is full."""
+    run = tmp_path / "run"
+    words = [*DQN, "--num-env-steps", "1000000", "--run-dir", str(run)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *words],
+        env={**os.environ, "COLUMNS": "200"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoints" / "never").exists() and time.monotonic() < deadline:
+        steps = sorted(int(p.name) for p in run.glob("checkpoints/*") if p.name.isdigit())
+        if steps and steps[-1] >= 800 and not list(run.glob("checkpoints/*.unfinished")):
+            break
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    saved = max(int(p.name) for p in run.glob("checkpoints/*") if p.name.isdigit())
+    config = run / "config.yaml"
+    target = saved + 600
+    config.write_text(
+        config.read_text().replace("num_env_steps: 1000000", f"num_env_steps: {target}")
+    )
+    code, _, errors = tolman("resume", run)
+    assert code == 0, errors
+    assert f"resuming at env_steps {saved}" in (run / "log.txt").read_text()
+    lines = rows(run)
+    steps = [line["env_steps"] for line in lines]
+    assert steps == sorted(steps)  # Counted once.
+    first = next(line for line in lines if line["env_steps"] > saved)
+    # One item a decision: what the checkpoint held is there at once.
+    assert first["replay/num_items"] >= 0.9 * saved
+    assert abs(steps[-1] - target) < 200
+
+
+USER_ENV = '''
+import dm_env
+import numpy as np
+from dm_env import specs
+
+
+class Env(dm_env.Environment):
+    """Ends an episode after ten steps; breaks its own rules at step 37."""
+
+    def __init__(self, fault: str = "none"):
+        self.fault, self.steps = fault, 0
+
+    def reset(self):
+        self.time = 0
+        return dm_env.restart(np.zeros(3, np.float32))
+
+    def step(self, action):
+        self.steps += 1
+        self.time += 1
+        observation = np.zeros(3, np.float32)
+        if self.steps == 37 and self.fault == "raise":
+            raise RuntimeError("no power")
+        if self.steps == 37 and self.fault == "nan":
+            observation[1] = np.nan
+        if self.time == 10:
+            return dm_env.termination(1.0, observation)
+        return dm_env.transition(0.0, observation)
+
+    def observation_spec(self):
+        return specs.Array((3,), np.float32, "observation")
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+'''
+
+
+@pytest.mark.parametrize("fault, said", [("raise", "no power"), ("nan", "nan")])
+def test_a_fault_of_an_environment_is_one_line_or_a_restart(
+    fault, said, tolman, tmp_path, monkeypatch
+):
+    (tmp_path / f"user_{fault}.py").write_text(USER_ENV)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = [*ACTOR_CRITIC, "--num-env-steps", 800, "--env.fault", fault]
+    words[words.index("CartPole-v1")] = f"user_{fault}:Env"
+    code, _, errors = tolman(*words, "--run-dir", tmp_path / "fail")
+    assert code == 1
+    assert errors[-1].startswith(f"tolman: error: env 'user_{fault}:Env', copy ")
+    assert said in errors[-1]
+    assert "step 40" in errors[-1]  # 37 of its own, and three that started anew.
+    assert RunFolder(tmp_path / "fail").status()["state"] == "failed"
+    code, _, errors = tolman(
+        *words, "--run-dir", tmp_path / "restart", "--on-env-error", "restart"
+    )
+    assert code == 0
+    assert sum("warning" in line and said in line for line in errors) >= 1
+    assert RunFolder(tmp_path / "restart").status()["env_steps"] == 800
