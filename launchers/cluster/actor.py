@@ -135,12 +135,13 @@ class ActorRole:
             self._loop = ActingLoop([(vector, self._actor)], data.unroll_length)
             while not self._is_closed.is_set():
                 self._loop.unroll()
-            self._actor.close()
         except Closed:
             pass
         except Exception as error:
             if not self._is_closed.is_set():
                 self._failure = portable(error)
         finally:
-            if vector is not None:
+            if self._loop is not None:
+                self._loop.close()
+            elif vector is not None:
                 vector.close()
