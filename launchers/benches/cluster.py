@@ -20,6 +20,7 @@ SECONDS_A_ROUND = 2.0
 UPDATES_A_ROW = 10  # As runs have it: state and metrics come to the driver once a row.
 NUM_ACTORS = (1, 2, 4, 8, 16, 32)
 STEP_SECONDS = 0.05
+SECONDS_TO_SETTLE = 6.0  # Until what the queue holds was made by so many actors.
 SECONDS_A_SCALE = 15.0
 TOTAL_UPDATES = 10**6  # More than any bench takes.
 VTRACE = ("--agent.off-policy-correction", "vtrace")
@@ -83,6 +84,7 @@ def bench_scaling() -> list[dict[str, Any]]:
         try:
             for actors in NUM_ACTORS:
                 timed.wait_for_actors(actors)
+                timed.rate(SECONDS_TO_SETTLE)
                 rate = timed.rate(SECONDS_A_SCALE)
                 alone = rows[0]["env steps/s"] if rows else rate
                 rows.append(
