@@ -31,6 +31,9 @@ class HostVector(Protocol):
     `reward` and `discount` are float32, `new_task` is bool. What was handed out is never
     written to again.
 
+    One that steps outside Python, so that other threads can work meanwhile, says so by an
+    attribute `releases_gil` that is true.
+
     Attributes:
       num_envs: E.
     """

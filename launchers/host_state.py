@@ -26,8 +26,8 @@ class HostState(NamedTuple):
 
     learner: LearnerState
     key: Array
-    updates: np.ndarray
-    env_steps: np.ndarray
+    updates: np.ndarray | np.int64
+    env_steps: np.ndarray | np.int64
 
 
 def initial_state(agent: Agent, key: Array) -> HostState:

@@ -21,9 +21,22 @@ from tolman.networks.core import Array
 
 
 def contract(subscripts: str, *operands: Array, dtype: Any = jnp.float32) -> Array:
-    """An einsum of operands rounded to `dtype`, summed up in float32."""
-    rounded = [operand.astype(dtype) for operand in operands]
-    return jnp.einsum(subscripts, *rounded, preferred_element_type=jnp.float32)
+    """An einsum of operands rounded to `dtype`, float32 or bfloat16, summed in float32."""
+    if jnp.dtype(dtype) == jnp.float32:
+        return jnp.einsum(subscripts, *operands)
+
+    def narrow(*operands: Array) -> Array:
+        rounded = [operand.astype(dtype) for operand in operands]
+        return jnp.einsum(subscripts, *rounded, preferred_element_type=jnp.float32)
+
+    def wide(*operands: Array) -> Array:
+        bits = jnp.finfo(dtype)
+        rounded = [jax.lax.reduce_precision(x, bits.nexp, bits.nmant) for x in operands]
+        return jnp.einsum(subscripts, *rounded)
+
+    # On a CPU, XLA lacks some bfloat16 products with a float32 sum (jax 0.12). Products of
+    # rounded float32 numbers are the same numbers.
+    return jax.lax.platform_dependent(*operands, cpu=wide, default=narrow)
 
 
 def masked_softmax(logits: Array, mask: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
@@ -37,11 +37,11 @@ def core_cost(make_core: Callable[[], MemoryCore], num_features: int) -> CoreCos
         core = make_core()
         return core(x, reset, core.initial_state(1))
 
-    transformed = hk.without_apply_rng(hk.transform(step))
+    transformed: Any = hk.without_apply_rng(hk.transform(step))
     x, reset = jnp.zeros((1, num_features)), jnp.zeros(1, bool)
     params = jax.eval_shape(transformed.init, jax.random.PRNGKey(0), x, reset)
     _, state = jax.eval_shape(transformed.apply, params, x, reset)
-    analysis = jax.jit(transformed.apply).lower(params, x, reset).cost_analysis()
+    analysis: Any = jax.jit(transformed.apply).lower(params, x, reset).cost_analysis()
     return CoreCost(
         sum(leaf.size for leaf in jax.tree.leaves(params)),
         sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),

@@ -35,6 +35,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def __enter__(self):
@@ -70,21 +71,32 @@ class Run:
         wait_for(lambda: self.restarts(kind) >= count, f"restart of {kind}", self.process)
 
     def stop(self, number=signal.SIGTERM):
-        """Sends a signal; returns the exit code and what was said."""
-        self.process.send_signal(number)
+        """Sends a signal, as a terminal does; returns the exit code and what was said."""
+        os.killpg(self.process.pid, number)
         output, _ = self.process.communicate(timeout=SECONDS)
         return self.process.returncode, output
+
+
+def processes():
+    """The pid and the command line of every process on this machine."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                yield int(pid), file.read()
+        except OSError:
+            continue
 
 
 def role_processes(name=""):
     """The pids of Ray actors on this machine whose role begins so."""
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline") as file:
-                title = file.read()
-        except OSError:
-            continue
+    for pid, title in processes():
         if title.startswith(f"ray::{name}") and ("Role" in title or "Board" in title):
-            found.append(int(pid))
+            found.append(pid)
     return found
+
+
+def ray_processes():
+    """The pids of Ray's own processes on this machine."""
+    names = ("raylet", "gcs_server")
+    return {pid for pid, title in processes() if title.split("\0")[0].endswith(names)}

@@ -23,7 +23,10 @@ class AtariVector:
 
     Attributes:
       num_envs: E.
+      releases_gil: it steps outside Python.
     """
+
+    releases_gil = True
 
     def __init__(
         self, name: str, settings: AtariSettings, num_envs: int, seed: int = 0

@@ -10,19 +10,20 @@ from typing import Any
 
 import jax
 
-from tolman.agents.actor_critic import ActorCriticConfig
 from tolman.launchers.cluster.connection import disconnect, start
-from tolman.launchers.config import TrainConfig, resolve
-from tolman.launchers.names import settings_type
+from tolman.launchers.config import TrainConfig, parse_train, resolve
 from tolman.launchers.run_folder import RunFolder
 from tolman.launchers.runner import build_runner
 
 NUM_ROUNDS = 7
 SECONDS_A_ROUND = 2.0
+UPDATES_A_ROW = 10  # As runs have it: state and metrics come to the driver once a row.
 NUM_ACTORS = (1, 2, 4, 8, 16, 32)
 STEP_SECONDS = 0.05
+SECONDS_TO_SETTLE = 6.0  # Until what the queue holds was made by so many actors.
 SECONDS_A_SCALE = 15.0
 TOTAL_UPDATES = 10**6  # More than any bench takes.
+VTRACE = ("--agent.off-policy-correction", "vtrace")
 SLEEPING = "tolman.launchers.cluster.sleeping:Sleeping"
 
 
@@ -37,24 +38,21 @@ def bench_overhead() -> list[dict[str, Any]]:
     Both are up all the time and take turns; the one whose turn it is not waits on a full
     queue. Medians over rounds.
     """
-    agent = ActorCriticConfig(off_policy_correction="vtrace")
-    rates: dict[str, list[float]] = {"local": [], "ray": []}
+    launchers = {
+        "local": "--launcher local",
+        "ray": "--launcher ray --actors 1 --eval-episodes 0",
+    }
+    rates: dict[str, list[float]] = {name: [] for name in launchers}
     with tempfile.TemporaryDirectory() as folder:
         runners = {}
-        for launcher in rates:
-            config = TrainConfig(
-                agent="actor_critic",
-                env="CartPole-v1",
-                core="feedforward",
-                launcher=launcher,
-                agent_config=agent,
-                **({"actors": 1, "eval_episodes": 0} if launcher == "ray" else {}),
-            )
+        for launcher, flags in launchers.items():
+            words = f"actor_critic --env CartPole-v1 --core feedforward {flags}"
+            config = parse_train([*words.split(), *VTRACE])
             runners[launcher] = _Timed(config, Path(folder) / launcher)
         try:
             for _ in range(NUM_ROUNDS):
                 for launcher, runner in runners.items():
-                    rates[launcher].append(runner.rate(SECONDS_A_ROUND))
+                    rates[launcher].append(runner.rate(SECONDS_A_ROUND, UPDATES_A_ROW))
         finally:
             for runner in runners.values():
                 runner.close()
@@ -74,20 +72,11 @@ def bench_scaling() -> list[dict[str, Any]]:
 
     One run, to which actors are added: every ratio is of the same processes.
     """
-    agent = ActorCriticConfig(
-        off_policy_correction="vtrace", unroll_length=10, batch_size=2, torso_size=32
-    )
-    config = TrainConfig(
-        agent="actor_critic",
-        env=SLEEPING,
-        core="feedforward",
-        launcher="ray",
-        actors=NUM_ACTORS[0],
-        num_envs=1,
-        eval_episodes=0,
-        agent_config=agent,
-        env_config=settings_type(SLEEPING)(seconds=STEP_SECONDS),
-    )
+    words = f"""actor_critic --env {SLEEPING} --env.seconds {STEP_SECONDS}
+    --core feedforward --launcher ray --actors {NUM_ACTORS[0]} --num-envs 1
+    --eval-episodes 0 --agent.unroll-length 10 --agent.batch-size 2
+    --agent.torso-size 32"""
+    config = parse_train([*words.split(), *VTRACE])
     rows: list[dict[str, Any]] = []
     start(num_cpus=NUM_ACTORS[-1] + 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -95,6 +84,7 @@ def bench_scaling() -> list[dict[str, Any]]:
         try:
             for actors in NUM_ACTORS:
                 timed.wait_for_actors(actors)
+                timed.rate(SECONDS_TO_SETTLE)
                 rate = timed.rate(SECONDS_A_SCALE)
                 alone = rows[0]["env steps/s"] if rows else rate
                 rows.append(
@@ -122,11 +112,11 @@ class _Timed:
         self._state = self.runner.prepare(state, TOTAL_UPDATES)
         self.rate(0.0)  # Compiles.
 
-    def rate(self, seconds: float) -> float:
+    def rate(self, seconds: float, updates_a_row: int = 1) -> float:
         """Environment steps a second, over at least so many seconds."""
         began, before = time.perf_counter(), self.runner.counts(self._state).env_steps
         while True:
-            self._state, _ = self.runner.train(self._state, 1)
+            self._state, _ = self.runner.train(self._state, updates_a_row)
             passed = time.perf_counter() - began
             if passed >= seconds:
                 return (self.runner.counts(self._state).env_steps - before) / passed

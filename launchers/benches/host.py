@@ -16,7 +16,7 @@ from tolman.agents.agent import Agent, DataSpec, draw_noise
 from tolman.envs.host import HostVector
 from tolman.launchers.benches.turns import take_turns
 from tolman.launchers.config import TrainConfig, parse_train, resolve
-from tolman.launchers.runner import NUM_GROUPS, build_agent, make_vector
+from tolman.launchers.runner import build_agent, groups_of, make_vector
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,15 @@ def _bench_case(case: Case) -> dict[str, Any]:
     per_update = case.batch_size * case.unroll_length
     with ExitStack() as stack:
         stack.callback(vector.close)
-        training = _training(config, agent, case.num_envs, stack)
+        num_groups = groups_of(vector, case.num_envs)
+        training = _training(config, agent, case.num_envs, num_groups, stack)
         steps = {
             "environment": (_stepping(vector), case.num_envs),
             "network": (_deciding(agent, vector), case.num_envs),
-            "acting": (_acting(config, agent, case.num_envs, stack), per_unroll),
+            "acting": (
+                _acting(config, agent, case.num_envs, num_groups, stack),
+                per_unroll,
+            ),
             "update": (_updating(agent, vector, case.num_envs), per_update),
             "training": (training, per_update),
         }
@@ -117,15 +121,15 @@ def _deciding(agent: Agent, vector: HostVector) -> Callable[[int], None]:
 
 
 def _acting(
-    config: TrainConfig, agent: Agent, num_envs: int, stack: ExitStack
+    config: TrainConfig, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
 ) -> Callable[[int], None]:
     from tolman.launchers.host.actor import ActingLoop, VectorActor
     from tolman.launchers.host.evaluation import Frozen
 
     params = Frozen(agent.init(jax.random.PRNGKey(0)).params)
     groups = []
-    for seed in range(NUM_GROUPS):
-        vector = make_vector(config, num_envs // NUM_GROUPS, seed)
+    for seed in range(num_groups):
+        vector = make_vector(config, num_envs // num_groups, seed)
         actor = VectorActor(agent, vector.num_envs, jax.random.PRNGKey(seed), params, [])
         groups.append((vector, actor))
     loop = ActingLoop(groups, agent.data.unroll_length)
@@ -169,7 +173,7 @@ def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int]
 
 
 def _training(
-    config: TrainConfig, agent: Agent, num_envs: int, stack: ExitStack
+    config: TrainConfig, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
 ) -> Callable[[int], None]:
     from tolman.launchers.host.local import LocalRunner
 
@@ -178,6 +182,7 @@ def _training(
         lambda seed, number: make_vector(config, number, seed),
         num_envs,
         Path(stack.enter_context(tempfile.TemporaryDirectory())),
+        num_groups=num_groups,
     )
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)), 10**6)
     stack.callback(runner.close)
@@ -191,8 +196,9 @@ def _training(
 
 def _reading_ratio(agent: Agent, vector: HostVector) -> float:
     """Batches on the device a second, over those that a bare Reverb dataset reads."""
-    import threading
     from dataclasses import replace
+
+    import tensorflow as tf
 
     from tolman.launchers.host.batches import Batches, make_dataset
     from tolman.launchers.host.replay import Replay, item_layout
@@ -200,7 +206,7 @@ def _reading_ratio(agent: Agent, vector: HostVector) -> float:
     data = replace(
         agent.data,
         replay="uniform",
-        min_size=1,
+        min_size=READ_ITEMS,
         capacity=READ_ITEMS,
         samples_per_insert=1e9,
     )
@@ -208,7 +214,7 @@ def _reading_ratio(agent: Agent, vector: HostVector) -> float:
     with tempfile.TemporaryDirectory() as folder:
         replay = Replay(data, layout, Path(folder))
         _fill(replay, data, layout)
-        is_over = threading.Event()
+        is_over = tf.Variable(False)
         bare = iter(make_dataset(replay.address, layout.num_items, False, is_over))
         batches = Batches([replay.address], data, layout, jax.devices()[0])
 
@@ -221,7 +227,7 @@ def _reading_ratio(agent: Agent, vector: HostVector) -> float:
                 jax.block_until_ready(batches.next(seconds=60.0))
 
         seconds = take_turns({"bare": read_bare, "ours": read}, least=3)
-        is_over.set()
+        is_over.assign(True)
         batches.close()
         replay.stop()
     return seconds["bare"] / seconds["ours"]

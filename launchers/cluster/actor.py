@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tolman.launchers.cluster.parameters import BoardReader, Closed
@@ -23,25 +24,26 @@ class Birth(NamedTuple):
     """Which actor, and which of its lives: all its chance comes from here.
 
     Attributes:
-      index: of the actor.
+      actor: its index.
       life: 0, and one more at each restart.
       updates: of the run when this process of the run began.
     """
 
-    index: int
+    actor: int
     life: int
     updates: int
 
     def env_seed(self, seed: int) -> int:
         """A seed of its environments, below 2**32."""
-        words = [seed, self.updates, self.index, self.life]
+        words = [seed, self.updates, self.actor, self.life]
         return int(np.random.SeedSequence(words).generate_state(1)[0])
 
     def key(self, key: np.ndarray) -> jax.Array:
         """The key of its decisions, `[2]`, from the run's."""
-        for number in (self.updates, self.index, self.life):
-            key = jax.random.fold_in(key, number)
-        return key
+        own = jnp.asarray(key)
+        for number in (self.updates, self.actor, self.life):
+            own = jax.random.fold_in(own, number)
+        return own
 
 
 class ActorReport(NamedTuple):
@@ -117,7 +119,7 @@ class ActorRole:
             vector = make_vector(work.config, work.num_envs, seed)
             agent = work.agent()
             data = agent.data
-            address = self._reader.address(birth.index % work.num_shards)
+            address = self._reader.address(birth.actor % work.num_shards)
             adders = [
                 UnrollAdder(
                     Client(address),
@@ -133,12 +135,13 @@ class ActorRole:
             self._loop = ActingLoop([(vector, self._actor)], data.unroll_length)
             while not self._is_closed.is_set():
                 self._loop.unroll()
-            self._actor.close()
         except Closed:
             pass
         except Exception as error:
             if not self._is_closed.is_set():
                 self._failure = portable(error)
         finally:
-            if vector is not None:
+            if self._loop is not None:
+                self._loop.close()
+            elif vector is not None:
                 vector.close()

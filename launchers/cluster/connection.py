@@ -176,7 +176,7 @@ def _check_nodes(modules: list[str]) -> None:
         return ""
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    probe = ray.remote(missing).options(num_cpus=0, max_retries=0)
+    probe = ray.remote(num_cpus=0, max_retries=0)(missing)
     places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
     answers = [probe.options(scheduling_strategy=p).remote(modules) for p in places]
     for node, answer in zip(nodes, answers, strict=True):

@@ -75,12 +75,12 @@ class Session:
         self._addresses: tuple[str, ...] = ("",) * roles.shards
         self._announced_at = 0.0
         self._rows: list[RoleRow] = []
-        self._started_life: int | None = None  # Of the learner that `start` was called of.
+        self._started: Any = None  # The learner that has a state.
 
         bundles = [_resources(1, roles.gpus)] + [_resources(1)] * roles.shards
         self._group = placement_group(bundles, "PACK")
         env = {"env_vars": ON_CPU}
-        self._board = (
+        self._board: Any = (
             ray.remote(Board).options(num_cpus=0, max_restarts=-1, runtime_env=env).remote()
         )
         self._learner = Member("learner", 0, self._launch_learner(roles.gpus))
@@ -95,7 +95,11 @@ class Session:
         self._supervisor = Supervisor([*self._replays, self._learner, *self._evaluators])
         self._actors: list[Member] = []
         self.add_actors(roles.actors)
-        self._with_learner(state, lambda learner: None)
+        try:
+            self._with_learner(state, lambda learner: None)
+        except BaseException:
+            self.close()
+            raise
 
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
         """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
@@ -160,20 +164,22 @@ class Session:
           call: of a handle; returns a reference, or None for nothing to wait for.
         """
         while True:
-            life = self._learner.life
+            handle = None
             try:
-                self._start_learner(state)
-                life = self._learner.life
-                request = call(self._learner.handle)
+                self._wait_for_processes()
+                handle = self._learner.handle
+                if self._started is not handle:
+                    self._start_learner(handle, state)
+                request = call(handle)
                 return None if request is None else self._finish(request)
             except RayActorError as error:
-                if self._learner.life == life and self._learner.handle is not None:
+                if self._learner.handle is handle:
                     self._learner.die(error)
             except RayTaskError as error:
                 raise error.cause from None
 
-    def _start_learner(self, state: HostState) -> None:
-        """Waits for the replays and the learner, and starts it where it is a new one."""
+    def _wait_for_processes(self) -> None:
+        """Supervises until the learner and all replays answer."""
         complained_at = time.monotonic()
         while missing := [
             member.name
@@ -184,14 +190,15 @@ class Session:
             if time.monotonic() - complained_at >= SECONDS_BETWEEN_COMPLAINTS:
                 complained_at = time.monotonic()
                 logger.warning("waiting for %s to start", ", ".join(missing))
-        if self._started_life == self._learner.life:
-            return
+
+    def _start_learner(self, handle: Any, state: HostState) -> None:
+        """Has a new learner go on from a state."""
         self._finish(
-            self._learner.handle.start.remote(
+            handle.start.remote(
                 state.learner, int(state.updates), self._total_updates, self._addresses
             )
         )
-        self._started_life = self._learner.life
+        self._started = handle
 
     def _finish(self, request: Any) -> Any:
         """Supervises until a request is done; returns its result."""

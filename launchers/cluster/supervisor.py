@@ -17,8 +17,9 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 
 from tolman.launchers.runner import ProcessFailure, RoleRow
 
-SECONDS_BETWEEN_REPORTS = 0.5
-MAX_DEATHS_IN_A_ROW = 5  # Without a report in between.
+SECONDS_BETWEEN_REPORTS = 0.5  # Of a process, at least, and
+MAX_REPORTS_PER_SECOND = 500.0  # of all of them together at most.
+MAX_DEATHS_IN_A_ROW = 5  # Without a sign of work in between.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # Seconds from a death to the next life.
 SECONDS_TO_CLOSE = 5.0
 
@@ -64,19 +65,24 @@ class Member:
         """It answers, and if it is an actor it has taken a step."""
         return self.report is not None and getattr(self.report, "num_steps", 1) > 0
 
-    def ask(self, now: float) -> Any:
-        """Asks for a report where it is time to; the request that waits, or None."""
+    def ask(self, now: float, interval: float) -> Any:
+        """Asks for a report where it is time to; the request that waits, or None.
+
+        Args:
+          now: seconds.
+          interval: seconds from one request to the next.
+        """
         if self.handle is None:
             if now < self._next_life_at:
                 return None
             self.life += 1
             logger.warning("%s: restart %d.", self.name, self.life)
             self.handle = self._launch(self.life)
-        if self._request is None and now - self._asked_at >= SECONDS_BETWEEN_REPORTS:
+        if self._request is None and now - self._asked_at >= interval:
             self._request, self._asked_at = self.handle.report.remote(), now
         return self._request
 
-    def take(self, now: float) -> Any:
+    def take(self) -> Any:
         """Takes the report that was asked for and has come; None if it is a death.
 
         Raises:
@@ -93,7 +99,8 @@ class Member:
             return None
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
-        self._deaths_in_a_row = 0
+        if self.is_at_work:
+            self._deaths_in_a_row = 0
         for level, text in getattr(self.report, "lines", ()):
             logger.log(level, "%s: %s", self.name, text)
         return self.report
@@ -151,9 +158,10 @@ class Supervisor:
           ProcessFailure: where a process dies again and again.
         """
         now = time.monotonic()
+        interval = max(SECONDS_BETWEEN_REPORTS, len(self.members) / MAX_REPORTS_PER_SECOND)
         waiting = {}
         for member in self.members:
-            request = member.ask(now)
+            request = member.ask(now, interval)
             if request is not None:
                 waiting[request] = member
         if not waiting:
@@ -163,7 +171,7 @@ class Supervisor:
         reports = []
         for request in ready:
             member = waiting[request]
-            report = member.take(now)
+            report = member.take()
             if report is not None:
                 reports.append((member, report))
         return reports

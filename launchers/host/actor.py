@@ -135,8 +135,9 @@ class Episode(NamedTuple):
 class ActingLoop:
     """Steps environments with actors: Acme's environment loop for many at once.
 
-    The environments come in groups, each with an actor. While one group's environments
-    are stepped, in a thread of its own, the network decides for the next one.
+    The environments come in groups, each with an actor. Where there are several, one
+    group's environments are stepped in a thread of their own while the network decides
+    for the next.
 
     Attributes:
       num_steps: environment steps so far; the decisions on rows that closed an episode
@@ -152,7 +153,7 @@ class ActingLoop:
         self._groups = []
         first = 0
         for vector, actor in groups:
-            self._groups.append(_Group(vector, actor, first))
+            self._groups.append(_Group(vector, actor, first, in_turns=len(groups) > 1))
             first += vector.num_envs
         self.num_steps = 0
         self.seconds = 0.0
@@ -184,7 +185,9 @@ class ActingLoop:
 class _Group:
     """Environments that are stepped together, and their actor."""
 
-    def __init__(self, vector: HostVector, actor: VectorActor, first: int) -> None:
+    def __init__(
+        self, vector: HostVector, actor: VectorActor, first: int, in_turns: bool
+    ) -> None:
         self.num_envs = vector.num_envs
         self.actor = actor
         self._vector = vector
@@ -192,7 +195,7 @@ class _Group:
         self._return = np.zeros(vector.num_envs)
         self._length = np.zeros(vector.num_envs, np.int64)
         self._episodes: list[Episode] = []
-        self._thread = ThreadPoolExecutor(1, "environments")
+        self._thread = ThreadPoolExecutor(1, "environments") if in_turns else None
         self._action: np.ndarray | None = None
         self._row = vector.reset()
         actor.observe_first(dm_env.restart(self._row))
@@ -200,13 +203,17 @@ class _Group:
     def send(self) -> None:
         """Decides, and has the environments stepped."""
         self._action = self.actor.select_action(self._row)
-        self._stepped = self._thread.submit(self._vector.step, self._action)
+        if self._thread is not None:
+            self._stepped = self._thread.submit(self._vector.step, self._action)
 
     def receive(self) -> None:
         """Takes the row after the last decision, if there is one."""
         if self._action is None:
             return
-        self._row = self._stepped.result()
+        if self._thread is not None:
+            self._row = self._stepped.result()
+        else:
+            self._row = self._vector.step(self._action)
         self.actor.observe(self._action, dm_env.transition(_ZERO, self._row, _ONE))
         self._action = None
         self._count(self._row)
@@ -216,7 +223,8 @@ class _Group:
         return episodes
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
         self.actor.close()
         self._vector.close()
 

@@ -22,9 +22,9 @@ NUM_READERS = 2  # Requests to a replay under way at a time.
 
 
 def make_dataset(
-    address: str, num_items: int, in_order: bool, is_over: threading.Event
+    address: str, num_items: int, in_order: bool, is_over: tf.Variable
 ) -> tf.data.Dataset:
-    """Batches of a server's table, until `is_over` is set.
+    """Batches of a server's table, until `is_over` is true.
 
     Acme's own dataset would wait for data forever, also after the server has stopped;
     this one looks up now and then.
@@ -46,9 +46,8 @@ def make_dataset(
         )
 
     # A look that finds nothing ends its samples; the next one takes its place.
-    looks = tf.data.Dataset.from_generator(
-        lambda: iter(lambda: int(is_over.is_set()), 1),
-        output_signature=tf.TensorSpec((), tf.int64),
+    looks = tf.data.Dataset.range(tf.int64.max).take_while(
+        lambda _: tf.logical_not(is_over)
     )
     if in_order:
         return looks.flat_map(samples).batch(num_items, drop_remainder=True)
@@ -108,9 +107,10 @@ class Batches:
         """
         self._device = device
         self._is_closed = threading.Event()
+        self._is_over = tf.Variable(False)
         is_queue = data.replay == "queue"
         self._datasets = [
-            iter(make_dataset(address, layout.num_items, is_queue, self._is_closed))
+            iter(make_dataset(address, layout.num_items, is_queue, self._is_over))
             for address in addresses
         ]
         self._ready: queue.Queue[Batch | Exception] = queue.Queue(num_prefetched)
@@ -134,10 +134,10 @@ class Batches:
     def close(self) -> None:
         """Reads no more; call it before the servers stop, or a look would never end."""
         self._is_closed.set()
+        self._is_over.assign(True)
         while not self._ready.empty():
             self._ready.get_nowait()
         self._thread.join(timeout=2 * SECONDS_A_LOOK)
-        self._datasets.clear()  # TensorFlow complains of those that outlive the program.
 
     def _read(self) -> None:
         try:

@@ -42,8 +42,8 @@ class GTrXLConfig:
         Vaswani et al. 2017, section 3.3.
       gate_bias: above 0 a layer starts near the identity map. Parisotto et al. 2019,
         section 3.2 and its ablation of the gate: 2.
-      dtype: of the matrix products; parameters, layer norms, softmax, gates and the state
-        stay float32.
+      dtype: to which the forward matrix products round what they multiply; they sum in
+        float32, and parameters, layer norms, softmax, gates, state and gradients stay so.
     """
 
     hidden_size: int = 64

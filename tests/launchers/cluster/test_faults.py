@@ -93,7 +93,44 @@ def test_replays_come_back_with_their_content(tmp_path):
     with Run(tmp_path, ["resume", tmp_path]) as resumed:
         resumed.wait_for_rows(2)
         assert resumed.rows()[-1]["env_steps"] > checkpoint
-        code, output = resumed.stop()
-    assert code == 143, output
+    # The driver was killed, and the Ray that it had started for itself is to end with it.
     log = (tmp_path / "log.txt").read_text()
     assert log.count("restored with") >= 3  # One after the kill, two at the resume.
+
+
+BROKEN = """
+import gymnasium
+
+
+class Broken(gymnasium.Wrapper):
+    steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 100:
+            raise KeyError("lost")
+        return super().step(action)
+
+
+def make() -> gymnasium.Env:
+    return Broken(gymnasium.make("CartPole-v1"))
+"""
+
+
+@pytest.mark.parametrize("policy", ["fail", "restart"])
+def test_an_environment_breaks_down(tmp_path, policy):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    run_folder = tmp_path / "run"
+    words = [*QUEUE_FLAGS.split(), "--env", "broken:make", "--on-env-error", policy]
+    words += ["--eval-episodes", 0, "--run-dir", run_folder, "--num-env-steps", 8000]
+    with Run(run_folder, words, python_path=tmp_path) as run:
+        output, _ = run.process.communicate(timeout=300)
+    if policy == "fail":
+        assert run.process.returncode == 1
+        (error,) = [line for line in output.splitlines() if "tolman: error: env" in line]
+        assert "env 'broken:make', copy" in error and "raised KeyError" in error
+        assert run.status()["state"] == "failed"
+    else:
+        assert run.process.returncode == 0, output
+        assert "actor 0: env 'broken:make', copy 0" in output and "Restart 1." in output
+        assert run.status()["restarts"] == {"actor": 0, "replay": 0, "learner": 0}
