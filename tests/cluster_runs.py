@@ -9,6 +9,7 @@ import time
 
 COMMAND = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
 SECONDS = 300  # A loaded machine takes its time to import TensorFlow in six processes.
+SESSIONS = {os.getsid(0)}  # Others on this machine may run Ray too.
 
 
 def wait_for(condition, what, process=None, seconds=SECONDS):
@@ -37,6 +38,7 @@ class Run:
             text=True,
             start_new_session=True,
         )
+        SESSIONS.add(self.process.pid)
 
     def __enter__(self):
         return self
@@ -78,17 +80,19 @@ class Run:
 
 
 def processes():
-    """The pid and the command line of every process on this machine."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    """The pid and the command line of every process that these tests started."""
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         try:
             with open(f"/proc/{pid}/cmdline") as file:
-                yield int(pid), file.read()
+                title = file.read()
+            if os.getsid(pid) in SESSIONS:
+                yield pid, title
         except OSError:
             continue
 
 
 def role_processes(name=""):
-    """The pids of Ray actors on this machine whose role begins so."""
+    """The pids of Ray actors whose role begins so."""
     found = []
     for pid, title in processes():
         if title.startswith(f"ray::{name}") and ("Role" in title or "Board" in title):
@@ -97,6 +101,6 @@ def role_processes(name=""):
 
 
 def ray_processes():
-    """The pids of Ray's own processes on this machine."""
+    """The pids of Ray's own processes."""
     names = ("raylet", "gcs_server")
     return {pid for pid, title in processes() if title.split("\0")[0].endswith(names)}
