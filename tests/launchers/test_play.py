@@ -230,6 +230,13 @@ def test_mistakes_are_one_line_and_leave_nothing(words, message, bars, tolman, t
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
+def test_films_that_cannot_be_made_are_refused_before_work_is_done(bars, monkeypatch):
+    monkeypatch.setattr(playing, "restore", lambda *given: pytest.fail("restored first"))
+    for given in ({"out": bars / "film.avi"}, {"fps": -1.0}):
+        with pytest.raises(ValueError, match=r"must be|must lie"):
+            playing.play(bars, **given)
+
+
 def test_runs_that_cannot_be_played(tolman, tiny, tmp_path):
     run = tmp_path / "run"
     assert (
