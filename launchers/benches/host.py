@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tolman.agents.agent import Agent, DataSpec, draw_noise
@@ -161,7 +162,7 @@ def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int]
 
     @jax.jit
     def update(state: Any, batch: Any) -> Any:
-        return agent.update(state, layout.assemble(batch, None), np.float32(0.0))
+        return agent.update(state, layout.assemble(batch, None), jnp.float32(0.0))
 
     def updates(count: int) -> None:
         nonlocal state

@@ -53,7 +53,7 @@ class AgentLearner(acme.Learner):
         self._clients = clients
         self._is_prioritized = agent.data.replay == "prioritized"
         self._waiting: tuple[Batch, Any] | None = None
-        self._update = jax.jit(self._learn)
+        self._update: Any = jax.jit(self._learn)
         self.num_updates = num_updates
 
     def step(self) -> Metrics:

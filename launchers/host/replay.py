@@ -34,7 +34,7 @@ class ItemLayout(NamedTuple):
       num_items: I, items in a batch.
     """
 
-    unroll: Unroll
+    unroll: Any
     group_size: int
     num_items: int
 
@@ -95,7 +95,8 @@ def item_layout(agent: Agent, observation_spec: Any, num_envs: int) -> ItemLayou
     def decisions(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype)
 
-    unroll = Unroll(
+    layout: Any = Unroll  # Its leaves are shapes here, not arrays.
+    unroll = layout(
         timestep=_rows(observation_spec, (length + 1, size)),
         action=decisions(decision.action),
         logits=decisions(decision.logits),
