@@ -75,7 +75,9 @@ def train(config: TrainConfig) -> Path:
 
 
 def resume(path: Path) -> Path:
-    """Trains on from the last sound checkpoint, to the bits of a run without a break.
+    """Trains on from the last sound checkpoint.
+
+    On-device, to the bits of a run without a break; on the host with fresh environments.
 
     Returns:
       The run folder.

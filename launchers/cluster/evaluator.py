@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from tolman.launchers.cluster.parameters import BoardReader
 from tolman.launchers.cluster.work import Lines, Work
-from tolman.launchers.evaluation import EVALUATION
+from tolman.launchers.evaluation import EVALUATION, evaluation_settings
 from tolman.launchers.runner import MAX_DEFAULT_ENVS, make_vector
 
 
@@ -62,7 +63,9 @@ class EvaluatorRole:
         key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), number)
         env_seed = int(jax.random.randint(key, (), 0, EVALUATION))
         num_envs = min(num_episodes, MAX_DEFAULT_ENVS)
-        vector = make_vector(self._work.config, num_envs, env_seed)
+        config = self._work.config
+        config = replace(config, env_config=evaluation_settings(config.env_config))
+        vector = make_vector(config, num_envs, env_seed)
         try:
             episodes = play_host_episodes(self._agent, vector, params, key, num_episodes)
         finally:
