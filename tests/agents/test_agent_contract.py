@@ -68,7 +68,7 @@ def test_learner_recomputes_the_actors_logits(name, core_name):
     new_tasks = 0
     for unroll in _unrolls(agent, params, environment, num_unrolls=6):
         logits = _recomputed_logits(agent, params, unroll)
-        np.testing.assert_allclose(logits[:-1], unroll.logits, atol=1e-5)
+        np.testing.assert_allclose(logits[:-1], unroll.logits, rtol=1e-5, atol=1e-5)
         new_tasks += int(unroll.timestep.new_task[1:].sum())
     assert new_tasks > 3  # The borders were crossed.
 
