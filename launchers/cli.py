@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 FORCE_CPU_DEVICES = "--xla_force_host_platform_device_count"
-CPU_RUNTIME = "--xla_cpu_use_thunk_runtime"
 
 
 @dataclass(frozen=True)
@@ -80,16 +79,10 @@ def _help() -> str:
 
 def _prepare_process() -> None:
     """Sets what must precede the import of jax, and finds modules in the current folder."""
-    from importlib.metadata import version
-
     flags = os.environ.get("XLA_FLAGS", "")
     if FORCE_CPU_DEVICES not in flags:
         # The members of a study are shared out among these; a single run takes one.
-        flags += f" {FORCE_CPU_DEVICES}={os.cpu_count()}"
-    if CPU_RUNTIME not in flags and version("jaxlib").startswith("0.6."):
-        # Of that release's two runtimes the older one is faster at loops of small steps.
-        flags += f" {CPU_RUNTIME}=false"
-    os.environ["XLA_FLAGS"] = flags.strip()
+        os.environ["XLA_FLAGS"] = f"{flags} {FORCE_CPU_DEVICES}={os.cpu_count()}".strip()
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)

@@ -7,10 +7,7 @@ from pathlib import Path
 CACHE = Path(__file__).resolve().parent.parent / ".pytest_cache" / "jax"
 
 # Two CPU devices, so that sharding is tested everywhere. Must precede the import of jax.
-flags = "--xla_force_host_platform_device_count=2"
-if sys.version_info < (3, 12):
-    flags += " --xla_cpu_use_thunk_runtime=false"  # As the command line has it there.
-os.environ.setdefault("XLA_FLAGS", flags)
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time goes into compiling; what has been compiled once is found again.
 os.environ.setdefault(
