@@ -31,6 +31,7 @@ from tolman.launchers.host_state import (
 )
 from tolman.launchers.runner import Counts, RoleRow
 
+ITEMS_IN_FLIGHT = 2  # Of each writer to a replay, which nobody waits for.
 SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
 
 
@@ -240,6 +241,7 @@ class _Session:
                         self.replay.client(),
                         data.unroll_length,
                         data.period or data.unroll_length,
+                        max_in_flight_items=0 if self._is_queue else ITEMS_IN_FLIGHT,
                         is_over=self._is_over,
                     )
                     for _ in range(vector.num_envs // layout.group_size)
