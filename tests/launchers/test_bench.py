@@ -10,7 +10,7 @@ from tolman.launchers.benches import on_device, turns
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
+    monkeypatch.setattr(turns, "NUM_ROUNDS", 7)
     monkeypatch.setattr(turns, "SECONDS_PER_SAMPLE", 0.01)
     cases = (on_device.Case("two_step", "gru", 4, 11),)
     monkeypatch.setattr(on_device, "ON_DEVICE_CASES", cases)
@@ -22,7 +22,7 @@ def test_one_row_a_case(short, capsys):
     assert (row["environment"], row["core"], row["batch"]) == ("two_step", "gru", 4)
     assert row["env steps/s"] > 0 and row["compilations"] == 1
     # The loop does all that the floor does and more; generous, for a noisy machine.
-    assert 0.0 < row["ratio to floor"] < 1.5
+    assert 0.0 < row["ratio to floor"] < 2.0
     assert 0.0 < row["environment share"] < row["ratio to floor"] + row["acting share"]
     assert row["bound"] in ("network", "acting", "environment")
 
