@@ -70,6 +70,20 @@ class Network(NamedTuple, Generic[Output]):
     unroll: Callable[..., Output]
 
 
+def count_actions(action_spec: Any) -> int:
+    """The number of actions.
+
+    Raises:
+      ValueError: if they are not numbered, such as the continuous ones of a robot.
+    """
+    if not isinstance(action_spec, specs.DiscreteArray):
+        raise ValueError(
+            f"action spec {action_spec!r}: this agent needs numbered actions (a "
+            "DiscreteArray). Choose another --env, or number the actions in a wrapper."
+        )
+    return action_spec.num_values
+
+
 def make_recurrent_network(
     settings: InputSettings,
     observation_spec: Any,

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from tolman.agents.agent import Agent, Array, DataSpec, LearnerState
+from tolman.agents.agent import Agent, Array, DataSpec, LearnerState, Params
+from tolman.launchers.runner import Counts
 
 
 class HostState(NamedTuple):
@@ -28,6 +29,33 @@ class HostState(NamedTuple):
     key: Array
     updates: np.ndarray | np.int64
     env_steps: np.ndarray | np.int64
+
+
+class HostCounts:
+    """What every runner on the host says of a state in the same way.
+
+    Attributes:
+      agent: what learns.
+    """
+
+    agent: Agent
+
+    def counts(self, state: HostState) -> Counts:
+        """How far a state is."""
+        return Counts(int(state.updates), int(state.env_steps))
+
+    @property
+    def env_steps_per_update(self) -> float:
+        """Environment steps that one update takes; of a replay, once it has its minimum."""
+        return env_steps_per_update(self.agent.data)
+
+    def total_updates(self, num_env_steps: int) -> int:
+        """Updates that `num_env_steps` environment steps give data for; at least 1."""
+        return total_updates(self.agent.data, num_env_steps)
+
+    def params(self, state: HostState) -> Params:
+        """The parameters in a state."""
+        return state.learner.params
 
 
 def initial_state(agent: Agent, key: Array) -> HostState:

@@ -32,7 +32,7 @@ from tolman.agents.agent import (
     Unroll,
     register_agent,
 )
-from tolman.agents.recurrent import RecurrentState
+from tolman.agents.recurrent import RecurrentState, count_actions
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore
 
@@ -79,7 +79,7 @@ class ActorCritic:
         auxiliary_tasks: Sequence[AuxiliaryTask] = (),
     ) -> None:
         self.config = config
-        self._num_actions = action_spec.num_values
+        self._num_actions = count_actions(action_spec)
         self.data = DataSpec(
             config.unroll_length,
             config.batch_size,

@@ -35,7 +35,7 @@ from tolman.agents.dqn.loss import (
     sequence_priorities,
 )
 from tolman.agents.dqn.network import make_network
-from tolman.agents.recurrent import RecurrentState
+from tolman.agents.recurrent import RecurrentState, count_actions
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore
 
@@ -107,7 +107,7 @@ class DQN:
         make_core: Callable[[], MemoryCore],
     ) -> None:
         self.config = config
-        self._num_actions = action_spec.num_values
+        self._num_actions = count_actions(action_spec)
         self.data = DataSpec(
             config.unroll_length,
             config.batch_size,

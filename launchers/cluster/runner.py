@@ -12,24 +12,18 @@ from typing import Any
 
 import jax
 
-from tolman.agents.agent import Agent, Array, Params
+from tolman.agents.agent import Agent, Array
 from tolman.launchers.cluster.connection import Roles, connect, disconnect
 from tolman.launchers.cluster.session import Session
 from tolman.launchers.cluster.work import Specs, Work
 from tolman.launchers.config import TrainConfig
-from tolman.launchers.host_state import (
-    HostState,
-    env_steps_per_update,
-    group_size,
-    initial_state,
-    total_updates,
-)
-from tolman.launchers.runner import Counts, RoleRow, Specified
+from tolman.launchers.host_state import HostCounts, HostState, group_size, initial_state
+from tolman.launchers.runner import RoleRow, Specified
 
 DEFAULT_ACTORS = 2
 
 
-class RayRunner:
+class RayRunner(HostCounts):
     """Trains one agent on environments of the host, over many processes and machines.
 
     Attributes:
@@ -97,23 +91,6 @@ class RayRunner:
         if self._session is None:
             raise ValueError("the runner is not prepared: call prepare(state, total).")
         self._session.add_actors(count)
-
-    def counts(self, state: HostState) -> Counts:
-        """How far a state is."""
-        return Counts(int(state.updates), int(state.env_steps))
-
-    @property
-    def env_steps_per_update(self) -> float:
-        """Environment steps that one update takes; of a replay, once it has its minimum."""
-        return env_steps_per_update(self.agent.data)
-
-    def total_updates(self, num_env_steps: int) -> int:
-        """Updates that `num_env_steps` environment steps give data for; at least 1."""
-        return total_updates(self.agent.data, num_env_steps)
-
-    def params(self, state: HostState) -> Params:
-        """The parameters in a state."""
-        return state.learner.params
 
     def save_replay(self) -> None:
         """Saves what the replays hold, beside a checkpoint of the state."""

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from tolman.agents.agent import Agent, Array, Params
+from tolman.agents.agent import Agent, Array
 from tolman.envs.host import HostVector
 from tolman.launchers.host.actor import ActingLoop, VectorActor
 from tolman.launchers.host.adder import UnrollAdder
@@ -23,19 +23,14 @@ from tolman.launchers.host.batches import Batch, Batches
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.parameters import Closed, ParameterBoard
 from tolman.launchers.host.replay import Replay, item_layout
-from tolman.launchers.host_state import (
-    HostState,
-    env_steps_per_update,
-    initial_state,
-    total_updates,
-)
-from tolman.launchers.runner import Counts, RoleRow
+from tolman.launchers.host_state import HostCounts, HostState, group_size, initial_state
+from tolman.launchers.runner import RoleRow
 
 ITEMS_IN_FLIGHT = 2  # Of each writer to a replay, which nobody waits for.
 SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
 
 
-class LocalRunner:
+class LocalRunner(HostCounts):
     """Trains one agent on environments of the host, in this process.
 
     Attributes:
@@ -65,6 +60,7 @@ class LocalRunner:
         Raises:
           ValueError: if E does not suit the agent's batch.
         """
+        group_size(agent.data, num_envs // num_groups)
         self.agent = agent
         self.num_envs = num_envs
         self._make_vector = make_vector
@@ -95,23 +91,6 @@ class LocalRunner:
         if self._session is None:
             raise ValueError("the runner is not prepared: call prepare(state, total).")
         return self._session.train(num_updates)
-
-    def counts(self, state: HostState) -> Counts:
-        """How far a state is."""
-        return Counts(int(state.updates), int(state.env_steps))
-
-    @property
-    def env_steps_per_update(self) -> float:
-        """Environment steps that one update takes; of a replay, once it has its minimum."""
-        return env_steps_per_update(self.agent.data)
-
-    def total_updates(self, num_env_steps: int) -> int:
-        """Updates that `num_env_steps` environment steps give data for; at least 1."""
-        return total_updates(self.agent.data, num_env_steps)
-
-    def params(self, state: HostState) -> Params:
-        """The parameters in a state."""
-        return state.learner.params
 
     def save_replay(self) -> None:
         """Saves what the replay holds, beside a checkpoint of the state."""

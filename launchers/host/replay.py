@@ -16,7 +16,7 @@ import reverb
 import tensorflow as tf
 from dm_env import specs
 
-from tolman.agents.agent import Agent, Array, DataSpec, Unroll
+from tolman.agents.agent import Agent, Array, DataSpec, Unroll, draw_noise
 from tolman.envs.environment import TimeStep
 from tolman.launchers.host.adder import TABLE, Client
 from tolman.launchers.host_state import group_size
@@ -189,8 +189,6 @@ def make_table(data: DataSpec, layout: ItemLayout, share: int = 1) -> reverb.Tab
 
 def _decide(agent: Agent, key: Array, timestep: TimeStep) -> Any:
     """A decision by a fresh agent, and the actor state before it: for their shapes."""
-    from tolman.agents.agent import draw_noise
-
     batch_size = timestep.reward.shape[0]
     actor_state = agent.initial_actor_state(batch_size)
     noise = draw_noise(agent, key, batch_size)

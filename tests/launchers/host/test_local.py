@@ -124,6 +124,5 @@ def test_what_an_environment_raises_ends_the_run_and_every_thread(tmp_path, monk
 def test_environments_that_do_not_fill_a_batch_are_refused(tmp_path):
     environment = TwoStep()
     agent = make_agent("meta_rl", environment, "lstm", batch_size=4)
-    runner = make_runner(agent, environment, tmp_path, num_envs=3)
     with pytest.raises(ValueError, match=r"^num_envs=3: must divide the batch of 4 seq"):
-        train(runner, 1)
+        make_runner(agent, environment, tmp_path, num_envs=3)

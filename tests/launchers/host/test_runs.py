@@ -77,6 +77,19 @@ def test_killed_runs_go_on_with_their_replay(tolman, tmp_path):
     assert abs(steps[-1] - target) < 200
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (["--env", "Pendulum-v1"], "this agent needs numbered actions"),
+        (["--num-envs", "3"], "num_envs=3: must divide the batch of 8 sequences"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(change, said, tolman, tmp_path):
+    code, _, errors = tolman(*ACTOR_CRITIC, *change, "--run-dir", tmp_path / "run")
+    assert code == 2 and said in errors[-1]
+    assert not (tmp_path / "run").exists()
+
+
 USER_ENV = '''
 import dm_env
 import numpy as np
