@@ -1,0 +1,1 @@
+"""Two-player board games: one protocol, and the rules behind it."""
