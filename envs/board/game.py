@@ -1,8 +1,9 @@
 """What a two-player, zero-sum game of perfect information is, in JAX and on the host.
 
 Both kinds act on ONE game. What holds for both: players are numbered 0 and 1, player 0
-moves first, a finished game stays as it is, and what `observe` shows is seen from the side of
-the player to move. Moves need not alternate: a search reads `to_play`, it does not count.
+moves first, a finished game stays as it is, and what `observe` shows is seen from the side
+of the player to move. Moves need not alternate: a search reads `to_play`, and does not
+count.
 
 Shapes: A actions, K compact slots.
 """
