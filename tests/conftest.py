@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 CACHE = Path(__file__).resolve().parent.parent / ".pytest_cache" / "jax"
 
 # Two CPU devices, so that sharding is tested everywhere. Must precede the import of jax.
@@ -35,3 +37,14 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize(
             "core_name", [*sorted(CORES), *metafunc.config.getoption("core")]
         )
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of one file run in one process: they share what they have compiled.
+
+    Those of a cluster all do, for one machine has one set of Ray's ports.
+    """
+    for item in items:
+        is_cluster = "cluster" in item.path.parts
+        group = "cluster" if is_cluster else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
