@@ -1,0 +1,1 @@
+"""MEMO: answers from several facts (Banino et al. 2020)."""
