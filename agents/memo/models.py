@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import haiku as hk
 
+from tolman.agents.memo.baselines.config import (
+    DNCReaderConfig,
+    MemoryNetworkConfig,
+    UniversalTransformerConfig,
+)
+from tolman.agents.memo.baselines.dnc import DNCReader
+from tolman.agents.memo.baselines.memory_network import MemoryNetwork
+from tolman.agents.memo.baselines.universal_transformer import UniversalTransformer
 from tolman.agents.memo.config import MemoConfig
 from tolman.agents.memo.network import Memo
 
-ModelConfig = Any
+ModelConfig = (
+    MemoConfig | MemoryNetworkConfig | DNCReaderConfig | UniversalTransformerConfig
+)
 
-MODELS: dict[str, tuple[type, type]] = {"memo": (MemoConfig, Memo)}
+
+class Model(NamedTuple):
+    """Attributes:
+    config: the dataclass of its sizes.
+    module: `module(config, num_words, num_answers, num_classes)` takes examples and a mode.
+    """
+
+    config: type
+    module: type[hk.Module]
+
+
+MODELS = {
+    "memo": Model(MemoConfig, Memo),
+    "emn": Model(MemoryNetworkConfig, MemoryNetwork),
+    "dnc": Model(DNCReaderConfig, DNCReader),
+    "ut": Model(UniversalTransformerConfig, UniversalTransformer),
+}
 
 
 def make_model(
     config: ModelConfig, num_words: int, num_answers: int, num_classes: int
 ) -> hk.Module:
-    """Builds the model that a config is of; call it inside a Haiku transform."""
-    for config_type, model_type in MODELS.values():
-        if isinstance(config, config_type):
-            return model_type(config, num_words, num_answers, num_classes, name="model")
-    raise ValueError(f"{config!r} is of no known model.")
+    """Builds the model that `config` is of; call it inside a Haiku transform."""
+    for model in MODELS.values():
+        if type(config) is model.config:
+            return model.module(config, num_words, num_answers, num_classes, name="model")
+    known = ", ".join(model.config.__name__ for model in MODELS.values())
+    raise ValueError(f"model={config!r}: must be one of {known}.")

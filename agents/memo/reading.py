@@ -74,18 +74,19 @@ class ItemEmbedding(hk.Module):
         return words[items] * (items > 0)[..., None]
 
 
-def fact_order(mask: Array, size: int) -> Array:
+def fact_order(mask: Array, size: int, name: str = "places") -> Array:
     """An embedding of each fact's place, counted from the last fact back.
 
     Args:
       mask: `[B, I]` bool, where there is a fact.
       size: D.
+      name: of the parameter.
 
     Returns:
       `[B, I, D]`.
     """
     places = hk.get_parameter(
-        "places", (mask.shape[1], size), init=hk.initializers.RandomNormal(size**-0.5)
+        name, (mask.shape[1], size), init=hk.initializers.RandomNormal(size**-0.5)
     )
     from_last = jnp.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - 1  # [B, I]
     return places[jnp.maximum(from_last, 0)]
