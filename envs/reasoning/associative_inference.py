@@ -44,6 +44,10 @@ class AssociativeInference:
     Attributes:
       chain_length: L, items of a sequence. The paper has 3, 4 and 5.
       num_sequences: N, in one memory. The paper has 16.
+      min_sequences: below N, memories are of mixed sizes: half of them of N sequences, the
+        others of a number that is uniform from this to N, with room for the rest. What
+        small ones teach holds for large ones, and is learned sooner. The paper's memories
+        are all of N: so must be those that a learner is judged by.
       num_classes: C, of items and of answers. The paper has ImageNet's.
       item_size: O. The paper's photographs are vectors of 1,000 numbers.
       num_exemplars: E, of a class in the training split; the paper's photographs of all
@@ -55,12 +59,13 @@ class AssociativeInference:
     Source: Banino et al. 2020, section 4.1 and appendix; Banino et al. 2021 (PonderNet),
       appendix D.1, gives the sizes, the lure's place and the answer's kind.
       Departure: Gaussian items in place of photographs that a network has embedded.
-      Departure: with more than 3 items the distances between cue and match are equally
-      frequent, which makes direct questions 1 in L - 1 rather than a half.
+      Departure: where there are several indirect distances they are equally frequent,
+      so that the longest is not the rarest.
     """
 
     chain_length: int = 3
     num_sequences: int = 16
+    min_sequences: int = 16
     num_classes: int = 100
     item_size: int = 64
     num_exemplars: int = 500
@@ -71,6 +76,7 @@ class AssociativeInference:
         for name, least in (
             ("chain_length", 2),
             ("num_sequences", 2),
+            ("min_sequences", 2),
             ("item_size", 1),
             ("num_exemplars", 10),
             ("exemplar_noise", 0.0),
@@ -81,11 +87,15 @@ class AssociativeInference:
                     f"{name}={getattr(self, name)!r}: must be at least {least} here. "
                     f"Set {name}."
                 )
-        if self.chain_length > len(LETTERS):
-            raise ValueError(
-                f"chain_length={self.chain_length}: must be at most {len(LETTERS)}. "
-                "Set chain_length."
-            )
+        for name, most in (
+            ("chain_length", len(LETTERS)),
+            ("min_sequences", self.num_sequences),
+        ):
+            if getattr(self, name) > most:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}: must be at most {most} here. "
+                    f"Set {name}."
+                )
 
     @property
     def num_answers(self) -> int:
@@ -131,46 +141,62 @@ class AssociativeInference:
 
     def sample(self, data: Exemplars, key: Array, batch_size: int) -> Examples:
         """Draws `batch_size` questions, each about a memory of its own."""
-        classes_key, exemplars_key, rows_key, question_key = jax.random.split(key, 4)
+        classes_key, exemplars_key, rows_key, size_key, question_key = jax.random.split(
+            key, 5
+        )
         length, num_sequences = self.chain_length, self.num_sequences
         shape = batch_size, num_sequences * length
         classes = _shuffled(classes_key, batch_size, self.num_classes)[:, : shape[1]]
         exemplar = jax.random.randint(exemplars_key, shape, 0, data.items.shape[1])
         items = data.items[classes, exemplar]  # [B, N L, O], sequence by sequence.
 
-        num_facts = num_sequences * (length - 1)
-        rows = _shuffled(rows_key, batch_size, num_facts)  # [B, M]
-        left = rows // (length - 1) * length + rows % (length - 1)
-        pairs = jnp.stack([left, left + 1], axis=-1)  # [B, M, 2]
-        question = self._questions(question_key, batch_size)
+        rows = _shuffled(rows_key, batch_size, num_sequences * (length - 1))  # [B, M]
+        sequence, place = rows // (length - 1), rows % (length - 1)
+        left = sequence * length + place
+        sizes = self._sizes(size_key, batch_size)
+        mask = sequence < sizes[:, None]  # [B, M]
         here = jnp.arange(batch_size)
+        facts = items[here[:, None, None], jnp.stack([left, left + 1], axis=-1)]
+        question = self._questions(question_key, sizes)
         return Examples(
-            facts=items[here[:, None, None], pairs],
-            fact_mask=jnp.ones((batch_size, num_facts), bool),
+            facts=jnp.where(mask[..., None, None], facts, 0.0),
+            fact_mask=mask,
             query=items[here[:, None], question.shown],
             target=classes[here, question.match][:, None].astype(jnp.int32),
             kind=question.kind,
         )
 
-    def _questions(self, key: Array, batch_size: int) -> _Questions:
-        """Which items are shown; every distance is as frequent, to within one."""
-        length, num_sequences = self.chain_length, self.num_sequences
-        keys = jax.random.split(key, 6)
-        order = jax.random.permutation(keys[0], batch_size)
-        offset = jax.random.randint(keys[1], (), 0, length - 1)
-        distance = 1 + (order + offset) % (length - 1)  # [B]
-        cue_place = jax.random.randint(keys[2], distance.shape, 0, length - distance)
+    def _sizes(self, key: Array, batch_size: int) -> Array:
+        """`[B]`, of how many sequences each memory is."""
+        uniform_key, full_key = jax.random.split(key)
+        least, most = self.min_sequences, self.num_sequences
+        uniform = jax.random.randint(uniform_key, (batch_size,), least, most + 1)
+        return jnp.where(jax.random.bernoulli(full_key, shape=(batch_size,)), most, uniform)
+
+    def _questions(self, key: Array, sizes: Array) -> _Questions:
+        """Half of the questions are direct, to within one.
+
+        Args:
+          key: `[2]`.
+          sizes: `[B]`, of how many sequences each memory is.
+        """
+        length = self.chain_length
+        keys = jax.random.split(key, 7)
+        order = jax.random.permutation(keys[0], len(sizes))
+        is_direct = (order + jax.random.bernoulli(keys[1])) % 2 == 0  # [B]
+        farther = jax.random.randint(keys[2], sizes.shape, 2, max(length, 3))
+        distance = jnp.where(is_direct | (length == 2), 1, farther)
+        cue_place = jax.random.randint(keys[3], sizes.shape, 0, length - distance)
         match_place = cue_place + distance
-        sequence = jax.random.randint(keys[3], distance.shape, 0, num_sequences)
-        others = jax.random.randint(keys[4], distance.shape, 1, num_sequences)
-        other = (sequence + others) % num_sequences  # Never the cue's own.
+        sequence = jax.random.randint(keys[4], sizes.shape, 0, sizes)
+        others = jax.random.randint(keys[5], sizes.shape, 1, sizes)
+        other = (sequence + others) % sizes  # Never the cue's own.
         match, lure = sequence * length + match_place, other * length + match_place
-        match_first = jax.random.bernoulli(keys[5], shape=distance.shape)
-        left, right = (
-            jnp.where(match_first, match, lure),
-            jnp.where(match_first, lure, match),
-        )
-        shown = jnp.stack([sequence * length + cue_place, left, right], axis=-1)
+        choices = jnp.stack([match, lure], axis=-1)
+        turned = jax.random.bernoulli(keys[6], shape=sizes.shape)[:, None]
+        choices = jnp.where(turned, choices[:, ::-1], choices)
+        cue = sequence * length + cue_place
+        shown = jnp.concatenate([cue[:, None], choices], axis=-1)
         # Kinds of a shorter distance come first: L - 1 of them, then L - 2, and so on.
         before = (distance - 1) * length - distance * (distance - 1) // 2
         return _Questions(shown, match, (before + cue_place).astype(jnp.int32))
