@@ -26,9 +26,9 @@ class TrainingConfig:
     """
 
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup_share: float = 0.0
-    final_learning_rate_scale: float = 0.1
+    final_learning_rate_scale: float = 0.05
     max_gradient_norm: float = 1.0
     hop_cost: float = 0.01
     hop_cost_start: float = 0.5
@@ -65,9 +65,9 @@ class MemoConfig:
         each pair of slots.
     """
 
-    item_size: int = 64
+    item_size: int = 32
     num_heads: int = 4
-    head_size: int = 16
+    head_size: int = 64
     max_hops: int = 4
     hidden_size: int = 128
     halting: Literal["fixed", "learned"] = "fixed"

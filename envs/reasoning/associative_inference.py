@@ -67,7 +67,7 @@ class AssociativeInference:
     num_sequences: int = 16
     min_sequences: int = 16
     num_classes: int = 100
-    item_size: int = 64
+    item_size: int = 32
     num_exemplars: int = 500
     exemplar_noise: float = 0.5
     seed: int = 0

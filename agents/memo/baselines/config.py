@@ -42,7 +42,7 @@ class DNCReaderConfig:
       num_thinking_steps: without input, after the query and before the answer.
     """
 
-    item_size: int = 64
+    item_size: int = 32
     hidden_size: int = 128
     num_slots: int = 64
     slot_size: int = 32
@@ -80,7 +80,7 @@ class UniversalTransformerConfig:
       use_fact_order: tell each fact's place in the memory, from the last one back.
     """
 
-    item_size: int = 64
+    item_size: int = 32
     num_heads: int = 4
     head_size: int = 32
     transition_size: int = 256
