@@ -101,9 +101,8 @@ class Reasoner:
         reading = self.read(params, examples, key, "train")
         answers = answer_loss(reading.logits, examples.target).mean()
         right = is_right(reading.logits, examples.target)
-        counts = progress >= training.hop_cost_start
-        cost = jnp.where(counts, training.hop_cost, 0.0) * reading.hop_cost.mean()
-        total = answers + cost
+        starts = progress >= training.halting_start
+        total = answers + starts * training.hop_cost * reading.hop_cost.mean()
         metrics = {
             "loss/answer": answers,
             "train/hops": reading.hops.mean(),
@@ -114,8 +113,13 @@ class Reasoner:
             halting = halting_loss(
                 *reading.halting, reading.hops, right.astype(jnp.float32), model.discount
             )
-            total += halting.policy + model.value_cost * halting.value
-            metrics |= {"loss/policy": halting.policy, "loss/value": halting.value}
+            policy = halting.policy - model.entropy_cost * halting.entropy
+            total += starts * (policy + model.value_cost * halting.value)
+            metrics |= {
+                "loss/policy": halting.policy,
+                "loss/value": halting.value,
+                "loss/entropy": halting.entropy,
+            }
         for number, kind in enumerate(self.kinds):
             is_kind = examples.kind == number  # Without any, the mean is NaN.
             metrics[f"accuracy/{kind}"] = (right & is_kind).sum() / is_kind.sum()

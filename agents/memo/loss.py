@@ -39,10 +39,12 @@ class HaltingLoss(NamedTuple):
     Attributes:
       policy: of REINFORCE.
       value: of the baseline.
+      entropy: of the decisions that were taken, in nats.
     """
 
     policy: Array
     value: Array
+    entropy: Array
 
 
 def halting_loss(
@@ -70,8 +72,14 @@ def halting_loss(
     went_on = hop < hops
     returns = reward * discount ** jnp.maximum(hops - hop, 0)
     advantage = jax.lax.stop_gradient(returns - value)
-    log_probability = jnp.where(
-        went_on, jax.nn.log_sigmoid(continue_logits), jax.nn.log_sigmoid(-continue_logits)
+    log_go, log_stop = (jax.nn.log_sigmoid(sign * continue_logits) for sign in (1, -1))
+    entropy = -jnp.exp(log_go) * log_go - jnp.exp(log_stop) * log_stop
+
+    def total(values: Array) -> Array:
+        return (was_taken * values).sum(0).mean()
+
+    return HaltingLoss(
+        policy=-total(jnp.where(went_on, log_go, log_stop) * advantage),
+        value=0.5 * total(jnp.square(returns - value)),
+        entropy=total(entropy),
     )
-    policy = -(was_taken * log_probability * advantage).sum(0).mean()
-    return HaltingLoss(policy, 0.5 * (was_taken * (returns - value) ** 2).sum(0).mean())

@@ -77,7 +77,7 @@ class Entry:
 
 
 # A hop costs from when two of them have long paid.
-HALTING = TrainingConfig(hop_cost=0.02, hop_cost_start=0.5)
+HALTING = TrainingConfig(hop_cost=0.05)
 QUICK = (
     Entry("MEMO", 3, MemoConfig(max_hops=3), 3_000),
     Entry("one hop", 3, MemoConfig(max_hops=1), 2_000),
