@@ -77,6 +77,7 @@ class Entry:
 
 
 LEARNED = TrainingConfig(hop_cost=0.05)
+TRANSFORMER = UniversalTransformerConfig(head_size=16, transition_size=128, max_steps=4)
 QUICK = (
     Entry("MEMO", 3, MemoConfig(max_hops=3), 3_000),
     Entry("one hop", 3, MemoConfig(max_hops=1), 2_000),
@@ -90,8 +91,8 @@ FULL = (
     Entry("halting", 4, MemoConfig(max_hops=4, halting="learned"), 12_000, LEARNED),
     Entry("MEMO", 5, MemoConfig(max_hops=5), 14_000),
     Entry("memory network", 3, MemoryNetworkConfig(), 6_000),
-    Entry("universal transformer", 3, UniversalTransformerConfig(), 4_000),
-    Entry("DNC", 3, DNCReaderConfig(), 4_000),
+    Entry("universal transformer", 3, TRANSFORMER, 6_000),
+    Entry("DNC", 3, DNCReaderConfig(num_slots=32), 4_000),
 )
 QUICK_MEMBERS, FULL_MEMBERS = 2, 4
 

@@ -46,7 +46,7 @@ def by_distance(
                      fontsize=8, ha="right", va="bottom")  # fmt: skip
     largest = max(max(series) for series in values.values())
     one.set_xticks(range(1, largest + 1))
-    one.set_xlabel("facts between cue and match")
+    one.set_xlabel("facts from the cue to the match")
     one.set_ylabel(unit)
     figure.legend(loc="outside right center", frameon=False, fontsize=8)
     study.figure(figure, name, caption)
