@@ -82,6 +82,7 @@ QUICK = (
     Entry("MEMO", 3, MemoConfig(max_hops=3), 3_000),
     Entry("one hop", 3, MemoConfig(max_hops=1), 2_000),
     Entry("halting", 3, MemoConfig(max_hops=3, halting="learned"), 4_000, LEARNED),
+    Entry("memory network", 3, MemoryNetworkConfig(), 2_000),
 )
 FULL = (
     Entry("MEMO", 3, MemoConfig(max_hops=3), 6_000),

@@ -11,6 +11,7 @@ import pytest
 from oracles.reasoning import hop_by_hop
 
 from tolman.agents.memo import MODELS, MemoConfig, Reasoner, TrainingConfig
+from tolman.agents.memo.loss import answer_loss, halting_loss, is_right
 from tolman.agents.memo.reading import side_by_side
 from tolman.envs.reasoning.associative_inference import AssociativeInference
 from tolman.envs.reasoning.task import Examples
@@ -128,17 +129,17 @@ def test_told_the_order_it_counts_from_the_last_fact():
 def test_halting_teaches_the_rest_nothing_and_answers_teach_halting_nothing():
     """Exactly: the two share a forward pass and no gradient."""
     _, params, examples, _ = _case("train", halting="learned")
-    learner = Reasoner(
-        TrainingConfig(batch_size=6, halting_start=0.0),
-        MemoConfig(**SMALL, halting="learned"),
-        TASK,
-    )
+    learner = _case("train", halting="learned")[0]
 
     def answers(params):
-        return learner.loss(params, examples, KEY, 1.0)[1]["loss/answer"]
+        reading = learner.read(params, examples, KEY, "train")
+        return answer_loss(reading.logits, examples.target).mean()
 
     def halting(params):
-        return learner.loss(params, examples, KEY, 1.0)[0] - answers(params)
+        reading = learner.read(params, examples, KEY, "train")
+        reward = is_right(reading.logits, examples.target).astype(jnp.float32)
+        parts = halting_loss(*reading.halting, reading.hops, reward, 0.9)
+        return sum(parts) + reading.hop_cost.mean()
 
     for loss, is_its_own in (
         (answers, lambda name: not _of_halting(name)),
