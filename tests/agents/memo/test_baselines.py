@@ -1,6 +1,7 @@
 """MEMO's baselines: their parts by hand, and what every model must keep to."""
 
 import functools
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from tolman.agents.memo.baselines.memory_network import position_encoding
 from tolman.agents.memo.baselines.universal_transformer import adaptive_computation
 from tolman.agents.memo.models import make_model
 from tolman.envs.reasoning.associative_inference import AssociativeInference
+from tolman.envs.reasoning.task import Examples
 
 TASK = AssociativeInference(
     num_sequences=3, min_sequences=3, num_classes=10, item_size=4, num_exemplars=10
@@ -113,6 +115,45 @@ def test_dnc_reads_in_order_and_padding_says_nothing():
     after = answer(state.params, turned, KEY).logits
     assert np.abs(after - answer(state.params, examples, KEY).logits).max() > 1e-6
     assert before.diagnostics["hops"].tolist() == [6 + 1 + 1] * 4
+
+
+@dataclass(frozen=True)
+class Words:
+    """The sizes of a task of words with two answers to a question."""
+
+    num_classes: int = 3
+    num_answers: int = 2
+    num_words: int = 7
+    kinds: tuple = ("a",)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_words_are_embedded_and_padding_is_nothing(name):
+    facts = jnp.array([[[1, 2, 0], [3, 4, 5], [0, 0, 0]]])
+    examples = Examples(
+        facts,
+        jnp.array([[True, True, False]]),
+        jnp.array([[1, 6]]),
+        jnp.array([[0, 2]]),
+        jnp.array([0]),
+    )
+    agent = Reasoner(TrainingConfig(batch_size=1), SMALL[name], Words())
+    params = jax.jit(agent.init)(KEY, examples).params
+    answer = jax.jit(agent.answer)
+    logits = answer(params, examples, KEY).logits
+    assert logits.shape == (1, 2, 3)
+
+    def changed(word):
+        return {
+            module: {
+                leaf: value.at[word].set(9.0) if leaf == "words" else value
+                for leaf, value in leaves.items()
+            }
+            for module, leaves in params.items()
+        }
+
+    np.testing.assert_array_equal(answer(changed(0), examples, KEY).logits, logits)
+    assert np.abs(answer(changed(2), examples, KEY).logits - logits).max() > 1e-4
 
 
 def test_target_and_kind_are_not_read_when_answering():

@@ -1,7 +1,6 @@
 """MEMO's network against a slow NumPy one, and the traps of its paper one by one."""
 
 import functools
-from dataclasses import dataclass
 
 import haiku as hk
 import jax
@@ -10,11 +9,10 @@ import numpy as np
 import pytest
 from oracles.reasoning import hop_by_hop
 
-from tolman.agents.memo import MODELS, MemoConfig, Reasoner, TrainingConfig
+from tolman.agents.memo import MemoConfig, Reasoner, TrainingConfig
 from tolman.agents.memo.loss import answer_loss, halting_loss, is_right
 from tolman.agents.memo.reading import side_by_side
 from tolman.envs.reasoning.associative_inference import AssociativeInference
-from tolman.envs.reasoning.task import Examples
 from tolman.networks import memo
 
 TASK = AssociativeInference(
@@ -235,34 +233,3 @@ def test_the_first_distance_is_to_even_attention():
     np.testing.assert_allclose(hops.attention[0, 0, :, 0, :3], 1 / 3, rtol=1e-6)
     distance = memo.bhattacharyya_distance(mask[0] / 3.0, hops.attention[0, 0, :, 0])
     np.testing.assert_allclose(distance, 0.0, atol=1e-6)
-
-
-def test_words_are_embedded_and_padding_is_nothing():
-    @dataclass(frozen=True)
-    class Words:
-        num_classes: int = 3
-        num_answers: int = 2
-        num_words: int = 7
-        kinds: tuple = ("a",)
-
-    facts = jnp.array([[[1, 2, 0], [3, 4, 5], [0, 0, 0]]])
-    examples = Examples(
-        facts, jnp.array([[True, True, False]]), jnp.array([[1, 6]]),
-        jnp.array([[0, 2]]), jnp.array([0]),
-    )  # fmt: skip
-    for name, model in MODELS.items():
-        agent = Reasoner(TrainingConfig(batch_size=1), model.config(), Words())
-        params = jax.jit(agent.init)(KEY, examples).params
-        answers = jax.jit(agent.answer)(params, examples, KEY)
-        assert answers.logits.shape == (1, 2, 3), name
-        tables = [k for k, v in params.items() if "words" in v]
-        changed = {
-            name: {**leaves, "words": leaves["words"].at[0].set(9.0)}
-            if "words" in leaves
-            else leaves
-            for name, leaves in params.items()
-        }
-        assert tables, name
-        np.testing.assert_array_equal(
-            jax.jit(agent.answer)(changed, examples, KEY).logits, answers.logits
-        )
