@@ -109,12 +109,12 @@ class Reasoner:
             "train/accuracy": right.mean(),
         }
         if reading.halting is not None:
-            model = self.model
+            reward = right.astype(jnp.float32)
             halting = halting_loss(
-                *reading.halting, reading.hops, right.astype(jnp.float32), model.discount
+                *reading.halting, reading.hops, reward, training.discount
             )
-            policy = halting.policy - model.entropy_cost * halting.entropy
-            total += starts * (policy + model.value_cost * halting.value)
+            policy = halting.policy - training.entropy_cost * halting.entropy
+            total += starts * (policy + training.value_cost * halting.value)
             metrics |= {
                 "loss/policy": halting.policy,
                 "loss/value": halting.value,

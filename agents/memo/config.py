@@ -24,6 +24,10 @@ class TrainingConfig:
       halting_start: share of the training before which the decision when to stop is not
         learned, and no hop costs. Both teach to stop after one hop as long as more hops
         have not paid, and then they never do.
+      discount: of the reward, a hop. Departure: 1, for less is a second cost of hops.
+      value_cost: weight of the value baseline's loss, alpha of appendix A.
+      entropy_cost: weight of the bonus on the decisions' entropy. Departure: the paper
+        names none; without it the number of hops is soon the same for every question.
     """
 
     batch_size: int = 64
@@ -33,14 +37,23 @@ class TrainingConfig:
     max_gradient_norm: float = 1.0
     hop_cost: float = 0.01
     halting_start: float = 0.4
+    discount: float = 1.0
+    value_cost: float = 0.5
+    entropy_cost: float = 0.01
 
     def __post_init__(self) -> None:
         require(self, "batch_size", self.batch_size >= 1, "at least 1")
         for name in ("learning_rate", "max_gradient_norm"):
             require(self, name, getattr(self, name) > 0.0, "above 0")
-        for name in ("warmup_share", "final_learning_rate_scale", "halting_start"):
+        for name in (
+            "warmup_share",
+            "final_learning_rate_scale",
+            "halting_start",
+            "discount",
+        ):
             require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
-        require(self, "hop_cost", self.hop_cost >= 0.0, "at least 0")
+        for name in ("hop_cost", "value_cost", "entropy_cost"):
+            require(self, name, getattr(self, name) >= 0.0, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -57,10 +70,6 @@ class MemoConfig:
         REINFORCE, section 3.1.
       halting_size: units of the halting network.
       continue_bias: initial logit of another hop; above 0 it begins by hopping.
-      discount: of the reward, a hop. Departure: 1, for less is a second cost of hops.
-      value_cost: weight of the value baseline's loss, alpha of appendix A.
-      entropy_cost: weight of the bonus on the decisions' entropy. Departure: the paper
-        names none; without it the number of hops is soon the same for every question.
       attention_dropout: share of the attention left out while training, section 3.
       answer_dropout: share of the answer's hidden layer left out while training.
       use_fact_order: tell each fact's place in the memory, from the last one back; for
@@ -76,9 +85,6 @@ class MemoConfig:
     halting: Literal["fixed", "learned"] = "fixed"
     halting_size: int = 32
     continue_bias: float = 2.0
-    discount: float = 1.0
-    value_cost: float = 0.5
-    entropy_cost: float = 0.01
     attention_dropout: float = 0.0
     answer_dropout: float = 0.0
     use_fact_order: bool = False
@@ -95,8 +101,5 @@ class MemoConfig:
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("attention_dropout", "answer_dropout"):
             require(self, name, 0.0 <= getattr(self, name) < 1.0, "in [0, 1)")
-        require(self, "discount", 0.0 <= self.discount <= 1.0, "in [0, 1]")
-        for name in ("value_cost", "entropy_cost"):
-            require(self, name, getattr(self, name) >= 0.0, "at least 0")
         allowed = ("fixed", "learned")
         require(self, "halting", self.halting in allowed, "fixed or learned")

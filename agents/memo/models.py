@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
-
-import haiku as hk
 
 from tolman.agents.memo.baselines.config import (
     DNCReaderConfig,
@@ -16,6 +15,8 @@ from tolman.agents.memo.baselines.memory_network import MemoryNetwork
 from tolman.agents.memo.baselines.universal_transformer import UniversalTransformer
 from tolman.agents.memo.config import MemoConfig
 from tolman.agents.memo.network import Memo
+from tolman.agents.memo.reading import Mode, Reading
+from tolman.envs.reasoning.task import Examples
 
 ModelConfig = (
     MemoConfig | MemoryNetworkConfig | DNCReaderConfig | UniversalTransformerConfig
@@ -25,11 +26,12 @@ ModelConfig = (
 class Model(NamedTuple):
     """Attributes:
     config: the dataclass of its sizes.
-    module: `module(config, num_words, num_answers, num_classes)` takes examples and a mode.
+    module: Haiku's; built from its config and the task's `num_words`, `num_answers` and
+      `num_classes`.
     """
 
     config: type
-    module: type[hk.Module]
+    module: Callable[..., Callable[[Examples, Mode], Reading]]
 
 
 MODELS = {
@@ -42,7 +44,7 @@ MODELS = {
 
 def make_model(
     config: ModelConfig, num_words: int, num_answers: int, num_classes: int
-) -> hk.Module:
+) -> Callable[[Examples, Mode], Reading]:
     """Builds the model that `config` is of; call it inside a Haiku transform."""
     for model in MODELS.values():
         if type(config) is model.config:

@@ -229,23 +229,26 @@ def _tabulate(study: Study, trained: dict[str, Trained]) -> None:
         )
         study.table(title, ["model", *kinds, "hops"], rows)
 
-    rows = []
-    for one in trained.values():
-        if one.entry.name != "halting":
-            continue
-        sampled = _ask(study, one.entry, one.agent, one.fit, "sampled")
-        for way, asked in (("greedy", one.greedy), ("sampled", sampled)):
-            for distance in sorted(set(one.entry.task().distances)):
-                kinds = _kinds(one.entry, distance)
-                rows.append(
-                    [one.entry.chain_length, way, distance, percent(asked.accuracy(kinds)),
-                     " ".join(f"{hops:.2f}" for hops in asked.mean_hops(kinds))]
-                )  # fmt: skip
     study.table(
         "The run that decides how often to hop, by the distance of cue and match",
         ["length", "halting", "distance", "per cent right", "mean hops of each member"],
-        rows,
+        [row for one in trained.values() for row in _halting_rows(study, one)],
     )
+
+
+def _halting_rows(study: Study, one: Trained) -> list[list[Any]]:
+    """A row for every distance and way of halting, of a run that has learned to halt."""
+    if one.entry.name != "halting":
+        return []
+    sampled = _ask(study, one.entry, one.agent, one.fit, "sampled")
+    rows: list[list[Any]] = []
+    for way, asked in (("greedy", one.greedy), ("sampled", sampled)):
+        for distance in range(1, one.entry.chain_length):
+            kinds = _kinds(one.entry, distance)
+            hops = " ".join(f"{hops:.2f}" for hops in asked.mean_hops(kinds))
+            right = percent(asked.accuracy(kinds))
+            rows.append([one.entry.chain_length, way, distance, right, hops])
+    return rows
 
 
 def _draw(study: Study, trained: dict[str, Trained]) -> None:

@@ -66,10 +66,10 @@ def parts(examples: Examples, task: AssociativeInference) -> np.ndarray:
         examples.kind
     ]
     num_pairs = task.chain_length - 1
-    own, items = _sequence(examples, examples.query[:, 0], cue_place, num_pairs)
-    here = np.arange(len(own))
-    left_is_match = (items[here, match_place] == examples.query[:, 1]).all(-1)
-    lure = np.where(left_is_match[:, None], examples.query[:, 2], examples.query[:, 1])
+    cue, left, right = np.moveaxis(np.asarray(examples.query), 1, 0)
+    own, items = _sequence(examples, cue, cue_place, num_pairs)
+    left_is_match = (items[np.arange(len(own)), match_place] == left).all(-1)
+    lure = np.where(left_is_match[:, None], right, left)
     others, _ = _sequence(examples, lure, match_place, num_pairs)
     return np.concatenate([own, others], axis=1)
 
@@ -107,4 +107,5 @@ def _sequence(
 
 def _row_with(examples: Examples, side: int, item: np.ndarray) -> np.ndarray:
     """`[B]`, the first row that has the item on this side; 0 where none has."""
-    return (examples.facts[:, :, side] == item[:, None]).all(-1).argmax(1)
+    facts = np.asarray(examples.facts)
+    return (facts[:, :, side] == item[:, None]).all(-1).argmax(1)

@@ -206,6 +206,7 @@ def test_a_config_of_no_model_is_refused():
         (lambda: MemoConfig(max_hops=0), "max_hops=0: must be at least 1"),
         (lambda: MemoConfig(attention_dropout=1.0), "must be in \\[0, 1\\)"),
         (lambda: MemoConfig(halting="often"), "must be fixed or learned"),
+        (lambda: TrainingConfig(discount=1.5), "must be in \\[0, 1\\]"),
         (lambda: TrainingConfig(hop_cost=-1.0), "hop_cost=-1.0: must be at least 0"),
         (lambda: TrainingConfig(halting_start=1.5), "must be in \\[0, 1\\]"),
         (
