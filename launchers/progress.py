@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from tolman.launchers.runner import RoleRow
 
 SECONDS_BETWEEN_LINES = 10.0
-SHOWN = {"train/episode_return": "return", "loss/entropy": "entropy"}
+SHOWN = {
+    "train/episode_return": "return",
+    "loss/entropy": "entropy",
+    "train/accuracy": "accuracy",
+}
 
 logger = logging.getLogger("tolman")
 
@@ -54,22 +58,23 @@ class Progress:
 
     def __init__(
         self,
-        env_steps: int,
-        total_env_steps: int,
+        done: int,
+        total: int,
         log_file: Path,
         roles: Callable[[], Sequence[RoleRow]] = list,
+        unit: str = "env_steps",
     ) -> None:
         """Prepares a bar.
 
         Args:
-          env_steps: trained so far.
-          total_env_steps: of the whole run.
+          done: units trained so far.
+          total: units of the whole run.
           log_file: where log lines are appended.
           roles: the processes of the run as of now; called from any thread.
+          unit: what is counted.
         """
         self._roles = roles
-        self._env_steps = env_steps
-        self._total = total_env_steps
+        self._done, self._total, self._unit = done, total, unit
         self._log_file = log_file
         self._last_line = -math.inf
         self._exits = contextlib.ExitStack()
@@ -79,7 +84,7 @@ class Progress:
         self._live = console.is_terminal
         self._bar = _Bar(
             self._roles,
-            rich.progress.TextColumn("env_steps"),
+            rich.progress.TextColumn(self._unit),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TaskProgressColumn(),
@@ -89,7 +94,7 @@ class Progress:
             disable=not self._live,
         )
         self._task = self._bar.add_task(
-            "", completed=self._env_steps, total=self._total, shown=""
+            "", completed=self._done, total=self._total, shown=""
         )
         self._exits.enter_context(self._bar)
         return self
@@ -99,25 +104,27 @@ class Progress:
 
     def update(self, row: dict[str, float]) -> None:
         """Shows a row; as log lines at most one in ten seconds, and the last."""
-        env_steps = int(row["env_steps"])
-        speed = row["time/env_steps_per_second"]
-        shown = [f"{speed:,.0f} steps/s"]
+        done = int(row[self._unit])
+        speed = row[f"time/{self._unit}_per_second"]
+        word = self._unit.removeprefix("env_")
+        shown = [f"{speed:,.0f} {word}/s"]
         shown += [f"{word} {row[name]:.3g}" for name, word in SHOWN.items() if name in row]
-        self._bar.update(self._task, completed=env_steps, shown="  ".join(shown))
+        self._bar.update(self._task, completed=done, shown="  ".join(shown))
         now = time.monotonic()
-        if env_steps >= self._total or now - self._last_line >= SECONDS_BETWEEN_LINES:
+        if done >= self._total or now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             level = logging.DEBUG if self._live else logging.INFO
             if roles := self._roles():
                 logger.log(level, "%s", "; ".join(map(_in_words, roles)))
             logger.log(
                 level,
-                "env_steps %d of %d (%.0f %%)  %s  %.0f s left",
-                env_steps,
+                "%s %d of %d (%.0f %%)  %s  %.0f s left",
+                self._unit,
+                done,
                 self._total,
-                100 * env_steps / self._total,
+                100 * done / self._total,
                 "  ".join(shown),
-                max(self._total - env_steps, 0) / speed if speed else math.inf,
+                max(self._total - done, 0) / speed if speed else math.inf,
             )
 
 

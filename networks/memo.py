@@ -79,12 +79,28 @@ class Retrieval(hk.Module):
       Departure: no matrix over the slots on the attention logits, which would tie a
       weight to a position; the order of the facts then makes no difference.
       Departure: layer normalisation without a scale, which the weights that follow take
-      in; no dropout.
+      in.
     """
 
-    def __init__(self, num_heads: int, head_size: int, name: str | None = None) -> None:
+    def __init__(
+        self,
+        num_heads: int,
+        head_size: int,
+        dropout_rate: float = 0.0,
+        name: str | None = None,
+    ) -> None:
+        """Builds the module.
+
+        Args:
+          num_heads: of the attention.
+          head_size: K.
+          dropout_rate: share of the attention weights that are read as 0; above 0 only
+            while training, for it draws random numbers.
+          name: of the module.
+        """
         super().__init__(name)
         self._num_heads, self._head_size = num_heads, head_size
+        self._dropout_rate = dropout_rate
 
     def __call__(self, query: Array, facts: Array, mask: Array) -> tuple[Array, Array]:
         """Takes one hop.
@@ -95,7 +111,7 @@ class Retrieval(hk.Module):
           mask: `[B, T, S]` bool, at least one True for every query.
 
         Returns:
-          The next query `[T, B, Q]`, and the attention `[B, heads, T, S]`.
+          The next query `[T, B, Q]`, and the attention `[B, heads, T, S]` before dropout.
         """
         heads = self._num_heads, self._head_size
         init = hk.initializers.VarianceScaling(fan_in_axes=[2])
@@ -105,7 +121,10 @@ class Retrieval(hk.Module):
         by_head = query.reshape(*query.shape[:-1], *heads)
         logits = attention.content_logits(by_head, key_weights, facts)
         weights = attention.masked_softmax(logits, mask[:, None])
-        values = attention.read(weights, value_weights, facts)
+        kept = weights
+        if self._dropout_rate > 0.0:
+            kept = hk.dropout(hk.next_rng_key(), self._dropout_rate, weights)
+        values = attention.read(kept, value_weights, facts)
         values = values.reshape(query.shape)
         refined = hk.Linear(query.shape[-1], with_bias=False, name="refine")(values)
         norm = hk.LayerNorm(-1, create_scale=False, create_offset=True, name="norm")
@@ -163,11 +182,13 @@ class Hops(NamedTuple):
       queries: `[N, T, B, Q]`, after each hop.
       continue_logits: `[N, T, B]`, of another hop.
       features: `[N, T, B, hidden_size]`, of the halting network.
+      attention: `[N, B, heads, T, S]`, what each hop read.
     """
 
     queries: Array
     continue_logits: Array
     features: Array
+    attention: Array
 
 
 def take_hops(
@@ -191,13 +212,11 @@ def take_hops(
     state = halting.initial_state(*query.shape[:2])
     # Before the first hop: attention to all that may be seen alike.
     before = (mask / mask.sum(-1, keepdims=True))[:, None]  # [B, 1, T, S]
-    queries, logits, features = [], [], []
+    rows = []
     for hop in np.eye(num_hops, dtype=np.float32):
         query, weights = retrieval(query, facts, mask)
         distances = jnp.transpose(bhattacharyya_distance(before, weights), (2, 0, 1))
         logit, feature, state = halting(distances, hop, state)
-        queries.append(query)
-        logits.append(logit)
-        features.append(feature)
+        rows.append(Hops(query, logit, feature, weights))
         before = weights
-    return Hops(*(jnp.stack(rows) for rows in (queries, logits, features)))
+    return jax.tree.map(lambda *row: jnp.stack(row), *rows)

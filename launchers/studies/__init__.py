@@ -1,14 +1,19 @@
 """The papers' experiments, end to end: one folder a paper, one module a study."""
 
-# Name to module; a module is imported when its study runs.
-STUDIES = {
-    f"meta_rl/{name}": f"tolman.launchers.studies.meta_rl.{name}"
-    for name in (
+# A module is imported when its study runs.
+PAPERS = {
+    "meta_rl": (
         "two_step",
         "independent_bandits",
         "dependent_bandits",
         "informative_arm",
         "restless_bandits",
         "harlow",
-    )
+    ),
+    "memo": ("associative_inference",),
+}
+STUDIES = {
+    f"{paper}/{name}": f"tolman.launchers.studies.{paper}.{name}"
+    for paper, names in PAPERS.items()
+    for name in names
 }

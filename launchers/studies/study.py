@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tolman.launchers.studies import STUDIES
+from tolman.launchers.studies.stages import run_stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tolman.agents.agent import Agent, Params
+    from tolman.agents.agent import Agent, Array, Params
+    from tolman.agents.supervised import SupervisedAgent
     from tolman.envs.environment import Environment
-    from tolman.launchers.on_device import TrainState
-
-NUM_CURVE_POINTS = 50
-CHECKPOINT_SECONDS = 30.0
+    from tolman.launchers.supervised import Source
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,20 @@ class Training(NamedTuple):
     params: Params
     env_steps: np.ndarray
     episode_return: np.ndarray
+
+
+class Fit(NamedTuple):
+    """A population that was trained on examples.
+
+    Attributes:
+      params: `[P, ...]`, host arrays.
+      updates: `[C]`, of one member, at each point of the curves.
+      curves: metric to `[C, P]`, means over the updates since the point before.
+    """
+
+    params: Params
+    updates: np.ndarray
+    curves: dict[str, np.ndarray]
 
 
 @dataclass
@@ -147,43 +160,50 @@ class Study:
         """
         import jax
 
-        from tolman.launchers.checkpoints import Checkpoints
         from tolman.launchers.on_device import OnDeviceRunner
-        from tolman.launchers.progress import Progress
 
         runner = OnDeviceRunner(agent, environment, num_members)
         per_update = runner.decisions_per_update
         total = -(-num_env_steps // per_update)
-        root = jax.random.PRNGKey(self.seed)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(root, np.arange(num_members))
-        state = runner.init(keys, hyperparameters)
-        curve: list[list[float]] = []
+        state = runner.init(self._keys(num_members), hyperparameters)
+        done = run_stage(self.folder, label, runner, state, total, "env_steps", per_update)
+        params = jax.device_get(done.state.learner.params)
+        returns = done.curves["train/episode_return"]
+        return Training(params, done.updates * per_update, returns)
 
-        checkpoints = Checkpoints(self.folder / "training" / label, keep=1)
-        if checkpoints.latest() is not None:
-            checkpoint = checkpoints.restore(state)
-            state, curve = runner.place(checkpoint.state), checkpoint.metadata["curve"]
-        done = _updates(state)
-        print(f"Training {label}: {num_members} members", flush=True)
-        log_file = self.folder / "log.txt"
-        with Progress(done * per_update, total * per_update, log_file) as progress:
-            if done < total:
-                state, _ = runner.train(state, 0, total)  # Compiles; trains nothing.
-            saved_at = time.monotonic()
-            while done < total:
-                began, before = time.monotonic(), done
-                state, metrics = runner.train(state, _next_point(done, total) - done, total)
-                done = _updates(state)
-                _require_finite(label, metrics)
-                returns = np.asarray(metrics["train/episode_return"])
-                curve.append([done * per_update, *map(float, returns)])
-                speed = (done - before) * per_update / (time.monotonic() - began)
-                progress.update(_progress_row(done * per_update, speed, returns))
-                if done == total or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                    checkpoints.save(done * per_update, state, {"curve": curve})
-                    saved_at = time.monotonic()
-        points = np.array(curve)
-        return Training(jax.device_get(state.learner.params), points[:, 0], points[:, 1:])
+    def fit(
+        self,
+        label: str,
+        agent: SupervisedAgent,
+        source: Source,
+        num_updates: int,
+        num_members: int,
+    ) -> Fit:
+        """Trains a population on examples, or takes up where an interrupted one stood.
+
+        Args:
+          label: names the stage; its checkpoints lie in `training/<label>`.
+          agent: what learns.
+          source: of examples; its split "train" is learned from.
+          num_updates: of each member.
+          num_members: P; member p draws from seed `(study.seed, p)`.
+        """
+        import jax
+
+        from tolman.launchers.supervised import SupervisedRunner
+
+        runner = SupervisedRunner(agent, source, num_members)
+        state = runner.init(self._keys(num_members))
+        done = run_stage(self.folder, label, runner, state, num_updates)
+        params = jax.device_get(done.state.learner.params)
+        return Fit(params, done.updates, done.curves)
+
+    def _keys(self, num_members: int) -> Array:
+        """`[P, 2]`, one a member."""
+        import jax
+
+        root = jax.random.PRNGKey(self.seed)
+        return jax.vmap(jax.random.fold_in, (None, 0))(root, np.arange(num_members))
 
     def write(self) -> None:
         """Writes `result.json`; NaN and infinities become null, as JSON has none."""
@@ -291,34 +311,6 @@ def _print_verdict(study: Study) -> None:
     console.print(
         f"{passed} of {len(study.checks)} checks passed in {study.seconds:.0f} s."
     )
-
-
-def _next_point(done: int, total: int) -> int:
-    """The first of `NUM_CURVE_POINTS` even points of the curve that lies after `done`."""
-    point = done * NUM_CURVE_POINTS // total + 1
-    return min(max(-(-point * total // NUM_CURVE_POINTS), done + 1), total)
-
-
-def _updates(state: TrainState) -> int:
-    """Of the member that is furthest: one that diverged may have stopped earlier."""
-    return int(np.max(np.asarray(state.updates)))
-
-
-def _require_finite(label: str, metrics: dict[str, Any]) -> None:
-    losses = {name: np.asarray(value) for name, value in metrics.items() if "loss/" in name}
-    for name, value in losses.items():
-        if not np.isfinite(value).any():
-            raise ValueError(
-                f"training {label!r}: {name} is finite for no member any more. Lower the "
-                "learning rates of the sample."
-            )
-
-
-def _progress_row(env_steps: int, speed: float, returns: np.ndarray) -> dict[str, float]:
-    row = {"env_steps": env_steps, "time/env_steps_per_second": speed}
-    if np.isfinite(returns).any():
-        row["train/episode_return"] = float(np.nanmedian(returns))
-    return row
 
 
 def _plain(cell: Any) -> Any:

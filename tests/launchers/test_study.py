@@ -12,7 +12,8 @@ from toys import make_agent
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.on_device import OnDeviceRunner
 from tolman.launchers.studies import STUDIES
-from tolman.launchers.studies.study import Study, _next_point, run_study
+from tolman.launchers.studies.stages import next_point
+from tolman.launchers.studies.study import Study, run_study
 
 
 def _study(folder, **settings):
@@ -95,7 +96,7 @@ def test_mistakes_in_one_line(toy, tmp_path):
 def test_points_of_the_curve_are_even(total):
     done, points = 0, []
     while done < total:
-        points.append(_next_point(done, total) - done)
+        points.append(next_point(done, total) - done)
         done += points[-1]
     assert done == total and len(points) == min(total, 50)
     assert max(points) - min(points) <= 1
@@ -110,7 +111,7 @@ def test_training_is_kept_and_not_repeated(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_stage_ends_as_an_unbroken_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("tolman.launchers.studies.study.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("tolman.launchers.studies.stages.CHECKPOINT_SECONDS", 0.0)
     whole = _train(_study(tmp_path / "whole"))
     train, calls = OnDeviceRunner.train, []
 

@@ -79,9 +79,12 @@ def test_order_and_hidden_facts_make_no_difference():
     params, apply = _hops(facts, mask, query)
     hops = apply(params, facts)
     assert hops.queries.shape == (3, 2, 1, 6) and hops.continue_logits.shape == (3, 2, 1)
-    shuffled = facts[:, [3, 1, 4, 0, 2, 5]]
+    assert hops.attention.shape == (3, 1, 2, 2, 6)
+    order = np.array([3, 1, 4, 0, 2, 5])
+    shuffled = facts[:, order]
     shuffled[:, 5] = 1e6
     again = apply(params, shuffled)
+    hops = hops._replace(attention=hops.attention[..., order])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), hops, again)
     visible = facts.copy()
     visible[:, 0] += 1.0

@@ -1,0 +1,1 @@
+"""What MEMO is compared with: three models of the same interface."""

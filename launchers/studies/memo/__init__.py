@@ -1,0 +1,1 @@
+"""MEMO: flexible combination of facts in memory (Banino et al. 2020)."""
