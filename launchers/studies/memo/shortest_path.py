@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from tolman.agents.memo.config import TrainingConfig
+from tolman.agents.memo import TrainingConfig
 from tolman.envs.reasoning import ShortestPath
 from tolman.envs.reasoning.task import Examples
 from tolman.launchers.studies.memo import questions
@@ -29,12 +29,13 @@ PAPER_MEMO = {10: "near 1", 20: "the best of the four on the first node"}
 SMALL = ShortestPath(10, 2, 2)
 SPARSE, DENSE = ShortestPath(20, 3, 3), ShortestPath(20, 5, 3)
 
-# What is known of the paper's sizes is in `MemoConfig`; these are ours.
+# Ours, for the paper's are not known. With 4 heads 2 of 3 seeds stayed at 0.85: all heads
+# read the nodes that start and goal lead to, none those that lead to the goal.
 SIZES: dict[str, dict[str, Any]] = {
-    "memo": {"item_size": 32, "head_size": 32, "halting": "learned"},
+    "memo": {"num_heads": 8, "head_size": 32, "max_hops": 3, "halting": "learned"},
     "emn": {},
-    "dnc": {"item_size": 32},
-    "ut": {"item_size": 32},
+    "dnc": {},
+    "ut": {},
 }
 
 
@@ -59,7 +60,7 @@ class Stage:
 
 
 QUICK = (
-    Stage(SMALL, ("memo", "emn", "dnc", "ut"), 1_500),
+    Stage(SMALL, ("memo", "emn", "dnc", "ut"), 1_000),
     Stage(SPARSE, ("memo", "emn"), 3_000),
 )
 FULL = tuple(
@@ -102,11 +103,7 @@ def run_stages(
             )
         _check(study, stage, trained[stage])
     _report(study, trained)
-    fits = {
-        stage.name: {name: model.fit for name, model in models.items()}
-        for stage, models in trained.items()
-    }
-    questions.draw_curves(study, fits, "learning_curves")
+    questions.draw_curves(study, {stage.name: models for stage, models in trained.items()})
     for number, (stage, models) in enumerate(trained.items(), 1):
         _draw_attention(study, stage, models["memo"], f"attention_{number}")
 
@@ -114,7 +111,7 @@ def run_stages(
 def _check(study: Study, stage: Stage, models: dict[str, Trained]) -> None:
     """Of the member in the middle."""
     first = {
-        name: np.median(model.answered.right[:, :, 0].mean(1))
+        name: np.median(model.asked.answer_is_right[..., 0].mean(1))
         for name, model in models.items()
     }
     if stage.task == SMALL:
@@ -133,11 +130,11 @@ def _report(study: Study, trained: dict[Stage, dict[str, Trained]]) -> None:
     rows = []
     for stage, models in trained.items():
         for name, model in models.items():
-            right = model.answered.right  # [P, N, A]
+            right = model.asked.answer_is_right  # [P, Q, A]
             by_answer = 100 * np.median(right.mean(1), axis=0)
             nodes = [f"{share:.1f}" for share in by_answer] + [""] * (2 - len(by_answer))
-            whole = 100 * np.median(right.all(-1).mean(1))
-            hops = np.median(model.answered.hops.mean(1))
+            whole = 100 * np.median(model.asked.is_right.mean(1))
+            hops = np.median(model.asked.hops.mean(1))
             rows.append(
                 (stage.name, LABELS[name], model.num_parameters, stage.num_updates, *nodes,
                  f"{whole:.1f}", f"{hops:.2f}")
@@ -181,8 +178,8 @@ def _draw_attention(study: Study, stage: Stage, memo: Trained, name: str) -> Non
     task = stage.task
     key = jax.random.PRNGKey(study.seed)
     examples = jax.jit(task.sample, static_argnums=2)(task.load("test"), key, 500)
-    best = int(np.argmax(memo.answered.right.all(-1).mean(1)))
-    attention = questions.attention_of(memo.agent, memo.fit, best, examples)
+    best = int(np.argmax(memo.asked.is_right.mean(1)))
+    attention = questions.attention_of(memo, best, examples)
     classes, belongs = fact_classes(examples)
     share = np.einsum("nkhi,nic->khc", attention, belongs) / len(attention)
     chance = belongs.mean((0, 1))
@@ -207,7 +204,7 @@ def _draw_attention(study: Study, stage: Stage, memo: Trained, name: str) -> Non
     rows = [f"hop {k + 1}, head {h + 1}" for k in range(num_hops) for h in range(num_heads)]
     one.set_yticks(range(len(rows)), rows, fontsize=7)
     one.tick_params(length=0)
-    hops = memo.answered.hops[best].mean()
+    hops = memo.asked.hops[best].mean()
     study.figure(
         figure,
         name,

@@ -5,11 +5,10 @@ import json
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.agents.memo.config import TrainingConfig
+from tolman.agents.memo import TrainingConfig
 from tolman.envs.reasoning import ShortestPath
 from tolman.envs.reasoning.task import Examples
 from tolman.launchers.studies.memo import shortest_path
-from tolman.launchers.studies.memo.questions import Answered
 from tolman.launchers.studies.memo.shortest_path import Stage, fact_classes, run_stages
 from tolman.launchers.studies.study import Study
 
@@ -32,15 +31,11 @@ def test_facts_by_hand():
     assert (belongs.sum(-1) == 1).all()
 
 
-def test_share_of_right_answers_by_hand():
-    # One member; three questions of kind 0 and one of kind 1, two answers each.
-    right = np.array([[[1, 1], [1, 0], [0, 0], [1, 1]]], bool)
-    answered = Answered(np.array([0, 0, 0, 1]), right, np.ones((1, 4)))
-    np.testing.assert_allclose(answered.by_kind(2), [[1 / 3, 1.0]])
-
-
 def test_small_study_end_to_end(tmp_path, monkeypatch):
-    sizes = {"memo": {"item_size": 4, "head_size": 4, "halting": "learned"}, "emn": {}}
+    sizes = {
+        "memo": {"item_size": 4, "head_size": 4, "max_hops": 2, "halting": "learned"},
+        "emn": {"num_hops": 1},
+    }
     monkeypatch.setattr(shortest_path, "SIZES", sizes)
     task = ShortestPath(8, 2, 3)
     study = Study("test", "Test", "-", True, seed=0, folder=tmp_path / "study")
@@ -54,6 +49,6 @@ def test_small_study_end_to_end(tmp_path, monkeypatch):
     assert [row[1] for row in table["rows"]] == ["MEMO", "memory network"]
     # Untrained models guess one node of eight.
     assert all(0.0 < float(row[4]) < 45.0 for row in table["rows"])
-    assert table["rows"][1][-1] == "4.00"
+    assert table["rows"][1][-1] == "1.00"
     figures = {path.name for path in (tmp_path / "study" / "figures").glob("*.png")}
     assert figures == {"learning_curves.png", "attention_1.png"}
