@@ -287,8 +287,8 @@ def _arrays(
                 target = number_of_answer[question.answer]
                 query = number(question.words)
                 rows.append((first, question.num_facts, query, target, kind))
-    table = np.array(rows, np.int32).reshape(-1, 5).T
-    counts = np.bincount(table[4], minlength=len(kinds))
+    first, num_facts, query, target, kind_of = np.array(rows, np.int32).reshape(-1, 5).T
+    counts = np.bincount(kind_of, minlength=len(kinds))
     if not counts.all():
         raise ValueError(
             f"kind {np.argmin(counts)} of {len(kinds)} has no questions in a split. "
@@ -297,9 +297,13 @@ def _arrays(
     return Stories(
         _sentence_table(number_of_sentence, vocabulary, max_words),
         np.array(lines, np.int32),
-        *table,
-        kind_first=(np.cumsum(counts) - counts).astype(np.int32),
-        kind_count=counts.astype(np.int32),
+        first,
+        num_facts,
+        query,
+        target,
+        kind_of,
+        (np.cumsum(counts) - counts).astype(np.int32),
+        counts.astype(np.int32),
     )
 
 

@@ -66,7 +66,7 @@ class Budget:
     training: TrainingConfig
 
 
-QUICK = Budget(("memo", "emn"), 6_000, 1, 24, TrainingConfig(batch_size=64))
+QUICK = Budget(("memo", "emn"), 3_000, 1, 24, TrainingConfig(batch_size=64))
 # Banino et al. 2021, appendix C: batches of 128 stories of up to 320 sentences, two
 # million of them. Departure: a tenth of the updates.
 FULL = Budget(("memo", "emn", "dnc", "ut"), 200_000, 3, 320, TrainingConfig(batch_size=128))
