@@ -66,7 +66,7 @@ class Budget:
     training: TrainingConfig
 
 
-QUICK = Budget(("memo", "emn"), 3_000, 1, 24, TrainingConfig(batch_size=64))
+QUICK = Budget(("memo", "emn"), 5_000, 1, 24, TrainingConfig(batch_size=64))
 # Banino et al. 2021, appendix C: batches of 128 stories of up to 320 sentences, two
 # million of them. Departure: a tenth of the updates.
 FULL = Budget(("memo", "emn", "dnc", "ut"), 200_000, 3, 320, TrainingConfig(batch_size=128))
@@ -221,7 +221,7 @@ def _draw_attention(study: Study, task: StoryTask, memo: Trained) -> None:
     # The third question of a kind: a story has begun to grow.
     index = np.array([int(data.kind_first[kind]) + 2 for kind in kinds])
     examples = jax.tree.map(np.asarray, task.take(data, index))
-    attention = questions.attention_of(memo, best, examples)  # [B, N, H, I]
+    attention, hops = questions.attention_of(memo, best, examples)
     sizes = examples.fact_mask.sum(1)
     figure = Figure(
         figsize=(5.2, 0.2 * sizes.sum() + 1.1 * len(kinds)), layout="constrained"
@@ -238,6 +238,8 @@ def _draw_attention(study: Study, task: StoryTask, memo: Trained) -> None:
                        fontsize=7)  # fmt: skip
         one.tick_params(length=0)
         target = task.answers[examples.target[number, 0]]
+        if hops[number] < read.shape[1]:
+            one.axvline(hops[number] - 0.5, color="#D55E00", ls="--")
         one.set_title(
             f"{task.describe(examples.query[number])}? {target}", fontsize=8, loc="right"
         )
@@ -245,6 +247,5 @@ def _draw_attention(study: Study, task: StoryTask, memo: Trained) -> None:
         figure,
         "attention",
         "Which sentence each hop of MEMO reads: attention, mean over heads, for one "
-        f"question of each of the first {len(kinds)} tasks. Later hops are drawn too "
-        "where it has stopped before.",
+        f"question of each of the first {len(kinds)} tasks. Dashed: where it stops.",
     )

@@ -76,11 +76,14 @@ def learn(
     return Trained(agent, fit, sum(sizes) // num_members, asked)
 
 
-def attention_of(trained: Trained, member: int, examples: Examples) -> np.ndarray:
-    """`[B, N, H, I]`, what each hop and head of one member reads."""
+def attention_of(
+    trained: Trained, member: int, examples: Examples
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each hop and head of one member reads, `[B, N, H, I]`, and where it stops `[B]`."""
     params = jax.tree.map(lambda leaf: leaf[member], trained.fit.params)
     answers = jax.jit(trained.agent.answer)(params, examples, jax.random.PRNGKey(0))
-    return np.asarray(answers.diagnostics["attention"])
+    attention, hops = answers.diagnostics["attention"], answers.diagnostics["hops"]
+    return np.asarray(attention), np.asarray(hops)
 
 
 def draw_curves(study: Study, panels: Mapping[str, Mapping[str, Trained]]) -> None:

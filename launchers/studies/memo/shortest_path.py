@@ -60,7 +60,7 @@ class Stage:
 
 
 QUICK = (
-    Stage(SMALL, ("memo", "emn", "dnc", "ut"), 1_000),
+    Stage(SMALL, ("memo", "emn", "ut"), 1_000),
     Stage(SPARSE, ("memo", "emn"), 3_000),
 )
 FULL = tuple(
@@ -179,7 +179,7 @@ def _draw_attention(study: Study, stage: Stage, memo: Trained, name: str) -> Non
     key = jax.random.PRNGKey(study.seed)
     examples = jax.jit(task.sample, static_argnums=2)(task.load("test"), key, 500)
     best = int(np.argmax(memo.asked.is_right.mean(1)))
-    attention = questions.attention_of(memo, best, examples)
+    attention, _ = questions.attention_of(memo, best, examples)
     classes, belongs = fact_classes(examples)
     share = np.einsum("nkhi,nic->khc", attention, belongs) / len(attention)
     chance = belongs.mean((0, 1))
