@@ -79,7 +79,7 @@ def learn(
 def attention_of(
     trained: Trained, member: int, examples: Examples
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each hop and head of one member reads, `[B, N, H, I]`, and where it stops `[B]`."""
+    """What one member reads, `[B, N, H, I]`, and after how many hops it stops, `[B]`."""
     params = jax.tree.map(lambda leaf: leaf[member], trained.fit.params)
     answers = jax.jit(trained.agent.answer)(params, examples, jax.random.PRNGKey(0))
     attention, hops = answers.diagnostics["attention"], answers.diagnostics["hops"]
