@@ -69,7 +69,9 @@ class ItemEmbedding(hk.Module):
         """`[..., O]`, or `[...]` numbers of words, to `[..., D]`; word 0 to zeros."""
         if not self._num_words:
             return hk.Linear(self._size, with_bias=False, name="item")(items)
-        init = hk.initializers.RandomNormal(self._size**-0.5)
+        # As large as embedded vectors are: with small words all attention begins even, and
+        # all heads come to ask the same.
+        init = hk.initializers.RandomNormal()
         words = hk.get_parameter("words", (self._num_words, self._size), init=init)
         return words[items] * (items > 0)[..., None]
 
@@ -86,7 +88,7 @@ def fact_order(mask: Array, size: int, name: str = "places") -> Array:
       `[B, I, D]`.
     """
     places = hk.get_parameter(
-        name, (mask.shape[1], size), init=hk.initializers.RandomNormal(size**-0.5)
+        name, (mask.shape[1], size), init=hk.initializers.RandomNormal()
     )
     from_last = jnp.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - 1  # [B, I]
     return places[jnp.maximum(from_last, 0)]

@@ -10,7 +10,7 @@ PAPERS = {
         "restless_bandits",
         "harlow",
     ),
-    "memo": ("associative_inference",),
+    "memo": ("associative_inference", "shortest_path", "babi"),
 }
 STUDIES = {
     f"{paper}/{name}": f"tolman.launchers.studies.{paper}.{name}"

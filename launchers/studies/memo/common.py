@@ -1,11 +1,11 @@
 """What the MEMO studies share: asking a trained population, and scores by kind.
 
-Shapes: P members, Q questions, K kinds.
+Shapes: P members, Q questions, A answers to one question, K kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,26 +13,29 @@ import numpy as np
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.memo import Reasoner
-from tolman.agents.memo.loss import is_right
 from tolman.agents.memo.reading import Mode
-from tolman.envs.reasoning.task import Task
+from tolman.envs.reasoning.task import Examples, Task
 from tolman.launchers.evaluation import EVALUATION
 
-CHUNK = 500  # Questions that are asked at once.
+CHUNK = 250  # Questions that are asked at once.
+
+Draw = Callable[[Any, Array], Examples]  # Of a split's arrays and a chunk's number.
 
 
 class Asked(NamedTuple):
-    """Questions of the test split, and what each member made of them.
+    """Held-out questions, and what each member made of them.
 
     Attributes:
       kind: `[Q]`, an index into the task's kinds.
       is_right: `[P, Q]` bool, all answers to the question.
       hops: `[P, Q]`, taken.
+      answer_is_right: `[P, Q, A]` bool, each answer by itself.
     """
 
     kind: np.ndarray
     is_right: np.ndarray
     hops: np.ndarray
+    answer_is_right: np.ndarray
 
     def accuracy(self, kinds: Sequence[int]) -> np.ndarray:
         """`[P]`, over the questions of these kinds."""
@@ -50,39 +53,51 @@ def ask(
     seed: int,
     num_questions: int,
     mode: Mode = "greedy",
+    draw: Draw | None = None,
+    split: str = "test",
 ) -> Asked:
-    """Asks every member the same questions of the test split.
+    """Asks every member the same questions of a split that it did not learn from.
 
     Args:
       agent: the members' functions.
       task: what is asked.
       params: `[P, ...]`.
       seed: of the questions; no training draws the same.
-      num_questions: Q, rounded up to whole chunks.
+      num_questions: Q; what the last chunk has beyond them does not count.
       mode: how the number of hops is chosen.
+      draw: `CHUNK` questions; None samples them.
+      split: of the task.
     """
     key = jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
-    keys = jax.random.split(key, -(-num_questions // CHUNK))
+    num_chunks = -(-num_questions // CHUNK)
+    keys = jax.random.split(key, num_chunks)
+    numbers = np.arange(num_chunks)
 
-    def chunk(params: Params, data: Any, key: Array) -> tuple[Array, Array, Array]:
+    def chunk(
+        params: Params, data: Any, key: Array, number: Array
+    ) -> tuple[Array, Array, Array]:
         sample_key, answer_key = jax.random.split(key)
-        examples = task.sample(data, sample_key, CHUNK)
+        if draw is None:
+            examples = task.sample(data, sample_key, CHUNK)
+        else:
+            examples = draw(data, number)
         answers = agent.answer(params, examples, answer_key, mode)
-        right = is_right(answers.logits, examples.target)
+        right = answers.logits.argmax(-1) == examples.target
         return examples.kind, right, answers.diagnostics["hops"]
 
     @jax.jit
     def all_chunks(params: Params, data: Any) -> tuple[Array, Array, Array]:
-        of_members = jax.vmap(chunk, (0, None, None))
-        return jax.lax.map(lambda key: of_members(params, data, key), keys)
+        of_members = jax.vmap(chunk, (0, None, None, None))
+        return jax.lax.map(lambda at: of_members(params, data, *at), (keys, numbers))
 
-    kind, right, hops = jax.device_get(all_chunks(params, task.load("test")))
-    num_members = right.shape[1]
+    kind, right, hops = jax.device_get(all_chunks(params, task.load(split)))
 
     def in_a_row(values: np.ndarray) -> np.ndarray:
-        return np.moveaxis(values, 1, 0).reshape(num_members, -1)  # [P, Q]
+        rows = np.moveaxis(values, 1, 0)  # [P, chunks, CHUNK, ...]
+        return rows.reshape(len(rows), -1, *rows.shape[3:])[:, :num_questions]
 
-    return Asked(in_a_row(kind)[0], in_a_row(right), in_a_row(hops))
+    right = in_a_row(right)
+    return Asked(in_a_row(kind)[0], right.all(-1), in_a_row(hops), right)
 
 
 def percent(values: np.ndarray) -> str:

@@ -33,9 +33,11 @@ def _params(agent, seeds):
 
 
 def test_scores_by_kind_by_hand():
+    right = np.array([[True, False, True, False], [True, True, False, False]])
     asked = Asked(
         kind=np.array([0, 0, 1, 2]),
-        is_right=np.array([[True, False, True, False], [True, True, False, False]]),
+        is_right=right,
+        answer_is_right=right[..., None],
         hops=np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 1.0, 5.0]]),
     )
     assert asked.accuracy([0]).tolist() == [0.5, 1.0]
@@ -85,7 +87,8 @@ def _trained(entry, right_by_distance, hops_by_distance, num_members=2):
     share = np.tile(np.arange(200) / 200, len(entry.task().distances))
     right = share < np.array([right_by_distance[d - 1] for d in distance])
     hops = np.array([float(hops_by_distance[d - 1]) for d in distance])
-    asked = Asked(kinds, np.stack([right] * num_members), np.stack([hops] * num_members))
+    rights, hops = np.stack([right] * num_members), np.stack([hops] * num_members)
+    asked = Asked(kinds, rights, hops, rights[..., None])
     return study.Trained(entry, None, SimpleNamespace(), asked)
 
 
