@@ -2,6 +2,8 @@
 
 # Name to module; a module is imported when its study runs.
 STUDIES = {
+    "cores/recall": "tolman.launchers.studies.cores.recall",
+} | {
     f"meta_rl/{name}": f"tolman.launchers.studies.meta_rl.{name}"
     for name in (
         "two_step",
