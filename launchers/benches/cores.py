@@ -84,7 +84,11 @@ def measure_positions(player: Player, task: Task) -> list[dict[str, Any]]:
     window = player.config.memory_length
     positions = [round(share * window) for share in POSITIONS]
     parts = {
-        str(position): stepping_from(player.agent, task.environment, position)
+        str(position): stepping_from(
+            player.agent,
+            task.environment,
+            memory_after(player.agent, task.environment, position),
+        )
         for position in positions
     }
     seconds = take_turns(parts, least=20)
@@ -100,26 +104,35 @@ def measure_positions(player: Player, task: Task) -> list[dict[str, Any]]:
     ]
 
 
+def memory_after(agent: ActorCritic, environment: Environment, num_steps: int) -> Any:
+    """The actors' state after so many steps of one task."""
+    import jax
+    from jax import lax
+
+    params, timestep, noise = _inputs(agent, environment)
+
+    @jax.jit
+    def walk(actor_state: Any, num_steps: Any) -> Any:
+        def step(_: Any, actor_state: Any) -> Any:
+            return agent.act(params, noise, timestep, actor_state)[1]
+
+        return lax.fori_loop(0, num_steps, step, actor_state)
+
+    return walk(agent.initial_actor_state(agent.data.batch_size), num_steps)
+
+
 def stepping_from(
-    agent: ActorCritic, environment: Environment, position: int
+    agent: ActorCritic, environment: Environment, actor_state: Any
 ) -> Callable[[int], None]:
-    """Takes steps from the memory that a task of `position` steps has left, repeatedly."""
+    """Takes `NUM_STEPS` steps from the same memory, over and over."""
     import jax
     import jax.numpy as jnp
     from jax import lax
 
-    from tolman.agents.agent import draw_noise
-    from tolman.envs import vector
-
-    batch_size = agent.data.batch_size
-    params = agent.init(jax.random.PRNGKey(0)).params
-    keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
-    _, opening = vector.reset(environment, keys)
-    timestep = opening._replace(new_task=jnp.zeros(batch_size, bool))
-    noise = draw_noise(agent, jax.random.PRNGKey(3), batch_size)
+    params, timestep, noise = _inputs(agent, environment)
 
     @jax.jit
-    def steps(actor_state: Any, count: Any, num_steps: Any) -> Any:
+    def repeat(actor_state: Any, count: Any) -> Any:
         def step(_: Any, carry: Any) -> Any:
             total, actor_state = carry
             # Too small to change a thing, but nothing is computed once for all repetitions.
@@ -127,14 +140,30 @@ def stepping_from(
             decision, actor_state = agent.act(params, noise, seen, actor_state)
             return total + decision.logits.sum(), actor_state
 
-        def body(_: Any, carry: Any) -> Any:
-            total, last = lax.fori_loop(0, num_steps, step, (carry[0], actor_state))
-            return total, last
+        def body(_: Any, total: Any) -> Any:
+            total, last = lax.fori_loop(0, NUM_STEPS, step, (total, actor_state))
+            # What the last step stored is read too, so that all of it is computed.
+            return total + sum(leaf.sum() for leaf in jax.tree.leaves(last.core))
 
-        return lax.fori_loop(0, count, body, (jnp.float32(0.0), actor_state))
+        return lax.fori_loop(0, count, body, jnp.float32(0.0))
 
-    _, reached = steps(agent.initial_actor_state(batch_size), 1, position)
-    return lambda count: jax.block_until_ready(steps(reached, count, NUM_STEPS))
+    return lambda count: jax.block_until_ready(repeat(actor_state, count))
+
+
+def _inputs(agent: ActorCritic, environment: Environment) -> tuple[Any, Any, Any]:
+    """Parameters, time steps that open no task, and the noise of one decision."""
+    import jax
+    import jax.numpy as jnp
+
+    from tolman.agents.agent import draw_noise
+    from tolman.envs import vector
+
+    batch_size = agent.data.batch_size
+    keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
+    _, opening = vector.reset(environment, keys)
+    timestep = opening._replace(new_task=jnp.zeros(batch_size, bool))
+    params = agent.init(jax.random.PRNGKey(0)).params
+    return params, timestep, draw_noise(agent, jax.random.PRNGKey(3), batch_size)
 
 
 def _state_bytes(agent: ActorCritic) -> int:
