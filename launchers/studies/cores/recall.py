@@ -23,13 +23,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, NamedTuple
 
+import jax
 import numpy as np
 import tyro
 
+from tolman.launchers.episodes import play_episodes
+from tolman.launchers.evaluation import EVALUATION
 from tolman.launchers.names import CORE, registered
 from tolman.launchers.studies.cores import recall_plots, tasks
 from tolman.launchers.studies.cores.tasks import Player, Task
-from tolman.launchers.studies.meta_rl import common
 from tolman.launchers.studies.study import Study, Training
 
 TITLE = "Memory cores side by side: what each remembers, how fast, at what cost"
@@ -134,9 +136,10 @@ def _compare(
         label.lower(), player.agent, task.environment, task.num_env_steps,
         len(rates) * num_seeds, hyperparameters,
     )  # fmt: skip
-    played = common.evaluate(
-        study, player.agent, task.test or task.environment, training,
-        num_episodes=task.num_episodes,
+    key = jax.random.fold_in(jax.random.PRNGKey(study.seed), EVALUATION)
+    played = play_episodes(
+        player.agent, task.test or task.environment, training.params, key,
+        task.num_episodes, chunk_length=task.num_decisions - 1,
     )  # fmt: skip
     best = choose_rate(training, num_seeds)
     members = slice(best * num_seeds, (best + 1) * num_seeds)
