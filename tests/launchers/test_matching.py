@@ -38,19 +38,23 @@ def test_widths_keep_their_proportions():
     assert config == MemoConfig(hidden_size=32, item_size=16, head_size=8, capacity=5)
 
 
-@pytest.mark.parametrize("target", [30, 100, 1000, 123_456])
-def test_the_nearest_width_is_found(target):
-    def count(config):  # An LSTM of three features, by hand.
-        return 4 * config.hidden_size * (3 + config.hidden_size + 1)
+def lstm_parameters(config):
+    """Of an LSTM of three features, by hand: 20, 48, 84, 128, ..."""
+    return 4 * config.hidden_size * (3 + config.hidden_size + 1)
 
-    found = match_parameters("lstm", LSTMConfig(), count, target) if target > 30 else None
-    if target == 30:  # 20, 48, ...: nothing is within a tenth.
-        with pytest.raises(ValueError, match="no hidden_size gives the network 30"):
-            match_parameters("lstm", LSTMConfig(), count, target)
-        return
-    every = {width: count(LSTMConfig(width)) for width in range(1, 400)}
+
+@pytest.mark.parametrize("target", [20, 90, 1000, 123_456])
+def test_the_nearest_width_is_found(target):
+    found = match_parameters("lstm", LSTMConfig(), lstm_parameters, target)
+    every = {width: lstm_parameters(LSTMConfig(width)) for width in range(1, 400)}
     best = min(every.values(), key=lambda number: abs(number - target))
     assert found.num_parameters == best == every[found.config.hidden_size]
+
+
+def test_a_size_between_two_widths_is_refused():
+    message = "network 100 parameters within 10%; the nearest is 84 at hidden_size=3"
+    with pytest.raises(ValueError, match=message):
+        match_parameters("lstm", LSTMConfig(), lstm_parameters, 100)
 
 
 @pytest.mark.parametrize("name", sorted(CORES))
@@ -60,9 +64,9 @@ def test_every_core_can_be_matched(name):
     def count(config):
         return core_params(name, config)
 
-    matched = match_parameters(name, default_settings(CORE, name), count, 12_000)
+    matched = match_parameters(name, default_settings(CORE, name), count, 20_000)
     assert matched.num_parameters == count(matched.config)
-    assert abs(matched.num_parameters - 12_000) <= TOLERANCE * 12_000
+    assert abs(matched.num_parameters - 20_000) <= TOLERANCE * 20_000
 
 
 def core_params(name, config):
