@@ -15,13 +15,18 @@ from tolman.launchers import matching
 from tolman.launchers.benches import turns
 from tolman.launchers.studies import options as study_options
 from tolman.launchers.studies.cores import recall, tasks
-from tolman.launchers.studies.study import Training, run_study
+from tolman.launchers.studies.study import Study, Training, run_study
 from tolman.networks.core import CORES
 
 
 @dataclass(frozen=True)
 class MineConfig:
     hidden_size: int = 8
+
+
+@dataclass(frozen=True)
+class RigidConfig:
+    num_slots: int = 3
 
 
 class Mine(hk.Module):
@@ -44,46 +49,125 @@ class Mine(hk.Module):
         return hk.scan(lambda s, row: self(*row, s)[::-1], state, (x, reset))[::-1]
 
 
+CORES_COMPARED = ("feedforward", "gru", "lstm")
+USERS = f"{__name__}:Mine"
+
+
 @pytest.fixture
-def short(monkeypatch):
-    """Two tasks of a few updates, and speeds of a few repetitions."""
-    monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
-    monkeypatch.setattr(turns, "SECONDS_PER_SAMPLE", 0.0)
+def two_tasks(monkeypatch):
+    """Two small tasks and few cores, a user's among those that can be named."""
     small = [
         replace(tasks.t_maze(3, 1), name="T-maze 30", num_episodes=20),
         replace(tasks.bandit(1, num_arms=2, num_trials=4), num_episodes=20),
     ]
     monkeypatch.setattr(tasks, "tasks", lambda quick: small)
     monkeypatch.setattr(tasks, "REFERENCE_CONFIG", tasks.LSTMConfig(16))
-    monkeypatch.setattr(recall, "registered", lambda kind: ["feedforward", "gru", "lstm"])
+    monkeypatch.setattr(recall, "registered", lambda kind: CORES_COMPARED)
     monkeypatch.setattr(recall, "MUST_SOLVE", ("gru", "lstm"))
-    return small
-
-
-def test_the_page_from_end_to_end(short, tmp_path, monkeypatch, capsys):
-    name = f"{__name__}:Mine"
     monkeypatch.setattr("tolman.launchers.names.import_attribute", lambda *_: Mine)
+    monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
+    monkeypatch.setattr(turns, "SECONDS_PER_SAMPLE", 0.0)
+
+
+@pytest.fixture
+def no_training(two_tasks, monkeypatch):
+    """Results are made up: the second rate is the better one; feedforward flips a coin."""
+
+    def train(self, label, agent, environment, num_env_steps, num_members, hyperparameters):
+        rates = np.asarray(hyperparameters.learning_rate)
+        curve = np.outer([0.0, 0.95, 1.0], rates / rates.max())  # [C, P]
+        return Training(label, np.array([1000, 2000, 3000]), curve)
+
+    def play(agent, environment, label, key, num_episodes, chunk_length):
+        coin = np.tile([1.0, -1.0], num_episodes // 2)
+        one = coin if "feedforward" in label else np.ones(num_episodes)
+        bad = np.zeros(num_episodes)
+        return SimpleNamespace(episode_return=np.stack([bad, one]))
+
+    def measure(players, task):
+        return [
+            {"core": core, "parameters": player.num_parameters}
+            for core, player in players.items()
+        ]
+
+    monkeypatch.setattr(Study, "train", train)
+    monkeypatch.setattr(recall, "play_episodes", play)
+    monkeypatch.setattr("tolman.launchers.benches.cores.measure", measure)
+
+
+def test_the_page(no_training, tmp_path):
     folder = tmp_path / "out"
-    code = run_study("cores/recall", True, 0, folder, recall.Options((name, "lstm")))
-    assert code == 1  # One update teaches nothing, and the checks say so.
+    assert run_study("cores/recall", True, 0, folder, recall.Options((USERS, "lstm"))) == 0
     result = json.loads((folder / "result.json").read_text())
-    verdicts = {check["claim"]: check["passed"] for check in result["checks"]}
-    assert not verdicts["gru solves T-maze 30: mean return"]
-    scores, efficiency, cost, sizes = result["tables"]
-    assert [row[0] for row in scores["rows"]] == ["feedforward", "gru", "lstm", name]
-    assert [row[0] for row in efficiency["rows"]] == [row[0] for row in scores["rows"]]
-    assert cost["columns"][:2] == ["core", "parameters"]
-    reference = next(row for row in cost["rows"] if row[0] == "lstm")
-    assert reference[4] == reference[6] == 1.0
-    for _, core, parameters, rate, _ in sizes["rows"]:
-        assert rate in recall.QUICK_RATES
-        counts = [row[2] for row in sizes["rows"] if row[1] == "lstm"]
-        nearest = min(abs(parameters - count) / count for count in counts)
-        assert nearest <= matching.TOLERANCE, core
+    scores, efficiency, cost, sizes = (table["rows"] for table in result["tables"])
+    names = [*CORES_COMPARED, USERS]
+    for rows in (scores, efficiency, cost):
+        assert [row[0] for row in rows] == names
+    # Returns of 1: of a bandit, over its four trials.
+    assert scores[1][1:] == ["1.00 ± 0.00", "0.25 ± 0.00"]
+    # A fair coin of 20 throws: standard deviation 1, over the root of 20.
+    assert scores[0][1] == "0.00 ± 0.22"
+    # 0.95 is above 0.9 at 2000 steps; a quarter of it is never above 0.65.
+    assert efficiency[2][1:] == ["2", "-"]
+    assert [row[:2] for row in sizes] == [
+        [task, core] for task in ("T-maze 30", "bandit, 2 arms") for core in names
+    ]
+    for task, core, parameters, rate, _ in sizes:
+        reference = next(row[2] for row in sizes if row[:2] == [task, "lstm"])
+        assert rate == recall.QUICK_RATES[1]
+        assert abs(parameters / reference - 1) <= matching.TOLERANCE, core
     figures = {path.name for path in (folder / "figures").glob("*.png")}
     assert figures == {"learning_curves.png", "delays.png"}
     with pytest.raises(ValueError, match="Choose another folder"):
         run_study("cores/recall", True, 0, folder)  # Without the user's core.
+
+
+@pytest.mark.parametrize(
+    ("returns", "failed"),
+    [
+        ({"gru": 0.8}, ["gru solves T-maze 30: mean return"]),
+        ({"feedforward": 1.0}, ["feedforward is at chance on T-maze 30"]),
+        ({"feedforward": -1.0}, ["feedforward is at chance on T-maze 30"]),
+    ],
+)
+def test_the_checks_can_fail(no_training, tmp_path, monkeypatch, returns, failed):
+    made_up = recall.play_episodes
+
+    def play(agent, environment, label, *arguments, **keywords):
+        played = made_up(agent, environment, label, *arguments, **keywords)
+        for core, value in returns.items():
+            if label.endswith(f"/{core}"):
+                played.episode_return[1] = value + np.resize([0.1, -0.1], 20)
+        return played
+
+    monkeypatch.setattr(recall, "play_episodes", play)
+    assert run_study("cores/recall", True, 0, tmp_path / "out") == 1
+    checks = json.loads((tmp_path / "out" / "result.json").read_text())["checks"]
+    claims = [check["claim"] for check in checks if not check["passed"]]
+    assert len(claims) == 1 and claims[0].startswith(failed[0])
+
+
+@pytest.mark.slow
+def test_the_study_learns(two_tasks, tmp_path, monkeypatch):
+    task = replace(tasks.t_maze(5, 60_000), name="T-maze 30", num_episodes=400)
+    monkeypatch.setattr(tasks, "tasks", lambda quick: [task])
+    assert run_study("cores/recall", True, 0, tmp_path / "out") == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    cost = result["tables"][2]
+    reference = dict(zip(cost["columns"], cost["rows"][-1], strict=True))
+    assert reference["core"] == "lstm" and reference["acting ratio"] == 1.0
+
+
+def test_a_core_that_cannot_be_sized_is_refused_before_training(no_training, tmp_path):
+    class Rigid(Mine):
+        def __init__(self, config: RigidConfig, name: str | None = None):
+            super().__init__(MineConfig(), name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tolman.launchers.names.import_attribute", lambda *_: Rigid)
+        with pytest.raises(ValueError, match="core 'mine:Rigid': RigidConfig has no"):
+            options = recall.Options(("mine:Rigid",))
+            run_study("cores/recall", True, 0, tmp_path / "x", options)
 
 
 def test_every_core_gets_the_same_settings_and_reaches_the_sign():
