@@ -10,6 +10,7 @@ from tolman.launchers.names import suggest
 
 BENCHES = {
     "on_device": "tolman.launchers.benches.on_device",
+    "cores": "tolman.launchers.benches.cores",
     "host": "tolman.launchers.benches.host",
     "cluster": "tolman.launchers.benches.cluster",
 }

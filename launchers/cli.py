@@ -244,10 +244,12 @@ class Study:
 
 
 def _study(words: Sequence[str]) -> int:
-    given = _parse(Study, words)
+    from tolman.launchers.studies.options import parse_study
+
+    given, options = parse_study(Study, words)
     from tolman.launchers.studies.study import run_study
 
-    return run_study(given.name, given.quick, given.seed, given.out)
+    return run_study(given.name, given.quick, given.seed, given.out, options)
 
 
 @dataclass(frozen=True)

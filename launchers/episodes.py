@@ -50,6 +50,7 @@ def play_episodes(
     num_episodes: int,
     record: Callable[[Any], Any] | None = None,
     max_steps: int = 100_000,
+    chunk_length: int = CHUNK_LENGTH,
 ) -> Trajectory:
     """Plays `num_episodes` episodes with every member, sampling from its policy.
 
@@ -66,6 +67,7 @@ def play_episodes(
       record: maps one environment state to what an analysis needs of it; None records
         nothing. Pass the same function object again to reuse the compiled program.
       max_steps: decisions after which an unfinished episode is an error.
+      chunk_length: decisions a dispatch; where all episodes have as many, that number.
 
     Raises:
       ValueError: if an episode is not over after `max_steps` decisions.
@@ -77,13 +79,13 @@ def play_episodes(
     actions: list[np.ndarray] = []
     logits: list[np.ndarray] = []
     while not finished.all():
-        if len(actions) * CHUNK_LENGTH >= max_steps:
+        if len(actions) * chunk_length >= max_steps:
             raise ValueError(
                 f"{(~finished).sum()} of {finished.size} episodes are not over after "
                 f"{max_steps} steps: raise max_steps, or give the environment an end."
             )
         carry, (rows, decisions) = _play_chunk(
-            agent, environment, params, carry, num_episodes, record
+            agent, environment, params, carry, num_episodes, record, chunk_length
         )
         chunks.append(jax.device_get(rows))
         actions.append(jax.device_get(decisions.action))
@@ -125,7 +127,7 @@ def _start(
     return (actor, env_state, timestep, action_key), opening
 
 
-@partial(jax.jit, static_argnums=(0, 1, 4, 5), donate_argnums=3)
+@partial(jax.jit, static_argnums=(0, 1, 4, 5, 6), donate_argnums=3)
 def _play_chunk(
     agent: Agent,
     environment: Environment,
@@ -133,6 +135,7 @@ def _play_chunk(
     carry: Any,
     num_episodes: int,
     record: Any,
+    chunk_length: int,
 ) -> Any:
     num_members = jax.tree.leaves(params)[0].shape[0]
 
@@ -149,7 +152,7 @@ def _play_chunk(
         rows = _rows(timestep, env_state, num_episodes, record)
         return (actor, env_state, timestep, key), (rows, decision)
 
-    return lax.scan(body, carry, None, length=CHUNK_LENGTH)
+    return lax.scan(body, carry, None, length=chunk_length)
 
 
 def _rows(

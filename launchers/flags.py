@@ -66,15 +66,21 @@ def flag_value(arguments: Sequence[str], flag: str) -> str | None:
     return value
 
 
-def check_flags(arguments: Sequence[str], keys: Iterable[str]) -> None:
-    """Raises ValueError, with the closest flag, for one that sets none of `keys`."""
+def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = "") -> None:
+    """Raises ValueError, with the closest flag, for one that sets none of `keys`.
+
+    Args:
+      arguments: words after the verb.
+      keys: that may be set.
+      to_whom: ends "flag ... is unknown", such as " to study 'a/b'".
+    """
     known = {f"--{key.replace('_', '-')}" for key in keys} | {"--help"}
     for word in arguments:
         flag = word.partition("=")[0].replace("_", "-")
         positive = re.sub(r"(--|\.)no-", r"\1", flag)
         if flag.startswith("--") and flag not in known and positive not in known:
             raise ValueError(
-                f"flag {flag} is unknown{suggest(flag, known)}: --help lists all."
+                f"flag {flag} is unknown{to_whom}{suggest(flag, known)}: --help lists all."
             )
 
 

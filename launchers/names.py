@@ -46,7 +46,11 @@ class Kind:
 
 
 CORE = Kind("core", ("tolman.networks.core", "CORES"), ("tolman.networks.cores",))
-ENV = Kind("env", ("tolman.envs.environment", "ENVIRONMENTS"), ("tolman.envs.meta_rl",))
+ENV = Kind(
+    "env",
+    ("tolman.envs.environment", "ENVIRONMENTS"),
+    ("tolman.envs.memory", "tolman.envs.meta_rl"),
+)
 AGENT = Kind(
     "agent",
     ("tolman.agents.agent", "AGENTS"),

@@ -78,8 +78,8 @@ def _bench_case(case: Case) -> dict[str, Any]:
 
     parts = {
         "loop": loop,
-        "floor": _network_floor(agent, environment),
-        "acting": _acting(agent, environment),
+        "floor": network_pass(agent, environment),
+        "acting": acting(agent, environment),
         "environment": _stepping(agent, environment),
     }
     seconds = take_turns(parts)
@@ -101,7 +101,7 @@ def _bench_case(case: Case) -> dict[str, Any]:
     }
 
 
-def _network_floor(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
+def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
     """Forward and backward over random rows, and not a thing more."""
     import jax
     import jax.numpy as jnp
@@ -145,7 +145,7 @@ def _network_floor(agent: ActorCritic, environment: Environment) -> Callable[[in
     return lambda count: jax.block_until_ready(passes(params, unroll, count))
 
 
-def _acting(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
+def acting(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
     """Acting on one unchanging time step: the network's steps and the draws of actions."""
     import jax
     from jax import lax

@@ -2,6 +2,7 @@
 
 # A module is imported when its study runs.
 PAPERS = {
+    "cores": ("recall",),
     "meta_rl": (
         "two_step",
         "independent_bandits",

@@ -1,7 +1,8 @@
 """What every study shares: training stages that resume, checks, tables, figures, verdict.
 
 A study is a module with a docstring, the constants `TITLE` and `PAPER`, and a function
-`run(study: Study) -> None` that trains, measures and calls `study.check`.
+`run(study: Study) -> None` that trains, measures and calls `study.check`. One with flags of
+its own has a dataclass `Options` and `run(study, options)`; see `options.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tolman.launchers.studies import STUDIES
+from tolman.launchers.studies.options import option_words
 from tolman.launchers.studies.stages import run_stage
 
 if TYPE_CHECKING:
@@ -223,7 +225,9 @@ class Study:
         (self.folder / "result.json").write_text(text + "\n")
 
 
-def run_study(name: str, quick: bool, seed: int, out: Path | None) -> int:
+def run_study(
+    name: str, quick: bool, seed: int, out: Path | None, options: Any = None
+) -> int:
     """Runs a paper's experiment end to end.
 
     Args:
@@ -232,6 +236,8 @@ def run_study(name: str, quick: bool, seed: int, out: Path | None) -> int:
       seed: of everything.
       out: the study's folder; None makes a new one. A folder that holds an interrupted
         run of the same study goes on from its last checkpoint.
+      options: the study's own, of its type `Options`; None for their defaults, or where
+        it has none.
 
     Returns:
       0 if every check passed, 1 if not.
@@ -251,19 +257,22 @@ def run_study(name: str, quick: bool, seed: int, out: Path | None) -> int:
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
     module = importlib.import_module(STUDIES[name])
-    folder = _open_folder(name, quick, seed, out)
+    if options is None and hasattr(module, "Options"):
+        options = module.Options()
+    folder = _open_folder(name, quick, seed, out, options)
     study = Study(name, module.TITLE, module.PAPER, quick, seed, folder)
     print(
         f"{module.TITLE} ({'quick' if quick else 'full'} setting), in {folder}", flush=True
     )
     start = time.monotonic()
     try:
-        module.run(study)
+        module.run(study, *([] if options is None else [options]))
     except KeyboardInterrupt:
-        quick_flag = " --quick" if quick else ""
+        words = ["--quick"] * quick + option_words(options)
+        given = "".join(f" {word}" for word in words)
         print(
             f"\nInterrupted. To go on from the last checkpoint: "
-            f"tolman study {name}{quick_flag} --seed {seed} --out {folder}"
+            f"tolman study {name}{given} --seed {seed} --out {folder}"
         )
         return 130
     study.seconds = time.monotonic() - start
@@ -274,8 +283,10 @@ def run_study(name: str, quick: bool, seed: int, out: Path | None) -> int:
     return 0 if all(check.passed for check in study.checks) else 1
 
 
-def _open_folder(name: str, quick: bool, seed: int, out: Path | None) -> Path:
-    asked = {"study": name, "quick": quick, "seed": seed}
+def _open_folder(name: str, quick: bool, seed: int, out: Path | None, options: Any) -> Path:
+    asked: dict[str, Any] = {"study": name, "quick": quick, "seed": seed}
+    if words := option_words(options):
+        asked["options"] = words
     if out is None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         setting = "quick" if quick else "full"

@@ -2,6 +2,7 @@
 
 import pytest
 
+import tolman.envs.memory
 import tolman.envs.meta_rl  # noqa: F401, registers.
 from tolman.envs.adapters import DmEnvAdapter
 from tolman.envs.conformance import check_environment
@@ -26,6 +27,7 @@ META_RL = [
     "harlow",
     "harlow/choice",
 ]
+MEMORY = [f"memory/{name}" for name in ["t_maze", "associative_recall", "memory_length"]]
 SMALL = {
     "harlow": {
         "screen_size": 16,
@@ -38,10 +40,10 @@ SMALL = {
 
 
 def test_all_are_registered():
-    assert set(META_RL) <= set(ENVIRONMENTS)
+    assert {*META_RL, *MEMORY} <= set(ENVIRONMENTS)
 
 
-@pytest.mark.parametrize("name", META_RL)
+@pytest.mark.parametrize("name", [*META_RL, *MEMORY])
 def test_conforms(name):
     environment = ENVIRONMENTS[name](**SMALL.get(name, {}))
     checked = check_environment(environment, num_steps=120)
@@ -56,6 +58,9 @@ def test_conforms(name):
         ("bandit/informative", 5, 0.0),
         ("bandit/restless", 100, 0.0),
         ("harlow/choice", 10, 0.0),
+        ("memory/t_maze", 11, 0.0),
+        ("memory/associative_recall", 10, 0.0),
+        ("memory/memory_length", 11, 0.0),
         ("harlow", 30, 1.0),  # Nothing is ever chosen, so the clock runs out.
     ],
 )
@@ -111,6 +116,13 @@ def test_a_taken_name_is_refused():
         ("harlow/choice", {"source": "imagenet"}, "source='imagenet': must be one of auto"),
         ("harlow/choice", {"num_images": 1}, "num_images=1: must be at least 2"),
         ("harlow/choice", {"image_size": 0}, "image_size=0"),
+        ("memory/t_maze", {"length": 0}, "length=0: must be at least 1"),
+        ("memory/memory_length", {"memory_length": 0}, "memory_length=0"),
+        ("memory/memory_length", {"num_bits": -1}, "num_bits=-1: must be at least 1"),
+        ("memory/associative_recall", {"num_pairs": 0}, "num_pairs=0"),
+        ("memory/associative_recall", {"num_distractors": -1}, "num_distractors=-1"),
+        ("memory/associative_recall", {"num_keys": 2}, "num_keys=2: must be at least 3"),
+        ("memory/associative_recall", {"num_values": 1}, "num_values=1: must be at least"),
     ],
 )
 def test_a_bad_setting_is_named(name, settings, message):

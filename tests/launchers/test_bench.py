@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tolman.launchers import bench
-from tolman.launchers.benches import on_device, turns
+from tolman.launchers.benches import cores, on_device, turns
 
 
 @pytest.fixture
@@ -37,3 +38,40 @@ def test_turns_are_taken(short):
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"unknown \(did you mean 'on_device'\?\)"):
         bench.run_bench("on_devise", as_json=False)
+
+
+def test_cores_are_compared_at_equal_size(short, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "NUM_ROUNDS", 2)
+    monkeypatch.setattr(cores, "LENGTH", 6)
+    names = dict.fromkeys(["lstm", "gru", "gtrxl"])
+    monkeypatch.setattr("tolman.launchers.names.registered", lambda kind: names)
+    assert bench.run_bench("cores", as_json=True) == 0
+    rows = json.loads(capsys.readouterr().out)
+    speeds, positions = rows[:3], rows[3:]
+    assert [row["core"] for row in speeds] == sorted(names)
+    parameters = [row["parameters"] for row in speeds]
+    assert max(parameters) < 1.1 * 1.1 * min(parameters)
+    lstm = speeds[2]
+    assert lstm["acting ratio"] == lstm["learning ratio"] == 1.0
+    # By hand: the LSTM's two vectors of 48 float32; one layer of six rows and a length.
+    assert lstm["state bytes"] == 2 * 48 * 4
+    assert speeds[1]["state bytes"] == (6 * 20 + 1) * 4
+    for row in speeds:
+        of_lstm = row["acting, steps/s"] / lstm["acting, steps/s"]
+        assert row["acting ratio"] == pytest.approx(of_lstm, rel=0.02)
+    assert [row["position"] for row in positions] == [0, 3, 6, 24]
+
+
+def test_a_step_of_gtrxl_costs_the_same_wherever_it_is():
+    """A window run anew would cost many times as much at its end as at its start."""
+    from tolman.launchers.studies.cores.tasks import make_player, t_maze
+
+    task = t_maze(64, 1)
+    agent = make_player(task, "gtrxl").agent
+    parts = {}
+    for position in (0, 64, 512):
+        memory = cores.memory_after(agent, task.environment, position)
+        assert np.asarray(memory.core.length).tolist() == [min(position, 64)] * 32
+        parts[str(position)] = cores.stepping_from(agent, task.environment, memory)
+    seconds = turns.take_turns(parts, least=5)
+    assert max(seconds.values()) < 2.0 * min(seconds.values())  # For a noisy machine.

@@ -3,13 +3,17 @@
 import json
 import sys
 import types
+from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import numpy as np
 import pytest
+import tyro
 from toys import make_agent
 
 from tolman.envs.meta_rl import TwoStep
+from tolman.launchers import cli
 from tolman.launchers.on_device import OnDeviceRunner
 from tolman.launchers.studies import STUDIES
 from tolman.launchers.studies.stages import next_point
@@ -158,3 +162,39 @@ def test_a_sample_that_diverges_as_a_whole_is_named(tmp_path):
     )
     with pytest.raises(ValueError, match=r"training 'stage': loss/\w+ is finite for no"):
         _study(tmp_path).train("stage", agent, environment, 6000, 2)
+
+
+@dataclass(frozen=True)
+class ToyOptions:
+    """Attributes:
+    colour: may be given several times.
+    """
+
+    colour: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+
+
+def test_a_study_with_options_of_its_own(toy, tmp_path, capsys):
+    got = []
+
+    def run(study, options):
+        got.append(options)
+        raise KeyboardInterrupt
+
+    toy.run, toy.Options = run, ToyOptions
+    words = ["study", "toy/one", "--colour", "red", "--out", str(tmp_path / "a")]
+    assert cli.main([*words, "--colour", "blue"]) == 130
+    assert got == [ToyOptions(("red", "blue"))]
+    assert "toy/one --colour red --colour blue --seed 0" in capsys.readouterr().out
+    # The folder belongs to these options.
+    assert cli.main(words) == 2
+    assert "Choose another folder" in capsys.readouterr().err
+    assert run_study("toy/one", True, 0, tmp_path / "b") == 130
+    assert got[-1] == ToyOptions()
+
+
+def test_a_study_without_options_refuses_them_in_one_line(toy, capsys):
+    toy.run = lambda study: None
+    assert cli.main(["study", "toy/one", "--colour", "red"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "flag --colour is unknown to study 'toy/one'" in error

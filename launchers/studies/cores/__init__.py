@@ -1,0 +1,1 @@
+"""Memory cores compared: one module a study."""
