@@ -206,7 +206,7 @@ def _shapes(tree: Any) -> Any:
     return structure, [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
 
 
-def play(game: Game, num_plies: int, key: Array) -> list[Played]:
+def _play(game: Game, num_plies: int, key: Array) -> list[Played]:
     """All plies of N games at random, until two after the last one's end."""
     permutations = _permutations(game)
     num_views = len(permutations)
