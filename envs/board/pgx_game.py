@@ -44,8 +44,7 @@ class PgxGame(BoardGame):
 
     def init(self, key: Array) -> Position:
         del key
-        with jax.ensure_compile_time_eval():
-            start = self.env.init(jax.random.PRNGKey(0))
+        start = _start_of(self)
         rules = _kept(start) | {"current_player": jnp.int32(0)}
         if "_player_order" in rules:
             rules["_player_order"] = jnp.arange(2, dtype=jnp.int32)
