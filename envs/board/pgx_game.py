@@ -37,6 +37,10 @@ class PgxGame(BoardGame):
         """The rules."""
         raise NotImplementedError
 
+    def start(self) -> Any:
+        """The start as pgx has it, whoever begins there."""
+        return self.env.init(jax.random.PRNGKey(0))
+
     @property
     def integer(self) -> Any:
         """The narrowest dtype that holds every integer of the rules."""
@@ -92,7 +96,7 @@ class PgxGame(BoardGame):
 @functools.cache
 def _start_of(game: PgxGame) -> Any:
     with jax.ensure_compile_time_eval():
-        return game.env.init(jax.random.PRNGKey(0))
+        return game.start()
 
 
 def _kept(state: Any) -> dict[str, Any]:
