@@ -76,7 +76,7 @@ class TicTacToeRules(_SmallRules):
 
     def __init__(self) -> None:
         super().__init__(
-            GameInfo("tic_tac_toe", 9, 9, 9, (3, 3)), pyspiel.load_game("tic_tac_toe")
+            GameInfo("tic_tac_toe", 9, 9, 9, (3, 3), 1), pyspiel.load_game("tic_tac_toe")
         )
 
 
