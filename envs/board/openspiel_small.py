@@ -41,10 +41,10 @@ class _SmallRules:
     def to_openspiel(self, state: Any, action: int) -> int:
         return action
 
-    def is_over(self, state: Any) -> bool:
+    def is_over(self, state: Any, trail: None) -> bool:
         return state.is_terminal()
 
-    def outcome(self, state: Any) -> tuple[float, float]:
+    def outcome(self, state: Any, trail: None) -> tuple[float, float]:
         first, second = state.returns()
         return first, second
 

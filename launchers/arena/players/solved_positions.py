@@ -17,7 +17,7 @@ from tolman.launchers.arena.players.connect_four_solver import Solver
 from tolman.launchers.arena.recorded import RecordedGame
 
 POSITIONS_FILE = Path(__file__).with_name("connect_four_positions.txt")
-NUM_STONES = (12, 26)  # The fewest and the most.
+NUM_STONES = (16, 26)  # The fewest and the most.
 LETTERS = {-1: "-", 0: "=", 1: "+"}
 
 
