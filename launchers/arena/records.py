@@ -12,7 +12,22 @@ from tolman.launchers.arena.match import GameRecord
 CSA_PIECES = dict(
     zip(
         "PLNSBRGKACDEHT",
-        "FU KY KE GI KA HI KI OU TO NY NK NG UM RY".split(),
+        [
+            "FU",
+            "KY",
+            "KE",
+            "GI",
+            "KA",
+            "HI",
+            "KI",
+            "OU",
+            "TO",
+            "NY",
+            "NK",
+            "NG",
+            "UM",
+            "RY",
+        ],
         strict=True,
     )
 )

@@ -73,7 +73,7 @@ class Sprt:
         )
 
     def verdict(self, scores: Sequence[float]) -> str | None:
-        """"H0", "H1", or None where more games are needed."""
+        """Which hypothesis is accepted: H0, H1, or None where more games are needed."""
         low, high = self.bounds
         ratio = self.log_likelihood_ratio(scores)
         return "H0" if ratio <= low else "H1" if ratio >= high else None

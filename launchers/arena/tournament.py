@@ -1,10 +1,10 @@
 """Everybody against everybody, in a folder that a stopped tournament goes on from.
 
-    games.jsonl      a line after each game
-    tournament.json  what is played
-    result.json      ratings, cross table, faults
-    games.pgn        the games (.sgf, .csa or .txt for other games than chess)
-    report.html      the page
+games.jsonl      a line after each game
+tournament.json  what is played
+result.json      ratings, cross table, faults
+games.pgn        the games (.sgf, .csa or .txt for other games than chess)
+report.html      the page
 """
 
 from __future__ import annotations
