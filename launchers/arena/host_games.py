@@ -1,4 +1,4 @@
-"""Host games by name: OpenSpiel's where it has them, else the JAX game through an adapter."""
+"""Host games by name: OpenSpiel's where it has them, else the JAX game, adapted."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def make_host_game(name: str, **settings: Any) -> HostGame:
                 f"{', '.join(known)}, or module:attribute for your own."
             )
         factory = GAMES[name]
+    if not callable(factory):
+        raise ValueError(
+            f"game {name!r}: is a {type(factory).__name__}; must be a class or a function "
+            "that makes one."
+        )
     game = factory(**settings)
     if isinstance(game, HostGame):
         return game

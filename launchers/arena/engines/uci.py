@@ -14,7 +14,7 @@ from tolman.launchers.arena.recorded import moves_so_far
 
 
 class UciPlayer:
-    """An engine such as Stockfish; a fault ends its process, the next move starts another."""
+    """An engine such as Stockfish; a fault ends its process, the next move starts one."""
 
     def __init__(self, settings: EngineSettings) -> None:
         """Starts nothing yet.
@@ -100,8 +100,8 @@ class UciPlayer:
             self._engine.configure(settings.options)
         except (FileNotFoundError, PermissionError, IndexError) as error:
             raise ValueError(
-                f"engine {settings.command!r}: cannot be started ({error}). Give the path of "
-                "an installed program."
+                f"engine {settings.command!r}: cannot be started ({error}). Give the path "
+                "of an installed program."
             ) from error
         except TimeoutError:
             raise PlayerFault("no answer in time") from None

@@ -1,4 +1,4 @@
-"""Perfect play where a game can be solved: tic-tac-toe, and connect four late in the game."""
+"""Perfect play where a game can be solved: tic-tac-toe, and connect four when late."""
 
 from __future__ import annotations
 
