@@ -46,6 +46,9 @@ def perft(game, state, depth, batch=256):
     counts = [int(level.legal.sum())]
     for _ in range(depth - 1):
         parents, actions = np.nonzero(level.legal)
+        if not len(parents):
+            counts.append(0)
+            continue
         children = []
         for first in range(0, len(parents), batch):
             kept = min(batch, len(parents) - first)

@@ -133,7 +133,7 @@ class AnimalShogi(BoardGame):
         legal = packing.unpack(compacted.legal, 1, NUM_ACTIONS).astype(bool)
         return Position(rules, legal, compacted.result)
 
-    def _play(self, rules: AnimalShogiRules, action: Array) -> Position:
+    def play(self, rules: AnimalShogiRules, action: Array) -> Position:
         label = jnp.asarray(_labels())[action]
         return _judge(pgx_rules()._step(_pgx_state(rules), label), rules)
 

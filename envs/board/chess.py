@@ -149,7 +149,7 @@ class Chess(BoardGame):
         legal = _legal(pgx_rules()._legal_action_mask(_pgx_state(rules)))
         return Position(rules, legal & (compacted.result == GOES_ON), compacted.result)
 
-    def _play(self, rules: ChessRules, action: Array) -> Position:
+    def play(self, rules: ChessRules, action: Array) -> Position:
         labels, _ = _labels()
         state = pgx_rules().Game().step(_pgx_state(rules), jnp.asarray(labels)[action])
         return _judge(self, state, rules)

@@ -337,11 +337,12 @@ def _check_end(game: Game, played: list[Played]) -> str:
                 "a finished game", "another position after a step", "as it was", "Keep it."
             )
     is_over = played[-1].look.is_over
-    if len(played) > game.info.max_num_moves + 1 and not is_over.all():
+    bound = game.info.max_num_moves
+    if len(played) > bound and not played[bound].look.is_over.all():
         fail(
             "a game",
-            f"{len(played) - 1} plies",
-            f"info.max_num_moves={game.info.max_num_moves} at most",
+            f"no end after {bound} plies",
+            f"over by info.max_num_moves={bound}",
             "End it there, or raise the bound.",
         )
     if not is_over.any():

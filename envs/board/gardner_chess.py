@@ -122,7 +122,7 @@ class GardnerChess(BoardGame):
         legal = packing.unpack(compacted.legal, 1, NUM_ACTIONS).astype(bool)
         return Position(rules, legal, compacted.result)
 
-    def _play(self, rules: GardnerRules, action: Array) -> Position:
+    def play(self, rules: GardnerRules, action: Array) -> Position:
         labels, _ = _labels()
         state = pgx_rules()._step(_pgx_state(rules), jnp.asarray(labels)[action])
         return _judge(state, rules)

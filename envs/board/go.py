@@ -148,7 +148,7 @@ class Go(BoardGame):
     def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
         return symmetry.views(observation, policy, symmetry.SQUARE)
 
-    def _play(self, rules: GoRules, action: Array) -> Position:
+    def play(self, rules: GoRules, action: Array) -> Position:
         state = self._pgx_game().step(pgx_state(rules), action)
         stones = jnp.sign(state.board)
         num_moves = rules.num_moves + 1

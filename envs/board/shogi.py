@@ -147,7 +147,7 @@ class Shogi(BoardGame):
         legal = shogi_rules.legal(state, pgx_legal) & (compacted.result == GOES_ON)
         return Position(rules, legal, compacted.result)
 
-    def _play(self, rules: ShogiRules, action: Array) -> Position:
+    def play(self, rules: ShogiRules, action: Array) -> Position:
         label = jnp.asarray(shogi_rules.labels())[action]
         state = shogi_rules.pgx_rules().Game().step(pgx_state(rules), label)
         return _judge(self, state, rules)

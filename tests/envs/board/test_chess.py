@@ -1,6 +1,5 @@
 """Chess against python-chess, and rules that change who wins."""
 
-import os
 import random
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tolman.envs.board.chess_moves import (
     uci_to_action,
 )
 from tolman.envs.board.fen import chess_from_fen, chess_to_fen
+from tolman.envs.data import data_folder
 
 chess = pytest.importorskip("chess")
 
@@ -128,9 +128,8 @@ def test_deep_perft(fen, counts):
 
 def suite():
     """Lines of the perft suite: a FEN and its counts by depth; none without the data."""
-    root = os.environ.get("TOLMAN_DATA")
-    path = Path(root or "") / "chess" / "epd-mit" / "perftsuite.epd"
-    if not root or not path.is_file():
+    path = (data_folder() or Path()) / "chess" / "epd-mit" / "perftsuite.epd"
+    if not path.is_file():
         return []
     return path.read_text().splitlines()
 
@@ -166,13 +165,13 @@ def plain_perft(board, depth):
     return total
 
 
-@pytest.mark.skipif(not suite(), reason="set TOLMAN_DATA to the folder of test data")
+@pytest.mark.skipif(not suite(), reason="needs the perft suite; see TOLMAN_DATA")
 def test_perft_suite():
     assert check_suite(suite()[::12], most=500) > 15
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not suite(), reason="set TOLMAN_DATA to the folder of test data")
+@pytest.mark.skipif(not suite(), reason="needs the perft suite; see TOLMAN_DATA")
 def test_whole_perft_suite():
     checked = check_suite(suite(), most=20_000)
     print(f"{checked} counts")

@@ -42,7 +42,7 @@ def play_both(size, komi, seed, num_moves, pass_rate):
 
 
 def num_superko(plain, points):
-    """Points that only superko forbids, simple ko (two boards back) left out."""
+    """How many points are forbidden because a board would come back, by ko or superko."""
     forbidden = 0
     for point in plain.points():
         if point in plain.stones or point in points:

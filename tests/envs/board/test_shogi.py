@@ -1,6 +1,5 @@
 """Shogi against cshogi, and rules that pgx lacks."""
 
-import os
 import random
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tolman.envs.board.shogi_moves import (
     shogi_move_table,
     usi_to_action,
 )
+from tolman.envs.data import data_folder
 
 START = "lnsgkgsnl/1r5b1/ppppppppp/9/9/9/PPPPPPPPP/1B5R1/LNSGKGSNL b - 1"
 
@@ -78,9 +78,8 @@ def test_a_thousand_random_games():
 
 def suite():
     """Position, depth and count of each line of the perft table; none without the data."""
-    root = os.environ.get("TOLMAN_DATA")
-    path = Path(root or "") / "shogi" / "perft.tsv"
-    if not root or not path.is_file():
+    path = (data_folder() or Path()) / "shogi" / "perft.tsv"
+    if not path.is_file():
         return []
     lines = [line.split("\t") for line in path.read_text().splitlines()]
     return [(line[0], int(line[1]), int(line[2])) for line in lines if len(line) == 3]
@@ -101,13 +100,13 @@ def check_suite(most):
     return num_checked
 
 
-@pytest.mark.skipif(not suite(), reason="set TOLMAN_DATA to the folder of test data")
+@pytest.mark.skipif(not suite(), reason="needs the perft suite; see TOLMAN_DATA")
 def test_perft_suite():
     assert check_suite(most=600) > 5
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not suite(), reason="set TOLMAN_DATA to the folder of test data")
+@pytest.mark.skipif(not suite(), reason="needs the perft suite; see TOLMAN_DATA")
 def test_deep_perft_suite():
     checked = check_suite(most=30_000)
     print(f"{checked} counts")
@@ -119,7 +118,26 @@ def test_perft_of_the_start():
     assert perft(game, shogi_from_sfen(game, START), 2) == [30, 900]
 
 
-def test_a_pawn_dropped_may_not_mate_at_the_edge():
+@pytest.mark.parametrize(
+    ("sfen", "drop", "is_legal"),
+    [
+        # The gold guards 2b, the silver 2c and the pawn; lance and silver stand in the way.
+        ("7sl/6G1k/9/7S1/9/9/9/9/K8 b P 1", "P*1c", False),
+        ("7nl/6G1k/9/7S1/9/9/9/9/K8 b P 1", "P*1c", True),  # The knight takes the pawn.
+        ("7sl/8k/9/7S1/9/9/9/9/K8 b P 1", "P*1c", True),  # The king goes to 2b.
+        ("6sl1/6G1k/9/7S1/9/9/9/9/K8 b P 1", "P*1c", True),  # To 1a.
+    ],
+)
+def test_a_pawn_dropped_may_not_mate(sfen, drop, is_legal):
+    state = shogi_from_sfen(Shogi(), sfen)
+    assert bool(state.legal[usi_to_action(drop, False)]) == is_legal
+    # Stock pgx takes a square beyond the edge for an escape of a king on 1b.
+    mask = shogi_rules.pgx_rules().Game().legal_action_mask
+    label = shogi_rules.labels()[usi_to_action(drop, False)]
+    assert bool(jax.jit(mask)(pgx_state(state.rules))[label])
+
+
+def test_a_pawn_dropped_at_the_edge_as_in_cshogi():
     """Where cshogi forbids the drop that stock pgx allows."""
     cshogi = pytest.importorskip("cshogi")
     rng = random.Random(1)
@@ -252,7 +270,7 @@ def test_planes_are_those_of_the_paper():
     assert planes[1, 1, 14 + 5] == 1  # White's rook on 8b.
     assert planes[..., 28:].sum() == 0  # No repetition, no hands, no history, Black.
 
-    game, state = play_usi(["7g7f", "3c3d", "8h2b+"])
+    _, state = play_usi(["7g7f", "3c3d", "8h2b+"])
     planes = np.asarray(chosen.observe(state))
     assert planes[..., 360].all()
     np.testing.assert_allclose(planes[..., 361], 3 / 512)
@@ -263,7 +281,7 @@ def test_planes_are_those_of_the_paper():
     assert planes[7, 7, 45 + 14 + 4] == 0
     assert planes[1, 7, 45 + 14 + 4] == 1  # A ply ago it was on 8h.
 
-    game, state = play_usi(ROOKS * 2)
+    _, state = play_usi(ROOKS * 2)
     planes = np.asarray(chosen.observe(state))
     assert planes[..., 28].all()
     assert planes[..., 29].all()
