@@ -8,7 +8,7 @@ BEHAVIOUR: good, hang, crash, nonsense, illegal, resign, silent (never answers a
 import sys
 import time
 
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 
 
 def main(protocol, name, behaviour="good", after="0"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.match import GameRecord
 
 # Letters of CSA for the pieces of `openspiel_shogi.LETTERS`, in that order.

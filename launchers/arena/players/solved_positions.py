@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tolman.envs.board.game import HostGame
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.connect_four_solver import Solver
 from tolman.launchers.arena.recorded import RecordedGame

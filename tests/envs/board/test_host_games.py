@@ -9,7 +9,7 @@ from plain_games import PlainTicTacToe
 from tolman.envs.board.conformance import check_game
 from tolman.envs.board.game import GameInfo, HostGame
 from tolman.envs.board.jax_as_host import JaxAsHost
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.envs.board.small import ConnectFour, TicTacToe
 from tolman.envs.conformance import ConformanceError
 from tolman.launchers.arena.host_games import make_host_game
@@ -179,14 +179,17 @@ def test_broken_twins_fail_in_one_line(broken, what):
 
 def test_games_by_name():
     assert make_host_game("go", size=5).info.name == "go_5x5"
+    assert make_host_game("openspiel/hex", size=4).info.board == (4, 4)
     assert isinstance(make_host_game("plain_games:PlainTicTacToe"), PlainTicTacToe)
     assert isinstance(make_host_game("tolman.envs.board.small:TicTacToe"), JaxAsHost)
-    for name, what in (
-        ("ches", "did you mean 'chess'"),
-        ("nowhere:Game", "importing nowhere failed"),
-        ("plain_games:LINES", "not callable|must be"),
-        ("random:Random", "must be a HostGame or a Game"),
+    for name, settings, what in (
+        ("ches", {}, "did you mean 'chess'"),
+        ("nowhere:Game", {}, "importing nowhere failed"),
+        ("plain_games:LINES", {}, "must be a class"),
+        ("random:Random", {}, "must be a Game or a HostGame|random:Random"),
+        ("connect_four", {"size": 3}, "size"),
+        ("tolman.envs.board.small:TicTacToe", {"size": 3}, "size"),
     ):
         with pytest.raises(ValueError, match=what) as error:
-            make_host_game(name)
+            make_host_game(name, **settings)
         assert "\n" not in str(error.value)

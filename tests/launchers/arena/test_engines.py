@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.player import PlayerFault, close_player
 from tolman.launchers.arena.players.uniform import RandomPlayer
@@ -204,7 +204,7 @@ def test_protocols_fit_their_games():
 
 
 SERVER = (
-    "from tolman.envs.board.openspiel_game import openspiel_game;"
+    "from tolman.envs.board.openspiel_games import openspiel_game;"
     "from tolman.launchers.arena.players.uniform import RandomPlayer;"
     "from tolman.launchers.arena.serving import serve;"
     "serve('{}', openspiel_game('{}'), RandomPlayer)"

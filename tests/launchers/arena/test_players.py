@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.players import connect_four_board as bits
 from tolman.launchers.arena.players.connect_four_solver import SearchTooLong, Solver

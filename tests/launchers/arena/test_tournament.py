@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers import cli
 from tolman.launchers.arena import records
 from tolman.launchers.arena.match import GameRecord, play_game, record_from_dict
