@@ -1,4 +1,4 @@
-"""Host games by name: OpenSpiel's where it has them, else the game of that name, adapted."""
+"""Host games by name: OpenSpiel's where it has them, else that game, adapted."""
 
 from __future__ import annotations
 
