@@ -27,7 +27,7 @@ def start(protocol):
 
 
 def fake(protocol, behaviour="good", after=0, timeout=60):
-    command = f"{sys.executable} {FAKE} {protocol} {GAMES[protocol]} {behaviour} {after}"
+    command = f"{sys.executable} {FAKE} {protocol} {behaviour} {after}"
     return make_player(f"{protocol}:{command}?timeout={timeout}&name=fake")
 
 
@@ -46,13 +46,7 @@ def test_a_good_engine_plays_two_games(protocol, closing):
     for seed in range(2):
         players = (player, RandomPlayer()) if seed else (RandomPlayer(), player)
         record = play_game(start(protocol), players, seed=seed)
-        assert record.ending == "rules" and len(record.moves) == 12
-        # It plays the first legal move of each position.
-        game = RecordedGame(start(protocol))
-        for number, move in enumerate(record.moves):
-            if number % 2 != seed:
-                assert game.text_to_action(move) == game.legal_actions()[0]
-            game.step(game.text_to_action(move))
+        assert record.ending == "rules" and len(record.moves) == 12, record.detail
 
 
 @pytest.mark.parametrize("protocol", GAMES)
@@ -78,27 +72,21 @@ def test_a_bad_engine_loses_and_comes_back(protocol, behaviour, ending, detail, 
     player.reset(1)
     again = RecordedGame(start(protocol))
     if behaviour == "crash":
-        assert player.choose(again) == again.legal_actions()[0]
+        assert player.choose(again) in again.legal_actions()
 
 
 @pytest.mark.parametrize("protocol", GAMES)
 def test_an_engine_that_hangs_is_killed_in_time(protocol, closing):
-    player = fake(protocol, after=0)  # Is up, so that only the thought is timed.
-    closing(player)
-    player.choose(RecordedGame(start(protocol)))
-    slow = fake(protocol, "hang", after=1, timeout=15)
+    slow = fake(protocol, "hang", after=1, timeout=20)
     closing(slow)
     game = RecordedGame(start(protocol))
-    try:
-        slow.choose(game)
-    except PlayerFault:
-        pytest.skip("the machine is too busy to start the engine in time")
+    slow.choose(game)
     game.step(game.legal_actions()[0])
     game.step(game.legal_actions()[0])
     began = time.monotonic()
     with pytest.raises(PlayerFault, match="no answer in time"):
         slow.choose(game)
-    assert time.monotonic() - began < 60
+    assert 15 < time.monotonic() - began < 100
 
 
 def test_programs_that_are_not_there_are_a_users_mistake():
