@@ -4,7 +4,7 @@
     greedy, minimax:K           alpha-beta to depth 1, K
     mcts:N                      UCT with N random rollouts a move
     perfect                     of tic-tac-toe
-    solver[:N]                  of connect four: exact within N nodes a move
+    solver[:N]                  of connect four: exact within N nodes a legal move
     uci:COMMAND?KEY=VALUE&...   an engine; also gtp: and usi:
     RUN@CHECKPOINT?KEY=VALUE    a trained agent
 

@@ -159,7 +159,7 @@ def test_gtp_served():
         "gtp",
         "1 protocol_version\nboardsize 9\nboardsize 19\nkomi 7.5\nkomi 6.5\nclear_board\n"
         "play b E5\nplay b E6\nplay w E5\ngenmove w\nundo\nplay w pass\nplay b pass\n"
-        "7 final_score\nbogus\nknown_command genmove\nplay b\n# a remark\nquit\n",
+        "7 final_score\nbogus\nknown_command genmove\nplay w\n# a remark\nquit\n",
     )
     answers = [part for part in said.split("\n\n") if part]
     assert answers == [
