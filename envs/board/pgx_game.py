@@ -37,6 +37,10 @@ class PgxGame(BoardGame):
         """The rules."""
         raise NotImplementedError
 
+    def start(self) -> Any:
+        """The start as pgx has it, whoever begins there."""
+        return self.env.init(jax.random.PRNGKey(0))
+
     @property
     def integer(self) -> Any:
         """The narrowest dtype that holds every integer of the rules."""
@@ -44,8 +48,7 @@ class PgxGame(BoardGame):
 
     def init(self, key: Array) -> Position:
         del key
-        with jax.ensure_compile_time_eval():
-            start = self.env.init(jax.random.PRNGKey(0))
+        start = _start_of(self)
         rules = _kept(start) | {"current_player": jnp.int32(0)}
         if "_player_order" in rules:
             rules["_player_order"] = jnp.arange(2, dtype=jnp.int32)
@@ -93,7 +96,7 @@ class PgxGame(BoardGame):
 @functools.cache
 def _start_of(game: PgxGame) -> Any:
     with jax.ensure_compile_time_eval():
-        return game.env.init(jax.random.PRNGKey(0))
+        return game.start()
 
 
 def _kept(state: Any) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import pgx
 from tolman.envs.board import symmetry
 from tolman.envs.board.game import Array, GameInfo, register_game
 from tolman.envs.board.pgx_game import PgxGame, pgx_env
-from tolman.envs.board.position import Position
 
 
 @register_game("tic_tac_toe")
@@ -106,11 +105,14 @@ class Hex(PgxGame):
             (self.size, self.size),
         )
 
-    def init(self, key: Array) -> Position:
-        state = super().init(key)  # pgx starts on 11 x 11, whatever the size.
-        board = state.rules["_x"]._replace(board=jnp.zeros(self.size**2, jnp.int32))
-        legal = jnp.arange(self.info.num_actions) < self.size**2
-        return state._replace(rules=state.rules | {"_x": board}, legal=legal)
+    def start(self) -> Any:
+        from pgx.hex import GameState, State
+
+        num_squares = self.size**2  # pgx's own start has 11 x 11, whatever the size.
+        return State(
+            legal_action_mask=jnp.arange(num_squares + 1) < num_squares,
+            _x=GameState(board=jnp.zeros(num_squares, jnp.int32)),
+        )
 
     def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
         transforms = (symmetry.same, symmetry.turned_twice)

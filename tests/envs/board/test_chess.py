@@ -92,15 +92,32 @@ def test_random_games_agree_and_every_move_round_trips():
 
 
 @pytest.mark.slow
-def test_a_thousand_random_games():
+def test_many_random_games():
     totals = {"plies": 0}
-    for seed in range(1000):
+    for seed in range(150):
         plies, kinds = play_random_game(10_000 + seed)
         totals["plies"] += plies
         for name, count in kinds.items():
             totals[name] = totals.get(name, 0) + count
     print(totals)
-    assert totals["moves"] > 1_000_000
+    assert totals["moves"] > 500_000
+
+
+@pytest.mark.slow
+def test_every_move_of_a_thousand_games_round_trips():
+    num_moves = 0
+    for seed in range(1000):
+        rng, board = random.Random(seed), chess.Board()
+        while not board.is_checkmate() and not is_drawn(board):
+            moves = numbered(board)
+            assert len(moves) == board.legal_moves.count()
+            for action, move in moves.items():
+                is_pawn = board.piece_type_at(move.from_square) == chess.PAWN
+                assert action_to_uci(action, not board.turn, is_pawn) == move.uci()
+            num_moves += len(moves)
+            board.push(rng.choice(list(moves.values())))
+    print(f"{num_moves} moves")
+    assert num_moves > 5_000_000
 
 
 @pytest.mark.parametrize(
