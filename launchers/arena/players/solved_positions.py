@@ -45,14 +45,19 @@ def load_positions() -> list[SolvedPosition]:
     return [SolvedPosition(*line.split()) for line in lines]
 
 
-def make_positions(num_positions: int, seed: int) -> list[SolvedPosition]:
-    """Positions of random play, all different, in which some move loses value."""
+def make_positions(
+    num_positions: int, seed: int, num_stones: tuple[int, int] = NUM_STONES
+) -> list[SolvedPosition]:
+    """Positions of random play, all different, in which some move loses value.
+
+    Those with few stones take long, some seconds each with 12.
+    """
     rng, solver = random.Random(seed), Solver()
     found: dict[tuple[int, ...], SolvedPosition] = {}
     while len(found) < num_positions:
         game = RecordedGame(openspiel_game("connect_four"))
-        num_stones = rng.randint(*NUM_STONES)
-        while not game.is_over() and len(game.texts) < num_stones:
+        target = rng.randint(*num_stones)
+        while not game.is_over() and len(game.texts) < target:
             game.step(rng.choice(game.legal_actions()))
         if game.is_over():
             continue
