@@ -12,7 +12,7 @@ from typing import Any
 from tolman.launchers import host_ids, names
 from tolman.launchers.names import suggest
 
-GROUPS = ("agents", "envs", "cores", "studies", "benches")
+GROUPS = ("agents", "envs", "cores", "games", "studies", "benches")
 
 
 def list_names(group: str | None = None) -> dict[str, dict[str, str]]:
@@ -38,7 +38,8 @@ def _list(group: str) -> dict[str, str]:
         from tolman.launchers.bench import BENCHES
 
         return _of_modules(BENCHES)
-    kind = names.KINDS[group.removesuffix("s")]
+    kinds = {**names.KINDS, names.GAME.noun: names.GAME}
+    kind = kinds[group.removesuffix("s")]
     lines = _docstrings(names.registered(kind))
     for name, point in names.installed(kind).items():
         lines.setdefault(name, f"{point.value}, from an installed package")

@@ -1,8 +1,8 @@
 """Names of cores, environments and agents, and what they stand for.
 
 A name is looked up among the registered ones, then among the entry points of installed
-packages (groups `tolman.cores`, `tolman.envs`, `tolman.agents`); `module:attribute`
-names anything else that can be imported.
+packages (groups `tolman.cores`, `tolman.envs`, `tolman.agents`, `tolman.games`);
+`module:attribute` names anything else that can be imported.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Kind:
     """One kind of named thing.
 
     Attributes:
-      noun: "core", "env" or "agent"; also the command-line flag, and its plural the
-        entry-point group.
+      noun: "core", "env", "agent" or "game"; also the command-line flag, and its plural
+        the entry-point group.
       table: module and attribute of the table of registered ones.
       providers: packages whose import fills that table.
     """
@@ -52,7 +52,8 @@ AGENT = Kind(
     ("tolman.agents.agent", "AGENTS"),
     ("tolman.agents.actor_critic", "tolman.agents.dqn", "tolman.agents.meta_rl"),
 )
-KINDS = {kind.noun: kind for kind in (AGENT, ENV, CORE)}
+KINDS = {kind.noun: kind for kind in (AGENT, ENV, CORE)}  # What a run is made of.
+GAME = Kind("game", ("tolman.envs.board.game", "GAMES"), ("tolman.envs.board.games",))
 
 
 def registered(kind: Kind) -> Mapping[str, Callable[..., Any]]:
@@ -146,13 +147,13 @@ def config_type(kind: Kind, name: str) -> type:
     return annotation
 
 
-def settings_type(name: str) -> type:
-    """The dataclass of what `--env.KEY` sets.
+def settings_type(name: str, kind: Kind = ENV) -> type:
+    """The dataclass of what `--env.KEY`, or `--game.KEY`, sets.
 
     It is the factory itself where that is a dataclass. Otherwise it has a field for each
     keyword that the factory takes, but for `seed`: seeds come from the run's.
     """
-    factory = resolve(ENV, name)
+    factory = resolve(kind, name)
     if isinstance(factory, HostFactory):
         return factory.settings
     if is_dataclass(factory):
@@ -168,7 +169,7 @@ def settings_type(name: str) -> type:
         made.append(
             (parameter.name, hints.get(parameter.name, Any), field(default=default))
         )
-    return make_dataclass("EnvironmentSettings", made, frozen=True)
+    return make_dataclass(f"{kind.noun.title()}Settings", made, frozen=True)
 
 
 def default_settings(kind: Kind, name: str) -> Any:
@@ -177,7 +178,8 @@ def default_settings(kind: Kind, name: str) -> Any:
     Raises:
       ValueError: if it has a setting without a default.
     """
-    settings = settings_type(name) if kind is ENV else config_type(kind, name)
+    is_own_settings = kind in (ENV, GAME)
+    settings = settings_type(name, kind) if is_own_settings else config_type(kind, name)
     required = [
         f"--{kind.noun}.{item.name.replace('_', '-')}"
         for item in fields(settings)

@@ -10,8 +10,8 @@ Shapes: A actions, K compact slots.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
@@ -30,7 +30,10 @@ class GameInfo(NamedTuple):
       max_num_legal: K, a bound on the legal actions of any position; the search keeps
         that many slots in place of A.
       max_num_moves: a game that lasts this long ends, as its rules say.
-      board: rows and columns, for pictures; (1, A) where there is no board.
+      board: rows and columns of the planes of `observe`; (1, A) where there is no board.
+      num_move_planes: P where each action belongs to a square: action
+        `(row * columns + column) * P + plane`, and A = rows * columns * P, so that a
+        convolution to P channels is the policy; 0 where actions are not numbered so.
     """
 
     name: str
@@ -38,6 +41,7 @@ class GameInfo(NamedTuple):
     max_num_legal: int
     max_num_moves: int
     board: tuple[int, int]
+    num_move_planes: int = 0
 
 
 @runtime_checkable
@@ -56,9 +60,9 @@ class Game(Protocol):
         ...
 
     def step(self, state: State, action: Array) -> State:
-        """Plays `action`, `[]` int32.
+        """Plays `action`, `[]` int32; a finished game stays as it is, whatever is played.
 
-        Of an illegal one, or after the end, the result is undefined; check `legal` first.
+        Of an illegal one the result is undefined; check `legal` first.
         """
         ...
 
@@ -163,3 +167,29 @@ class HostGame(Protocol):
     def render(self) -> str:
         """The board as text."""
         ...
+
+
+GAMES: dict[str, Callable[..., Any]] = {}
+
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+def register_game(name: str) -> Callable[[Factory], Factory]:
+    """Makes a game known by `name`.
+
+    The factory is called with keyword arguments only, and returns a `Game` or a
+    `HostGame`; a frozen dataclass is its own factory.
+
+    Raises:
+      ValueError: if the name is taken by another factory.
+    """
+
+    def register(factory: Factory) -> Factory:
+        if GAMES.get(name, factory) is not factory:
+            raise ValueError(
+                f"game name {name!r} is taken: register the new one under another name."
+            )
+        GAMES[name] = factory
+        return factory
+
+    return register

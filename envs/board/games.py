@@ -1,0 +1,3 @@
+"""Registers the built-in games."""
+
+from tolman.envs.board import small as _small  # noqa: F401

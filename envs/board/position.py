@@ -1,0 +1,76 @@
+"""What the built-in games share: the state, and all of the protocol that reads it.
+
+Shapes: A actions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from tolman.envs.board.game import Array
+
+GOES_ON, DRAWN, WON_BY_0, WON_BY_1 = 0, 1, 2, 3
+
+
+class Position(NamedTuple):
+    """The state of a built-in game.
+
+    Attributes:
+      rules: pytree, what the rules and the planes are worked out from.
+      legal: `[A]` bool, all False after the end.
+      result: `[]` int8, one of GOES_ON, DRAWN, WON_BY_0, WON_BY_1.
+    """
+
+    rules: Any
+    legal: Any
+    result: Array
+
+
+class BoardGame:
+    """The part of `Game` that is the same for every built-in game.
+
+    A game adds the rest of the protocol, and `_play(rules, action)`, the next Position of
+    a game under way.
+    """
+
+    def legal(self, state: Position) -> Array:
+        return state.legal
+
+    def is_over(self, state: Position) -> Array:
+        return state.result != GOES_ON
+
+    def outcome(self, state: Position) -> Array:
+        score = (state.result == WON_BY_0).astype(jnp.float32)
+        score -= (state.result == WON_BY_1).astype(jnp.float32)
+        return jnp.stack([score, -score])
+
+    def step(self, state: Position, action: Array) -> Position:
+        is_over = self.is_over(state)
+        return jax.tree.map(
+            lambda old, new: jnp.where(is_over, old, new),
+            state,
+            self._play(state.rules, jnp.asarray(action, jnp.int32)),
+        )
+
+    def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
+        return observation[None], policy[None]
+
+    def _play(self, rules: Any, action: Array) -> Position:
+        raise NotImplementedError
+
+
+def judged(rules: Any, legal: Array, is_over: Array, score: Array) -> Position:
+    """A Position from its judgement.
+
+    Args:
+      rules: as in Position.
+      legal: `[A]` bool; what it says after the end is of no account.
+      is_over: `[]` bool.
+      score: `[]`, above 0 where player 0 won, below where player 1 did; read at the end.
+    """
+    ended = jnp.where(score > 0, WON_BY_0, jnp.where(score < 0, WON_BY_1, DRAWN))
+    result = jnp.where(is_over, ended, GOES_ON).astype(jnp.int8)
+    return Position(rules, legal & ~is_over, result)
