@@ -61,7 +61,7 @@ class AlphaZero:
         self.config = config
         self.game = game
         info = game.info
-        self.network = make_network(config, game.observation_spec(), info.num_actions)
+        self.network = make_network(config, game.observation_spec(), info)
         self.search: Search | HostSearch
         if isinstance(game, Game):
             self.search = Search(game, self.network.apply, config)

@@ -27,8 +27,8 @@ class AlphaZeroConfig:
       num_blocks: residual blocks. 2018, methods: 19.
       value_units: of the value head's hidden layer. AlphaGo Zero, methods: 256.
       policy_head: "planes", a plane of the board for each kind of move (2018: chess and
-        shogi); "flat", one linear layer (2018: Go); "auto", planes where there are a
-        multiple of as many actions as squares.
+        shogi); "flat", one linear layer (2018: Go); "auto", planes where every
+        action of the game belongs to a square.
       precision: of the tower's arithmetic; parameters stay float32.
       search: "puct", or "gumbel" (Danihelka et al. 2022).
       num_simulations: for each move. 2017: 800.
@@ -147,7 +147,7 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     """The settings for small games on a few cores; what differs from the paper's, and why.
 
     Gumbel's search improves the policy with any number of simulations, where PUCT needs
-    many (Danihelka et al. 2022). The tower is small, for on a CPU it is what a search costs.
+    many (Danihelka et al. 2022). The tower is small: on a CPU it is what a search costs.
     The rest goes with small batches and few games: Adam, three samples of each position, a
     window of some thousand games, every mirror image used, chance only in the opening.
     """

@@ -87,11 +87,8 @@ class HostSearch:
                 ) * root.prior + config.noise_share * noise
         for _ in range(num_simulations or config.num_simulations):
             paths = [_descend(root, config) for root in roots]
-            fresh = [
-                index for index, path in enumerate(paths) if path[-1][0].actions is None
-            ]
             leaves = [path[-1][0] for path in paths]
-            unfinished = [index for index in fresh if not leaves[index].is_over]
+            unfinished = [i for i, leaf in enumerate(leaves) if not leaf.is_over]
             values = self._evaluate(params, leaves, planes, unfinished)
             for index, path in enumerate(paths):
                 _back_up(path, float(values[index]))
@@ -148,7 +145,7 @@ class HostSearch:
 
 
 def _descend(root: _Node, config: AlphaZeroConfig) -> list[tuple[_Node, int]]:
-    """The nodes from the root to a leaf, each with the move chosen there; -1 at the leaf."""
+    """The nodes from the root to a leaf, each with the move chosen; -1 at the leaf."""
     path, node = [], root
     while node.actions is not None:
         move = _select(node, config)

@@ -50,5 +50,5 @@ def alphazero_loss(
 
 
 def weight_loss(params: Params, cost: float) -> Array:
-    """c |theta|^2 of all parameters, `[]`."""
+    """The squares of all parameters, times `cost`, `[]`."""
     return cost * sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(params))

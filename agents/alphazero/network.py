@@ -15,6 +15,7 @@ from dm_env import specs
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero.config import AlphaZeroConfig
+from tolman.envs.board.game import GameInfo
 
 
 class Prediction(NamedTuple):
@@ -40,7 +41,7 @@ class Network(NamedTuple):
 
 
 def make_network(
-    config: AlphaZeroConfig, observation_spec: specs.Array, num_actions: int
+    config: AlphaZeroConfig, observation_spec: specs.Array, info: GameInfo
 ) -> Network:
     """Builds the network of a game.
 
@@ -60,14 +61,12 @@ def make_network(
         raise ValueError(
             f"observation of shape {list(shape)}: must be planes [rows, columns, C]."
         )
-    num_squares = shape[0] * shape[1]
-    fits = num_actions % num_squares == 0 and num_actions > num_squares
-    if config.policy_head == "planes" and not fits:
+    if config.policy_head == "planes" and not info.num_move_planes:
         raise ValueError(
-            f"policy_head='planes': {num_actions} actions are no multiple of "
-            f"{num_squares} squares. Set --agent.policy-head flat."
+            f"policy_head='planes': the actions of {info.name} do not each belong to a "
+            "square. Set --agent.policy-head flat."
         )
-    has_planes = fits and config.policy_head != "flat"
+    has_planes = info.num_move_planes > 0 and config.policy_head != "flat"
     dtype = jnp.dtype(config.precision)
 
     def forward(observation: Array) -> Prediction:
@@ -75,7 +74,10 @@ def make_network(
         x = jax.nn.relu(_normed_convolution(x, config.num_filters, 3))
         for _ in range(config.num_blocks):
             x = _block(x, config.num_filters)
-        logits = (_plane_policy if has_planes else _flat_policy)(x, num_actions)
+        if has_planes:
+            logits = _plane_policy(x, info.num_move_planes)
+        else:
+            logits = _flat_policy(x, info.num_actions)
         value = _value(x, config.value_units)
         return Prediction(logits.astype(jnp.float32), value.astype(jnp.float32))
 
@@ -103,11 +105,10 @@ def _block(x: Array, num_filters: int) -> Array:
     return jax.nn.relu(x + _normed_convolution(y, num_filters, 3))
 
 
-def _plane_policy(x: Array, num_actions: int) -> Array:
-    """A plane for each kind of move; action (row W + column) P + kind of P kinds."""
-    num_kinds = num_actions // (x.shape[1] * x.shape[2])
+def _plane_policy(x: Array, num_planes: int) -> Array:
+    """A plane for each kind of move; see `GameInfo.num_move_planes`."""
     x = jax.nn.relu(_normed_convolution(x, x.shape[-1], 3))
-    return hk.Flatten()(hk.Conv2D(num_kinds, 3)(x))
+    return hk.Flatten()(hk.Conv2D(num_planes, 3)(x))
 
 
 def _flat_policy(x: Array, num_actions: int) -> Array:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -215,10 +215,9 @@ class Search:
         batch_range = jnp.arange(len(slot))
         action = self._actions(node.slots, len(slot))[batch_range, slot]
         before = jax.vmap(self.game.expand)(node.state)
-        is_over = jax.vmap(self.game.is_over)(before)  # The tree grows beyond the end.
+        is_over = jax.vmap(self.game.is_over)(before)  # The tree may grow beyond the end.
         mover = jax.vmap(self.game.to_play)(before)
         state = jax.vmap(self.game.step)(before, action)
-        state = jax.tree.map(partial(_keep, is_over), before, state)
         child, logits, value = self._evaluate(params, state)
         step = score_step(
             mover,
@@ -244,8 +243,7 @@ class Search:
             slots = jnp.zeros((len(logits), 0), jnp.int16)
         else:
             logits, slots = jax.lax.top_k(logits, self.num_slots)
-            fits = self.game.info.num_actions <= jnp.iinfo(jnp.int16).max
-            slots = slots.astype(jnp.int16 if fits else jnp.int32)
+            slots = narrow(slots, self.game.info.num_actions)
         compacted = jax.vmap(self.game.compact)(state)
         return Node(compacted, slots), logits, prediction.value
 
@@ -256,6 +254,11 @@ class Search:
                 jnp.arange(self.num_slots, dtype=jnp.int32), (batch_size, self.num_slots)
             )
         return slots.astype(jnp.int32)
+
+
+def narrow(actions: Array, num_actions: int) -> Array:
+    """Actions in the smallest integers that hold them all."""
+    return actions.astype(jnp.int16 if num_actions < 2**15 else jnp.int32)
 
 
 def score_step(
@@ -339,9 +342,3 @@ def tree_bytes(game: Game, config: AlphaZeroConfig, batch_size: int) -> int:
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)]
     node = sum(sizes) + table + 4 * (6 * slots + 5)
     return batch_size * (config.num_simulations + 1) * node
-
-
-def _keep(is_over: Array, before: Any, after: Any) -> Any:
-    """`before` in those rows where the game was over, else `after`."""
-    mask = is_over.reshape(-1, *(1,) * (after.ndim - 1))
-    return jnp.where(mask, before, after)
