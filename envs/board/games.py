@@ -1,3 +1,4 @@
 """Registers the built-in games."""
 
+from tolman.envs.board import chess as _chess  # noqa: F401
 from tolman.envs.board import small as _small  # noqa: F401

@@ -43,17 +43,19 @@ class BoardGame:
         return state.result != GOES_ON
 
     def outcome(self, state: Position) -> Array:
-        score = (state.result == WON_BY_0).astype(jnp.float32)
-        score -= (state.result == WON_BY_1).astype(jnp.float32)
-        return jnp.stack([score, -score])
+        won = jnp.stack([state.result == WON_BY_0, state.result == WON_BY_1])
+        return won.astype(jnp.float32) - won[::-1].astype(jnp.float32)
 
     def step(self, state: Position, action: Array) -> Position:
         is_over = self.is_over(state)
-        return jax.tree.map(
+        played = self._play(state.rules, jnp.asarray(action, jnp.int32))
+        rules, result = jax.tree.map(
             lambda old, new: jnp.where(is_over, old, new),
-            state,
-            self._play(state.rules, jnp.asarray(action, jnp.int32)),
+            (state.rules, state.result),
+            (played.rules, played.result),
         )
+        # Without a look at `state.legal`: after `expand` it need not be worked out at all.
+        return Position(rules, played.legal & ~is_over, result)
 
     def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
         return observation[None], policy[None]
