@@ -104,7 +104,7 @@ def test_compact_slots_search_as_dense_ones_do(search):
 
         agent.search = Search(game, apply, agent.config)
         assert agent.search.num_slots == 5
-        out = run(agent, {}, positions(game, BATCH, 2))
+        out = run(agent, {}, positions(Stones(), BATCH, 2))
         visits = [visits_by_action(out, index) for index in range(BATCH)]
         numbers = [{a // (spread + 1): n for a, n in each.items()} for each in visits]
         found.append((numbers, out.action // (spread + 1), np.round(out.value, 5)))
