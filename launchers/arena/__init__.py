@@ -1,0 +1,1 @@
+"""Players against one another: matches, tournaments, ratings, engines and records."""

@@ -1,0 +1,1 @@
+"""Players that need no training: random, greedy, minimax, rollouts, perfect play."""
