@@ -105,3 +105,61 @@ def positions(game, batch_size, num_moves, seed=0):
 def row(tree, index):
     """One position of a batch."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+class HostStones:
+    """`Stones` in plain Python."""
+
+    def __init__(self, start=12):
+        self.start, self.stones, self.player, self.last_taken = start, start, 0, 0
+
+    @property
+    def info(self):
+        return Stones(self.start).info
+
+    def new(self):
+        return HostStones(self.start)
+
+    def copy(self):
+        twin = HostStones(self.start)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def step(self, action):
+        if action not in self.legal_actions():
+            raise ValueError(f"action {action} is not legal.")
+        self.last_taken = action + 1
+        self.stones -= self.last_taken
+        if self.last_taken % 2 and self.stones:
+            self.player = 1 - self.player
+
+    def legal_actions(self):
+        return list(range(min(5, self.stones)))
+
+    def to_play(self):
+        return self.player
+
+    def is_over(self):
+        return self.stones == 0
+
+    def outcome(self):
+        if self.stones or self.last_taken == 3:
+            return 0.0, 0.0
+        return (1.0, -1.0) if self.player == 0 else (-1.0, 1.0)
+
+    def observe(self):
+        planes = np.zeros((1, self.start + 1, 1), np.float32)
+        planes[0, self.stones, 0] = 1.0
+        return planes
+
+    def observation_spec(self):
+        return Stones(self.start).observation_spec()
+
+    def action_to_text(self, action):
+        return str(action + 1)
+
+    def text_to_action(self, text):
+        return int(text) - 1
+
+    def render(self):
+        return "o" * self.stones

@@ -54,8 +54,15 @@ def visits_by_action(searched, index):
     return {int(action): int(visits) for action, visits in pairs if visits > 0}
 
 
-@pytest.mark.parametrize("first_play", ["draw", "loss", "parent"])
-@pytest.mark.parametrize("game", [Stones(), Stones(spread=3), GAMES["connect_four"]()])
+@pytest.mark.parametrize(
+    ("game", "first_play"),
+    [
+        (Stones(), "parent"),
+        (Stones(spread=3), "draw"),
+        (Stones(spread=3), "loss"),
+        (GAMES["connect_four"](), "draw"),
+    ],
+)
 def test_visits_are_those_of_slow_puct(game, first_play):
     """Stones has extra turns, early ends and draws, and with `spread` compact slots."""
     agent, params = tiny_agent(game, scale=1.5, first_play=first_play)
@@ -183,19 +190,18 @@ def play(game, moves):
     return state
 
 
-def values(name, simulations=300, search="puct"):
+def values(name, simulations=300):
     """Of a position won in one and of one lost in two, from the mover's side, by seeds."""
     game = GAMES[name]()
+    agent, _ = tiny_agent(game)
+    state = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *(play(game, moves) for moves in LINES[name])
+    )
     found = []
-    for moves in LINES[name]:
-        state = play(game, moves)
-        batch = jax.tree.map(lambda leaf: leaf[None], state)
-        for seed in range(3):
-            agent, params = tiny_agent(game, seed=seed, search=search)
-            out = run(agent, params, batch, simulations=simulations)
-            q = float(out.value[0])
-            found.append(q)
-    return np.array(found).reshape(2, 3)
+    for seed in range(3):
+        _, params = tiny_agent(game, seed=seed)
+        found.append(run(agent, params, state, simulations=simulations).value)
+    return np.array(found).T
 
 
 @pytest.mark.parametrize("name", LINES)
