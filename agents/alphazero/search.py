@@ -88,8 +88,16 @@ class Search:
       num_slots: K.
     """
 
-    def __init__(self, game: Game, apply: Apply, config: AlphaZeroConfig) -> None:
+    def __init__(
+        self,
+        game: Game,
+        apply: Apply,
+        config: AlphaZeroConfig,
+        score: Callable[..., Step] | None = None,
+    ) -> None:
+        """Prepares searches of one game; `score` stands in for `score_step`."""
         self.game = game
+        self._score = score or score_step
         self.num_slots = num_slots(game, config)
         self._apply = apply
         self._config = config
@@ -219,7 +227,7 @@ class Search:
         mover = jax.vmap(self.game.to_play)(before)
         state = jax.vmap(self.game.step)(before, action)
         child, logits, value = self._evaluate(params, state)
-        step = score_step(
+        step = self._score(
             mover,
             jax.vmap(self.game.to_play)(state),
             jax.vmap(self.game.is_over)(state),

@@ -1,4 +1,4 @@
-"""Tic-tac-toe solved: every position that can come up, and its best moves."""
+"""Tic-tac-toe solved: every position in which one can go wrong, and its best moves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LINES += [(0, 4, 8), (2, 4, 6)]
 
 
 class Solved(NamedTuple):
-    """All positions with a move to make.
+    """All positions in which some moves are better than others.
 
     Attributes:
       observation: `[S, 3, 3, 2]`, the mover's stones and the other's.
@@ -34,6 +34,8 @@ def solve() -> Solved:
     for own, other in found:
         moves = {cell: -_value(other, own | 1 << cell) for cell in _empty(own, other)}
         best = max(moves.values())
+        if best == min(moves.values()):
+            continue  # Any move is as good; three in ten positions are of that kind.
         optimal.append([moves.get(cell) == best for cell in range(9)])
         values.append(best)
         planes.append([[own >> cell & 1, other >> cell & 1] for cell in range(9)])
