@@ -1,4 +1,5 @@
 """Registers the built-in games."""
 
 from tolman.envs.board import chess as _chess  # noqa: F401
+from tolman.envs.board import shogi as _shogi  # noqa: F401
 from tolman.envs.board import small as _small  # noqa: F401

@@ -21,7 +21,7 @@ NUM_QUIET = 100  # Plies without progress that make a draw.
 # OpenSpiel numbers castling apart; here it is the king's move of two squares.
 CASTLING = {4672: uci_to_action("e1c1", False), 4673: uci_to_action("e1g1", False)}
 _KING_MOVES = frozenset(CASTLING.values())
-_DIGITS = [(str(count), "." * count) for count in range(1, 9)]
+_EXPAND = str.maketrans({"/": "", **{str(count): "." * count for count in range(1, 9)}})
 _PIECES = np.zeros((2, 256, 12), np.float32)
 for _player, _letters in enumerate(("PNBRQKpnbrqk", "pnbrqkPNBRQK")):
     for _plane, _letter in enumerate(_letters):
@@ -79,10 +79,10 @@ class ChessRules:
                     return number
         return self._to_openspiel[action]
 
-    def is_over(self, state: Any) -> bool:
+    def is_over(self, state: Any, trail: Trail) -> bool:
         return state.is_terminal() or state.move_number() >= self.info.max_num_moves
 
-    def outcome(self, state: Any) -> tuple[float, float]:
+    def outcome(self, state: Any, trail: Trail) -> tuple[float, float]:
         if not state.is_terminal():
             return 0.0, 0.0
         second, first = state.returns()  # OpenSpiel's player 0 is Black.
@@ -127,7 +127,4 @@ class ChessRules:
 
 
 def _board(fen: str) -> bytes:
-    board = fen[: fen.index(" ")].replace("/", "")
-    for digit, dots in _DIGITS:
-        board = board.replace(digit, dots)
-    return board.encode()
+    return fen[: fen.index(" ")].translate(_EXPAND).encode()

@@ -49,9 +49,9 @@ class Rules(Protocol):
         """OpenSpiel's number of an action."""
         ...
 
-    def is_over(self, state: State) -> bool: ...
+    def is_over(self, state: State, trail: Trail) -> bool: ...
 
-    def outcome(self, state: State) -> tuple[float, float]:
+    def outcome(self, state: State, trail: Trail) -> tuple[float, float]:
         """Of a game that is over."""
         ...
 
@@ -104,7 +104,7 @@ class OpenSpielGame:
 
     def _known_legal(self) -> list[int]:
         if self._legal is None:
-            over = self.rules.is_over(self.state)
+            over = self.rules.is_over(self.state, self._trail)
             self._legal = [] if over else self.rules.legal(self.state, self._trail)
         return self._legal
 
@@ -114,12 +114,12 @@ class OpenSpielGame:
         return self.state.move_number() % 2
 
     def is_over(self) -> bool:
-        return self.rules.is_over(self.state)
+        return self.rules.is_over(self.state, self._trail)
 
     def outcome(self) -> tuple[float, float]:
-        if not self.rules.is_over(self.state):
+        if not self.rules.is_over(self.state, self._trail):
             return 0.0, 0.0
-        return self.rules.outcome(self.state)
+        return self.rules.outcome(self.state, self._trail)
 
     def observe(self) -> np.ndarray:
         return self.rules.observe(self.state, self._trail)

@@ -117,10 +117,10 @@ class GoRules:
     def to_openspiel(self, state: Any, action: int) -> int:
         return self._upside_down[action]
 
-    def is_over(self, state: Any) -> bool:
+    def is_over(self, state: Any, trail: Trail) -> bool:
         return state.is_terminal()
 
-    def outcome(self, state: Any) -> tuple[float, float]:
+    def outcome(self, state: Any, trail: Trail) -> tuple[float, float]:
         first, second = state.returns()
         return first, second
 

@@ -41,10 +41,10 @@ class _SmallRules:
     def to_openspiel(self, state: Any, action: int) -> int:
         return action
 
-    def is_over(self, state: Any) -> bool:
+    def is_over(self, state: Any, trail: None) -> bool:
         return state.is_terminal()
 
-    def outcome(self, state: Any) -> tuple[float, float]:
+    def outcome(self, state: Any, trail: None) -> tuple[float, float]:
         first, second = state.returns()
         return first, second
 
@@ -76,7 +76,7 @@ class TicTacToeRules(_SmallRules):
 
     def __init__(self) -> None:
         super().__init__(
-            GameInfo("tic_tac_toe", 9, 9, 9, (3, 3)), pyspiel.load_game("tic_tac_toe")
+            GameInfo("tic_tac_toe", 9, 9, 9, (3, 3), 1), pyspiel.load_game("tic_tac_toe")
         )
 
 

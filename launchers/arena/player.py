@@ -30,6 +30,10 @@ class PlayerFault(RuntimeError):
     """A player did not move: it hung, crashed, or answered nonsense; in one line."""
 
 
+class IllegalMove(PlayerFault):  # noqa: N818 - the name says it.
+    """A player wants to do what the rules forbid."""
+
+
 class Resigned(Exception):  # noqa: N818 - it is no error.
     """A player gives the game up."""
 

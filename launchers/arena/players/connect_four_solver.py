@@ -66,6 +66,13 @@ class Solver:
                 values[action] = -self.value(*play(own, mask, cell))
         return values
 
+    def try_action_values(self, game: HostGame) -> dict[int, int] | None:
+        """As `action_values`, but None if it takes too long."""
+        try:
+            return self.action_values(game)
+        except SearchTooLong:
+            return None
+
     def _search(self, own: int, mask: int, low: int, high: int) -> int:
         """Of a position in which the player to move cannot win at once."""
         self.num_nodes += 1

@@ -1,0 +1,46 @@
+"""How much an engine may think."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one move. Nodes make a match repeatable; seconds depend on the machine.
+
+    Attributes:
+      nodes: positions that it may look at; None for no such limit. GTP knows none.
+      depth: in plies; None for no such limit.
+      seconds: of thought; None for no such limit.
+      timeout_seconds: after which an engine counts as hung; it is killed, and the game
+        lost.
+    """
+
+    nodes: int | None = None
+    depth: int | None = None
+    seconds: float | None = None
+    timeout_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("nodes", "depth", "seconds", "timeout_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}={value} of an engine: must be above 0.")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What engines of every protocol are told.
+
+    Attributes:
+      command: the program and its words, as in a shell.
+      name: in tables and records.
+      limits: of one move.
+      options: of the engine, by name, as its protocol sets them.
+    """
+
+    command: str
+    name: str
+    limits: Limits = field(default_factory=Limits)
+    options: dict[str, str] = field(default_factory=dict)

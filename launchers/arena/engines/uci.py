@@ -1,0 +1,119 @@
+"""A chess engine by the Universal Chess Interface, through python-chess."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import threading
+from typing import Any
+
+from tolman.envs.board.game import HostGame
+from tolman.launchers.arena.engines.limits import EngineSettings
+from tolman.launchers.arena.player import IllegalMove, PlayerFault, Resigned
+from tolman.launchers.arena.recorded import moves_so_far
+
+
+class UciPlayer:
+    """An engine such as Stockfish; a fault ends its process, the next move starts another."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Starts nothing yet.
+
+        Raises:
+          ValueError: if python-chess is not installed.
+        """
+        _python_chess()
+        self.name = settings.name
+        self._settings = settings
+        self._engine: Any = None
+        self._game_token = object()  # python-chess announces a new game by a new one.
+
+    def reset(self, seed: int) -> None:
+        self._game_token = object()
+
+    def choose(self, game: HostGame) -> int:
+        chess = _python_chess()
+        board = chess.Board()
+        for text in moves_so_far(game, self.name):
+            board.push_uci(text)
+        try:
+            move = self._move(chess, board)
+        except PlayerFault:
+            self.close()
+            raise
+        try:
+            return game.text_to_action(move)
+        except ValueError:
+            raise IllegalMove(f"illegal move {move!r}") from None
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._engine is not None:
+            self._engine.transport.kill()
+            with contextlib.suppress(Exception):  # It is going anyway.
+                self._engine.close()
+        self._engine = None
+
+    def _move(self, chess: Any, board: Any) -> str:
+        limits = self._settings.limits
+        limit = chess.engine.Limit(
+            time=limits.seconds, depth=limits.depth, nodes=limits.nodes
+        )
+        if self._engine is None:
+            self._start(chess)
+        engine = self._engine
+        is_overdue = threading.Event()
+
+        def kill() -> None:
+            is_overdue.set()
+            engine.transport.kill()
+
+        # python-chess waits for ever where the limit is one of nodes.
+        watchdog = threading.Timer(limits.timeout_seconds, kill)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            result = engine.play(board, limit, game=self._game_token)
+        except chess.engine.EngineTerminatedError as error:
+            raise PlayerFault(
+                "no answer in time" if is_overdue.is_set() else f"the process ended ({error})"
+            ) from None
+        except chess.engine.EngineError as error:
+            kind = IllegalMove if "illegal" in str(error) else PlayerFault
+            raise kind(" ".join(str(error).split())) from None
+        finally:
+            watchdog.cancel()
+        if result.resigned:
+            raise Resigned
+        if result.move is None:
+            raise PlayerFault("answered without a move")
+        return result.move.uci()
+
+    def _start(self, chess: Any) -> None:
+        settings = self._settings
+        try:
+            self._engine = chess.engine.SimpleEngine.popen_uci(
+                shlex.split(settings.command), timeout=settings.limits.timeout_seconds
+            )
+            self._engine.configure(settings.options)
+        except (FileNotFoundError, PermissionError, IndexError) as error:
+            raise ValueError(
+                f"engine {settings.command!r}: cannot be started ({error}). Give the path of "
+                "an installed program."
+            ) from error
+        except TimeoutError:
+            raise PlayerFault("no answer in time") from None
+        except chess.engine.EngineTerminatedError as error:
+            raise PlayerFault(f"the process ended ({error})") from None
+        except chess.engine.EngineError as error:
+            raise ValueError(f"engine {settings.command!r}: {error}.") from error
+
+
+def _python_chess() -> Any:
+    try:
+        import chess.engine
+    except ImportError:
+        raise ValueError(
+            "UCI engines need python-chess: pip install 'tolman[engines]'."
+        ) from None
+    return chess
