@@ -11,4 +11,7 @@ STUDIES = {
         "restless_bandits",
         "harlow",
     )
+} | {
+    f"alphazero/{name}": f"tolman.launchers.studies.alphazero.{name}"
+    for name in ("tic_tac_toe", "connect_four")
 }

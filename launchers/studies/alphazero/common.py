@@ -1,24 +1,16 @@
-"""What the AlphaZero studies share: training that resumes, and matches side by side.
-
-Shapes: N games.
-"""
+"""What the AlphaZero studies share: training that resumes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero
-from tolman.envs.board.game import Game, HostGame
-from tolman.launchers.arena.player import Player
 from tolman.launchers.checkpoints import Checkpoints
 from tolman.launchers.self_play.runner import SelfPlayRunner
 
@@ -104,120 +96,6 @@ def train(
     params = jax.device_get(runner.params(state))
     snapshots = {when: kept[when] for when in reached}
     return Trained(params, snapshots, rows, seconds())
-
-
-@dataclass(frozen=True)
-class AgentSide:
-    """An agent that plays many games at once, without noise.
-
-    Attributes:
-      agent: of a game in JAX.
-      params: of its network.
-      num_simulations: for each move; 0 plays the network's policy.
-    """
-
-    agent: AlphaZero
-    params: Params
-    num_simulations: int
-
-    def moves(self, state: Any) -> np.ndarray:
-        """An action in each of `[N, ...]` positions, none of them over."""
-        return np.asarray(_choose(self.agent, self.num_simulations)(self.params, state))
-
-
-def _choose(agent: AlphaZero, num_simulations: int) -> Callable[..., Any]:
-    game = agent.game
-    assert isinstance(game, Game)
-
-    def searched(params: Params, state: Any) -> Any:
-        batch_size = len(jax.tree.leaves(state)[0])
-        move_number = jnp.zeros(batch_size, jnp.int32)
-        key = jax.random.PRNGKey(0)  # Nothing is drawn outside self-play.
-        search: Any = agent.search
-        return search(params, key, state, move_number, False, num_simulations).action
-
-    def by_policy(params: Params, state: Any) -> Any:
-        logits = agent.network.apply(params, jax.vmap(game.observe)(state)).logits
-        legal = jax.vmap(game.legal)(state)
-        return jnp.where(legal, logits, -jnp.inf).argmax(-1)
-
-    key = (id(agent), num_simulations)
-    if key not in _COMPILED:
-        _COMPILED[key] = (agent, jax.jit(searched if num_simulations else by_policy))
-    return _COMPILED[key][1]
-
-
-_COMPILED: dict[tuple[int, int], tuple[AlphaZero, Callable[..., Any]]] = {}
-
-
-def play_match(
-    side: AgentSide,
-    opponent: Player,
-    start: HostGame,
-    num_games: int,
-    seed: int,
-    num_random_moves: int = 0,
-) -> np.ndarray:
-    """Plays N games at once; in each pair the agent has both colours from one opening.
-
-    Args:
-      side: the agent.
-      opponent: plays one game after another.
-      start: the same game under rules on the host, at its start.
-      num_games: N, even.
-      seed: of openings and opponent.
-      num_random_moves: drawn uniformly at the start of each pair; not beyond the end.
-
-    Returns:
-      `[N]`: 1, 0 or -1 for the agent.
-    """
-    game = side.agent.game
-    assert isinstance(game, Game)
-    rng = np.random.default_rng(seed)
-    step, init = _stepper(game)
-    state = init(jax.random.split(jax.random.PRNGKey(0), num_games))
-    hosts = [start.new() for _ in range(num_games)]
-    colour = np.arange(num_games) % 2  # Of the agent.
-    forced = [_opening(start, num_random_moves, rng) for _ in range(num_games // 2)]
-    opponent.reset(seed)
-    move_number = 0
-    while not all(host.is_over() for host in hosts):
-        own = side.moves(state)
-        action = np.zeros(num_games, np.int32)
-        for index, host in enumerate(hosts):
-            if host.is_over():
-                continue
-            opening = forced[index // 2]
-            if move_number < len(opening):
-                action[index] = opening[move_number]
-            elif host.to_play() == colour[index]:
-                action[index] = own[index]
-            else:
-                action[index] = opponent.choose(host)
-            host.step(int(action[index]))
-        state = step(state, action)
-        move_number += 1
-    return np.array([host.outcome()[c] for host, c in zip(hosts, colour, strict=True)])
-
-
-def score(results: np.ndarray) -> float:
-    """Points a game: 1 for a win, a half for a draw."""
-    return float((results.mean() + 1.0) / 2.0)
-
-
-def _opening(start: HostGame, num_moves: int, rng: np.random.Generator) -> list[int]:
-    game, actions = start.new(), []
-    for _ in range(num_moves):
-        action = int(rng.choice(game.legal_actions()))
-        game.step(action)
-        if game.is_over():
-            break
-        actions.append(action)
-    return actions
-
-
-def _stepper(game: Game) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    return jax.jit(jax.vmap(game.step)), jax.jit(jax.vmap(game.init))
 
 
 def _line(row: dict[str, float]) -> str:

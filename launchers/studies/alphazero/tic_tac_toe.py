@@ -1,4 +1,4 @@
-"""Tic-tac-toe from self-play: does the search learn perfect play, and does a broken one not?
+"""Tic-tac-toe from self-play: perfect play is learned, and not by a broken search.
 
 The network has to draw against a perfect player that picks uniformly among its best moves
 (one that always picks the same proves nothing), and its policy alone has to find a best
@@ -24,6 +24,7 @@ from tolman.envs.board.openspiel_game import openspiel_game
 from tolman.envs.board.small import TicTacToe
 from tolman.launchers.arena.players.perfect import PerfectTicTacToe
 from tolman.launchers.studies.alphazero import common
+from tolman.launchers.studies.alphazero.matches import AgentSide, PlayerSide, play_match
 from tolman.launchers.studies.alphazero.tic_tac_toe_oracle import solve
 from tolman.launchers.studies.study import Study
 
@@ -108,9 +109,9 @@ def learn(
 
 def against_perfect(agent: AlphaZero, params: Params, seed: int) -> tuple[int, int]:
     """Draws and wins of `NUM_GAMES` against perfect play, half of them with each colour."""
-    side = common.AgentSide(agent, params, NUM_SIMULATIONS)
+    side = AgentSide(agent, params, NUM_SIMULATIONS)
     start = openspiel_game("tic_tac_toe")
-    results = common.play_match(side, PerfectTicTacToe(), start, NUM_GAMES, seed)
+    results = play_match(side, PlayerSide(PerfectTicTacToe()), start, NUM_GAMES, seed)
     return int((results == 0).sum()), int((results > 0).sum())
 
 
