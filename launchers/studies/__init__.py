@@ -13,5 +13,5 @@ STUDIES = {
     )
 } | {
     f"alphazero/{name}": f"tolman.launchers.studies.alphazero.{name}"
-    for name in ("tic_tac_toe", "connect_four")
+    for name in ("tic_tac_toe", "connect_four", "go_9x9", "chess", "shogi")
 }

@@ -56,3 +56,23 @@ def losses(study: Study, rows: Sequence[Mapping[str, float]]) -> None:
         one.set_ylabel(label)
         one.set_ylim(bottom=0.0)
     study.figure(figure, "losses", "What the network misses of outcomes and of searches.")
+
+
+def ratings(
+    study: Study, over_training: Mapping[str, float], by_simulations: Mapping[str, float]
+) -> None:
+    """Elo of the players of two leagues."""
+    figure, (left, right) = axes(2)
+    for one, elo, label in (
+        (left, over_training, "over training"),
+        (right, by_simulations, "by simulations for a move"),
+    ):
+        one.plot(range(len(elo)), list(elo.values()), color=COLOURS[0], marker="o")
+        one.set_xticks(range(len(elo)), [name.replace(" ", "\n") for name in elo])
+        one.tick_params(axis="x", labelsize=7)
+        one.axhline(0.0, color="#7f7f7f", linestyle="--", linewidth=1.0)
+        one.set_ylabel("Elo over random play")
+        one.set_xlabel(label)
+    study.figure(
+        figure, "ratings", "Elo by Bradley-Terry maximum likelihood; random play is 0."
+    )
