@@ -12,6 +12,7 @@ BENCHES = {
     "on_device": "tolman.launchers.benches.on_device",
     "host": "tolman.launchers.benches.host",
     "cluster": "tolman.launchers.benches.cluster",
+    "self_play": "tolman.launchers.benches.self_play",
 }
 
 
