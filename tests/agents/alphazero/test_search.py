@@ -114,9 +114,11 @@ def test_compact_slots_search_as_dense_ones_do(search):
         out = run(agent, {}, positions(Stones(), BATCH, 2))
         visits = [visits_by_action(out, index) for index in range(BATCH)]
         numbers = [{a // (spread + 1): n for a, n in each.items()} for each in visits]
-        found.append((numbers, out.action // (spread + 1), np.round(out.value, 5)))
-    assert found[0][0] == found[1][0]
-    np.testing.assert_array_equal(found[0][1:], found[1][1:])
+        found.append((numbers, out.action // (spread + 1), out.value))
+    (dense_visits, dense_action, dense_value), (visits, action, value) = found
+    assert dense_visits == visits
+    np.testing.assert_array_equal(dense_action, action)
+    np.testing.assert_allclose(dense_value, value, atol=1e-5)
 
 
 def test_fewer_slots_than_legal_moves_keep_those_of_the_largest_prior():
@@ -177,7 +179,7 @@ def test_opening_moves_are_drawn_as_often_as_they_were_visited():
 # --- What a search must see, whatever the network thinks. ---------------------------------
 
 LINES = {  # Moves to: a win in one for the player to move; a loss in two for that player.
-    "tic_tac_toe": ([0, 3, 1, 4], [0, 3, 1, 6, 8, 4]),
+    "tic_tac_toe": ([0, 3, 1, 4], [0, 4, 5, 6, 3, 7]),
     "connect_four": ([3, 0, 3, 0, 3, 1], [3, 0, 3, 0, 2, 6, 4]),
 }
 
@@ -190,7 +192,7 @@ def play(game, moves):
     return state
 
 
-def values(name, simulations=300):
+def values(name, simulations=800):
     """Of a position won in one and of one lost in two, from the mover's side, by seeds."""
     game = GAMES[name]()
     agent, _ = tiny_agent(game)
@@ -207,7 +209,7 @@ def values(name, simulations=300):
 @pytest.mark.parametrize("name", LINES)
 def test_a_win_in_one_is_worth_1_and_a_lost_position_minus_1(name):
     won, lost = values(name)
-    assert (won > 0.85).all() and (lost < -0.75).all()
+    assert (won > 0.85).all() and (lost < -0.8).all()
 
 
 def test_twin_with_the_sign_flipped_sees_neither(monkeypatch):
@@ -219,7 +221,7 @@ def test_twin_with_the_sign_flipped_sees_neither(monkeypatch):
 
     monkeypatch.setattr(search_module, "score_step", flipped)
     _, lost = values("tic_tac_toe")
-    assert not (lost < -0.75).all()
+    assert not (lost < -0.8).any()
 
 
 def test_twin_that_asks_the_network_how_a_game_ended_sees_neither(monkeypatch):
@@ -229,4 +231,4 @@ def test_twin_that_asks_the_network_how_a_game_ended_sees_neither(monkeypatch):
 
     monkeypatch.setattr(search_module, "score_step", asked)
     won, lost = values("tic_tac_toe")
-    assert not (won > 0.85).any() and not (lost < -0.75).any()
+    assert not (won > 0.85).any() and not (lost < -0.8).any()
