@@ -62,12 +62,8 @@ class Replay:
 
     def __init__(self, window_games: int) -> None:
         self.window_games = window_games
-        self.num_inserted = 0
-        self._lengths: deque[int] = deque()
-        self._rows: Any = None  # A ring, `[capacity, ...]`.
-        self._start = 0
-        self._count = 0
         self._open: list[list[tuple[Moves, np.ndarray]]] = []  # Pieces, for each game.
+        self._clear()
 
     def __len__(self) -> int:
         """Positions in the window."""
@@ -112,6 +108,14 @@ class Replay:
     @property
     def _capacity(self) -> int:
         return 0 if self._rows is None else len(self._rows.outcome)
+
+    def _clear(self) -> None:
+        """Forgets all finished games."""
+        self.num_inserted = 0
+        self._lengths: deque[int] = deque()
+        self._rows: Any = None  # A ring, `[capacity, ...]`.
+        self._start = 0
+        self._count = 0
 
     def _keep(self, game: int, column: Moves, first: int, end: int, version: int) -> None:
         # A copy: a view would hold on to the moves of all games.
@@ -227,7 +231,7 @@ class Replay:
         except Exception as error:  # A torn file can make its reader raise anything.
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise ValueError(f"{path}: broken replay ({reason}).") from error
-        self.__init__(self.window_games)  # type: ignore[misc]
+        self._clear()
         first = 0
         for length in lengths:
             piece = slice(first, first + length)

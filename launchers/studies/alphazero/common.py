@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero
@@ -53,7 +54,7 @@ def train(
     """
     runner = SelfPlayRunner(agent, folder / "replay", num_to_keep=1)
     state = runner.init(jax.random.PRNGKey(seed))
-    first = jax.device_get(runner.params(state))
+    first = _copy(runner.params(state))
     kept = {0: first, **dict.fromkeys(sorted(snapshot_at), first)}
     checkpoints = Checkpoints(folder / "checkpoints", keep=1)
     rows: list[dict[str, float]] = []
@@ -86,16 +87,21 @@ def train(
         rows.append({"env_steps": env_steps, "seconds": round(seconds(), 1), **values})
         for due in kept:
             if due not in reached and env_steps >= due:
-                kept[due] = jax.device_get(runner.params(state))
+                kept[due] = _copy(runner.params(state))
                 reached.append(due)
         if time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
             save()
             saved_at = time.monotonic()
             print(_line(rows[-1]), flush=True)
     save()
-    params = jax.device_get(runner.params(state))
+    params = _copy(runner.params(state))
     snapshots = {when: kept[when] for when in reached}
     return Trained(params, snapshots, rows, seconds())
+
+
+def _copy(params: Params) -> Params:
+    """In memory of its own: the runner gives away that of its state."""
+    return jax.tree.map(np.array, params)
 
 
 def _line(row: dict[str, float]) -> str:
