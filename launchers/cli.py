@@ -306,10 +306,9 @@ class CheckEnv:
 
 def _check_env(words: Sequence[str]) -> int:
     name = _parse(CheckEnv, words).env
-    from tolman.envs.conformance import check_environment
-    from tolman.launchers.names import any_environment
+    from tolman.launchers.games import check_named
 
-    for line in check_environment(any_environment(name)):
+    for line in check_named(name):
         print(line)
     return 0
 
@@ -381,6 +380,6 @@ VERBS = {
     ),
     "report": Verb("RUN [RUN ...]", "compare runs and studies on one HTML page", _report),
     "bench": Verb("NAME [--json]", "measure speed", _bench),
-    "check-env": Verb("ID", "check an environment of your own", _check_env),
+    "check-env": Verb("ID", "check an environment or a game of your own", _check_env),
     "doctor": Verb("", "say what this installation can do", _doctor),
 }

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from tolman.launchers.names import GAME, default_settings, resolve
+from tolman.launchers.names import (
+    GAME,
+    any_environment,
+    default_settings,
+    installed,
+    registered,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from tolman.envs.board.game import Game, HostGame
@@ -40,3 +47,19 @@ def make_game(name: str, settings: Any = None) -> Game | HostGame:
             "(tolman.envs.board.game)."
         )
     return game
+
+
+def check_named(name: str) -> list[str]:
+    """Checks the named game or environment; what was found in order, a line each.
+
+    Raises:
+      ConformanceError: at the first violation, in one line.
+      ValueError: if there is nothing of that name.
+    """
+    from tolman.envs.board.conformance import check_game, looks_like_game
+    from tolman.envs.conformance import check_environment
+
+    if name in registered(GAME) or name in installed(GAME):
+        return check_game(make_game(name))
+    thing = any_environment(name)
+    return check_game(thing) if looks_like_game(thing) else check_environment(thing)

@@ -149,7 +149,7 @@ class Chess(BoardGame):
         legal = _legal(pgx_rules()._legal_action_mask(_pgx_state(rules)))
         return Position(rules, legal & (compacted.result == GOES_ON), compacted.result)
 
-    def _play(self, rules: ChessRules, action: Array) -> Position:
+    def play(self, rules: ChessRules, action: Array) -> Position:
         labels, _ = _labels()
         state = pgx_rules().Game().step(_pgx_state(rules), jnp.asarray(labels)[action])
         return _judge(self, state, rules)
@@ -181,8 +181,8 @@ def _judge(game: Chess, state: Any, before: ChessRules) -> Position:
     num_quiet = jnp.asarray(state.halfmove_count, jnp.int32)
     num_before = packing.num_earlier(before.keys, key, num_quiet)
     rules = ChessRules(
-        boards=board_of.with_newest(before.boards, board_of.turned(state.board, is_black)),
-        repeats=board_of.with_newest(before.repeats, jnp.minimum(num_before, 2)),
+        boards=packing.with_newest(before.boards, board_of.turned(state.board, is_black)),
+        repeats=packing.with_newest(before.repeats, jnp.minimum(num_before, 2)),
         castling=state.castling_rights,
         en_passant=jnp.asarray(state.en_passant, jnp.int32),
         num_quiet=num_quiet,

@@ -30,11 +30,6 @@ def turned(board: Array, is_black: Array) -> Array:
     return jnp.where(is_black, flipped, board)
 
 
-def with_newest(history: Array, newest: Array) -> Array:
-    """`[H, ...]` with `newest` in front and the oldest dropped."""
-    return jnp.concatenate([newest.astype(history.dtype)[None], history[:-1]])
-
-
 def piece_planes(boards: Array, repeats: Array, is_black: Array) -> Array:
     """The planes of the last H positions, seen from the side of the player to move.
 

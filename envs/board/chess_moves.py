@@ -93,7 +93,7 @@ def uci_to_action(text: str, is_black: bool, size: int = 8) -> int:
     numbers = _numbers(size)
     try:
         origin, target = (_square(text[i : i + 2], is_black, size) for i in (0, 2))
-        promotion = 1 + PROMOTIONS.index(text[4]) if text[4:] not in ("", "q") else 0
+        promotion = {"": 0, "q": 0, "n": 1, "b": 2, "r": 3}[text[4:]]
         return numbers[origin, target, promotion]
     except (KeyError, ValueError, IndexError):
         raise ValueError(

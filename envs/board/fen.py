@@ -101,7 +101,7 @@ def _letter(piece: int) -> str:
 
 
 def _pgx_square(name: str, is_black: bool) -> int:
-    file, rank = "abcdefgh".index(name[0]), int(name[1]) - 1
+    file, rank = "abcdefgh".index(name[0]), {"3": 2, "6": 5}[name[1:]]
     return file * SIZE + (SIZE - 1 - rank if is_black else rank)
 
 

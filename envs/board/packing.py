@@ -1,6 +1,6 @@
-"""Small numbers packed into words, and positions named by random keys.
+"""Histories, small numbers packed into words, and positions named by random keys.
 
-Shapes: S numbers, W words, M remembered positions.
+Shapes: H kept positions, S numbers, W words, M remembered positions.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ def unpack(words: Array, num_bits: int, num_numbers: int) -> Array:
     numbers = (words[..., None] >> shifts) & jnp.uint32(2**num_bits - 1)
     flat = numbers.reshape(*words.shape[:-1], -1)[..., :num_numbers]
     return flat.astype(jnp.int32)
+
+
+def with_newest(history: Array, newest: Array) -> Array:
+    """`[H, ...]` with `newest` in front and the oldest dropped."""
+    return jnp.concatenate([newest.astype(history.dtype)[None], history[:-1]])
 
 
 def random_keys(*shape: int, seed: int) -> np.ndarray:

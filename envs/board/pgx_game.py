@@ -66,7 +66,7 @@ class PgxGame(BoardGame):
     def _pgx_state(self, rules: dict[str, Any]) -> Any:
         return _start_of(self).replace(**rules)
 
-    def _play(self, rules: dict[str, Any], action: Array) -> Position:
+    def play(self, rules: dict[str, Any], action: Array) -> Position:
         state = self._pgx_state(rules)
         state = state.replace(_step_count=state._step_count + 1)
         state = self.env._step(state, action, None)

@@ -32,8 +32,7 @@ class Position(NamedTuple):
 class BoardGame:
     """The part of `Game` that is the same for every built-in game.
 
-    A game adds the rest of the protocol, and `_play(rules, action)`, the next Position of
-    a game under way.
+    A game adds `info`, `init`, `to_play`, `observe`, `observation_spec`, and `play`.
     """
 
     def legal(self, state: Position) -> Array:
@@ -48,7 +47,7 @@ class BoardGame:
 
     def step(self, state: Position, action: Array) -> Position:
         is_over = self.is_over(state)
-        played = self._play(state.rules, jnp.asarray(action, jnp.int32))
+        played = self.play(state.rules, jnp.asarray(action, jnp.int32))
         rules, result = jax.tree.map(
             lambda old, new: jnp.where(is_over, old, new),
             (state.rules, state.result),
@@ -60,7 +59,14 @@ class BoardGame:
     def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
         return observation[None], policy[None]
 
-    def _play(self, rules: Any, action: Array) -> Position:
+    def compact(self, state: Position) -> Position:
+        return state
+
+    def expand(self, compacted: Position) -> Position:
+        return compacted
+
+    def play(self, rules: Any, action: Array) -> Position:
+        """The Position that follows a legal action in a game under way."""
         raise NotImplementedError
 
 

@@ -142,14 +142,14 @@ class Shogi(BoardGame):
             packed.num_plies.astype(jnp.int32),
             packed.keys,
         )
-        state = _pgx_state(rules)
+        state = pgx_state(rules)
         pgx_legal = shogi_rules.pgx_rules().Game().legal_action_mask(state)
         legal = shogi_rules.legal(state, pgx_legal) & (compacted.result == GOES_ON)
         return Position(rules, legal, compacted.result)
 
-    def _play(self, rules: ShogiRules, action: Array) -> Position:
+    def play(self, rules: ShogiRules, action: Array) -> Position:
         label = jnp.asarray(shogi_rules.labels())[action]
-        state = shogi_rules.pgx_rules().Game().step(_pgx_state(rules), label)
+        state = shogi_rules.pgx_rules().Game().step(pgx_state(rules), label)
         return _judge(self, state, rules)
 
 
@@ -184,9 +184,13 @@ def _judge(game: Shogi, state: Any, before: ShogiRules) -> Position:
         jnp.where(in_check, before.checks[1 - mover] + 1, 0)
     )
     rules = ShogiRules(
-        boards=_newest(before.boards, board_of.turned(board, is_second, NUM_KINDS)),
-        hands=_newest(before.hands, board_of.turned_hands(state.hand, is_second)),
-        repeats=_newest(before.repeats, jnp.minimum(num_before, NUM_REPEATS)),
+        boards=packing.with_newest(
+            before.boards, board_of.turned(board, is_second, NUM_KINDS)
+        ),
+        hands=packing.with_newest(
+            before.hands, board_of.turned_hands(state.hand, is_second)
+        ),
+        repeats=packing.with_newest(before.repeats, jnp.minimum(num_before, NUM_REPEATS)),
         checks=checks,
         num_plies=num_plies,
         keys=before.keys.at[num_plies].set(key, mode="drop"),
@@ -212,10 +216,6 @@ def _judge(game: Shogi, state: Any, before: ShogiRules) -> Position:
     return judged(rules, legal, is_over, score)
 
 
-def _newest(history: Array, newest: Array) -> Array:
-    return jnp.concatenate([newest.astype(history.dtype)[None], history[:-1]])
-
-
 @functools.cache
 def _tables() -> dict[str, np.ndarray]:
     return board_of.key_tables(
@@ -223,7 +223,8 @@ def _tables() -> dict[str, np.ndarray]:
     )
 
 
-def _pgx_state(rules: ShogiRules) -> Any:
+def pgx_state(rules: ShogiRules) -> Any:
+    """What pgx needs to know of a position to go on."""
     mover = rules.num_plies % 2
     is_second = mover == 1
     board = board_of.turned(rules.boards[0], is_second, NUM_KINDS).astype(jnp.int32)

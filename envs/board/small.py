@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import pgx
@@ -10,6 +12,7 @@ import pgx
 from tolman.envs.board import symmetry
 from tolman.envs.board.game import Array, GameInfo, register_game
 from tolman.envs.board.pgx_game import PgxGame, pgx_env
+from tolman.envs.board.position import Position
 
 
 @register_game("tic_tac_toe")
@@ -45,3 +48,77 @@ class ConnectFour(PgxGame):
     def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
         mirrored = symmetry.mirrored(observation)
         return jnp.stack([observation, mirrored]), jnp.stack([policy, policy[::-1]])
+
+
+@register_game("othello")
+@dataclass(frozen=True)
+class Othello(PgxGame):
+    """Othello on 8 x 8: the squares row by row, then to pass, if nothing else is legal."""
+
+    @property
+    def env(self) -> pgx.Env:
+        return pgx_env("othello")
+
+    @property
+    def info(self) -> GameInfo:
+        # 60 squares to fill, and no pass follows another but at the end.
+        return GameInfo("othello", 65, 65, 122, (8, 8))
+
+    def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
+        """The four that leave the first four discs where they are."""
+        return symmetry.views(observation, policy, symmetry.DIAGONAL)
+
+
+@register_game("hex")
+@dataclass(frozen=True)
+class Hex(PgxGame):
+    """Hex: the squares row by row, then to swap, for the second player's first move.
+
+    Player 0 joins the first row to the last, player 1 the first column to the last. A swap
+    replaces the stone by one of player 1's in the place mirrored at the diagonal.
+
+    Attributes:
+      size: of the board, from 2 to 19. 11, as in pgx.
+    """
+
+    size: int = 11
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.size <= 19:
+            raise ValueError(f"size={self.size}: must be from 2 to 19. Set --game.size.")
+
+    @property
+    def env(self) -> pgx.Env:
+        return _hex(self.size)
+
+    @property
+    def integer(self) -> Any:
+        return jnp.int16 if self.size > 11 else jnp.int8
+
+    @property
+    def info(self) -> GameInfo:
+        num_squares = self.size**2
+        return GameInfo(
+            f"hex_{self.size}x{self.size}",
+            num_squares + 1,
+            num_squares + 1,
+            num_squares + 1,
+            (self.size, self.size),
+        )
+
+    def init(self, key: Array) -> Position:
+        state = super().init(key)  # pgx starts on 11 x 11, whatever the size.
+        board = state.rules["_x"]._replace(board=jnp.zeros(self.size**2, jnp.int32))
+        legal = jnp.arange(self.info.num_actions) < self.size**2
+        return state._replace(rules=state.rules | {"_x": board}, legal=legal)
+
+    def symmetries(self, observation: Array, policy: Array) -> tuple[Array, Array]:
+        transforms = (symmetry.same, symmetry.turned_twice)
+        return symmetry.views(observation, policy, transforms)
+
+
+@functools.cache
+def _hex(size: int) -> pgx.Env:
+    from pgx.hex import Hex as PgxHex
+
+    return PgxHex(size=size)

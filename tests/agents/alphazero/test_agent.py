@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from board_games import TINY, Stones, positions, tiny_agent
+from stones import TINY, Stones, positions, tiny_agent
 
 import tolman.envs.board.games  # noqa: F401
 from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig, Positions, tree_bytes

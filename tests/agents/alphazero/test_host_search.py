@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from board_games import HostStones, Stones, tiny_agent
+from stones import HostStones, Stones, tiny_agent
 
 from tolman.agents.alphazero import HostSearch
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from board_games import Stones, positions, row, tiny_agent
+from stones import Stones, positions, row, tiny_agent
 from oracles.puct import SlowPuct
 
 import tolman.envs.board.games  # noqa: F401

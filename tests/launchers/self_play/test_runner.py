@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from board_games import TINY, HostStones, Stones
+from stones import TINY, HostStones, Stones
 
 from tolman.agents.alphazero import AlphaZero
 from tolman.agents.alphazero.self_play import play_moves, start_games

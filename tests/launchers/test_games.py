@@ -1,0 +1,82 @@
+"""Games by name, and the check of one of one's own."""
+
+import textwrap
+
+import pytest
+
+from tolman.envs.conformance import ConformanceError
+from tolman.launchers import names
+from tolman.launchers.games import check_named, make_game
+from tolman.launchers.listing import list_names
+from tolman.launchers.names import GAME
+
+
+@pytest.fixture
+def my_rules(tmp_path, monkeypatch):
+    (tmp_path / "my_rules.py").write_text(
+        textwrap.dedent(
+            '''
+            from dataclasses import dataclass
+
+            import jax.numpy as jnp
+            from tolman.envs.board.small import TicTacToe
+
+
+            @dataclass(frozen=True)
+            class Mine(TicTacToe):
+                """Three in a row, again."""
+
+
+            class Unsound(Mine):
+                def outcome(self, state):
+                    return jnp.ones(2)
+
+
+            def make(num_players: int = 2):
+                return "no game"
+            '''
+        )
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_by_name():
+    assert make_game("go_9x9").info.name == "go_9x9"
+    settings = names.settings_type("go_9x9", GAME)(komi=6.5)
+    assert make_game("go_9x9", settings).komi == 6.5
+    assert names.default_settings(GAME, "go").size == 19
+    assert "connect_four" in list_names("games")["games"]
+
+
+@pytest.mark.usefixtures("my_rules")
+def test_by_module_and_attribute():
+    assert make_game("my_rules:Mine").info.num_actions == 9
+    with pytest.raises(ValueError, match="is a str; must be a Game or a HostGame"):
+        make_game("my_rules:make")
+
+
+@pytest.mark.usefixtures("my_rules")
+def test_check_finds_games_and_environments():
+    assert any("a finished game stays" in line for line in check_named("my_rules:Mine"))
+    assert any("FIRST" in line for line in check_named("two_step"))
+    with pytest.raises(ConformanceError, match="outcome"):
+        check_named("my_rules:Unsound")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("conect_four", None, "game 'conect_four' is unknown .did you mean 'connect_four'"),
+        ("no_module:Game", None, "importing no_module failed"),
+    ],
+)
+def test_an_unknown_game_is_named(name, settings, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make_game(name, settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_setting_is_named():
+    settings = names.settings_type("go", GAME)
+    with pytest.raises(ValueError, match="size=40: must be from 2 to 19"):
+        make_game("go", settings(size=40))
