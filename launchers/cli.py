@@ -251,6 +251,51 @@ def _study(words: Sequence[str]) -> int:
 
 
 @dataclass(frozen=True)
+class Tournament:
+    """Lets players of a board game meet, and rates them.
+
+    Attributes:
+      game: its name, or module:attribute.
+      players: two or more, such as random, mcts:100 or "uci:stockfish?nodes=100".
+      num_games: of each pair, even.
+      opening_moves: random moves before each pair of games.
+      seed: of openings and players.
+      anchor: the player whose Elo is 0; None for random if it takes part, else the mean.
+      sprt: two Elo differences to decide between, of two players; stops early.
+      out: the folder; a tournament that was stopped goes on in its own.
+    """
+
+    game: str
+    players: tuple[str, ...]
+    num_games: int = 20
+    opening_moves: int = 4
+    seed: int = 0
+    anchor: str | None = None
+    sprt: tuple[float, float] | None = None
+    out: Path = Path("tournament")
+
+
+def _tournament(words: Sequence[str]) -> int:
+    given = _parse(Tournament, words)
+    from tolman.launchers.arena.tournament import TournamentConfig, run_tournament
+
+    settings = {
+        item.name: getattr(given, item.name) for item in fields(given) if item.name != "out"
+    }
+    result = run_tournament(TournamentConfig(**settings), given.out)
+    rated = sorted(result["ratings"].items(), key=lambda item: -item[1]["elo"])
+    for name, rating in rated:
+        print(
+            f"{rating['elo']:7.0f}  [{rating['low']:.0f}, {rating['high']:.0f}]  "
+            f"{rating['num_games']:4d} games  {100 * rating['score']:5.1f} %  {name}"
+        )
+    if "sprt" in result:
+        print(f"sprt: {result['sprt']['verdict'] or 'undecided'}")
+    print(given.out / "report.html")
+    return 0
+
+
+@dataclass(frozen=True)
 class Report:
     """Writes one HTML page that shows and compares runs and studies.
 
@@ -377,6 +422,11 @@ VERBS = {
     "play": Verb("RUN [--num-episodes N]", "film episodes of a trained agent", _play),
     "study": Verb(
         "PAPER/STUDY [--quick]", "re-run a paper's experiment, check its claims", _study
+    ),
+    "tournament": Verb(
+        "GAME PLAYER PLAYER ... [--num-games N]",
+        "let players of a board game meet",
+        _tournament,
     ),
     "report": Verb("RUN [RUN ...]", "compare runs and studies on one HTML page", _report),
     "bench": Verb("NAME [--json]", "measure speed", _bench),

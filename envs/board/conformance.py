@@ -59,7 +59,7 @@ def check_game(game: Any, num_plies: int = 200, seed: int = 0) -> list[str]:
     """Plays a game at random and checks what the search relies on.
 
     Args:
-      game: a `Game`; an instance.
+      game: a `Game` or a `HostGame`; an instance.
       num_plies: the most that are played of each of four games.
       seed: of the play.
 
@@ -72,6 +72,10 @@ def check_game(game: Any, num_plies: int = 200, seed: int = 0) -> list[str]:
     """
     if isinstance(game, type):
         fail("game", f"the class {game.__name__}", "an instance", "Call it.")
+    if hasattr(game, "legal_actions"):
+        from tolman.envs.board.conformance_host import check_host_game
+
+        return check_host_game(game, num_plies, seed)
     checked = [_check_interface(game), _check_traced(game)]
     key = jax.random.PRNGKey(seed)
     try:

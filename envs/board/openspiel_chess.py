@@ -73,7 +73,9 @@ class ChessRules:
 
     def to_openspiel(self, state: Any, action: int) -> int:
         if action in _KING_MOVES:
-            castling = [number for number in state.legal_actions()[-2:] if number in CASTLING]
+            castling = [
+                number for number in state.legal_actions()[-2:] if number in CASTLING
+            ]
             for number in castling:
                 if self._to_ours[number] == action:
                     return number

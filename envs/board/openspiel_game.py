@@ -150,10 +150,8 @@ OPENSPIEL_GAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "connect_four": ("openspiel_small", "ConnectFourRules", {}),
     "othello": ("openspiel_small", "OthelloRules", {}),
     "hex": ("openspiel_small", "HexRules", {}),
-    "go_5x5": ("openspiel_go", "GoRules", {"size": 5}),
-    "go_7x7": ("openspiel_go", "GoRules", {"size": 7}),
+    "go": ("openspiel_go", "GoRules", {}),
     "go_9x9": ("openspiel_go", "GoRules", {"size": 9}),
-    "go_13x13": ("openspiel_go", "GoRules", {"size": 13}),
     "go_19x19": ("openspiel_go", "GoRules", {"size": 19}),
     "chess": ("openspiel_chess", "ChessRules", {}),
     "shogi": ("openspiel_shogi", "ShogiRules", {}),
@@ -165,7 +163,8 @@ def openspiel_game(name: str, **settings: Any) -> OpenSpielGame:
 
     Args:
       name: one of OPENSPIEL_GAMES.
-      **settings: of its rules: `size` of hex, `size` and `komi` of Go.
+      **settings: of its rules: `size` of hex; `size`, `komi` and `max_num_moves` of Go;
+        `max_num_moves` of chess and shogi.
 
     Raises:
       ValueError: for a name or a setting that is unknown.

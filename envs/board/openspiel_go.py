@@ -49,10 +49,11 @@ class GoRules:
     """Action: the point, row by row from the top left one; N * N passes.
 
     A move that would bring back an earlier position of the board is not legal (positional
-    superko). The game ends by two passes, or after 2 * N * N moves.
+    superko). The game ends by two passes, or after `max_num_moves`, by default
+    2 * N * N.
     """
 
-    def __init__(self, size: int = 9, komi: float = 7.5) -> None:
+    def __init__(self, size: int = 9, komi: float = 7.5, max_num_moves: int = 0) -> None:
         if not 2 <= size <= 19:
             raise ValueError(f"size={size} of go: must be in 2..19.")
         self.size = size
@@ -62,10 +63,17 @@ class GoRules:
             f"go_{size}x{size}",
             num_points + 1,
             num_points + 1,
-            2 * num_points,
+            max_num_moves or 2 * num_points,
             (size, size),
         )
-        self.game = pyspiel.load_game("go", {"board_size": size, "komi": komi})
+        self.game = pyspiel.load_game(
+            "go",
+            {
+                "board_size": size,
+                "komi": komi,
+                "max_game_length": self.info.max_num_moves,
+            },
+        )
         # OpenSpiel counts rows from the bottom.
         points = np.arange(num_points).reshape(size, size)[::-1].ravel()
         self._upside_down = [*points.tolist(), num_points]
@@ -141,9 +149,7 @@ class GoRules:
         return planes.reshape(size, size, -1)
 
     def observation_spec(self) -> specs.Array:
-        return specs.Array(
-            (self.size, self.size, 2 * NUM_STEPS + 1), np.float32, "planes"
-        )
+        return specs.Array((self.size, self.size, 2 * NUM_STEPS + 1), np.float32, "planes")
 
     def to_text(self, state: Any, action: int) -> str:
         """In GTP."""

@@ -101,7 +101,7 @@ class OthelloRules(_SmallRules):
 
     def __init__(self) -> None:
         super().__init__(
-            GameInfo("othello", 65, 33, 128, (8, 8)), pyspiel.load_game("othello")
+            GameInfo("othello", 65, 65, 122, (8, 8)), pyspiel.load_game("othello")
         )
 
     def board(self, state: Any) -> bytes:
@@ -129,7 +129,9 @@ class HexRules(_SmallRules):
             raise ValueError(f"size={size} of hex: must be in 2..{len(LETTERS)}.")
         num_actions = size * size + 1
         super().__init__(
-            GameInfo("hex", num_actions, num_actions, num_actions, (size, size)),
+            GameInfo(
+                f"hex_{size}x{size}", num_actions, num_actions, num_actions, (size, size)
+            ),
             pyspiel.load_game("hex", {"board_size": size, "swap": True}),
         )
 
@@ -147,4 +149,8 @@ class HexRules(_SmallRules):
         return specs.Array((*self.info.board, 4), np.float32, "planes")
 
     def to_text(self, state: Any, action: int) -> str:
-        return "swap" if action == self.info.num_actions - 1 else super().to_text(state, action)
+        return (
+            "swap"
+            if action == self.info.num_actions - 1
+            else super().to_text(state, action)
+        )

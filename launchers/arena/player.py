@@ -30,11 +30,11 @@ class PlayerFault(RuntimeError):
     """A player did not move: it hung, crashed, or answered nonsense; in one line."""
 
 
-class IllegalMove(PlayerFault):  # noqa: N818 - the name says it.
+class IllegalMove(PlayerFault):
     """A player wants to do what the rules forbid."""
 
 
-class Resigned(Exception):  # noqa: N818 - it is no error.
+class Resigned(Exception):
     """A player gives the game up."""
 
 

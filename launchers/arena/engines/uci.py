@@ -76,7 +76,9 @@ class UciPlayer:
             result = engine.play(board, limit, game=self._game_token)
         except chess.engine.EngineTerminatedError as error:
             raise PlayerFault(
-                "no answer in time" if is_overdue.is_set() else f"the process ended ({error})"
+                "no answer in time"
+                if is_overdue.is_set()
+                else f"the process ended ({error})"
             ) from None
         except chess.engine.EngineError as error:
             kind = IllegalMove if "illegal" in str(error) else PlayerFault

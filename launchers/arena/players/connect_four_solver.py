@@ -22,7 +22,7 @@ SOLVABLE_STONES = 18
 MAX_TABLE_ENTRIES = 2_000_000  # About 300 MB.
 
 
-class SearchTooLong(Exception):  # noqa: N818 - the caller's limit, not an error.
+class SearchTooLong(Exception):
     """The limit of nodes was reached."""
 
 

@@ -82,9 +82,7 @@ class _Node:
     children: dict[int, _Node] = field(default_factory=dict)
 
 
-def _simulate(
-    root: _Node, game: HostGame, exploration: float, rng: random.Random
-) -> None:
+def _simulate(root: _Node, game: HostGame, exploration: float, rng: random.Random) -> None:
     """Walks down to a new node, plays out at random, and adds the outcome on the way."""
     node, path = root, [(root, 0)]
     while not game.is_over():
@@ -101,7 +99,7 @@ def _simulate(
         log_visits = math.log(node.num_visits)
         action = max(
             node.children,
-            key=lambda one: _bound(node.children[one], log_visits, exploration),  # noqa: B023
+            key=lambda one: _bound(node.children[one], log_visits, exploration),
         )
         node = node.children[action]
         path.append((node, player))

@@ -1,0 +1,79 @@
+"""When have two players played enough? The sequential probability ratio test.
+
+The games from one opening, colours exchanged, are one observation: their mean score is in
+{0, 1/4, 1/2, 3/4, 1}. The log-likelihood ratio of two expected scores is that of a normal
+distribution with the variance that was seen (the generalised test's first term).
+
+Source: Wald 1945, "Sequential Tests of Statistical Hypotheses", section 3; for scores of
+  game pairs the approximation that chess engine testers use.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tolman.launchers.arena.ratings import expected_score
+
+# Of one observation at each of the two extremes: without it, equal scores have no variance
+# and the first pair of wins would decide.
+PRIOR_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class Sprt:
+    """A test of whether a player is stronger than another.
+
+    Attributes:
+      elo_0: the difference under H0, "no stronger than this".
+      elo_1: the difference under H1, "at least this much stronger".
+      alpha: probability to accept H1 where H0 holds.
+      beta: probability to accept H0 where H1 holds.
+    """
+
+    elo_0: float = 0.0
+    elo_1: float = 50.0
+    alpha: float = 0.05
+    beta: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not self.elo_0 < self.elo_1:
+            raise ValueError(
+                f"sprt={self.elo_0:g},{self.elo_1:g}: the first must be below the second."
+            )
+        for name in ("alpha", "beta"):
+            if not 0.0 < getattr(self, name) < 0.5:
+                raise ValueError(f"{name}={getattr(self, name)}: must be within (0, 0.5).")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Below the first H0 is accepted, above the second H1; -2.944 and 2.944 at 5 %."""
+        return (
+            math.log(self.beta / (1.0 - self.alpha)),
+            math.log((1.0 - self.beta) / self.alpha),
+        )
+
+    def log_likelihood_ratio(self, scores: Sequence[float]) -> float:
+        """Of H1 over H0.
+
+        Args:
+          scores: of the first player, the mean of each pair of games.
+        """
+        weight = len(scores) + 2.0 * PRIOR_WEIGHT
+        mean = (sum(scores) + PRIOR_WEIGHT) / weight  # One extreme is 1, the other 0.
+        square = (sum(score * score for score in scores) + PRIOR_WEIGHT) / weight
+        variance = square - mean * mean
+        score_0, score_1 = expected_score(self.elo_0), expected_score(self.elo_1)
+        return (
+            len(scores)
+            * (score_1 - score_0)
+            * (2.0 * mean - score_0 - score_1)
+            / (2.0 * variance)
+        )
+
+    def verdict(self, scores: Sequence[float]) -> str | None:
+        """Which hypothesis is accepted: H0, H1, or None where more games are needed."""
+        low, high = self.bounds
+        ratio = self.log_likelihood_ratio(scores)
+        return "H0" if ratio <= low else "H1" if ratio >= high else None

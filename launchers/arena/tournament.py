@@ -1,0 +1,258 @@
+"""Everybody against everybody, in a folder that a stopped tournament goes on from.
+
+games.jsonl      a line after each game
+tournament.json  what is played
+result.json      ratings, cross table, faults
+games.pgn        the games (.sgf, .csa or .txt for other games than chess)
+report.html      the page
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tolman.envs.board.game import HostGame
+from tolman.launchers.arena import ratings
+from tolman.launchers.arena.host_games import make_host_game
+from tolman.launchers.arena.match import GameRecord, play_game, record_from_dict
+from tolman.launchers.arena.openings import make_openings
+from tolman.launchers.arena.player import Player, close_player
+from tolman.launchers.arena.records import suffix_of, write_records
+from tolman.launchers.arena.specs import RunPlayerFactory, make_player
+from tolman.launchers.arena.sprt import Sprt
+
+
+@dataclass(frozen=True)
+class TournamentConfig:
+    """What is played.
+
+    Attributes:
+      game: name of the game, or module:attribute.
+      players: as `specs` spells them.
+      num_games: of each pair; even, as each opening is played with both colours.
+      opening_moves: random moves at the start of each pair of games.
+      seed: of openings and players.
+      anchor: the player whose Elo is 0; None for "random" if it takes part, else the mean.
+      sprt: two Elo differences, with two players only: stops as soon as it is plain whether
+        the first is at least the second difference better, or no more than the first.
+    """
+
+    game: str
+    players: tuple[str, ...]
+    num_games: int = 20
+    opening_moves: int = 4
+    seed: int = 0
+    anchor: str | None = None
+    sprt: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.players) < 2 or len(set(self.players)) < len(self.players):
+            raise ValueError(
+                f"players={', '.join(self.players)}: must be two or more, all different. "
+                "Two engines alike tell themselves apart by ?name=..."
+            )
+        if self.num_games < 2 or self.num_games % 2:
+            raise ValueError(f"num_games={self.num_games}: must be even, and at least 2.")
+        if self.opening_moves < 0:
+            raise ValueError(f"opening_moves={self.opening_moves}: must be at least 0.")
+        if self.sprt is not None and len(self.players) != 2:
+            raise ValueError("sprt: takes two players exactly.")
+
+
+class Pairing(NamedTuple):
+    """A game to be played: indices of player 0 and player 1, and of the opening."""
+
+    first: int
+    second: int
+    opening: int
+
+
+class Played(NamedTuple):
+    """A game that was played."""
+
+    pairing: Pairing
+    record: GameRecord
+
+
+def schedule(num_players: int, num_openings: int) -> Iterator[Pairing]:
+    """All games: opening by opening, each pair with both colours."""
+    for opening in range(num_openings):
+        for first, second in itertools.combinations(range(num_players), 2):
+            yield Pairing(first, second, opening)
+            yield Pairing(second, first, opening)
+
+
+def run_tournament(
+    config: TournamentConfig,
+    folder: Path,
+    make_run_player: RunPlayerFactory | None = None,
+) -> dict[str, Any]:
+    """Plays what `folder` does not hold yet, and writes its result.
+
+    Args:
+      config: what is played.
+      folder: is made if it does not exist.
+      make_run_player: makes trained agents, see `specs`.
+
+    Returns:
+      What result.json holds.
+
+    Raises:
+      ValueError: if the folder holds another tournament, or a player or game is unknown.
+    """
+    sprt = None if config.sprt is None else Sprt(*config.sprt)
+    game = make_host_game(config.game)
+    players = [make_player(spec, make_run_player) for spec in config.players]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _claim(folder, config)
+        played = _load(folder / "games.jsonl")
+        openings = make_openings(
+            game, config.num_games // 2, config.opening_moves, config.seed
+        )
+        _play_missing(config, folder, game, players, openings, played, sprt)
+    finally:
+        for player in players:
+            close_player(player)
+    return _conclude(config, folder, game, [p.name for p in players], played, sprt)
+
+
+def _play_missing(
+    config: TournamentConfig,
+    folder: Path,
+    game: HostGame,
+    players: Sequence[Player],
+    openings: Sequence[tuple[str, ...]],
+    played: list[Played],
+    sprt: Sprt | None,
+) -> None:
+    """Appends to `played` and to games.jsonl."""
+    done = {one.pairing for one in played}
+    with (folder / "games.jsonl").open("a") as file:
+        for pairing in schedule(len(players), len(openings)):
+            if sprt is not None and sprt.verdict(pair_scores(played)) is not None:
+                return
+            if pairing in done:
+                continue
+            record = play_game(
+                game,
+                (players[pairing.first], players[pairing.second]),
+                openings[pairing.opening],
+                seed=config.seed + pairing.opening,
+            )
+            played.append(Played(pairing, record))
+            file.write(json.dumps({**pairing._asdict(), **record.as_dict()}) + "\n")
+            file.flush()
+            print(_line(record), flush=True)
+
+
+def pair_scores(played: Sequence[Played]) -> list[float]:
+    """The first player's mean score over the two games of each opening that has both."""
+    scores: dict[int, list[float]] = {}
+    for pairing, record in played:
+        score = record.score if pairing.first == 0 else 1.0 - record.score
+        scores.setdefault(pairing.opening, []).append(score)
+    return [sum(pair) / 2.0 for pair in scores.values() if len(pair) == 2]
+
+
+def _line(record: GameRecord) -> str:
+    result = {1.0: "1-0", 0.0: "1/2", -1.0: "0-1"}[record.outcome[0]]
+    line = f"{record.players[0]} - {record.players[1]}  {result}  {len(record.moves)} moves"
+    return line if record.ending == "rules" else f"{line}  {record.ending} {record.detail}"
+
+
+def _claim(folder: Path, config: TournamentConfig) -> None:
+    """Writes what is played, or checks that the folder is of the same tournament."""
+    path, wanted = folder / "tournament.json", json.loads(json.dumps(asdict(config)))
+    if not path.exists():
+        path.write_text(json.dumps(wanted, indent=2) + "\n")
+        return
+    held = json.loads(path.read_text())
+    for name, value in wanted.items():
+        if name != "num_games" and held.get(name) != value:
+            raise ValueError(
+                f"folder {folder}: holds a tournament with {name}={held.get(name)}, not "
+                f"{value}. Take another folder; only num_games may change."
+            )
+    path.write_text(json.dumps(wanted, indent=2) + "\n")
+
+
+def _load(path: Path) -> list[Played]:
+    """The games so far; a last line that a kill cut off is taken out of the file."""
+    played: list[Played] = []
+    if not path.exists():
+        return played
+    whole = []
+    for line in path.read_text().splitlines():
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        pairing = Pairing(*(values.pop(name) for name in Pairing._fields))
+        played.append(Played(pairing, record_from_dict(values)))
+        whole.append(line + "\n")
+    path.write_text("".join(whole))
+    return played
+
+
+def _conclude(
+    config: TournamentConfig,
+    folder: Path,
+    game: HostGame,
+    names: Sequence[str],
+    played: Sequence[Played],
+    sprt: Sprt | None,
+) -> dict[str, Any]:
+    from tolman.launchers.arena.page import write_page
+
+    results = [
+        ratings.Result(p.first, p.second, record.score, p.opening) for p, record in played
+    ]
+    anchor = config.anchor or ("random" if "random" in names else None)
+    rated = ratings.rate(names, results, anchor, config.seed)
+    table = ratings.cross_table(names, results)
+    result: dict[str, Any] = {
+        "game": config.game,
+        "num_games": len(played),
+        "anchor": anchor,
+        "ratings": {name: asdict(rating) for name, rating in rated.items()},
+        "cross_table": [[*pair, *counts] for pair, counts in table.items()],
+        "endings": dict(Counter(record.ending for _, record in played)),
+        "faults": _faults(played),
+    }
+    if sprt is not None:
+        scores = pair_scores(played)
+        result["sprt"] = {
+            "elo_0": sprt.elo_0,
+            "elo_1": sprt.elo_1,
+            "bounds": sprt.bounds,
+            "log_likelihood_ratio": sprt.log_likelihood_ratio(scores),
+            "verdict": sprt.verdict(scores),
+        }
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    records = [record for _, record in played]
+    komi = getattr(getattr(game, "rules", None), "komi", 7.5)
+    text = write_records(records, datetime.datetime.now(datetime.UTC).date(), komi)
+    (folder / f"games.{suffix_of(game.info.name)}").write_text(text)
+    write_page(result, folder / "report.html")
+    return result
+
+
+def _faults(played: Sequence[Played]) -> list[dict[str, str]]:
+    """Who lost by other means than the rules, and how."""
+    return [
+        {
+            "player": record.players[0 if record.outcome[0] < 0 else 1],
+            "ending": record.ending,
+            "detail": record.detail,
+        }
+        for _, record in played
+        if record.ending in ("illegal move", "fault")
+    ]
