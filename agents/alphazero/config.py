@@ -157,6 +157,7 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     value_units: int = 64
     search: SearchName = "gumbel"
     num_simulations: int = 32
+    first_play: FirstPlay = "parent"
     noise_alpha: float = 1.0
     num_exploring_moves: int = 8
     batch_size: int = 256
