@@ -150,6 +150,7 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     many (Danihelka et al. 2022). The tower is small: on a CPU it is what a search costs.
     The rest goes with small batches and few games: Adam, three samples of each position, a
     window of some thousand games, every mirror image used, chance only in the opening.
+    `first_play` is for rules on the host and for tournaments, which PUCT searches.
     """
 
     num_filters: int = 32
