@@ -16,6 +16,7 @@ import numpy as np
 
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero, GumbelAlphaZeroConfig
+from tolman.envs.board.game import Game
 from tolman.envs.board.openspiel_game import openspiel_game
 from tolman.envs.board.small import ConnectFour
 from tolman.launchers.arena.players.minimax import MinimaxPlayer
@@ -116,6 +117,7 @@ def keeping_share(side: AgentSide) -> float:
     """The share of the solved positions in which the agent's move keeps the value."""
     solved = load_positions()
     game = side.agent.game
+    assert isinstance(game, Game)
     play = jax.jit(game.step)
     states = []
     for position in solved:
