@@ -85,7 +85,8 @@ def make_network(
     example = jnp.zeros((1, *shape), jnp.float32)
 
     def init(key: Array) -> Params:
-        return transformed.init(key, example)
+        params = transformed.init(key, example)
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
 
     def apply(params: Any, observation: Array) -> Prediction:
         rounded = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
