@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from tolman.envs.board.game import GameInfo
-from tolman.envs.conformance import brief, check_structure, check_values, fail
+from tolman.envs.conformance import (
+    ConformanceError,
+    brief,
+    check_structure,
+    check_values,
+    fail,
+)
 
 NUM_GAMES = 4
 NUM_TEXTS = 10  # Moves of a position that are written and read back.
@@ -43,7 +49,9 @@ def check_host_game(game: Any, num_plies: int, seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
     try:
         num_ended = sum(_check_one(game.new(), num_plies, rng) for _ in range(NUM_GAMES))
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+    except ConformanceError:
+        raise
+    except Exception as error:
         fail("a game of legal actions", brief(error), "free of errors", "Play it by hand.")
     checked = [
         "every method is there",

@@ -9,8 +9,6 @@ Shapes: A actions, R rows, C columns.
 from __future__ import annotations
 
 import copy
-import importlib
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -142,46 +140,6 @@ class OpenSpielGame:
 
     def render(self) -> str:
         return self.rules.render(self.state)
-
-
-# Name: module and class of its rules, and the settings of the class.
-OPENSPIEL_GAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "tic_tac_toe": ("openspiel_small", "TicTacToeRules", {}),
-    "connect_four": ("openspiel_small", "ConnectFourRules", {}),
-    "othello": ("openspiel_small", "OthelloRules", {}),
-    "hex": ("openspiel_small", "HexRules", {}),
-    "go": ("openspiel_go", "GoRules", {}),
-    "go_9x9": ("openspiel_go", "GoRules", {"size": 9}),
-    "go_19x19": ("openspiel_go", "GoRules", {"size": 19}),
-    "chess": ("openspiel_chess", "ChessRules", {}),
-    "shogi": ("openspiel_shogi", "ShogiRules", {}),
-}
-
-
-def openspiel_game(name: str, **settings: Any) -> OpenSpielGame:
-    """The start of the named game.
-
-    Args:
-      name: one of OPENSPIEL_GAMES.
-      **settings: of its rules: `size` of hex; `size`, `komi` and `max_num_moves` of Go;
-        `max_num_moves` of chess and shogi.
-
-    Raises:
-      ValueError: for a name or a setting that is unknown.
-    """
-    if name not in OPENSPIEL_GAMES:
-        raise ValueError(
-            f"game {name!r} is not one of OpenSpiel's here: use one of "
-            f"{', '.join(OPENSPIEL_GAMES)}."
-        )
-    module, attribute, defaults = OPENSPIEL_GAMES[name]
-    rules: Callable[..., Rules] = getattr(
-        importlib.import_module(f"tolman.envs.board.{module}"), attribute
-    )
-    try:
-        return OpenSpielGame(rules(**{**defaults, **settings}))
-    except TypeError as error:
-        raise ValueError(f"game {name!r}: {error}") from error
 
 
 def grid_text(rows: list[str], labels: tuple[str, list[str]]) -> str:

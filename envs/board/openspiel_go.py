@@ -145,7 +145,7 @@ class GoRules:
         planes = np.zeros((size * size, 2 * NUM_STEPS + 1), np.float32)
         stones = planes[:, : 2 * NUM_STEPS].reshape(size * size, NUM_STEPS, 2)
         stones[:, : len(boards)] = _STONES[player][codes.T]
-        planes[:, -1] = player
+        planes[:, -1] = player == 0
         return planes.reshape(size, size, -1)
 
     def observation_spec(self) -> specs.Array:

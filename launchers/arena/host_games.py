@@ -1,49 +1,32 @@
-"""Host games by name: OpenSpiel's where it has them, else the JAX game through an adapter."""
+"""Host games by name: OpenSpiel's where it has them, else that game, adapted."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tolman.envs.board.game import HostGame
-from tolman.envs.board.openspiel_game import OPENSPIEL_GAMES, openspiel_game
-from tolman.launchers.names import import_attribute, suggest
+from tolman.envs.board.openspiel_games import OPENSPIEL_GAMES, openspiel_game
 
 
 def make_host_game(name: str, **settings: Any) -> HostGame:
-    """The start of the named game.
+    """The start of the named game, to be played move by move.
 
     Args:
-      name: of a built-in game, or `module:attribute` of a class or function that makes a
-        `HostGame` or a `Game`.
-      **settings: keywords of its maker.
+      name: as `tolman.launchers.games.make_game` takes it; "chess" is "openspiel/chess".
+      **settings: of the game.
 
     Raises:
-      ValueError: for a name that stands for no game.
+      ValueError: for a name or a setting that stands for nothing.
     """
     if name in OPENSPIEL_GAMES:
         return openspiel_game(name, **settings)
-    if ":" in name:
-        factory = import_attribute(name, "game")
-    else:
-        from tolman.envs.board import games as _games  # noqa: F401 - fills the table.
-        from tolman.envs.board.game import GAMES
-
-        if name not in GAMES:
-            known = sorted({*GAMES, *OPENSPIEL_GAMES})
-            raise ValueError(
-                f"game {name!r} is unknown{suggest(name, known)}: use one of "
-                f"{', '.join(known)}, or module:attribute for your own."
-            )
-        factory = GAMES[name]
-    game = factory(**settings)
-    if isinstance(game, HostGame):
-        return game
-    from tolman.envs.board.game import Game
     from tolman.envs.board.jax_as_host import JaxAsHost
+    from tolman.launchers.games import make_game
+    from tolman.launchers.names import GAME, settings_type
 
-    if isinstance(game, Game):
-        return JaxAsHost(game)
-    raise ValueError(
-        f"game {name!r}: is a {type(game).__name__}; must be a HostGame or a Game. "
-        "`tolman check-env` says what it lacks."
-    )
+    try:
+        given = settings_type(name, GAME)(**settings) if settings else None
+    except TypeError as error:
+        raise ValueError(f"game {name!r}: {error}") from error
+    game = make_game(name, given)
+    return game if isinstance(game, HostGame) else JaxAsHost(game)

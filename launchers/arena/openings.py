@@ -1,4 +1,4 @@
-"""First moves that no player chooses: without them deterministic players repeat one game."""
+"""First moves that nobody chooses; without them deterministic players repeat a game."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def make_openings(
                     break
         if candidate is None:
             raise ValueError(
-                f"opening_moves={num_moves} of {game.info.name}: {MAX_TRIES} random openings "
-                "of that length all led to a win at once; take fewer."
+                f"opening_moves={num_moves} of {game.info.name}: {MAX_TRIES} random "
+                "openings of that length all led to a win at once; take fewer."
             )
         openings.append(candidate)
     return openings

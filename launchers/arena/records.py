@@ -5,32 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.match import GameRecord
 
 # Letters of CSA for the pieces of `openspiel_shogi.LETTERS`, in that order.
-CSA_PIECES = dict(
-    zip(
-        "PLNSBRGKACDEHT",
-        [
-            "FU",
-            "KY",
-            "KE",
-            "GI",
-            "KA",
-            "HI",
-            "KI",
-            "OU",
-            "TO",
-            "NY",
-            "NK",
-            "NG",
-            "UM",
-            "RY",
-        ],
-        strict=True,
-    )
-)
+_CSA = ("FU", "KY", "KE", "GI", "KA", "HI", "KI", "OU", "TO", "NY", "NK", "NG", "UM", "RY")
+CSA_PIECES = dict(zip("PLNSBRGKACDEHT", _CSA, strict=True))
 GTP_COLUMNS = "ABCDEFGHJKLMNOPQRST"
 SGF_LETTERS = "abcdefghijklmnopqrs"
 SUFFIXES = {"chess": "pgn", "shogi": "csa"}

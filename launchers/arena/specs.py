@@ -4,7 +4,7 @@
     greedy, minimax:K           alpha-beta to depth 1, K
     mcts:N                      UCT with N random rollouts a move
     perfect                     of tic-tac-toe
-    solver[:N]                  of connect four: exact within N nodes a move
+    solver[:N]                  of connect four: exact within N nodes a legal move
     uci:COMMAND?KEY=VALUE&...   an engine; also gtp: and usi:
     RUN@CHECKPOINT?KEY=VALUE    a trained agent
 
@@ -90,7 +90,9 @@ def _engine(spec: str, kind: str, rest: str) -> Player:
     from tolman.launchers.arena.engines.limits import EngineSettings, Limits
 
     command, keys = _split_keys(spec, rest)
-    limits, options, name = {}, {}, spec
+    limits: dict[str, Any] = {}
+    options: dict[str, str] = {}
+    name = spec
     for key, value in keys.items():
         if key in LIMITS:
             field, read = LIMITS[key]
@@ -129,7 +131,7 @@ def _run_player(spec: str, make_run_player: RunPlayerFactory | None) -> Player:
 def _split_keys(spec: str, text: str) -> tuple[str, dict[str, str]]:
     """What stands before "?", and the keys after it."""
     before, _, query = text.partition("?")
-    keys = {}
+    keys: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         key, equals, value = part.partition("=")
         if not equals or key in keys:

@@ -14,7 +14,7 @@ from tolman.launchers.arena.recorded import moves_so_far
 
 
 class UciPlayer:
-    """An engine such as Stockfish; a fault ends its process, the next move starts another."""
+    """An engine such as Stockfish; a fault ends its process, the next move starts one."""
 
     def __init__(self, settings: EngineSettings) -> None:
         """Starts nothing yet.
@@ -49,8 +49,8 @@ class UciPlayer:
     def close(self) -> None:
         """Ends the process."""
         if self._engine is not None:
-            self._engine.transport.kill()
-            with contextlib.suppress(Exception):  # It is going anyway.
+            _kill(self._engine)
+            with contextlib.suppress(Exception):  # What it had open is of no use now.
                 self._engine.close()
         self._engine = None
 
@@ -66,7 +66,7 @@ class UciPlayer:
 
         def kill() -> None:
             is_overdue.set()
-            engine.transport.kill()
+            _kill(engine)
 
         # python-chess waits for ever where the limit is one of nodes.
         watchdog = threading.Timer(limits.timeout_seconds, kill)
@@ -100,8 +100,8 @@ class UciPlayer:
             self._engine.configure(settings.options)
         except (FileNotFoundError, PermissionError, IndexError) as error:
             raise ValueError(
-                f"engine {settings.command!r}: cannot be started ({error}). Give the path of "
-                "an installed program."
+                f"engine {settings.command!r}: cannot be started ({error}). Give the path "
+                "of an installed program."
             ) from error
         except TimeoutError:
             raise PlayerFault("no answer in time") from None
@@ -109,6 +109,11 @@ class UciPlayer:
             raise PlayerFault(f"the process ended ({error})") from None
         except chess.engine.EngineError as error:
             raise ValueError(f"engine {settings.command!r}: {error}.") from error
+
+
+def _kill(engine: Any) -> None:
+    with contextlib.suppress(ProcessLookupError):  # It may have ended by itself.
+        engine.transport.kill()
 
 
 def _python_chess() -> Any:

@@ -34,7 +34,7 @@ def disc_difference(game: HostGame) -> float:
 
 
 def open_fours(game: HostGame) -> float:
-    """Connect four: cells that would complete a four, own less the other's, and the centre."""
+    """Connect four: cells that would complete a four, own less the other's; the centre."""
     own, mask = bits.from_planes(game.observe())
     return open_fours_of(own, mask)
 

@@ -1,4 +1,4 @@
-"""Perfect play where a game can be solved: tic-tac-toe, and connect four late in the game."""
+"""Perfect play where a game can be solved: tic-tac-toe, and connect four when late."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tolman.launchers.arena.players.connect_four_solver import Solver
 LINES = [0b111 << 3 * row for row in range(3)]
 LINES += [0b001001001 << column for column in range(3)]
 LINES += [0b100010001, 0b001010100]
-NUM_NODES = 200_000  # Of the solver for one move: a few seconds.
+NUM_NODES = 200_000  # Of the solver for each legal move: some seconds.
 
 
 class PerfectTicTacToe:
@@ -47,7 +47,7 @@ class ConnectFourSolverPlayer:
     def __init__(
         self, opening: Player, num_nodes: int = NUM_NODES, name: str | None = None
     ) -> None:
-        """`opening` chooses where the solver takes more than `num_nodes` a move."""
+        """`opening` chooses where a legal move takes the solver more nodes."""
         self.name = name or f"solver:{num_nodes}"
         self.opening = opening
         self._solver = Solver(num_nodes)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tolman.envs.board.game import HostGame
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.connect_four_solver import Solver
 from tolman.launchers.arena.recorded import RecordedGame
 
 POSITIONS_FILE = Path(__file__).with_name("connect_four_positions.txt")
-NUM_STONES = (16, 26)  # The fewest and the most.
+NUM_STONES = (12, 26)  # The fewest and the most.
 LETTERS = {-1: "-", 0: "=", 1: "+"}
 
 
@@ -46,7 +46,7 @@ def load_positions() -> list[SolvedPosition]:
 
 
 def make_positions(num_positions: int, seed: int) -> list[SolvedPosition]:
-    """Positions of random play, no two alike, in which some move does not keep the value."""
+    """Positions of random play, all different, in which some move loses value."""
     rng, solver = random.Random(seed), Solver()
     found: dict[tuple[int, ...], SolvedPosition] = {}
     while len(found) < num_positions:

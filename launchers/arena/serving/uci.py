@@ -96,6 +96,9 @@ class _Server:
                 move = self._position.action_to_text(self._player.choose(self._position))
             except Resigned:
                 move = "resign"
+            except Exception as error:  # A thread that dies silently looks like a hang.
+                self._say(f"info string {type(error).__name__}: {error}")
+                move = "resign"
         if self._is_infinite:
             self._stopped.wait()
         self._say(f"bestmove {move}")

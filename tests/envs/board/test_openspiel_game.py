@@ -8,7 +8,7 @@ import pytest
 
 from tolman.envs.board import games as _games  # noqa: F401
 from tolman.envs.board.game import GAMES, HostGame
-from tolman.envs.board.openspiel_game import OPENSPIEL_GAMES, openspiel_game
+from tolman.envs.board.openspiel_games import OPENSPIEL_GAMES, openspiel_game
 
 # Games that are played in both back ends, as many as take a few seconds.
 NUM_GAMES = {

@@ -1,0 +1,254 @@
+"""Matches, tournaments that stop and go on, and records that other programs read."""
+
+import dataclasses
+import datetime
+import io
+import json
+import re
+import sys
+
+import pytest
+
+from tolman.envs.board.openspiel_games import openspiel_game
+from tolman.launchers import cli
+from tolman.launchers.arena import records
+from tolman.launchers.arena.match import GameRecord, play_game, record_from_dict
+from tolman.launchers.arena.openings import make_openings
+from tolman.launchers.arena.page import rating_curves
+from tolman.launchers.arena.player import Resigned
+from tolman.launchers.arena.players.uniform import RandomPlayer
+from tolman.launchers.arena.tournament import (
+    Pairing,
+    Played,
+    TournamentConfig,
+    pair_scores,
+    run_tournament,
+    schedule,
+)
+
+DATE = datetime.date(2026, 1, 2)
+
+
+def record(game="chess", moves="", outcome=(0.0, 0.0), ending="rules", detail=""):
+    return GameRecord(
+        game, ("one", 'the "other"'), tuple(moves.split()), 0, outcome, ending, detail,
+        (0.0, 0.0), 0,
+    )  # fmt: skip
+
+
+class Scripted:
+    def __init__(self, answer):
+        self.name, self.answer = "scripted", answer
+
+    def reset(self, seed):
+        pass
+
+    def choose(self, game):
+        if self.answer == "resign":
+            raise Resigned
+        return self.answer
+
+
+def test_an_illegal_action_or_a_resignation_loses():
+    game = openspiel_game("tic_tac_toe")
+    lost = play_game(game, (RandomPlayer(), Scripted(9)))
+    assert lost.outcome == (1.0, -1.0) and lost.score == 1.0
+    assert (lost.ending, lost.detail) == ("illegal move", "illegal move: action 9")
+    assert len(lost.moves) == 1
+    lost = play_game(game, (Scripted("resign"), RandomPlayer()), opening=("b2", "a1"))
+    assert lost.outcome == (-1.0, 1.0) and lost.ending == "resigned"
+    assert lost.moves == ("b2", "a1") and lost.num_opening_moves == 2
+    assert record_from_dict(json.loads(json.dumps(lost.as_dict()))) == lost
+
+
+def test_a_bug_in_a_player_is_not_hidden():
+    class Broken(Scripted):
+        def choose(self, game):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        play_game(openspiel_game("tic_tac_toe"), (Broken(0), RandomPlayer()))
+
+
+def test_openings_differ_and_are_undecided():
+    game = openspiel_game("connect_four")
+    openings = make_openings(game, 30, 8, seed=0)
+    assert len(set(openings)) == 30 and {len(one) for one in openings} == {8}
+    assert openings == make_openings(game, 30, 8, seed=0) != make_openings(game, 30, 8, 1)
+    for opening in openings:
+        current = game.new()
+        for text in opening:
+            current.step(current.text_to_action(text))
+        for action in current.legal_actions():
+            after = current.copy()
+            after.step(action)
+            assert not after.is_over()
+    # One move of tic-tac-toe has nine answers: the tenth opening is one of the nine.
+    few = make_openings(openspiel_game("tic_tac_toe"), 12, 1, seed=0)
+    assert len(set(few)) == 9
+    assert make_openings(game, 2, 0, 0) == [(), ()]
+    with pytest.raises(ValueError, match="take fewer"):
+        make_openings(openspiel_game("tic_tac_toe"), 1, 9, 0)
+
+
+def test_schedule_balances_colours():
+    games = list(schedule(3, 2))
+    assert len(games) == len(set(games)) == 3 * 2 * 2
+    for first, second in ((0, 1), (1, 2), (0, 2)):
+        for opening in range(2):
+            assert Pairing(first, second, opening) in games
+            assert Pairing(second, first, opening) in games
+
+
+def test_pair_scores_wait_for_both_colours():
+    won, drawn = record(outcome=(1.0, -1.0)), record()
+    played = [
+        Played(Pairing(0, 1, 0), won),
+        Played(Pairing(1, 0, 0), won),
+        Played(Pairing(0, 1, 1), won),
+        Played(Pairing(1, 0, 1), drawn),
+        Played(Pairing(0, 1, 2), won),
+    ]
+    assert pair_scores(played) == [0.5, 0.75]
+
+
+def small(**changes):
+    config = TournamentConfig(
+        "tic_tac_toe", ("perfect", "random", "minimax:2"), num_games=8, opening_moves=1
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def test_tournament_ranks_writes_and_goes_on(tmp_path, capsys):
+    result = run_tournament(small(), tmp_path / "whole")
+    rated = result["ratings"]
+    assert result["num_games"] == 3 * 8 and result["anchor"] == "random"
+    assert rated["perfect"]["elo"] > rated["random"]["elo"] == 0.0
+    assert result["endings"] == {"rules": 24} and result["faults"] == []
+    wins, draws, losses = next(
+        row[2:] for row in result["cross_table"] if row[:2] == ["perfect", "random"]
+    )
+    assert wins + draws + losses == 8 and losses == 0
+    page = (tmp_path / "whole" / "report.html").read_text()
+    assert "minimax:2" in page and f"{wins} / {draws} / {losses}" in page
+    assert "data:image/png" in page
+    assert (tmp_path / "whole" / "games.txt").read_text().count("tic_tac_toe") == 24
+
+    # The same, killed in the middle of a line.
+    lines = (tmp_path / "whole" / "games.jsonl").read_text().splitlines(keepends=True)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "games.jsonl").write_text("".join(lines[:10]) + lines[10][:40])
+    capsys.readouterr()
+    again = run_tournament(small(), broken)
+    assert capsys.readouterr().out.count("\n") == 14
+    assert again["ratings"] == rated and again["cross_table"] == result["cross_table"]
+
+    with pytest.raises(ValueError, match="holds a tournament with seed=0, not 1"):
+        run_tournament(small(seed=1), broken)
+    more = run_tournament(small(num_games=10), broken)
+    assert more["num_games"] == 30
+
+
+def test_sprt_stops_early(tmp_path):
+    config = small(players=("perfect", "random"), num_games=200, sprt=(0.0, 100.0))
+    result = run_tournament(config, tmp_path)
+    assert result["sprt"]["verdict"] == "H1" and result["num_games"] < 100
+
+
+def test_the_tournament_goes_on_when_engines_crash(tmp_path):
+    engine = tmp_path / "engine.py"
+    engine.write_text("import sys\nfor line in sys.stdin:\n  sys.exit(7)\n")
+    bad = [f"gtp:{sys.executable} {engine}?name={name}" for name in ("one", "two")]
+    config = TournamentConfig(
+        "go_9x9", (*bad, "random"), num_games=2, opening_moves=2, anchor="random"
+    )
+    result = run_tournament(config, tmp_path / "out")
+    assert result["num_games"] == 6
+    assert result["endings"] == {"fault": 6} and len(result["faults"]) == 6
+    assert result["faults"][0]["detail"] == "the process ended (exit code 7)"
+    assert result["ratings"]["one"]["elo"] < 0 and result["ratings"]["two"]["elo"] < 0
+    sgf = (tmp_path / "out" / "games.sgf").read_text()
+    assert sgf.count("(;GM[1]") == 6 and "+F" in sgf
+
+
+def test_mistakes_in_a_tournament():
+    for changes, what in (
+        ({"players": ("random",)}, "two or more"),
+        ({"players": ("random", "random")}, "all different"),
+        ({"num_games": 3}, "must be even"),
+        ({"opening_moves": -1}, "at least 0"),
+        ({"sprt": (0.0, 5.0)}, "two players exactly"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            small(**changes)
+
+
+def test_command(tmp_path, capsys):
+    out = str(tmp_path / "out")
+    words = ["tournament", "tic_tac_toe", "random", "minimax:1", "--num-games", "2"]
+    assert cli.main([*words, "--opening-moves", "1", "--out", out]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 + 2 + 1 and said[-1].endswith("report.html")
+    assert cli.main([*words, "--players", "x"]) == 2
+    assert cli.main(["tournament", "checkers", "random", "greedy", "--out", out]) == 2
+    assert "checkers" in capsys.readouterr().err
+
+
+def test_rating_curves_need_two_checkpoints():
+    rating = {"elo": 1.0, "low": 0.0, "high": 2.0}
+    names = ("runs/a@200", "runs/a@100", "runs/b@100", "random", "runs/a@100?simulations=9")
+    curves = rating_curves(dict.fromkeys(names, rating))
+    assert curves == {"runs/a": [(100, 1.0, 0.0, 2.0), (200, 1.0, 0.0, 2.0)]}
+
+
+def test_pgn_is_what_python_chess_reads():
+    pgn = pytest.importorskip("chess.pgn")
+    moves = "e2e4 e7e5 d1h5 b8c6 f1c4 g8f6 h5f7"
+    text = records.to_pgn(record(moves=moves, outcome=(1.0, -1.0)), DATE)
+    assert "1. e4 e5 2. Qh5 Nc6 3. Bc4 Nf6 4. Qxf7# 1-0" in text
+    castles = "g1f3 g8f6 g2g3 g7g6 f1g2 f8g7 e1g1 e8g8"
+    both = records.write_records(
+        [
+            record(moves=moves, outcome=(1.0, -1.0)),
+            record(moves=castles, outcome=(-1.0, 1.0), ending="fault", detail="x}y"),
+        ],
+        DATE,
+    )
+    file = io.StringIO(both)
+    first, second = pgn.read_game(file), pgn.read_game(file)
+    assert pgn.read_game(file) is None and not first.errors and not second.errors
+    assert [move.uci() for move in first.mainline_moves()] == moves.split()
+    assert [move.uci() for move in second.mainline_moves()] == castles.split()
+    assert first.headers["Black"] == 'the "other"' and first.headers["Date"] == "2026.01.02"
+    assert first.end().board().is_checkmate() and second.headers["Result"] == "0-1"
+    assert second.headers["Termination"] == "abandoned"
+
+
+def test_sgf():
+    text = records.to_sgf(
+        record("go_9x9", "E5 A1 J9 pass", (-1.0, 1.0), "resigned"), DATE, komi=7.5
+    )
+    assert text.startswith("(;GM[1]FF[4]CA[UTF-8]SZ[9]KM[7.5]")
+    assert "RE[W+R]" in text and "DT[2026-01-02]" in text
+    # Letters count from the top left.
+    assert re.findall(r";([BW]\[\w*\])", text) == ["B[ee]", "W[ai]", "B[ia]", "W[]"]
+
+
+def test_csa_is_what_cshogi_reads():
+    moves = "7g7f 3c3d 8h2b+ 3a2b B*5e"
+    text = records.to_csa(record("shogi", moves, (1.0, -1.0), "resigned"), DATE)
+    lines = text.splitlines()
+    assert lines[0] == "V2.2" and lines[5:7] == ["PI", "+"]
+    wanted = ["+7776FU", "-3334FU", "+8822UM", "-3122GI", "+0055KA"]
+    assert [line for line in lines if line[0] in "+-"][1:] == wanted
+    assert lines[-1] == "%TORYO"
+    parser = pytest.importorskip("cshogi.CSA")
+    cshogi = pytest.importorskip("cshogi")
+    parsed = parser.Parser.parse_str(text)[0]
+    assert [cshogi.move_to_usi(move) for move in parsed.moves] == moves.split()
+
+
+def test_other_games_are_plain_text():
+    text = records.to_text(record("connect_four", "4 4 3", (1.0, -1.0)), DATE)
+    assert text == 'connect_four  one - the "other"  1-0  2026-01-02\n4 4 3\n'
