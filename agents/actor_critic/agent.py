@@ -89,9 +89,12 @@ class ActorCritic:
             config, observation_spec, action_spec, make_core, auxiliary_tasks
         )
         self._auxiliary_tasks = tuple(auxiliary_tasks)
+        scaling = {
+            "rmsprop": optax.scale_by_rms(config.rmsprop_decay, config.rmsprop_epsilon),
+            "adam": optax.scale_by_adam(eps=config.adam_epsilon),
+        }
         self._optimizer = optax.chain(
-            optax.clip_by_global_norm(config.max_gradient_norm),
-            optax.scale_by_rms(config.rmsprop_decay, config.rmsprop_epsilon),
+            optax.clip_by_global_norm(config.max_gradient_norm), scaling[config.optimizer]
         )
 
     def init(

@@ -121,12 +121,7 @@ class ActorRole:
             data = agent.data
             address = self._reader.address(birth.actor % work.num_shards)
             adders = [
-                UnrollAdder(
-                    Client(address),
-                    data.unroll_length,
-                    data.period or data.unroll_length,
-                    is_over=self._is_closed,
-                )
+                UnrollAdder(Client(address), data, self._is_closed)
                 for _ in range(work.num_envs // group_size(data, work.num_envs))
             ]
             self._actor = VectorActor(

@@ -14,8 +14,12 @@ import numpy as np
 import reverb
 from acme.adders.reverb import base
 
+from tolman.agents.agent import DataSpec
+
 TABLE = "unrolls"
 MILLISECONDS_A_WAIT = 500
+ITEMS_IN_FLIGHT = 2  # Of each writer to a replay, which nobody waits for.
+NEW_PRIORITY = 1.0  # Until an item has been learned from.
 
 
 class Client(reverb.Client):
@@ -38,34 +42,25 @@ class UnrollAdder(base.ReverbAdder):
     """
 
     def __init__(
-        self,
-        client: Client,
-        unroll_length: int,
-        period: int,
-        max_in_flight_items: int = 0,
-        priority: float = 1.0,
-        is_over: threading.Event | None = None,
+        self, client: Client, data: DataSpec, is_over: threading.Event | None = None
     ) -> None:
         """Opens nothing yet; the first row does.
 
         Args:
           client: of the server that has the table.
-          unroll_length: T.
-          period: decisions from the start of one item to that of the next.
-          max_in_flight_items: items that may wait, not yet sent; with 0 a complete item is
-            in its table when `add` returns.
-          priority: of new items.
+          data: what the agent asks for. A complete item of a queue is in its table when
+            `add` returns; those of a replay may be on their way.
           is_over: once set, an item that the table has no room for is not waited for.
         """
+        in_flight = 0 if data.replay == "queue" else ITEMS_IN_FLIGHT
         super().__init__(
             client,
-            max_sequence_length=unroll_length + 2,
-            max_in_flight_items=max_in_flight_items,
+            max_sequence_length=data.unroll_length + 2,
+            max_in_flight_items=in_flight,
             priority_fns={TABLE: None},
         )
-        self._unroll_length = unroll_length
-        self._period = period
-        self._priority = priority
+        self._unroll_length = data.unroll_length
+        self._period = data.period or data.unroll_length
         self._is_over = is_over or threading.Event()
         self._num_decisions = 0
 
@@ -111,7 +106,7 @@ class UnrollAdder(base.ReverbAdder):
             "actor_state": [column[-rows] for column in extras["actor_state"]],
             "version": extras["version"][-rows],
         }
-        self._writer.create_item(TABLE, self._priority, item)
+        self._writer.create_item(TABLE, NEW_PRIORITY, item)
         while not self._is_over.is_set():
             try:
                 return self._writer.flush(self._max_in_flight_items, MILLISECONDS_A_WAIT)

@@ -1,4 +1,4 @@
-"""Batches from Reverb, on the learner's device before it asks for them."""
+"""Batches from Reverb, where the learner's device reads them before it asks for them."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ class Batch(NamedTuple):
     """I items.
 
     Attributes:
-      items: dict of `[I, ...]` leaves on the device; see `ItemLayout.signature`.
-      probability: `[I]` of each item in its table, on the device.
+      items: dict of `[I, ...]` leaves where the learner's device reads them: on it, or, for
+        a CPU, in Reverb's own memory; see `ItemLayout.signature`.
+      probability: `[I]` of each item in its table, likewise.
       keys: `[I]` uint64 on the host, the items' names in their table.
       versions: `[I]` on the host, updates behind the parameters that acted.
       shard: which server they came from.
@@ -82,7 +83,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Reads batches in a thread of its own and puts them on the device.
+    """Reads batches in a thread of its own and puts them where the device reads them.
 
     A queue is read in its order, with one request under way at a time. Where several
     servers share out the data they are read in turn.
@@ -153,8 +154,9 @@ class Batches:
         }
         versions = data.pop("version")
         probability = np.asarray(sample.info.probability, np.float32)
-        items, probability = jax.device_put((data, probability), self._device)
-        return Batch(items, probability, np.asarray(sample.info.key), versions, shard)
+        if self._device.platform != "cpu":  # There, a compiled update reads them in place.
+            data, probability = jax.device_put((data, probability), self._device)
+        return Batch(data, probability, np.asarray(sample.info.key), versions, shard)
 
     def _put(self, batch: Batch | Exception) -> None:
         while not self._is_closed.is_set():

@@ -26,7 +26,6 @@ from tolman.launchers.host.replay import Replay, item_layout
 from tolman.launchers.host_state import HostCounts, HostState, group_size, initial_state
 from tolman.launchers.runner import RoleRow
 
-ITEMS_IN_FLIGHT = 2  # Of each writer to a replay, which nobody waits for.
 SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
 
 
@@ -216,13 +215,7 @@ class _Session:
             groups = []
             for index, (vector, key) in enumerate(zip(vectors, keys, strict=True)):
                 adders = [
-                    UnrollAdder(
-                        self.replay.client(),
-                        data.unroll_length,
-                        data.period or data.unroll_length,
-                        max_in_flight_items=0 if self._is_queue else ITEMS_IN_FLIGHT,
-                        is_over=self._is_over,
-                    )
+                    UnrollAdder(self.replay.client(), data, self._is_over)
                     for _ in range(vector.num_envs // layout.group_size)
                 ]
                 parameters = self._board.of_group(index, len(vectors), unrolls_done)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import reverb
 
+from tolman.agents.agent import DataSpec
 from tolman.launchers.host.adder import TABLE, Client, UnrollAdder
 
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -19,7 +20,9 @@ def server():
 
 def write(server, unroll_length, period, num_decisions):
     """Rows of two environments: observation [t, 10 + t]; decision t; state 100 + t."""
-    adder = UnrollAdder(Client(f"localhost:{server.port}"), unroll_length, period)
+    adder = UnrollAdder(
+        Client(f"localhost:{server.port}"), DataSpec(unroll_length, 2, period=period)
+    )
     row = lambda t: [np.array([t, 10 + t], np.float32)]  # noqa: E731
     adder.add_first(dm_env.restart(row(0)))
     states = 0
@@ -69,7 +72,7 @@ def test_items_that_overlap_start_one_period_apart(server):
 
 
 def test_an_end_of_an_episode_is_not_for_the_adder_to_see(server):
-    adder = UnrollAdder(Client(f"localhost:{server.port}"), 2, 2)
+    adder = UnrollAdder(Client(f"localhost:{server.port}"), DataSpec(2, 2))
     row = [np.zeros(2, np.float32)]
     extras = {
         "logits": np.zeros((2, 3), np.float32),
