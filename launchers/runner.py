@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -231,8 +230,8 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
 
 
 def _build_self_play(config: TrainConfig, folder: RunFolder) -> Runner:
-    """On-device the rules are in JAX; with launcher "local", on the host in C++ or Python."""
-    from tolman.launchers.arena.host_games import make_host_game
+    """Rules in JAX play on-device, rules in C++ or Python with launcher "local"."""
+    from tolman.envs.board.game import Game
     from tolman.launchers.games import make_game
     from tolman.launchers.self_play.runner import SelfPlayRunner
 
@@ -247,12 +246,12 @@ def _build_self_play(config: TrainConfig, folder: RunFolder) -> Runner:
                 f"{name}={getattr(config, name)}: self-play has no such setting. Set "
                 "--agent.num-parallel-games."
             )
-    if config.launcher == "local":
-        settings = config.env_config
-        keywords = {item.name: getattr(settings, item.name) for item in fields(settings)}
-        game: Any = make_host_game(config.env, **keywords)
-    else:
-        game = make_game(config.env, config.env_config)
+    game = make_game(config.env, config.env_config)
+    if config.launcher == "local" and isinstance(game, Game):
+        raise ValueError(
+            f"game {config.env!r}: its rules are in JAX and play on-device. Leave --launcher "
+            "out, or name rules on the host (`tolman list games`)."
+        )
     agent = names.resolve(names.AGENT, config.agent)(config.agent_config, game)
     return SelfPlayRunner(agent, folder.replay, config.num_checkpoints_to_keep)
 
