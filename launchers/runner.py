@@ -249,8 +249,8 @@ def _build_self_play(config: TrainConfig, folder: RunFolder) -> Runner:
     game = make_game(config.env, config.env_config)
     if config.launcher == "local" and isinstance(game, Game):
         raise ValueError(
-            f"game {config.env!r}: its rules are in JAX and play on-device. Leave --launcher "
-            "out, or name rules on the host (`tolman list games`)."
+            f"game {config.env!r}: its rules are in JAX and play on-device. Leave "
+            "--launcher out, or name rules on the host (`tolman list games`)."
         )
     agent = names.resolve(names.AGENT, config.agent)(config.agent_config, game)
     return SelfPlayRunner(agent, folder.replay, config.num_checkpoints_to_keep)

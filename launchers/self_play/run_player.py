@@ -65,7 +65,7 @@ def make_run_player(
     for key in keys:
         if key not in KEYS:
             raise ValueError(
-                f"player {spec!r}: key {key!r} is unknown: must be one of {', '.join(KEYS)}."
+                f"player {spec!r}: key {key!r} is unknown: use one of {', '.join(KEYS)}."
             )
     simulations = keys.get("simulations", "0")
     if not simulations.isdigit():

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from stones import Stones, positions, row, tiny_agent
 from oracles.puct import SlowPuct
+from stones import Stones, positions, row, tiny_agent
 
 import tolman.envs.board.games  # noqa: F401
 from tolman.agents.alphazero import search as search_module
 from tolman.agents.alphazero.network import Prediction
-from tolman.agents.alphazero.search import ILLEGAL, Search, legal_noise, to_prior
+from tolman.agents.alphazero.puct import ILLEGAL, legal_noise, to_prior
+from tolman.agents.alphazero.search import Search
 from tolman.envs.board.game import GAMES
 
 BATCH = 4
