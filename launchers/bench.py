@@ -13,6 +13,7 @@ BENCHES = {
     "cores": "tolman.launchers.benches.cores",
     "host": "tolman.launchers.benches.host",
     "cluster": "tolman.launchers.benches.cluster",
+    "self_play": "tolman.launchers.benches.self_play",
 }
 
 

@@ -258,7 +258,8 @@ class Tournament:
 
     Attributes:
       game: its name, or module:attribute.
-      players: two or more, such as random, mcts:100 or "uci:stockfish?nodes=100".
+      players: two or more, such as random, mcts:100, runs/a@last?simulations=64 or
+        "uci:stockfish?nodes=100".
       num_games: of each pair, even.
       opening_moves: random moves before each pair of games.
       seed: of openings and players.
@@ -284,7 +285,10 @@ def _tournament(words: Sequence[str]) -> int:
     settings = {
         item.name: getattr(given, item.name) for item in fields(given) if item.name != "out"
     }
-    result = run_tournament(TournamentConfig(**settings), given.out)
+    make_run_player = None
+    if any("@" in player for player in given.players):
+        from tolman.launchers.self_play.run_player import make_run_player
+    result = run_tournament(TournamentConfig(**settings), given.out, make_run_player)
     rated = sorted(result["ratings"].items(), key=lambda item: -item[1]["elo"])
     for name, rating in rated:
         print(

@@ -38,6 +38,7 @@ OWN_SETTINGS = {
         "eval_episodes",
     ),
 }
+NO_CORE = "feedforward"  # Of agents that play games.
 SECTION = "_config"  # `agent_config` holds what `--agent.KEY` sets, and so on.
 
 
@@ -161,21 +162,44 @@ def resolve(config: TrainConfig) -> TrainConfig:
     for logger in config.loggers:
         check_logger(logger)
     filled = {}
-    for noun, kind in names.KINDS.items():
+    if names.plays_games(config.agent):
+        config = _without_core(config)
+    for noun in names.KINDS:
+        kind = _kind(noun, config.agent)
         name, settings = getattr(config, noun), getattr(config, noun + SECTION)
-        expected = _section_type(noun, name)
+        expected = _section_type(kind, name)
         if settings is None:
             settings = names.default_settings(kind, name)
-        if kind is not names.ENV and not isinstance(settings, expected):
+        if kind in (names.AGENT, names.CORE) and not isinstance(settings, expected):
             raise ValueError(
                 f"{noun}_config: {noun} {name!r} takes {expected.__name__}, got "
                 f"{type(settings).__name__}."
             )
         filled[noun + SECTION] = settings
-    on_device = names.is_on_device(config.env, filled[f"env{SECTION}"])
+    on_device = _is_on_device(config, filled[f"env{SECTION}"])
     launcher = config.launcher or ("on-device" if on_device else "local")
     _check_launcher(config, launcher, on_device)
     return replace(config, **filled, launcher=launcher)
+
+
+def _without_core(config: TrainConfig) -> TrainConfig:
+    """The config of an agent that has no memory core."""
+    if config.core not in (TrainConfig.core, NO_CORE):
+        raise ValueError(
+            f"core={config.core!r}: agent {config.agent!r} has none, a position is all it "
+            "needs. Leave --core out."
+        )
+    settings = config.core_config if config.core == NO_CORE else None
+    return replace(config, core=NO_CORE, core_config=settings)
+
+
+def _is_on_device(config: TrainConfig, settings: Any) -> bool:
+    if names.plays_games(config.agent):
+        from tolman.envs.board.game import Game
+        from tolman.launchers.games import make_game
+
+        return isinstance(make_game(config.env, settings), Game)
+    return names.is_on_device(config.env, settings)
 
 
 def _check_launcher(config: TrainConfig, launcher: str, on_device: bool) -> None:
@@ -287,9 +311,15 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _section_type(noun: str, name: str) -> type:
-    kind = names.KINDS[noun]
-    return names.settings_type(name) if kind is names.ENV else names.config_type(kind, name)
+def _kind(noun: str, agent: str) -> names.Kind:
+    """What a name of that noun stands for: `--env` names a game where the agent plays."""
+    return names.task_kind(agent) if noun == names.ENV.noun else names.KINDS[noun]
+
+
+def _section_type(kind: names.Kind, name: str) -> type:
+    if kind in (names.ENV, names.GAME):
+        return names.settings_type(name, kind)
+    return names.config_type(kind, name)
 
 
 def _command(chosen: Mapping[str, Any]) -> type[TrainConfig]:
@@ -301,7 +331,8 @@ def _command(chosen: Mapping[str, Any]) -> type[TrainConfig]:
         annotation: Any = Annotated[Any, tyro.conf.Suppress]
         default: Any = field(default=None)
         if chosen:
-            section = _section_type(noun, str(chosen[noun]))
+            kind = _kind(noun, str(chosen["agent"]))
+            section = _section_type(kind, str(chosen[noun]))
             annotation = Annotated[section, tyro.conf.arg(name=noun)]
             default = field(kw_only=True)  # Without a default where a field has none.
             if not any(_is_required(item) for item in fields(section)):

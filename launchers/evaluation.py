@@ -65,6 +65,16 @@ def restore(run: Path, checkpoint: int | None) -> Restored:
     return Restored(config, runner, params, restored.env_steps)
 
 
+def check_plays_alone(run: Path) -> None:
+    """Raises ValueError for the run of an agent that needs somebody to play against."""
+    config = run_folder.open_run(run).config()
+    if names.plays_games(config.agent):
+        raise ValueError(
+            f"{run}: agent {config.agent!r} plays against others, and has no return to "
+            "report. Use tolman tournament."
+        )
+
+
 def evaluation_settings(settings: Any) -> Any:
     """An environment's settings as it is judged by: those of its `for_evaluation()`.
 
@@ -118,6 +128,7 @@ def evaluate(
             f"num_episodes={num_episodes}: must be at least 2. Set --num-episodes."
         )
     key = evaluation_key(seed)
+    check_plays_alone(run)
     restored = restore(run, checkpoint)
     config, agent, params = restored.config, restored.runner.agent, restored.params
     if isinstance(restored.runner, OnDeviceRun):

@@ -54,7 +54,12 @@ ENV = Kind(
 AGENT = Kind(
     "agent",
     ("tolman.agents.agent", "AGENTS"),
-    ("tolman.agents.actor_critic", "tolman.agents.dqn", "tolman.agents.meta_rl"),
+    (
+        "tolman.agents.actor_critic",
+        "tolman.agents.alphazero",
+        "tolman.agents.dqn",
+        "tolman.agents.meta_rl",
+    ),
 )
 KINDS = {kind.noun: kind for kind in (AGENT, ENV, CORE)}  # What a run is made of.
 GAME = Kind("game", ("tolman.envs.board.game", "GAMES"), ("tolman.envs.board.games",))
@@ -192,6 +197,16 @@ def default_settings(kind: Kind, name: str) -> Any:
     if required:
         raise ValueError(f"{kind.noun} {name!r}: set {', '.join(required)}.")
     return settings()
+
+
+def plays_games(agent: str) -> bool:
+    """Whether the named agent plays board games: its factory takes `(config, game)`."""
+    return "game" in inspect.signature(resolve(AGENT, agent)).parameters
+
+
+def task_kind(agent: str) -> Kind:
+    """What `--env` names for that agent: a game, or an environment."""
+    return GAME if plays_games(agent) else ENV
 
 
 def make_core(name: str, config: Any) -> Callable[[], MemoryCore]:

@@ -192,6 +192,8 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
       config: resolved.
       folder: of the run; nothing is written to it yet.
     """
+    if names.plays_games(config.agent):
+        return _build_self_play(config, folder)
     if config.launcher == "on-device":
         environment = names.make_environment(config.env, config.env_config)
         agent = build_agent(config, environment)
@@ -225,6 +227,33 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
 
     num_groups = groups_of(one, num_envs)
     return LocalRunner(agent, make, num_envs, folder.replay, config.seed, num_groups)
+
+
+def _build_self_play(config: TrainConfig, folder: RunFolder) -> Runner:
+    """Rules in JAX play on-device, rules in C++ or Python with launcher "local"."""
+    from tolman.envs.board.game import Game
+    from tolman.launchers.games import make_game
+    from tolman.launchers.self_play.runner import SelfPlayRunner
+
+    if config.launcher == "ray":
+        raise ValueError(
+            f"agent {config.agent!r} plays and learns in one process. Set --launcher "
+            "on-device, or local for rules on the host."
+        )
+    for name in ("num_devices", "num_envs"):
+        if getattr(config, name):
+            raise ValueError(
+                f"{name}={getattr(config, name)}: self-play has no such setting. Set "
+                "--agent.num-parallel-games."
+            )
+    game = make_game(config.env, config.env_config)
+    if config.launcher == "local" and isinstance(game, Game):
+        raise ValueError(
+            f"game {config.env!r}: its rules are in JAX and play on-device. Leave "
+            "--launcher out, or name rules on the host (`tolman list games`)."
+        )
+    agent = names.resolve(names.AGENT, config.agent)(config.agent_config, game)
+    return SelfPlayRunner(agent, folder.replay, config.num_checkpoints_to_keep)
 
 
 def groups_of(vector: HostVector, num_envs: int) -> int:

@@ -2,6 +2,7 @@
 
 # A module is imported when its study runs.
 PAPERS = {
+    "alphazero": ("tic_tac_toe", "connect_four", "go_9x9", "chess", "shogi"),
     "cores": ("recall",),
     "meta_rl": (
         "two_step",

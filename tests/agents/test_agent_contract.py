@@ -13,10 +13,11 @@ from tolman.agents.agent import Unroll, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.names import AGENT, config_type, registered
+from tolman.launchers.names import AGENT, config_type, plays_games, registered
 from tolman.launchers.on_device import OnDeviceRunner
 
-AGENT_NAMES = sorted(registered(AGENT))
+# Those that act in environments; agents that play games have a contract of their own.
+AGENT_NAMES = sorted(name for name in registered(AGENT) if not plays_games(name))
 ACTOR_CRITICS = [
     name for name in AGENT_NAMES if issubclass(config_type(AGENT, name), ActorCriticConfig)
 ]

@@ -1,0 +1,137 @@
+"""AlphaZero, read top to bottom: init, search, update.
+
+Source: Silver et al. 2017, "Mastering chess and shogi by self-play"; Silver et al. 2018.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from tolman.agents.agent import Array, Learned, Params, register_agent
+from tolman.agents.alphazero.config import AlphaZeroConfig, GumbelAlphaZeroConfig
+from tolman.agents.alphazero.host_search import HostSearch
+from tolman.agents.alphazero.loss import alphazero_loss, dense_policy, weight_loss
+from tolman.agents.alphazero.network import make_network
+from tolman.agents.alphazero.search import Search
+from tolman.envs.board.game import Game, HostGame
+
+
+class Positions(NamedTuple):
+    """A batch of positions to learn from; K slots.
+
+    Attributes:
+      observation: `[B, H, W, C]`.
+      slots: `[B, K]` int, the actions that the slots stand for.
+      weights: `[B, K]`, the search's policy.
+      outcome: `[B]`: how the game ended for the player to move.
+    """
+
+    observation: Array
+    slots: Array
+    weights: Array
+    outcome: Array
+
+
+class LearnerState(NamedTuple):
+    """Attributes:
+    params: of the network.
+    optimizer_state: running moments of the gradient.
+    updates: `[]` int32, done so far: the version of `params`.
+    """
+
+    params: Params
+    optimizer_state: optax.OptState
+    updates: Array
+
+
+class AlphaZero:
+    """A network that a search makes better, and that learns from what the search found.
+
+    Attributes:
+      game: the rules.
+      network: see `tolman.agents.alphazero.network.Network`.
+      search: `Search` or `HostSearch`, as the rules are JAX or not.
+    """
+
+    def __init__(self, config: AlphaZeroConfig, game: Game | HostGame) -> None:
+        self.config = config
+        self.game = game
+        info = game.info
+        self.network = make_network(config, game.observation_spec(), info)
+        self.search: Search | HostSearch
+        if isinstance(game, Game):
+            self.search = Search(game, self.network.apply, config)
+        else:
+            self.search = HostSearch(info, self.network.apply, config)
+        drops = {updates: 0.1 for updates in config.learning_rate_drops}
+        self._rate = optax.piecewise_constant_schedule(config.learning_rate, drops)
+        self._optimizer = (
+            optax.adam(self._rate)
+            if config.optimizer == "adam"
+            else optax.sgd(self._rate, config.momentum)
+        )
+
+    def init(self, key: Array) -> LearnerState:
+        """Returns a fresh learner."""
+        params = self.network.init(key)
+        return LearnerState(params, self._optimizer.init(params), jnp.int32(0))
+
+    def update(
+        self, learner_state: LearnerState, positions: Positions, key: Array
+    ) -> Learned:
+        """Takes one gradient step on a batch; `key` draws the views of the positions."""
+        params, optimizer_state, updates = learner_state
+        observation, policy = self._views(positions, key)
+
+        def loss(params: Params) -> tuple[Array, dict[str, Array]]:
+            prediction = self.network.apply(params, observation)
+            total, metrics = alphazero_loss(
+                prediction, policy, positions.outcome, self.config.value_cost
+            )
+            weights = weight_loss(params, self.config.weight_cost)
+            total = total + weights
+            return total, {**metrics, "loss/weights": weights, "loss/total": total}
+
+        gradients, metrics = jax.grad(loss, has_aux=True)(params)
+        steps, optimizer_state = self._optimizer.update(gradients, optimizer_state, params)
+        learner_state = LearnerState(
+            optax.apply_updates(params, steps), optimizer_state, updates + 1
+        )
+        return Learned(
+            learner_state,
+            {
+                **metrics,
+                "grad/global_norm": optax.global_norm(gradients),
+                "learning_rate": jnp.asarray(self._rate(updates), jnp.float32),
+            },
+        )
+
+    def _views(self, positions: Positions, key: Array) -> tuple[Array, Array]:
+        """Observations `[B, H, W, C]` and policies `[B, A]`, each from one of its sides."""
+        num_actions = self.game.info.num_actions
+        policy = dense_policy(positions.slots, positions.weights, num_actions)
+        observation = positions.observation
+        if not (self.config.use_symmetries and isinstance(self.game, Game)):
+            return observation, policy
+        views, policies = jax.vmap(self.game.symmetries)(observation, policy)
+        rows = jnp.arange(len(policy))
+        which = jax.random.randint(key, rows.shape, 0, views.shape[1])
+        return views[rows, which], policies[rows, which]
+
+
+@register_agent("alphazero")
+def make_alphazero(config: AlphaZeroConfig, game: Game | HostGame) -> AlphaZero:
+    """AlphaZero with the paper's settings."""
+    return AlphaZero(config, game)
+
+
+@register_agent("gumbel_alphazero")
+def make_gumbel_alphazero(
+    config: GumbelAlphaZeroConfig, game: Game | HostGame
+) -> AlphaZero:
+    """AlphaZero for small games on a few cores, with Gumbel's search."""
+    return AlphaZero(config, game)

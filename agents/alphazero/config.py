@@ -1,0 +1,172 @@
+"""Settings of AlphaZero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tolman.agents.settings import require
+
+SearchName = Literal["puct", "gumbel"]
+FirstPlay = Literal["draw", "loss", "parent"]
+PolicyHead = Literal["auto", "planes", "flat"]
+Optimizer = Literal["momentum", "adam"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class AlphaZeroConfig:
+    """Settings of AlphaZero: by default those of the paper, for chess.
+
+    "2017" is Silver et al., arXiv 1712.01815; "2018" the article in Science 362:1140 with
+    its pseudocode; "AlphaGo Zero" is Silver et al. 2017, Nature 550:354. For a game that
+    two cores can learn, see `GumbelAlphaZeroConfig`.
+
+    Attributes:
+      num_filters: of every convolution in the tower. AlphaGo Zero, methods: 256.
+      num_blocks: residual blocks. 2018, methods: 19.
+      value_units: of the value head's hidden layer. AlphaGo Zero, methods: 256.
+      policy_head: "planes", a plane of the board for each kind of move (2018: chess and
+        shogi); "flat", one linear layer (2018: Go); "auto", planes where every
+        action of the game belongs to a square.
+      precision: of the tower's arithmetic; parameters stay float32.
+      search: "puct", or "gumbel" (Danihelka et al. 2022).
+      num_simulations: for each move. 2017: 800.
+      max_num_slots: legal moves kept at a node, those of the largest prior; 0 for as many
+        as the game can have, so that none is left out.
+      exploration_init: c_init of PUCT. 2018, pseudocode: 1.25.
+      exploration_base: c_base of PUCT. 2018, pseudocode: 19652.
+      first_play: value of a move not tried yet: "draw" (AlphaGo Zero, methods: Q starts
+        at 0, of values in [-1, 1]), "loss" (2018, pseudocode: 0, of values in [0, 1]), or
+        "parent", the mean value of the position that it is played in.
+      noise_alpha: of the Dirichlet noise on the root's prior. 2017: 0.3 chess, 0.15 shogi,
+        0.03 Go; about 10 over the usual number of legal moves.
+      noise_share: of the noise in that prior. 2018, pseudocode: 0.25.
+      num_exploring_moves: opening moves of a self-play game that are drawn; later ones are
+        the best. 2018, pseudocode: 30; 2017 draws all moves.
+      num_considered_actions: tried at the root by Gumbel. Danihelka et al. 2022: 16.
+      gumbel_value_scale: c_scale. Danihelka et al. 2022, appendix: 0.1 with values scaled
+        by the least and the largest of a node.
+      batch_size: positions in one update. 2017: 4096.
+      optimizer: "momentum" (2017), or "adam".
+      learning_rate: at the start. 2017: 0.2; for batches of 4096, and too much for small
+        ones.
+      momentum: 2018, pseudocode: 0.9.
+      learning_rate_drops: updates after which the rate is a tenth of what it was. 2018,
+        pseudocode: 100k, 300k, 500k of 700k.
+      weight_cost: c of c |theta|^2. 2018, pseudocode: 1e-4.
+      value_cost: of the squared error of the value. 2017, equation 1: 1.
+      num_parallel_games: B, played side by side. 2018 had 5000 actors.
+      moves_per_iteration: T, moves of each game between two rounds of updates. The paper's
+        players and learner run at once, so it has none.
+      samples_per_position: how often a position is learned from, on average. 700k updates
+        of 4096 from 44M games of about 80 moves (2017, table S3) make about 0.8.
+      window_games: games whose positions are drawn, uniformly; older ones are forgotten.
+        2018, pseudocode: 1M.
+      min_positions: played before the first update.
+      use_symmetries: draw one of the game's equivalent views for each position. 2017: none.
+    """
+
+    num_filters: int = 256
+    num_blocks: int = 19
+    value_units: int = 256
+    policy_head: PolicyHead = "auto"
+    precision: Precision = "float32"
+    search: SearchName = "puct"
+    num_simulations: int = 800
+    max_num_slots: int = 0
+    exploration_init: float = 1.25
+    exploration_base: float = 19652.0
+    first_play: FirstPlay = "draw"
+    noise_alpha: float = 0.3
+    noise_share: float = 0.25
+    num_exploring_moves: int = 30
+    num_considered_actions: int = 16
+    gumbel_value_scale: float = 0.1
+    batch_size: int = 4096
+    optimizer: Optimizer = "momentum"
+    learning_rate: float = 0.2
+    momentum: float = 0.9
+    learning_rate_drops: tuple[int, ...] = (100_000, 300_000, 500_000)
+    weight_cost: float = 1e-4
+    value_cost: float = 1.0
+    num_parallel_games: int = 256
+    moves_per_iteration: int = 16
+    samples_per_position: float = 0.8
+    window_games: int = 1_000_000
+    min_positions: int = 4096
+    use_symmetries: bool = False
+
+    def __post_init__(self) -> None:
+        for name in (
+            "num_filters",
+            "value_units",
+            "num_simulations",
+            "num_considered_actions",
+            "batch_size",
+            "num_parallel_games",
+            "moves_per_iteration",
+            "window_games",
+            "min_positions",
+        ):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in (
+            "num_blocks",
+            "max_num_slots",
+            "num_exploring_moves",
+            "weight_cost",
+            "value_cost",
+            "exploration_init",
+        ):
+            require(self, name, getattr(self, name) >= 0, "at least 0")
+        for name in (
+            "noise_alpha",
+            "exploration_base",
+            "gumbel_value_scale",
+            "learning_rate",
+            "samples_per_position",
+        ):
+            require(self, name, getattr(self, name) > 0.0, "above 0")
+        for name in ("noise_share", "momentum"):
+            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
+        for name, words in (
+            ("search", SearchName),
+            ("first_play", FirstPlay),
+            ("policy_head", PolicyHead),
+            ("optimizer", Optimizer),
+            ("precision", Precision),
+        ):
+            allowed = get_args(words)
+            require(
+                self, name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
+            )
+
+
+@dataclass(frozen=True)
+class GumbelAlphaZeroConfig(AlphaZeroConfig):
+    """The settings for small games on a few cores; what differs from the paper's, and why.
+
+    Gumbel's search improves the policy with any number of simulations, where PUCT needs
+    many (Danihelka et al. 2022). The tower is small: on a CPU it is what a search costs.
+    The rest goes with small batches and few games: Adam, three samples of each position, a
+    window of some thousand games, every mirror image used, chance only in the opening.
+    `first_play` is for rules on the host and for tournaments, which PUCT searches.
+    """
+
+    num_filters: int = 32
+    num_blocks: int = 3
+    value_units: int = 64
+    search: SearchName = "gumbel"
+    num_simulations: int = 32
+    first_play: FirstPlay = "parent"
+    noise_alpha: float = 1.0
+    num_exploring_moves: int = 8
+    batch_size: int = 256
+    optimizer: Optimizer = "adam"
+    learning_rate: float = 2e-3
+    learning_rate_drops: tuple[int, ...] = ()
+    num_parallel_games: int = 128
+    samples_per_position: float = 3.0
+    window_games: int = 2_000
+    min_positions: int = 4_096
+    use_symmetries: bool = True

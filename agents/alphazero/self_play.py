@@ -1,0 +1,102 @@
+"""Self-play on the device: B games side by side, and a new one wherever one has ended.
+
+Shapes: T moves, B games, K slots.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from tolman.agents.agent import Array, Params
+from tolman.agents.alphazero.agent import AlphaZero
+from tolman.agents.alphazero.search import Search, narrow
+from tolman.envs.board.game import Game, State
+
+
+class Games(NamedTuple):
+    """Games under way.
+
+    Attributes:
+      state: `[B, ...]`.
+      move_number: `[B]` int32, moves made so far.
+    """
+
+    state: State
+    move_number: Array
+
+
+class Moves(NamedTuple):
+    """What a replay keeps of moves, `[T, B, ...]` or `[n, ...]`.
+
+    Attributes:
+      position: in which the move was made: compact, or its planes for rules on the host.
+      slots: `[..., K]` int16 or int32, the actions that the slots stand for.
+      weights: `[..., K]` float16, the search's policy.
+      value: float32, what the search made of the position, to the player to move.
+      player: int8, who moved.
+      action: int32, the move.
+      is_last: bool, whether it ended the game.
+      outcome: `[..., 2]` float32, to both players; zeros before the last move.
+    """
+
+    position: State
+    slots: Array
+    weights: Array
+    value: Array
+    player: Array
+    action: Array
+    is_last: Array
+    outcome: Array
+
+
+def start_games(game: Game, batch_size: int, key: Array) -> Games:
+    """B games at their start."""
+    state = jax.vmap(game.init)(jax.random.split(key, batch_size))
+    return Games(state, jnp.zeros(batch_size, jnp.int32))
+
+
+def play_moves(
+    agent: AlphaZero, params: Params, games: Games, key: Array, num_moves: int
+) -> tuple[Games, Moves]:
+    """Makes `num_moves` moves in every game; may be jitted.
+
+    Returns:
+      The games as they stand then, and `[T, B, ...]` moves.
+    """
+    body = partial(_move, agent, params)
+    return lax.scan(body, games, jax.random.split(key, num_moves))
+
+
+def _move(
+    agent: AlphaZero, params: Params, games: Games, key: Array
+) -> tuple[Games, Moves]:
+    game, search = agent.game, agent.search
+    assert isinstance(game, Game) and isinstance(search, Search)
+    search_key, start_key = jax.random.split(key)
+    before = games.state
+    found = search(params, search_key, before, games.move_number, True)
+    state = jax.vmap(game.step)(before, found.action)
+    is_over = jax.vmap(game.is_over)(state)
+    moves = Moves(
+        position=jax.vmap(game.compact)(before),
+        slots=narrow(found.slots, game.info.num_actions),
+        weights=found.weights.astype(jnp.float16),
+        value=found.value,
+        player=jax.vmap(game.to_play)(before).astype(jnp.int8),
+        action=found.action,
+        is_last=is_over,
+        outcome=jax.vmap(game.outcome)(state),
+    )
+    fresh = start_games(game, len(is_over), start_key)
+    going_on = Games(state, games.move_number + 1)
+    games = jax.tree.map(partial(_choose, is_over), fresh, going_on)
+    return games, moves
+
+
+def _choose(rows: Array, yes: Array, no: Array) -> Array:
+    return jnp.where(rows.reshape(-1, *(1,) * (no.ndim - 1)), yes, no)

@@ -1,0 +1,155 @@
+"""Who plays the games of a run: all on the device, or rules on the host in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from tolman.agents.agent import Array, Params
+from tolman.agents.alphazero import AlphaZero, HostSearch
+from tolman.agents.alphazero.self_play import Games, Moves, play_moves, start_games
+from tolman.envs.board.game import Game, HostGame
+
+
+class Player(Protocol):
+    """Plays B games side by side; each that ends makes place for a new one."""
+
+    def start(self, key: Array) -> Any:
+        """B games at their start, as arrays for a checkpoint."""
+        ...
+
+    def resume(self, games: Any, actions: Sequence[Sequence[int]]) -> None:
+        """Takes up games of a checkpoint, in which `actions` have been made so far."""
+        ...
+
+    def play(self, params: Params, games: Any, key: Array) -> tuple[Any, Moves]:
+        """T moves in each; returns the games, and `[T, B, ...]` moves in NumPy."""
+        ...
+
+    def observe(self, position: Any) -> Array:
+        """Planes `[n, H, W, C]` of the positions in moves; may be jitted."""
+        ...
+
+    def example(self) -> Moves:
+        """One row of `Moves`, `[1, ...]`."""
+        ...
+
+
+class DevicePlayer:
+    """Rules in JAX: T moves of B games in one program."""
+
+    def __init__(self, agent: AlphaZero) -> None:
+        self._agent = agent
+        config = agent.config
+        self._play = jax.jit(
+            partial(play_moves, agent, num_moves=config.moves_per_iteration),
+            donate_argnums=1,
+        )
+
+    def start(self, key: Array) -> Games:
+        assert isinstance(self._agent.game, Game)
+        batch_size = self._agent.config.num_parallel_games
+        return jax.jit(start_games, static_argnums=(0, 1))(
+            self._agent.game, batch_size, key
+        )
+
+    def resume(self, games: Games, actions: Sequence[Sequence[int]]) -> None:
+        """Does nothing: the games are in the state."""
+
+    def play(self, params: Params, games: Games, key: Array) -> tuple[Games, Moves]:
+        games, moves = self._play(params, games, key)
+        return games, jax.device_get(moves)
+
+    def observe(self, position: Any) -> Array:
+        game = self._agent.game
+        assert isinstance(game, Game)
+        return jax.vmap(lambda compacted: game.observe(game.expand(compacted)))(position)
+
+    def example(self) -> Moves:
+        key = jax.random.PRNGKey(0)
+        params = jax.eval_shape(self._agent.network.init, key)
+        games = jax.eval_shape(self.start, key)
+        _, moves = jax.eval_shape(self._play, params, games, key)
+        return jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape[2:]), leaf.dtype), moves)
+
+
+class HostPlayer:
+    """Rules in Python or C++: B games in lockstep, one network call a simulation."""
+
+    def __init__(self, agent: AlphaZero) -> None:
+        self._agent = agent
+        self._games: list[HostGame] = []
+        self._move_number = np.zeros(0, np.int32)
+
+    def start(self, key: Array) -> tuple[()]:
+        """Starts them; what a checkpoint needs of them are their moves."""
+        del key
+        game = self._agent.game
+        assert isinstance(game, HostGame)
+        self._games = [game.new() for _ in range(self._agent.config.num_parallel_games)]
+        self._move_number = np.zeros(len(self._games), np.int32)
+        return ()
+
+    def resume(self, games: tuple[()], actions: Sequence[Sequence[int]]) -> None:
+        self.start(jax.random.PRNGKey(0))
+        for index, made in enumerate(actions):
+            for action in made:
+                self._games[index].step(action)
+            self._move_number[index] = len(made)
+
+    def play(self, params: Params, games: tuple[()], key: Array) -> tuple[tuple[()], Moves]:
+        rng = np.random.default_rng(np.asarray(key, np.uint32))
+        rows = [
+            self._move(params, rng) for _ in range(self._agent.config.moves_per_iteration)
+        ]
+        return games, jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+
+    def _move(self, params: Params, rng: np.random.Generator) -> Moves:
+        search = self._agent.search
+        assert isinstance(search, HostSearch)
+        found = search(params, rng, self._games, self._move_number, explore=True)
+        planes = np.stack([game.observe() for game in self._games])
+        player = np.array([game.to_play() for game in self._games], np.int8)
+        for game, action in zip(self._games, found.action, strict=True):
+            game.step(int(action))
+        is_over = np.array([game.is_over() for game in self._games])
+        outcome = np.array([game.outcome() for game in self._games], np.float32)
+        for index in np.flatnonzero(is_over):
+            self._games[index] = self._games[index].new()
+        self._move_number = np.where(is_over, 0, self._move_number + 1).astype(np.int32)
+        return Moves(
+            position=planes.astype(np.float16),
+            slots=np.asarray(found.slots, np.int32),
+            weights=np.asarray(found.weights, np.float16),
+            value=np.asarray(found.value, np.float32),
+            player=player,
+            action=np.asarray(found.action, np.int32),
+            is_last=is_over,
+            outcome=outcome,
+        )
+
+    def observe(self, position: Array) -> Array:
+        return position.astype(np.float32)
+
+    def example(self) -> Moves:
+        spec = self._agent.game.observation_spec()
+        slots = self._agent.search.num_slots
+        return Moves(
+            position=np.zeros((1, *spec.shape), np.float16),
+            slots=np.zeros((1, slots), np.int32),
+            weights=np.zeros((1, slots), np.float16),
+            value=np.zeros(1, np.float32),
+            player=np.zeros(1, np.int8),
+            action=np.zeros(1, np.int32),
+            is_last=np.zeros(1, bool),
+            outcome=np.zeros((1, 2), np.float32),
+        )
+
+
+def make_player(agent: AlphaZero) -> Player:
+    """The player that the agent's rules ask for."""
+    return DevicePlayer(agent) if isinstance(agent.game, Game) else HostPlayer(agent)

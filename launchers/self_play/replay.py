@@ -1,0 +1,252 @@
+"""The positions of the last games, in the host's memory.
+
+A position comes in when its game has ended, for only then is it known who won. Games leave
+whole, the oldest first. A position is drawn as likely as any other, whatever the length
+of its game.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from tolman.agents.alphazero.self_play import Moves
+
+FIRST_CAPACITY = 4096  # Positions; doubled whenever it is full.
+
+
+class Row(NamedTuple):
+    """What is kept of `[n]` positions; see `Moves`.
+
+    Attributes:
+      position: `[n, ...]`.
+      slots: `[n, K]`.
+      weights: `[n, K]`.
+      value: `[n]`, what the search made of it.
+      outcome: `[n]` int8: how the game ended for the player to move.
+      version: `[n]` int32, updates that the playing network had had.
+    """
+
+    position: Any
+    slots: np.ndarray
+    weights: np.ndarray
+    value: np.ndarray
+    outcome: np.ndarray
+    version: np.ndarray
+
+
+class Finished(NamedTuple):
+    """What is told of the games that ended in some moves.
+
+    Attributes:
+      lengths: `[G]`, moves.
+      outcomes: `[G]`, of player 0.
+    """
+
+    lengths: np.ndarray
+    outcomes: np.ndarray
+
+
+class Replay:
+    """A window over the last finished games, and the moves of those under way.
+
+    Attributes:
+      window_games: how many finished games it keeps.
+      num_inserted: positions that ever came in.
+    """
+
+    def __init__(self, window_games: int) -> None:
+        self.window_games = window_games
+        self._open: list[list[tuple[Moves, np.ndarray]]] = []  # Pieces, for each game.
+        self._clear()
+
+    def __len__(self) -> int:
+        """Positions in the window."""
+        return self._count
+
+    @property
+    def num_games(self) -> int:
+        """Finished games in the window."""
+        return len(self._lengths)
+
+    def add(self, moves: Moves, version: int) -> Finished:
+        """Takes `[T, B, ...]` moves in NumPy; those of games that ended can be drawn."""
+        num_moves, num_games = moves.is_last.shape
+        if not self._open:
+            self._open = [[] for _ in range(num_games)]
+        lengths, outcomes = [], []
+        for game in range(num_games):
+            column = jax.tree.map(lambda leaf, game=game: leaf[:, game], moves)
+            first = 0
+            for last in np.flatnonzero(column.is_last):
+                self._keep(game, column, first, int(last) + 1, version)
+                lengths.append(self._close(game))
+                outcomes.append(column.outcome[last, 0])
+                first = int(last) + 1
+            if first < num_moves:
+                self._keep(game, column, first, num_moves, version)
+        return Finished(np.array(lengths), np.array(outcomes))
+
+    def sample(self, rng: np.random.Generator, batch_size: int) -> Row:
+        """Draws positions uniformly, with replacement."""
+        chosen = self._start + rng.integers(self._count, size=batch_size)
+        index = chosen % self._capacity
+        return jax.tree.map(lambda leaf: leaf[index], self._rows)
+
+    def open_actions(self) -> list[list[int]]:
+        """The moves made so far in each of the games under way."""
+        return [
+            [int(action) for piece, _ in pieces for action in piece.action]
+            for pieces in self._open
+        ]
+
+    @property
+    def _capacity(self) -> int:
+        return 0 if self._rows is None else len(self._rows.outcome)
+
+    def _clear(self) -> None:
+        """Forgets all finished games."""
+        self.num_inserted = 0
+        self._lengths: deque[int] = deque()
+        self._rows: Any = None  # A ring, `[capacity, ...]`.
+        self._start = 0
+        self._count = 0
+
+    def _keep(self, game: int, column: Moves, first: int, end: int, version: int) -> None:
+        # A copy: a view would hold on to the moves of all games.
+        piece = jax.tree.map(lambda leaf: leaf[first:end].copy(), column)
+        self._open[game].append((piece, np.full(end - first, version, np.int32)))
+
+    def _close(self, game: int) -> int:
+        """Moves a game that has ended into the window; returns its length."""
+        pieces = [piece for piece, _ in self._open[game]]
+        whole = jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+        version = np.concatenate([part for _, part in self._open[game]])
+        self._open[game] = []
+        player = whole.player.astype(int)
+        outcome = whole.outcome[-1][player].astype(np.int8)
+        self._append(
+            Row(whole.position, whole.slots, whole.weights, whole.value, outcome, version)
+        )
+        return len(version)
+
+    def _append(self, rows: Row) -> None:
+        length = len(rows.version)
+        while self._count + length > self._capacity:
+            self._grow(rows)
+        index = (self._start + self._count + np.arange(length)) % self._capacity
+
+        def put(ring: np.ndarray, leaf: np.ndarray) -> None:
+            ring[index] = leaf
+
+        jax.tree.map(put, self._rows, rows)
+        self._lengths.append(length)
+        self._count += length
+        self.num_inserted += length
+        while len(self._lengths) > self.window_games:
+            gone = self._lengths.popleft()
+            self._start = (self._start + gone) % self._capacity
+            self._count -= gone
+
+    def _grow(self, like: Row) -> None:
+        capacity = max(FIRST_CAPACITY, 2 * self._capacity)
+        old = self._window() if self._capacity else None
+
+        def larger(leaf: np.ndarray) -> np.ndarray:
+            return np.zeros((capacity, *leaf.shape[1:]), leaf.dtype)
+
+        self._rows = jax.tree.map(larger, like)
+        if old is not None:
+
+            def put(ring: np.ndarray, leaf: np.ndarray) -> None:
+                ring[: len(leaf)] = leaf
+
+            jax.tree.map(put, self._rows, old)
+        self._start = 0
+
+    def _window(self) -> Row:
+        """All positions that can be drawn, the oldest first."""
+        index = (self._start + np.arange(self._count)) % self._capacity
+        return jax.tree.map(lambda leaf: leaf[index], self._rows)
+
+    def save(self, path: Path) -> None:
+        """Writes everything to one file, at once and whole."""
+        arrays: dict[str, np.ndarray] = {
+            "lengths": np.array(self._lengths, np.int64),
+            "num_inserted": np.int64(self.num_inserted),
+            "num_open": np.int64(len(self._open)),
+        }
+        if self._count:
+            arrays |= _named("window", self._window())
+        for game, pieces in enumerate(self._open):
+            if pieces:
+                moves = jax.tree.map(lambda *p: np.concatenate(p), *[p for p, _ in pieces])
+                arrays |= _named(f"open{game}", moves)
+                arrays[f"open{game}_version"] = np.concatenate([v for _, v in pieces])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        unfinished.write_bytes(buffer.getbuffer())
+        unfinished.replace(path)
+
+    def load(self, path: Path, like: Moves) -> None:
+        """Reads back what `save` wrote.
+
+        Args:
+          path: the file.
+          like: moves, of any number, of the same game.
+
+        Raises:
+          FileNotFoundError: if there is none.
+          ValueError: if it is broken or of another game.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: the replay of this checkpoint is missing.")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+            row = Row(
+                like.position,
+                like.slots,
+                like.weights,
+                like.value,
+                like.player,
+                like.action,
+            )
+            lengths = [int(length) for length in arrays["lengths"]]
+            window = _unnamed("window", arrays, row) if lengths else None
+            opened = []
+            for game in range(int(arrays["num_open"])):
+                pieces = []
+                if f"open{game}_version" in arrays:
+                    moves = _unnamed(f"open{game}", arrays, like)
+                    pieces = [(moves, arrays[f"open{game}_version"])]
+                opened.append(pieces)
+        except Exception as error:  # A torn file can make its reader raise anything.
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(f"{path}: broken replay ({reason}).") from error
+        self._clear()
+        first = 0
+        for length in lengths:
+            piece = slice(first, first + length)
+            self._append(jax.tree.map(lambda leaf, piece=piece: leaf[piece], window))
+            first += length
+        self._open = opened
+        self.num_inserted = int(arrays["num_inserted"])
+
+
+def _named(prefix: str, tree: Any) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves(tree)
+    return {f"{prefix}_{number}": leaf for number, leaf in enumerate(leaves)}
+
+
+def _unnamed(prefix: str, arrays: dict[str, np.ndarray], like: Any) -> Any:
+    leaves, structure = jax.tree.flatten(like)
+    found = [arrays[f"{prefix}_{number}"] for number in range(len(leaves))]
+    return jax.tree.unflatten(structure, found)

@@ -1,0 +1,81 @@
+"""A trained agent as a player of the arena: `RUN@CHECKPOINT?simulations=N&name=NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tolman.agents.agent import Params
+from tolman.agents.alphazero import AlphaZero, HostSearch
+from tolman.envs.board.game import HostGame
+from tolman.launchers.arena.recorded import innermost
+
+KEYS = ("simulations", "name")
+
+
+class AgentPlayer:
+    """An agent without noise, by PUCT under whatever rules the match has."""
+
+    def __init__(
+        self, agent: AlphaZero, params: Params, num_simulations: int, name: str
+    ) -> None:
+        """The agent; `num_simulations` for each move, 0 for as many as in training."""
+        self.name = name
+        self._game = agent.game.info.name
+        self._params = params
+        self._num_simulations = num_simulations or agent.config.num_simulations
+        config = replace(agent.config, search="puct")
+        self._search = HostSearch(agent.game.info, agent.network.apply, config)
+
+    def reset(self, seed: int) -> None:
+        """Does nothing: there is no chance in it."""
+
+    def choose(self, game: HostGame) -> int:
+        if game.info.name != self._game:
+            raise ValueError(
+                f"player {self.name!r}: was trained on {self._game}, not {game.info.name}."
+            )
+        rng, move_number = np.random.default_rng(0), np.zeros(1, np.int32)
+        found = self._search(
+            self._params, rng, [innermost(game)], move_number, False, self._num_simulations
+        )
+        return int(found.action[0])
+
+
+def make_run_player(
+    run: str, checkpoint: int | None, keys: Mapping[str, str], spec: str
+) -> AgentPlayer:
+    """The agent of a run.
+
+    Args:
+      run: the run folder.
+      checkpoint: its env steps; None for the last that is sound.
+      keys: `simulations`, for each move, and `name`.
+      spec: the player's name, unless `keys` have one.
+
+    Raises:
+      FileNotFoundError: if there is no such run or checkpoint.
+      ValueError: if its agent plays no games, or for an unknown key.
+    """
+    from tolman.launchers.evaluation import restore
+
+    for key in keys:
+        if key not in KEYS:
+            raise ValueError(
+                f"player {spec!r}: key {key!r} is unknown: use one of {', '.join(KEYS)}."
+            )
+    simulations = keys.get("simulations", "0")
+    if not simulations.isdigit():
+        raise ValueError(
+            f"player {spec!r}: simulations={simulations!r} must be a whole number."
+        )
+    restored = restore(Path(run), checkpoint)
+    agent = restored.runner.agent
+    if not isinstance(agent, AlphaZero):
+        raise ValueError(
+            f"player {spec!r}: agent {restored.config.agent!r} plays no board games."
+        )
+    return AgentPlayer(agent, restored.params, int(simulations), keys.get("name", spec))

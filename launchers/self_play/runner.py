@@ -1,0 +1,212 @@
+"""The runner of self-play: games, their replay and the learner in one process.
+
+One iteration makes T moves in each of B games with the newest network, puts the games that
+ended into the replay, and takes the updates that their positions have earned. All chance
+comes from the run's key and the number of the iteration, so that a run that was broken off
+goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from tolman.agents.agent import Array, Params
+from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
+from tolman.launchers.runner import Counts, RoleRow
+from tolman.launchers.self_play.players import make_player
+from tolman.launchers.self_play.replay import Finished, Replay
+
+PLAY, LEARN = 0, 1  # Folded into the key of an iteration.
+
+
+class SelfPlayState(NamedTuple):
+    """What a checkpoint holds, but for the replay, which has a file of its own.
+
+    Attributes:
+      learner: of the agent.
+      games: under way; empty where the rules run on the host.
+      key: `[2]`, of all chance.
+      iterations: `[]` int64, done so far: the runner's updates.
+      env_steps: `[]` int64, moves made so far.
+      num_games: `[]` int64, finished so far.
+    """
+
+    learner: LearnerState
+    games: Any
+    key: Array
+    iterations: np.ndarray | np.int64
+    env_steps: np.ndarray | np.int64
+    num_games: np.ndarray | np.int64
+
+
+class SelfPlayRunner:
+    """Trains an AlphaZero by games against itself; a `tolman.launchers.runner.Runner`.
+
+    Attributes:
+      agent: what learns; one of its updates is a gradient step, one of the runner's an
+        iteration.
+      replay: the last games.
+    """
+
+    def __init__(self, agent: AlphaZero, folder: Path, num_to_keep: int = 3) -> None:
+        """Prepares a run; nothing is compiled yet.
+
+        Args:
+          agent: what learns.
+          folder: for the replays of checkpoints.
+          num_to_keep: the latest ones.
+        """
+        self.agent: Any = agent
+        self.replay = Replay(agent.config.window_games)
+        self._config = agent.config
+        self._folder = folder
+        self._num_to_keep = num_to_keep
+        self._player = make_player(agent)
+        self._update = jax.jit(self._learn, donate_argnums=0)
+        self._env_steps = 0
+
+    def init(self, key: Array) -> SelfPlayState:
+        carried, learner_key, game_key = jax.random.split(key, 3)
+        learner = jax.jit(self.agent.init)(learner_key)
+        games = self._player.start(game_key)
+        zero = np.int64(0)
+        return SelfPlayState(learner, games, carried, zero, zero, zero)
+
+    def place(self, state: SelfPlayState) -> SelfPlayState:
+        learner, games = jax.device_put((state.learner, state.games), jax.devices()[0])
+        return state._replace(learner=learner, games=games)
+
+    def prepare(self, state: SelfPlayState, total_updates: int) -> SelfPlayState:
+        """Reads the replay of a checkpoint; programs are compiled when they first run."""
+        del total_updates
+        self._env_steps = int(state.env_steps)
+        if self._env_steps:
+            self.replay.load(self._file(self._env_steps), self._player.example())
+            self._player.resume(state.games, self.replay.open_actions())
+        return state
+
+    def train(
+        self, state: SelfPlayState, num_updates: int
+    ) -> tuple[SelfPlayState, dict[str, Any]]:
+        sums: dict[str, list[Any]] = defaultdict(list)
+        finished: list[Finished] = []
+        play_seconds = 0.0
+        for _ in range(num_updates):
+            began = time.perf_counter()
+            state, ended = self._iterate_play(state)
+            finished.append(ended)
+            play_seconds += time.perf_counter() - began
+            state = self._iterate_learn(state, sums)
+        metrics = {name: np.mean(jax.device_get(rows)) for name, rows in sums.items()}
+        metrics |= _tell(finished)
+        if num_updates:
+            moves = num_updates * self.env_steps_per_update
+            metrics["time/self_play_positions_per_second"] = moves / play_seconds
+        metrics["board/games"] = float(state.num_games)
+        metrics["board/replay_games"] = float(self.replay.num_games)
+        metrics["board/replay_positions"] = float(len(self.replay))
+        metrics["board/gradient_steps"] = float(state.learner.updates)
+        return state, {name: np.array([value]) for name, value in metrics.items()}
+
+    def counts(self, state: SelfPlayState) -> Counts:
+        return Counts(int(state.iterations), int(state.env_steps))
+
+    @property
+    def env_steps_per_update(self) -> float:
+        return self._config.num_parallel_games * self._config.moves_per_iteration
+
+    def total_updates(self, num_env_steps: int) -> int:
+        return math.ceil(num_env_steps / self.env_steps_per_update)
+
+    def params(self, state: SelfPlayState) -> Params:
+        return state.learner.params
+
+    def save_replay(self) -> None:
+        self.replay.save(self._file(self._env_steps))
+        files = sorted(self._folder.glob("*.npz"), key=lambda path: int(path.stem))
+        for old in files[: -self._num_to_keep]:
+            old.unlink()
+
+    def roles(self) -> list[RoleRow]:
+        return []
+
+    def describe_devices(self) -> str:
+        return f"1 x {jax.devices()[0].device_kind}"
+
+    def close(self) -> None:
+        """Does nothing: nothing was started."""
+
+    def _file(self, env_steps: int) -> Path:
+        return self._folder / f"{env_steps}.npz"
+
+    def _iterate_play(self, state: SelfPlayState) -> tuple[SelfPlayState, Finished]:
+        key = _fold(state.key, int(state.iterations), PLAY)
+        games, moves = self._player.play(state.learner.params, state.games, key)
+        ended = self.replay.add(moves, int(state.learner.updates))
+        self._env_steps = int(state.env_steps) + moves.is_last.size
+        state = state._replace(
+            games=games,
+            iterations=np.int64(state.iterations + 1),
+            env_steps=np.int64(self._env_steps),
+            num_games=np.int64(state.num_games + len(ended.lengths)),
+        )
+        return state, ended
+
+    def _iterate_learn(self, state: SelfPlayState, sums: dict[str, Any]) -> SelfPlayState:
+        """Takes the updates that are due; one for `batch_size` samples of positions."""
+        config, learner = self._config, state.learner
+        if len(self.replay) < config.min_positions:
+            return state
+        done = int(learner.updates)
+        samples = self.replay.num_inserted * config.samples_per_position
+        for number in range(done, int(samples / config.batch_size)):
+            key = _fold(state.key, number, LEARN)
+            rng = np.random.default_rng(np.asarray(key, np.uint32))
+            row = self.replay.sample(rng, config.batch_size)
+            learner, metrics = self._update(
+                learner, row.position, row.slots, row.weights, row.outcome, key
+            )
+            for name, value in metrics.items():
+                sums[name].append(value)
+            sums["time/param_lag"].append(number - row.version.mean())
+        return state._replace(learner=learner)
+
+    def _learn(
+        self,
+        learner: LearnerState,
+        position: Any,
+        slots: Array,
+        weights: Array,
+        outcome: Array,
+        key: Array,
+    ) -> tuple[LearnerState, dict[str, Array]]:
+        observation = self._player.observe(position)
+        positions = Positions(
+            observation, slots, weights.astype(np.float32), outcome.astype(np.float32)
+        )
+        learned = self.agent.update(learner, positions, key)
+        return learned.learner_state, learned.metrics
+
+
+def _fold(key: Array, number: int, purpose: int) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(key, number), purpose)
+
+
+def _tell(finished: list[Finished]) -> dict[str, float]:
+    """Of the games that ended; nothing where none did."""
+    lengths = np.concatenate([np.zeros(0), *(ended.lengths for ended in finished)])
+    outcomes = np.concatenate([np.zeros(0), *(ended.outcomes for ended in finished)])
+    if not len(lengths):
+        return {}
+    return {
+        "board/game_length": float(lengths.mean()),
+        "board/first_player_score": float((outcomes.mean() + 1.0) / 2.0),
+        "board/draws": float((outcomes == 0.0).mean()),
+    }

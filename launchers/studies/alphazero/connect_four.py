@@ -1,0 +1,193 @@
+"""Connect four by self-play: from nothing to beating rollouts and minimax.
+
+Every figure stands beside that of the untrained network with as many simulations, for a
+search alone makes any network look able. The judge of single moves is a solver: how often
+does the agent keep the value of a position in which one can lose it?
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tolman.agents.agent import Params
+from tolman.agents.alphazero import AlphaZero, GumbelAlphaZeroConfig
+from tolman.envs.board.game import Game
+from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.small import ConnectFour
+from tolman.launchers.arena.players.minimax import MinimaxPlayer
+from tolman.launchers.arena.players.rollouts import RolloutPlayer
+from tolman.launchers.arena.players.solved_positions import load_positions
+from tolman.launchers.studies.alphazero import common, plots
+from tolman.launchers.studies.alphazero.matches import (
+    AgentSide,
+    PlayerSide,
+    play_match,
+    score,
+)
+from tolman.launchers.studies.study import Study
+
+TITLE = "Connect four: self-play against rollouts, minimax and a solver"
+PAPER = "Silver et al. 2017; the game is ours, the search Danihelka et al. 2022"
+
+NUM_GAMES, NUM_RANDOM_MOVES = 100, 2
+SIMULATIONS = (0, 8, 32, 128)  # For a move; 0 is the policy alone.
+
+
+class Setting(NamedTuple):
+    """Attributes:
+    config: of the agent.
+    num_positions: to play.
+    score_bar: against rollouts of 100 and minimax of depth 4.
+    """
+
+    config: GumbelAlphaZeroConfig
+    num_positions: int
+    score_bar: float
+
+
+QUICK = Setting(GumbelAlphaZeroConfig(), 200_000, 0.70)
+FULL = Setting(
+    replace(
+        GumbelAlphaZeroConfig(), num_filters=64, num_blocks=4, num_simulations=64,
+        num_parallel_games=256, batch_size=512, window_games=10_000,
+        learning_rate_drops=(12_000,),
+    ),
+    3_000_000,
+    0.90,
+)  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """One network with one number of simulations.
+
+    Attributes:
+      rollouts: points a game against 100 rollouts a move.
+      minimax: against minimax of depth 4.
+      keeping: share of the solved positions whose value the move keeps.
+    """
+
+    rollouts: float
+    minimax: float
+    keeping: float
+
+
+def run(study: Study) -> None:
+    """Trains, measures snapshots, more and fewer simulations, and checks the claims."""
+    setting = QUICK if study.quick else FULL
+    config, num_positions = setting.config, setting.num_positions
+    study.settings = {**asdict(config), "positions": num_positions}
+    agent = AlphaZero(config, ConnectFour())
+    marks = [num_positions * eighth // 8 for eighth in range(1, 8)]
+    trained = common.train(
+        study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
+    )
+    simulations = config.num_simulations
+    curve = {
+        when: measure(agent, params, simulations, study.seed)
+        for when, params in {**trained.snapshots, num_positions: trained.params}.items()
+    }
+    by_simulations = {
+        number: measure(agent, trained.params, number, study.seed) for number in SIMULATIONS
+    }
+    last, untrained = curve[num_positions], curve[0]
+    _check(study, setting, last, untrained, by_simulations)
+    if not study.quick:
+        far = _against(agent, trained.params, simulations, RolloutPlayer(1000), study.seed)
+        study.check("points a game against 1000 rollouts", far, "none", above=0.599)
+        kept = by_simulations[128].keeping
+        study.check("value kept by 128 simulations", kept, "rollouts: 0.88", above=0.899)
+    _report(study, trained, curve, by_simulations)
+
+
+def measure(agent: AlphaZero, params: Params, num_simulations: int, seed: int) -> Measured:
+    """Plays both opponents and goes through the solved positions."""
+    return Measured(
+        _against(agent, params, num_simulations, RolloutPlayer(100), seed),
+        _against(agent, params, num_simulations, MinimaxPlayer(4), seed),
+        keeping_share(AgentSide(agent, params, num_simulations)),
+    )
+
+
+def keeping_share(side: AgentSide) -> float:
+    """The share of the solved positions in which the agent's move keeps the value."""
+    solved = load_positions()
+    game = side.agent.game
+    assert isinstance(game, Game)
+    play = jax.jit(game.step)
+    states = []
+    for position in solved:
+        state = game.init(jax.random.PRNGKey(0))
+        for column in position.moves:
+            state = play(state, jnp.int32(int(column) - 1))
+        states.append(state)
+    batch: Any = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    actions = side.moves(batch).tolist()
+    kept = [a in position.keeping for a, position in zip(actions, solved, strict=True)]
+    return float(np.mean(kept))
+
+
+def _against(
+    agent: AlphaZero, params: Params, num_simulations: int, player: Any, seed: int
+) -> float:
+    results = play_match(
+        AgentSide(agent, params, num_simulations),
+        PlayerSide(player),
+        openspiel_game("connect_four"),
+        NUM_GAMES,
+        seed,
+        NUM_RANDOM_MOVES,
+    )
+    return score(results)
+
+
+def _check(
+    study: Study,
+    setting: Setting,
+    last: Measured,
+    untrained: Measured,
+    by_simulations: dict[int, Measured],
+) -> None:
+    bar = setting.score_bar - 1e-3  # At least, not more than.
+    simulations = f"{setting.config.num_simulations} simulations"
+    for opponent, mine, fresh in (
+        ("100 rollouts", last.rollouts, untrained.rollouts),
+        ("minimax of depth 4", last.minimax, untrained.minimax),
+    ):
+        claim = f"points a game against {opponent}, {simulations}"
+        study.check(claim, mine, "none", above=bar)
+        study.check(f"the same, untrained: {opponent}", fresh, "none", below=0.3)
+    study.check(
+        "value kept: trained less untrained network", last.keeping - untrained.keeping,
+        "none", above=0.1,
+    )  # fmt: skip
+    gain = by_simulations[128].rollouts - by_simulations[0].rollouts
+    study.check(
+        "points against 100 rollouts: 128 simulations less none", gain,
+        "2017, figure 2: strength rises with thinking time", above=0.0,
+    )  # fmt: skip
+
+
+def _report(
+    study: Study,
+    trained: common.Trained,
+    curve: dict[int, Measured],
+    by_simulations: dict[int, Measured],
+) -> None:
+    columns = ["100 rollouts", "minimax 4", "value kept"]
+    study.table(
+        "Over training", ["positions", *columns], [[when, *m] for when, m in curve.items()]
+    )
+    study.table(
+        "By simulations for a move, at the end",
+        ["simulations", *columns],
+        [[number, *m] for number, m in by_simulations.items()],
+    )
+    speed = trained.rows[-1]["env_steps"] / trained.seconds
+    study.note(f"{trained.seconds:.0f} s of training, {speed:.0f} positions a second.")
+    plots.strength(study, curve, by_simulations, columns)
+    plots.losses(study, trained.rows)

@@ -1,0 +1,15 @@
+"""Go on 9x9 by self-play from zero: Elo over training, and by simulations for a move."""
+
+from __future__ import annotations
+
+from tolman.launchers.studies.alphazero.large_games import Setting, run_setting
+from tolman.launchers.studies.study import Study
+
+TITLE = "Go on 9x9 from zero: losses, Elo over random play, and thinking time"
+PAPER = "Silver et al. 2017, figures 1 and 2; on 9x9 the game is ours"
+SETTING = Setting("go_9x9", 0.13, 21_000_000, 60_000, 20)
+
+
+def run(study: Study) -> None:
+    """Runs the study of this game; see `large_games`."""
+    run_setting(study, SETTING)

@@ -1,0 +1,157 @@
+"""Chess, shogi and Go from zero: what a budget makes of them, in Elo over random play.
+
+The quick setting is a short run with a small tower on a few cores; strength like the
+paper's takes its thousands of accelerators. What must show: losses fall, the rating rises
+above random play and the untrained network, and more simulations for a move play better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from itertools import combinations
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig
+from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.launchers.arena.players.uniform import RandomPlayer
+from tolman.launchers.arena.ratings import fit_elo
+from tolman.launchers.games import make_game
+from tolman.launchers.studies.alphazero import common, plots
+from tolman.launchers.studies.alphazero.matches import (
+    AgentSide,
+    PlayerSide,
+    Side,
+    play_match,
+)
+from tolman.launchers.studies.study import Study
+
+RANDOM, UNTRAINED = "random", "untrained"
+NUM_RANDOM_MOVES = 2
+SNAPSHOTS = 3  # Beside the untrained network; evenly over training.
+SIMULATIONS = (4, 16, 64)  # For a move, of the trained network.
+
+
+class Setting(NamedTuple):
+    """One game's study.
+
+    Attributes:
+      game: its name.
+      noise_alpha: see `AlphaZeroConfig`.
+      paper_games: that the paper's run played.
+      quick_positions: that the quick run plays.
+      quick_games: of each pair of players, even.
+    """
+
+    game: str
+    noise_alpha: float
+    paper_games: int
+    quick_positions: int
+    quick_games: int
+
+
+def run_setting(study: Study, setting: Setting) -> None:
+    """Trains, rates snapshots and numbers of simulations, and says what strength costs."""
+    config, num_positions, num_games = _scale(study, setting)
+    study.settings = {**asdict(config), "positions": num_positions}
+    on_cpu = jax.default_backend() == "cpu"  # There, rules in C++ are the faster ones.
+    start = openspiel_game(setting.game)
+    agent = AlphaZero(config, start if on_cpu else make_game(setting.game))
+    marks = [num_positions * n // SNAPSHOTS for n in range(1, SNAPSHOTS)]
+    trained = common.train(
+        study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
+    )
+    usual = config.num_simulations
+    sides: dict[str, Side] = {RANDOM: PlayerSide(RandomPlayer())}
+    for when, params in {**trained.snapshots, num_positions: trained.params}.items():
+        name = f"{when} positions" if when else UNTRAINED
+        sides[name] = AgentSide(agent, params, usual)
+    last = f"{num_positions} positions"
+    over_training = league(sides, start, num_games, study.seed)
+    thinkers: dict[str, Side] = {RANDOM: sides[RANDOM]}
+    for number in SIMULATIONS:
+        thinkers[f"{number} simulations"] = AgentSide(agent, trained.params, number)
+    by_simulations = league(thinkers, start, num_games, study.seed + 1)
+
+    study.check("Elo over random play", over_training[last], "rises", above=100.0)
+    gain = over_training[last] - over_training[UNTRAINED]
+    study.check("Elo over the untrained network, equal simulations", gain, "rises", above=0)
+    most, least = (f"{number} simulations" for number in (SIMULATIONS[-1], SIMULATIONS[0]))
+    gain = by_simulations[most] - by_simulations[least]
+    figure = "2017, figure 2: Elo rises with thinking time"
+    study.check(f"Elo of {most} over {SIMULATIONS[0]}", gain, figure, above=0.0)
+    for name in ("loss/value", "loss/policy_divergence"):
+        early, late = _ends(trained.rows, name)
+        study.check(f"{name}, last tenth over first", late / early, "falls", below=1.0)
+    _report(study, setting, trained, over_training, by_simulations)
+
+
+def league(
+    sides: Mapping[str, Side], start: object, num_games: int, seed: int
+) -> dict[str, float]:
+    """Everybody against everybody; Elo with random play at 0."""
+    names = list(sides)
+    wins = np.zeros((len(names), len(names)))
+    for first, second in combinations(range(len(names)), 2):
+        results = play_match(
+            sides[names[first]], sides[names[second]], start,  # type: ignore[arg-type]
+            num_games, seed, NUM_RANDOM_MOVES,
+        )  # fmt: skip
+        points = float((results + 1.0).sum() / 2.0)
+        wins[first, second] += points
+        wins[second, first] += num_games - points
+    elo = fit_elo(wins, anchor=names.index(RANDOM))
+    return {name: float(rating) for name, rating in zip(names, elo, strict=True)}
+
+
+def _scale(study: Study, setting: Setting) -> tuple[AlphaZeroConfig, int, int]:
+    """The agent, positions to play, and games of each pair."""
+    paper = AlphaZeroConfig(noise_alpha=setting.noise_alpha)
+    if not study.quick:
+        info = make_game(setting.game).info
+        return paper, setting.paper_games * info.max_num_moves // 4, 100
+    quick = replace(
+        paper, num_filters=32, num_blocks=2, value_units=64, num_simulations=16,
+        batch_size=256, optimizer="adam", learning_rate=2e-3, learning_rate_drops=(),
+        num_parallel_games=32, samples_per_position=2.0, window_games=400,
+        min_positions=2048,
+    )  # fmt: skip
+    return quick, setting.quick_positions, setting.quick_games
+
+
+def _ends(rows: list[dict[str, float]], name: str) -> tuple[float, float]:
+    """Means over the first and the last tenth of the rows that have it."""
+    values = [row[name] for row in rows if name in row]
+    tenth = max(len(values) // 10, 1)
+    return float(np.mean(values[:tenth])), float(np.mean(values[-tenth:]))
+
+
+def _report(
+    study: Study,
+    setting: Setting,
+    trained: common.Trained,
+    over_training: Mapping[str, float],
+    by_simulations: Mapping[str, float],
+) -> None:
+    for title, elo in (
+        ("Elo over training; random play is 0", over_training),
+        ("Elo by simulations for a move; random play is 0", by_simulations),
+    ):
+        rows = [[name, f"{rating:.0f}"] for name, rating in elo.items()]
+        study.table(title, ["player", "Elo"], rows)
+    speed = trained.rows[-1]["env_steps"] / trained.seconds
+    lengths = [
+        row["board/game_length"] for row in trained.rows if "board/game_length" in row
+    ]
+    length = float(np.mean(lengths)) if lengths else float("nan")
+    hours = setting.paper_games * length / speed / 3600.0
+    study.note(
+        f"{speed:.1f} positions a second with {study.settings['num_simulations']} "
+        f"simulations each, {length:.0f} moves a game: the paper's "
+        f"{setting.paper_games / 1e6:.0f} million games would take {hours:,.0f} hours here."
+    )
+    plots.ratings(study, over_training, by_simulations)
+    plots.losses(study, trained.rows)

@@ -1,0 +1,116 @@
+"""Self-play runs: they resume to the bit, their rows are right, mistakes are named."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from stones import TINY, HostStones, Stones
+
+from tolman.agents.alphazero import AlphaZero
+from tolman.agents.alphazero.self_play import play_moves, start_games
+from tolman.launchers.cli import main
+from tolman.launchers.config import parse_train, resolve
+from tolman.launchers.self_play.runner import SelfPlayRunner
+
+SMALL = replace(
+    TINY, num_simulations=6, num_parallel_games=4, moves_per_iteration=3, batch_size=8,
+    samples_per_position=2.0, window_games=6, min_positions=12, learning_rate=0.01,
+)  # fmt: skip
+
+
+def run(game, folder, parts):
+    """Trains in parts, each in a fresh runner from the checkpoint of the one before."""
+    state, metrics = None, []
+    for num_updates in parts:
+        runner = SelfPlayRunner(AlphaZero(SMALL, game), folder)
+        fresh = runner.init(jax.random.PRNGKey(3))
+        state = runner.prepare(fresh if state is None else runner.place(state), 99)
+        state, row = runner.train(state, num_updates)
+        metrics.append(row)
+        runner.save_replay()
+        state = jax.device_get(state)
+    return state, runner, metrics
+
+
+@pytest.mark.parametrize("game", [Stones(), HostStones()], ids=["device", "host"])
+def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(game, tmp_path):
+    whole, runner, _ = run(game, tmp_path / "whole", [9])
+    parted, twin, _ = run(game, tmp_path / "parted", [4, 5])
+    jax.tree.map(np.testing.assert_array_equal, whole, parted)
+    jax.tree.map(
+        np.testing.assert_array_equal, *(r.replay._window() for r in (runner, twin))
+    )
+    assert runner.replay.open_actions() == twin.replay.open_actions()
+    assert int(whole.learner.updates) > 5 and int(whole.env_steps) == 9 * 12
+
+
+def test_moves_follow_one_another_and_games_are_replaced():
+    game = Stones()
+    agent = AlphaZero(replace(SMALL, num_exploring_moves=99), game)
+    params = agent.init(jax.random.PRNGKey(0)).params
+    games = start_games(game, 5, jax.random.PRNGKey(0))
+    after, moves = jax.jit(play_moves, static_argnums=(0, 4))(
+        agent, params, games, jax.random.PRNGKey(1), 20
+    )
+    moves = jax.device_get(moves)
+    for column in range(5):
+        state, number = game.init(None), 0
+        for t in range(20):
+            expanded = game.expand(jax.tree.map(lambda x: x[t, column], moves.position))  # noqa: B023
+            jax.tree.map(np.testing.assert_array_equal, expanded, state)
+            assert moves.player[t, column] == state.player
+            chosen = moves.slots[t, column] == moves.action[t, column]
+            assert moves.weights[t, column][chosen].sum() > 0
+            state, number = game.step(state, moves.action[t, column]), number + 1
+            assert moves.is_last[t, column] == game.is_over(state)
+            np.testing.assert_array_equal(moves.outcome[t, column], game.outcome(state))
+            if game.is_over(state):
+                state, number = game.init(None), 0
+        assert after.move_number[column] == number
+        np.testing.assert_array_equal(after.state.stones[column], state.stones)
+    assert moves.is_last.sum() >= 5
+
+
+def test_rows_tell_of_the_games(tmp_path):
+    _, runner, (row,) = run(Stones(), tmp_path, [8])
+    values = {name: float(value[0]) for name, value in row.items()}
+    assert values["board/replay_games"] == min(values["board/games"], 6)
+    assert values["board/replay_positions"] == len(runner.replay)
+    assert 3 <= values["board/game_length"] <= 12
+    assert 0 <= values["board/first_player_score"] <= 1
+    assert 0 <= values["time/param_lag"] <= values["board/gradient_steps"]
+    owed = runner.replay.num_inserted * SMALL.samples_per_position / SMALL.batch_size
+    assert values["board/gradient_steps"] == int(owed)
+
+
+def test_command_line_trains_and_resumes(tmp_path, capsys):
+    words = (
+        f"train gumbel_alphazero --env tic_tac_toe --run-dir {tmp_path}/r "
+        "--agent.num-filters 8 --agent.num-blocks 1 --agent.num-simulations 4 "
+        "--agent.num-parallel-games 4 --agent.moves-per-iteration 4 --agent.batch-size 8 "
+        "--agent.min-positions 8 --log-interval 16 --num-env-steps 48"
+    )
+    assert main(words.split()) == 0
+    rows = (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["env_steps"] for row in rows] == [16, 32, 48]
+    assert (tmp_path / "r" / "replay" / "48.npz").is_file()
+    assert main(["resume", f"{tmp_path}/r"]) == 0
+    capsys.readouterr()
+    assert main(["eval", f"{tmp_path}/r"]) == 2
+    assert "tolman tournament" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("alphazero --env two_step", "two_step"),
+        ("alphazero --env connect_four --core gtrxl", "Leave --core out"),
+        ("dqn --env connect_four", "connect_four"),
+    ],
+)
+def test_mistakes_are_refused_in_one_line(words, reason):
+    with pytest.raises(ValueError, match=reason) as caught:
+        resolve(parse_train(words.split()))
+    assert "\n" not in str(caught.value)
