@@ -17,6 +17,7 @@ from tolman.agents.memo.reading import (
     Mode,
     Reading,
     fact_order,
+    side_by_side,
 )
 from tolman.envs.reasoning.task import Examples
 from tolman.networks.attention import masked_softmax
@@ -37,7 +38,8 @@ class MemoryNetwork(hk.Module):
 
     Source: Sukhbaatar et al. 2015, sections 2 and 4.1, with the weights of all hops
       shared ("RNN-like").
-      Departure: the answer has a hidden layer, as MEMO's has.
+      Departure: the items of the query are not summed, so that cue and choices can be
+      told apart; the answer has a hidden layer. Both are MEMO's too.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class MemoryNetwork(hk.Module):
         if config.use_fact_order:
             keys += fact_order(examples.fact_mask, config.size, "key_places")
             values += fact_order(examples.fact_mask, config.size, "value_places")
-        query = self._summed(examples.query, "query")  # [B, D]
+        embed = ItemEmbedding(config.size, self._num_words, name="query_items")
+        query = hk.Linear(config.size, with_bias=False, name="query")(
+            side_by_side(embed(examples.query))
+        )  # [B, D]
         onwards = hk.Linear(config.size, with_bias=False, name="onwards")
         attention = []
         for _ in range(config.num_hops):
