@@ -96,7 +96,7 @@ class PgxGame(BoardGame):
 @functools.cache
 def _start_of(game: PgxGame) -> Any:
     with jax.ensure_compile_time_eval():
-        return game.start()
+        return jax.tree.map(jnp.asarray, game.start())  # Some of it is plain numbers.
 
 
 def _kept(state: Any) -> dict[str, Any]:
