@@ -190,8 +190,7 @@ def _report(
     names = [task.name for task in compared]
     headings = [f"{task.name} ({_chance(task)})" for task in compared]
     study.table(
-        "Score with frozen weights, mean of the seeds ± standard error (chance; the most "
-        "is 1, of a bandit about 0.75)",
+        "Score with frozen weights, mean of the seeds ± standard error of the episodes",
         ["core", *headings],
         [[core, *(_with_error(results[name][core]) for name in names)] for core in cores],
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tolman.launchers.studies.cores.recall import Results
 
 NUM_COLUMNS = 3
+TICKS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # Thousands.
 
 
 def _styles(cores: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -86,8 +87,10 @@ def delays(study: Study, tasks: Sequence[Task], results: Results) -> None:
         right.plot(lengths, steps, marker="o", ms=4, **style)
     left.set_ylabel("return with frozen weights")
     left.set_ylim(-0.15, 1.05)
-    right.set_ylabel(f"environment steps to {mazes[0].solved:g}")
+    right.set_ylabel(f"thousand environment steps to {mazes[0].solved:g}")
     right.set_yscale("log")
+    right.set_yticks(TICKS, [str(tick) for tick in TICKS])
+    right.set_ylim(TICKS[0], max(task.num_env_steps for task in mazes) / 1000)
     for one in (left, right):
         one.set_xlabel("steps from the sign to the junction")
         one.set_xscale("log")

@@ -107,8 +107,8 @@ def bandit(num_env_steps: int, num_arms: int = 5, num_trials: int = 40) -> Task:
         f"bandit, {num_arms} arms", IndependentBandit(num_trials, num_arms), num_trials,
         num_trials + 1, num_env_steps, unit="reward per trial", scale=1 / num_trials,
         chance=float("nan"), solved=0.65, num_episodes=500,
-        # The discount and entropy cost lie in the ranges of Wang et al. 2016, table 1.
-        agent={"discount": 0.9, "entropy_cost": 0.05},
+        # Wang et al. 2016, table 1.
+        agent={"discount": 0.8, "entropy_cost": 0.05, "value_cost": 0.05},
     )  # fmt: skip
 
 
@@ -120,7 +120,10 @@ def harlow(num_env_steps: int, num_trials: int = 10) -> Task:
         test=replace(environment, split="held_out"), unit="share right", offset=0.5,
         scale=1 / (2 * num_trials), chance=float("nan"), solved=0.85,
         # As in the study of Harlow's task itself.
-        agent={"discount": 0.3, "entropy_cost": 0.05, "torso": "tiles", "torso_size": 16},
+        agent={
+            "discount": 0.3, "entropy_cost": 0.05, "value_cost": 0.4, "batch_size": 16,
+            "max_gradient_norm": 40.0, "torso": "tiles", "torso_size": 16,
+        },
     )  # fmt: skip
 
 
@@ -132,8 +135,8 @@ def tasks(quick: bool) -> list[Task]:
             t_maze(30, 600_000),
             associative_recall(800_000),
             memory_length(20, 400_000),
-            bandit(600_000),
-            harlow(400_000),
+            bandit(1_000_000),
+            harlow(800_000),
         ]
     return [
         t_maze(10, 500_000),
@@ -144,8 +147,8 @@ def tasks(quick: bool) -> list[Task]:
         memory_length(10, 500_000),
         memory_length(30, 1_500_000),
         memory_length(100, 4_000_000, 500),
-        bandit(2_000_000),
-        harlow(1_000_000),
+        bandit(3_000_000),
+        harlow(3_000_000),
     ]
 
 
