@@ -41,7 +41,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "halting": "learned",
         "attention_dropout": 0.1,
     },
-    "emn": {"use_fact_order": True},
+    "emn": {"size": 256, "use_fact_order": True},
     "dnc": {},
     "ut": {"use_fact_order": True},
 }
