@@ -180,7 +180,7 @@ def test_verbs_hand_their_words_to_one_function(tolman, monkeypatch):
     assert tolman("bench", "c", "--json")[0] == 0
     assert tolman("report", "r1", "r2", "--out", "p.html")[:2] == (0, "page")
     assert seen == [
-        ("a/b", True, 3, Path("x")),
+        ("a/b", True, 3, Path("x"), None),
         ("c", True),
         ([Path("r1"), Path("r2")], Path("p.html")),
     ]

@@ -64,11 +64,19 @@ class RolloutPlayer:
             False,
         )
         root = bot.mcts_search(game.state)
+        player = game.state.current_player()
+        # A move that ends the game is visited once, for its outcome is known.
+        ranks = {
+            child.action: (
+                child.outcome[player] if child.outcome else 0,
+                child.explore_count,
+            )
+            for child in root.children
+        }
         # OpenSpiel may allow what our rules do not, such as superko.
-        visits = {child.action: child.explore_count for child in root.children}
         return max(
             game.legal_actions(),
-            key=lambda action: visits.get(game.rules.to_openspiel(game.state, action), 0),
+            key=lambda one: ranks.get(game.rules.to_openspiel(game.state, one), (-2, 0)),
         )
 
 

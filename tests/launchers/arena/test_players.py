@@ -213,7 +213,7 @@ class Plain:
 
 @pytest.mark.parametrize("wrap", [lambda game: game, Plain], ids=["c++", "python"])
 def test_rollouts_find_a_win_and_a_block(wrap):
-    player = RolloutPlayer(300)
+    player = RolloutPlayer(2000)
     for texts, wanted in (("171717", 0), ("17171", 0), ("4141414", 3)):
         game = play_texts("connect_four", texts[:-1] if wanted == 3 else texts)
         player.reset(1)
