@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 FORCE_CPU_DEVICES = "--xla_force_host_platform_device_count"
 
@@ -285,7 +285,7 @@ def _tournament(words: Sequence[str]) -> int:
     settings = {
         item.name: getattr(given, item.name) for item in fields(given) if item.name != "out"
     }
-    make_run_player = None
+    make_run_player: Any = None
     if any("@" in player for player in given.players):
         from tolman.launchers.self_play.run_player import make_run_player
     result = run_tournament(TournamentConfig(**settings), given.out, make_run_player)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,10 +33,10 @@ class _Node:
     game: HostGame
     player: int
     is_over: bool
-    actions: np.ndarray | None = None  # [n]; None until it is evaluated.
-    prior: np.ndarray | None = None  # [n]
-    visits: np.ndarray | None = None  # [n]
-    q: np.ndarray | None = None  # [n], to this node's player; of moves tried.
+    actions: Any = None  # [n]; None until it is evaluated.
+    prior: Any = None  # [n]
+    visits: Any = None  # [n]
+    q: Any = None  # [n], to this node's player; of moves tried.
     children: dict[int, _Node] = field(default_factory=dict)
     total: int = 0
     mean: float = 0.0

@@ -51,4 +51,5 @@ def alphazero_loss(
 
 def weight_loss(params: Params, cost: float) -> Array:
     """The squares of all parameters, times `cost`, `[]`."""
-    return cost * sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(params))
+    squares = [jnp.square(leaf).sum() for leaf in jax.tree.leaves(params)]
+    return cost * jnp.stack(squares).sum()

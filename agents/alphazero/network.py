@@ -85,12 +85,12 @@ def make_network(
     example = jnp.zeros((1, *shape), jnp.float32)
 
     def init(key: Array) -> Params:
-        params = transformed.init(key, example)
+        params = transformed.init(key, example)  # type: ignore[attr-defined]
         return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
 
     def apply(params: Any, observation: Array) -> Prediction:
         rounded = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-        return transformed.apply(rounded, observation)
+        return transformed.apply(rounded, observation)  # type: ignore[attr-defined]
 
     return Network(init, apply)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,11 +41,11 @@ class Searched(NamedTuple):
       value: `[B]` float32, of the position to the player to move.
     """
 
-    action: Array
-    slots: Array
-    weights: Array
-    visits: Array
-    value: Array
+    action: Any
+    slots: Any
+    weights: Any
+    visits: Any
+    value: Any
 
 
 class Node(NamedTuple):

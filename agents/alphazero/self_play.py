@@ -6,7 +6,7 @@ Shapes: T moves, B games, K slots.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,13 +45,13 @@ class Moves(NamedTuple):
     """
 
     position: State
-    slots: Array
-    weights: Array
-    value: Array
-    player: Array
-    action: Array
-    is_last: Array
-    outcome: Array
+    slots: Any
+    weights: Any
+    value: Any
+    player: Any
+    action: Any
+    is_last: Any
+    outcome: Any
 
 
 def start_games(game: Game, batch_size: int, key: Array) -> Games:

@@ -26,7 +26,7 @@ class JaxAsHost:
         """
         self.game = game
         self._seed = seed
-        self._start, self._step, self._observe = _compiled(game)
+        self._start, self._step, self._observe = _compiled(game)  # type: ignore[arg-type]
         self._state, view = self._start(jax.random.PRNGKey(seed))
         self._look(view)
 

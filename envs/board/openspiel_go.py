@@ -135,7 +135,7 @@ class GoRules:
     def observe(self, state: Any, trail: Trail) -> np.ndarray:
         size = self.size
         player = state.move_number() % 2
-        boards = []
+        boards: list[Any] = []
         earlier: Trail | None = trail
         # The start itself is empty, as is what was before it.
         while earlier is not None and len(boards) < NUM_STEPS:

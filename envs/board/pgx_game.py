@@ -89,7 +89,7 @@ class PgxGame(BoardGame):
             lambda leaf: leaf if leaf.dtype == bool else leaf.astype(jnp.int32),
             compacted.rules,
         )
-        legal = jnp.unpackbits(compacted.legal, count=self.info.num_actions)
+        legal = jnp.unpackbits(compacted.legal, count=self.info.num_actions)  # type: ignore[attr-defined]
         return Position(rules, legal.astype(bool), compacted.result)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -77,15 +77,15 @@ class Stories(NamedTuple):
       kind_count: `[K]` int32, questions of each kind.
     """
 
-    sentences: Array
-    lines: Array
-    first: Array
-    num_facts: Array
-    query: Array
-    target: Array
-    kind: Array
-    kind_first: Array
-    kind_count: Array
+    sentences: Any
+    lines: Any
+    first: Any
+    num_facts: Any
+    query: Any
+    target: Any
+    kind: Any
+    kind_first: Any
+    kind_count: Any
 
 
 @dataclass(frozen=True)

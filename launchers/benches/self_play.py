@@ -90,7 +90,7 @@ def _agent(case: Case) -> AlphaZero:
     from tolman.launchers.games import make_game
 
     config = replace(
-        GumbelAlphaZeroConfig(), search=case.search, num_filters=case.num_filters,
+        GumbelAlphaZeroConfig(), search=case.search, num_filters=case.num_filters,  # type: ignore[arg-type]
         num_blocks=case.num_blocks, num_simulations=case.num_simulations,
         num_parallel_games=case.batch_size,
     )  # fmt: skip
@@ -238,7 +238,7 @@ def _bench_host(case: Case) -> dict[str, Any]:
     import numpy as np
 
     from tolman.agents.alphazero import HostSearch
-    from tolman.envs.board.openspiel_game import openspiel_game
+    from tolman.envs.board.openspiel_games import openspiel_game
 
     agent = _agent(case)
     params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params

@@ -76,7 +76,7 @@ class Batch(NamedTuple):
     """
 
     items: Any
-    probability: jax.Array
+    probability: jax.Array | np.ndarray
     keys: np.ndarray
     versions: np.ndarray
     shard: int

@@ -33,11 +33,11 @@ class Row(NamedTuple):
     """
 
     position: Any
-    slots: np.ndarray
-    weights: np.ndarray
-    value: np.ndarray
-    outcome: np.ndarray
-    version: np.ndarray
+    slots: Any
+    weights: Any
+    value: Any
+    outcome: Any
+    version: Any
 
 
 class Finished(NamedTuple):
@@ -176,7 +176,7 @@ class Replay:
 
     def save(self, path: Path) -> None:
         """Writes everything to one file, at once and whole."""
-        arrays: dict[str, np.ndarray] = {
+        arrays: dict[str, Any] = {
             "lengths": np.array(self._lengths, np.int64),
             "num_inserted": np.int64(self.num_inserted),
             "num_open": np.int64(len(self._open)),

@@ -45,7 +45,8 @@ def parse_study(common: type[Common], words: Sequence[str]) -> tuple[Common, Any
     flags.check_flags(words, keys, f" to study {name!r}" if name else "")
     target: Any = common
     if own is not None:
-        unnamed = Annotated[own, tyro.conf.arg(name="")]  # Its flags have no prefix.
+        # Its flags have no prefix.
+        unnamed = Annotated[own, tyro.conf.arg(name="")]  # type: ignore[valid-type]
         section = ("options", unnamed, field(default_factory=own))
         target = make_dataclass("Study", [section], bases=(common,), frozen=True)
     given = flags.parse(target, words, "tolman study", [tyro.conf.PositionalRequiredArgs])

@@ -17,7 +17,7 @@ import numpy as np
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero, GumbelAlphaZeroConfig
 from tolman.envs.board.game import Game
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.envs.board.small import ConnectFour
 from tolman.launchers.arena.players.minimax import MinimaxPlayer
 from tolman.launchers.arena.players.rollouts import RolloutPlayer

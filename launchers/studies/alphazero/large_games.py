@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.ratings import fit_elo
 from tolman.launchers.games import make_game

@@ -182,7 +182,8 @@ def _compiled(agent: AlphaZero, what: str | int) -> Callable[..., Any]:
         assert isinstance(game, Game)
         programs = {"init": jax.vmap(game.init), "step": jax.vmap(game.step)}
         program = programs[what] if isinstance(what, str) else _mover(agent, what)
-        _COMPILED[key] = (agent, jax.jit(program))  # The agent stays, and so its id.
+        # The agent stays, and so its id.
+        _COMPILED[key] = (agent, jax.jit(program))  # type: ignore[arg-type]
     return _COMPILED[key][1]
 
 
@@ -193,7 +194,7 @@ def _mover(agent: AlphaZero, num_simulations: int) -> Callable[..., Any]:
     def searched(params: Params, state: Any) -> Any:
         move_number = jnp.zeros(len(jax.tree.leaves(state)[0]), jnp.int32)
         key: Any = jax.random.PRNGKey(0)  # Nothing is drawn outside self-play.
-        return search(params, key, state, move_number, False, num_simulations).action
+        return search(params, key, state, move_number, False, num_simulations).action  # type: ignore[arg-type]
 
     def by_policy(params: Params, state: Any) -> Any:
         logits = agent.network.apply(params, jax.vmap(game.observe)(state)).logits

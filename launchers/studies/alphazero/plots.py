@@ -20,7 +20,12 @@ def strength(
     """Scores over training, and at its end by simulations for a move."""
     figure, (left, right) = axes(2)
     for number, label in enumerate(labels):
-        style = {"color": COLOURS[number], "marker": "o", "markersize": 4, "label": label}
+        style: dict[str, Any] = {
+            "color": COLOURS[number],
+            "marker": "o",
+            "markersize": 4,
+            "label": label,
+        }
         left.plot(list(curve), [m[number] for m in curve.values()], **style)
         right.plot(
             range(len(by_simulations)),

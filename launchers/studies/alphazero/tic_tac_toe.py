@@ -20,7 +20,7 @@ import numpy as np
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig, Search
 from tolman.agents.alphazero.search import Step, score_step
-from tolman.envs.board.openspiel_game import openspiel_game
+from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.envs.board.small import TicTacToe
 from tolman.launchers.arena.players.perfect import PerfectTicTacToe
 from tolman.launchers.studies.alphazero import common

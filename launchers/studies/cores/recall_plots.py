@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ NUM_COLUMNS = 3
 TICKS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # Thousands.
 
 
-def _styles(cores: Sequence[str]) -> dict[str, dict[str, str]]:
+def _styles(cores: Sequence[str]) -> dict[str, dict[str, Any]]:
     """A colour a core; a user's cores, which come last, are dashed."""
     return {
         core: {

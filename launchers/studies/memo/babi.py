@@ -220,7 +220,7 @@ def _draw_attention(study: Study, task: StoryTask, memo: Trained) -> None:
     kinds = range(min(3, len(task.kinds)))
     # The third question of a kind: a story has begun to grow.
     index = np.array([int(data.kind_first[kind]) + 2 for kind in kinds])
-    examples = jax.tree.map(np.asarray, task.take(data, index))
+    examples = jax.tree.map(np.asarray, task.take(data, index))  # type: ignore[arg-type]
     attention, hops = questions.attention_of(memo, best, examples)
     sizes = examples.fact_mask.sum(1)
     figure = Figure(
