@@ -157,7 +157,7 @@ def config_type(kind: Kind, name: str) -> type:
 
 
 def settings_type(name: str, kind: Kind = ENV) -> type:
-    """The dataclass of what `--env.KEY`, or `--game.KEY`, sets.
+    """The dataclass of what `--env.KEY` sets.
 
     It is the factory itself where that is a dataclass. Otherwise it has a field for each
     keyword that the factory takes, but for `seed`: seeds come from the run's.

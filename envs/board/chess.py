@@ -67,7 +67,7 @@ class Chess(BoardGame):
         if self.max_num_moves < 1:
             raise ValueError(
                 f"max_num_moves={self.max_num_moves}: must be at least 1. Set "
-                "--game.max-num-moves."
+                "--env.max-num-moves."
             )
 
     @property

@@ -65,17 +65,17 @@ class Go(BoardGame):
     def __post_init__(self) -> None:
         if not 2 <= self.size <= MAX_SIZE:
             raise ValueError(
-                f"size={self.size}: must be from 2 to {MAX_SIZE}. Set --game.size."
+                f"size={self.size}: must be from 2 to {MAX_SIZE}. Set --env.size."
             )
         if self.komi != self.komi or abs(self.komi) > self.size**2:
             raise ValueError(
                 f"komi={self.komi}: must lie in [-{self.size**2}, {self.size**2}]. Set "
-                "--game.komi."
+                "--env.komi."
             )
         if self.max_num_moves < 0:
             raise ValueError(
                 f"max_num_moves={self.max_num_moves}: must be at least 1, or 0 for "
-                "2 * size * size. Set --game.max-num-moves."
+                "2 * size * size. Set --env.max-num-moves."
             )
 
     @property

@@ -84,7 +84,7 @@ class Hex(PgxGame):
 
     def __post_init__(self) -> None:
         if not 2 <= self.size <= 19:
-            raise ValueError(f"size={self.size}: must be from 2 to 19. Set --game.size.")
+            raise ValueError(f"size={self.size}: must be from 2 to 19. Set --env.size.")
 
     @property
     def env(self) -> pgx.Env:
