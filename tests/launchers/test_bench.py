@@ -7,6 +7,7 @@ import pytest
 
 from tolman.launchers import bench
 from tolman.launchers.benches import cores, on_device, turns
+from tolman.networks.core import CORES
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_unknown_name():
 def test_cores_are_compared_at_equal_size(short, monkeypatch, capsys):
     monkeypatch.setattr(turns, "NUM_ROUNDS", 2)
     monkeypatch.setattr(cores, "LENGTH", 6)
-    names = dict.fromkeys(["lstm", "gru", "gtrxl"])
+    names = {name: CORES[name] for name in ("lstm", "gru", "gtrxl")}
     monkeypatch.setattr("tolman.launchers.names.registered", lambda kind: names)
     assert bench.run_bench("cores", as_json=True) == 0
     rows = json.loads(capsys.readouterr().out)
