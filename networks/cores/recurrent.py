@@ -137,8 +137,7 @@ class GRU(hk.Module):
         size = self._hidden_size
 
         def biases(shape: Sequence[int], dtype: Any) -> Array:
-            bias = jnp.where(jnp.arange(3 * size) < size, self._update_bias, 0.0)
-            return bias.astype(dtype)  # Without it weakly typed: compiled twice.
+            return jnp.zeros(shape, dtype).at[:size].set(self._update_bias)
 
         return hk.Linear(3 * size, b_init=biases, name="input_gates")(x)
 

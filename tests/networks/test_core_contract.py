@@ -145,6 +145,15 @@ def test_gru_equals_a_slow_numpy_one():
         np.testing.assert_allclose(outputs[t], hidden, atol=1e-6)
 
 
+def test_a_gru_starts_by_keeping_its_state():
+    """The update gate's bias is -1: without input, sigmoid(1) = 0.731 of it is kept."""
+    x, reset = np.zeros((1, 2, 3), np.float32), np.zeros((1, 2), bool)
+    params, _ = _run(lambda: GRU(GRUConfig(4), name="core"), x, reset)
+    biases = params["core/~_project/input_gates"]["b"]
+    np.testing.assert_array_equal(biases, [-1.0] * 4 + [0.0] * 8)
+    assert not biases.weak_type  # Of a weak type, the first update would compile again.
+
+
 def test_reset_state_replaces_whole_rows_of_any_rank():
     state = (jnp.ones((3, 2)), jnp.ones((3, 4, 5)))
     initial = jax.tree.map(jnp.zeros_like, state)
