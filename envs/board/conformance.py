@@ -120,7 +120,7 @@ def _check_interface(game: Any) -> str:
                 "a method",
                 "See tolman.envs.board.game.Game.",
             )
-    info = getattr(game, "info", None)
+    info: Any = getattr(game, "info", None)
     if not isinstance(info, GameInfo):
         fail("info", repr(info), "a GameInfo", "Return one from a property.")
     rows, columns = info.board
