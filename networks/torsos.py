@@ -35,7 +35,8 @@ class ConvTorso(hk.Module):
     """Two convolutions and a fully connected layer: `[..., H, W, C]` to `[..., D]`.
 
     16 filters of 8x8, stride 4; 32 of 4x4, stride 2; 256 units; ReLU after each. A byte
-    image is scaled to [0, 1]. Both kernels shrink to the image where it is smaller.
+    image is scaled to [0, 1]. No padding where the strides fit, as for 84 x 84: 20 x 20 and
+    9 x 9 are left; else zeros at the far sides, as few as have every pixel seen.
 
     Source: Mnih et al. 2016, section 4 (and Mirowski et al. 2016, section 3).
     """
@@ -48,8 +49,9 @@ class ConvTorso(hk.Module):
         image = scale_bytes(observation)
         leading, spatial = image.shape[:-3], image.shape[-3:]
         x = image.reshape(-1, *spatial)  # [N, H, W, C]
-        x = jax.nn.relu(hk.Conv2D(16, 8, stride=4)(x))
-        x = jax.nn.relu(hk.Conv2D(32, 4, stride=2)(x))
+        for channels, size, stride in ((16, 8, 4), (32, 4, 2)):
+            padding = [_padding(side, size, stride) for side in x.shape[1:3]]
+            x = jax.nn.relu(hk.Conv2D(channels, size, stride, padding=padding)(x))
         x = jax.nn.relu(hk.Linear(self._output_size)(hk.Flatten()(x)))
         return x.reshape(*leading, -1)
 
@@ -88,6 +90,11 @@ class TileTorso(hk.Module):
         x = (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-3)
         x = jax.nn.relu(hk.Linear(self._output_size)(x))
         return x.reshape(*leading, -1)
+
+
+def _padding(side: int, size: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side, so that windows of `size` end where it ends."""
+    return 0, size - side if side < size else -(side - size) % stride
 
 
 def scale_bytes(observation: Array) -> Array:
