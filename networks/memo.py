@@ -70,6 +70,18 @@ def expected_hops(halting: Array) -> Array:
     return jnp.tensordot(hop.astype(halting.dtype), halting, axes=1)
 
 
+class Heads(NamedTuple):
+    """The projections of facts.
+
+    Attributes:
+      key_weights: `[heads, K, F]`.
+      value_weights: `[heads, K, F]`.
+    """
+
+    key_weights: Array
+    value_weights: Array
+
+
 class Retrieval(hk.Module):
     """One hop: every head attends to the facts, and what they return refines the query.
 
@@ -87,6 +99,7 @@ class Retrieval(hk.Module):
         num_heads: int,
         head_size: int,
         dropout_rate: float = 0.0,
+        embedding: Array | None = None,
         name: str | None = None,
     ) -> None:
         """Builds the module.
@@ -96,35 +109,52 @@ class Retrieval(hk.Module):
           head_size: K.
           dropout_rate: share of the attention weights that are read as 0; above 0 only
             while training, for it draws random numbers.
+          embedding: `[O, F]`, of facts that come as rows of O numbers. It is multiplied
+            into the weights of the heads: so no fact is ever embedded, and none has a
+            gradient, of which each hop would add another. None for embedded facts.
           name: of the module.
         """
         super().__init__(name)
         self._num_heads, self._head_size = num_heads, head_size
-        self._dropout_rate = dropout_rate
+        self._dropout_rate, self._embedding = dropout_rate, embedding
 
-    def __call__(self, query: Array, facts: Array, mask: Array) -> tuple[Array, Array]:
+    def heads(self, fact_size: int) -> Heads:
+        """What all hops share.
+
+        Args:
+          fact_size: numbers of a fact.
+        """
+        embedding = self._embedding
+        size = fact_size if embedding is None else embedding.shape[-1]
+        init = hk.initializers.VarianceScaling(fan_in_axes=[2])
+        shape = self._num_heads, self._head_size, size
+        key_weights = hk.get_parameter("key_weights", shape, init=init)
+        value_weights = hk.get_parameter("value_weights", shape, init=init)
+        if embedding is None:
+            return Heads(key_weights, value_weights)
+        return Heads(key_weights @ embedding.T, value_weights @ embedding.T)
+
+    def __call__(
+        self, query: Array, heads: Heads, facts: Array, mask: Array
+    ) -> tuple[Array, Array]:
         """Takes one hop.
 
         Args:
           query: `[T, B, Q]`.
-          facts: `[B, S, F]`.
+          heads: what they ask and return.
+          facts: `[B, S, F]`, or `[B, S, O]` where the heads take in an embedding.
           mask: `[B, T, S]` bool, at least one True for every query.
 
         Returns:
           The next query `[T, B, Q]`, and the attention `[B, heads, T, S]` before dropout.
         """
-        heads = self._num_heads, self._head_size
-        init = hk.initializers.VarianceScaling(fan_in_axes=[2])
-        shape = (*heads, facts.shape[-1])
-        key_weights = hk.get_parameter("key_weights", shape, init=init)
-        value_weights = hk.get_parameter("value_weights", shape, init=init)
-        by_head = query.reshape(*query.shape[:-1], *heads)
-        logits = attention.content_logits(by_head, key_weights, facts)
+        by_head = query.reshape(*query.shape[:-1], self._num_heads, self._head_size)
+        logits = attention.content_logits(by_head, heads.key_weights, facts)
         weights = attention.masked_softmax(logits, mask[:, None])
         kept = weights
         if self._dropout_rate > 0.0:
             kept = hk.dropout(hk.next_rng_key(), self._dropout_rate, weights)
-        values = attention.read(kept, value_weights, facts)
+        values = attention.read(kept, heads.value_weights, facts)
         values = values.reshape(query.shape)
         refined = hk.Linear(query.shape[-1], with_bias=False, name="refine")(values)
         norm = hk.LayerNorm(-1, create_scale=False, create_offset=True, name="norm")
@@ -205,16 +235,17 @@ def take_hops(
       retrieval: one hop.
       halting: looks at each.
       query: `[T, B, Q]`.
-      facts: `[B, S, F]`.
+      facts: `[B, S, F]`, or what `retrieval` embeds.
       mask: `[B, T, S]` bool.
       num_hops: N.
     """
+    heads = retrieval.heads(facts.shape[-1])
     state = halting.initial_state(*query.shape[:2])
     # Before the first hop: attention to all that may be seen alike.
     before = (mask / mask.sum(-1, keepdims=True))[:, None]  # [B, 1, T, S]
     rows = []
     for hop in np.eye(num_hops, dtype=np.float32):
-        query, weights = retrieval(query, facts, mask)
+        query, weights = retrieval(query, heads, facts, mask)
         distances = jnp.transpose(bhattacharyya_distance(before, weights), (2, 0, 1))
         logit, feature, state = halting(distances, hop, state)
         rows.append(Hops(query, logit, feature, weights))

@@ -47,18 +47,16 @@ class Memo(hk.Module):
         config = self._config
         is_training = mode == "train"
         embed = ItemEmbedding(config.item_size, self._num_words, name="embedding")
-        # Side by side and not summed: one item of a fact can be matched, another returned.
-        facts = side_by_side(embed(examples.facts))  # [B, I, S D]
-        if config.use_fact_order:
-            places = fact_order(examples.fact_mask, config.item_size)
-            facts = jnp.concatenate([facts, places], axis=-1)
+        facts, embedding = self._facts(embed, examples)
         size = config.num_heads * config.head_size
         query = hk.Linear(size, with_bias=False, name="query")(
             side_by_side(embed(examples.query))
         )
         dropout = config.attention_dropout if is_training else 0.0
         hops = memo.take_hops(
-            memo.Retrieval(config.num_heads, config.head_size, dropout, name="retrieval"),
+            memo.Retrieval(
+                config.num_heads, config.head_size, dropout, embedding, name="retrieval"
+            ),
             memo.Halting(config.halting_size, config.continue_bias, name="halting"),
             query[None],
             facts,
@@ -78,6 +76,30 @@ class Memo(hk.Module):
         )
         attention = hops.attention[:, :, :, 0]  # [N, B, heads, I]
         return Reading(answer(last[0]), taken.astype(jnp.float32), cost, attention, halting)
+
+    def _facts(
+        self, embed: ItemEmbedding, examples: Examples
+    ) -> tuple[Array, Array | None]:
+        """Facts, items side by side and not summed: one can be matched, another returned.
+
+        Returns:
+          `[B, I, S D]` and None; or, where an item has no more numbers than its embedding,
+          those numbers `[B, I, S O]` and what embeds a fact, `[S O, S D]`.
+        """
+        items, config = examples.facts, self._config
+        item_size = self._num_words or items.shape[-1]
+        if item_size > config.item_size or config.use_fact_order:
+            facts = side_by_side(embed(items))
+            if config.use_fact_order:
+                places = fact_order(examples.fact_mask, config.item_size)
+                facts = jnp.concatenate([facts, places], axis=-1)
+            return facts, None
+        if self._num_words:
+            items = jax.nn.one_hot(items, item_size)
+            table = embed(jnp.arange(item_size))
+        else:
+            table = embed(jnp.eye(item_size))
+        return side_by_side(items), jnp.kron(jnp.eye(items.shape[-2]), table)
 
     def _halt(
         self, hops: memo.Hops, mode: Mode

@@ -52,6 +52,7 @@ class Entry:
       chain_length: of the task.
       model: its sizes.
       num_updates: of a member.
+      num_members: trained side by side, each from a seed of its own.
       training: what is learned from how.
     """
 
@@ -59,6 +60,7 @@ class Entry:
     chain_length: int
     model: ModelConfig
     num_updates: int
+    num_members: int
     training: TrainingConfig = TRAINING
 
     @property
@@ -69,7 +71,7 @@ class Entry:
     def describe(self) -> dict[str, Any]:
         """For `result.json`."""
         sizes = {**asdict(self.training), **asdict(self.model)}
-        return {"updates": self.num_updates, **sizes}
+        return {"updates": self.num_updates, "members": self.num_members, **sizes}
 
     def task(self) -> AssociativeInference:
         """What it learns from."""
@@ -80,23 +82,22 @@ LEARNED = TrainingConfig(hop_cost=0.05)
 WIDE_NETWORK = MemoryNetworkConfig(size=256)
 TRANSFORMER = UniversalTransformerConfig(head_size=16, transition_size=128, max_steps=4)
 QUICK = (
-    Entry("MEMO", 3, MemoConfig(max_hops=3), 3_000),
-    Entry("one hop", 3, MemoConfig(max_hops=1), 2_000),
-    Entry("halting", 3, MemoConfig(max_hops=3, halting="learned"), 4_000, LEARNED),
-    Entry("memory network", 3, WIDE_NETWORK, 3_000),
+    Entry("MEMO", 3, MemoConfig(max_hops=3), 3_000, 2),
+    Entry("one hop", 3, MemoConfig(max_hops=1), 2_000, 2),
+    Entry("halting", 3, MemoConfig(max_hops=3, halting="learned"), 4_000, 2, LEARNED),
+    Entry("memory network", 3, WIDE_NETWORK, 3_000, 2),
 )
 FULL = (
-    Entry("MEMO", 3, MemoConfig(max_hops=3), 6_000),
-    Entry("one hop", 3, MemoConfig(max_hops=1), 4_000),
-    Entry("halting", 3, MemoConfig(max_hops=3, halting="learned"), 6_000, LEARNED),
-    Entry("MEMO", 4, MemoConfig(max_hops=4), 12_000),
-    Entry("halting", 4, MemoConfig(max_hops=4, halting="learned"), 12_000, LEARNED),
-    Entry("MEMO", 5, MemoConfig(max_hops=5), 14_000),
-    Entry("memory network", 3, WIDE_NETWORK, 6_000),
-    Entry("universal transformer", 3, TRANSFORMER, 6_000),
-    Entry("DNC", 3, DNCReaderConfig(num_slots=32), 4_000),
+    Entry("MEMO", 3, MemoConfig(max_hops=3), 6_000, 4),
+    Entry("one hop", 3, MemoConfig(max_hops=1), 4_000, 4),
+    Entry("halting", 3, MemoConfig(max_hops=3, halting="learned"), 6_000, 4, LEARNED),
+    Entry("MEMO", 4, MemoConfig(max_hops=4), 12_000, 4),
+    Entry("halting", 4, MemoConfig(max_hops=4, halting="learned"), 12_000, 2, LEARNED),
+    Entry("MEMO", 5, MemoConfig(max_hops=5), 14_000, 2),
+    Entry("memory network", 3, WIDE_NETWORK, 6_000, 2),
+    Entry("universal transformer", 3, TRANSFORMER, 6_000, 2),
+    Entry("DNC", 3, DNCReaderConfig(num_slots=32), 4_000, 2),
 )
-QUICK_MEMBERS, FULL_MEMBERS = 2, 4
 
 
 class Trained(NamedTuple):
@@ -131,22 +132,20 @@ class Trained(NamedTuple):
 def run(study: Study) -> None:
     """Trains MEMO, its ablation and its baselines, asks all of them, checks the claims."""
     entries = QUICK if study.quick else FULL
-    num_members = QUICK_MEMBERS if study.quick else FULL_MEMBERS
     study.settings = {
-        "members": num_members,
         "questions": NUM_QUESTIONS,
         "task": asdict(entries[0].task()),
         **{entry.label: entry.describe() for entry in entries},
     }
-    trained = {entry.label: _train(study, entry, num_members) for entry in entries}
+    trained = {entry.label: _train(study, entry) for entry in entries}
     _check(study, trained)
     _tabulate(study, trained)
     _draw(study, trained)
 
 
-def _train(study: Study, entry: Entry, num_members: int) -> Trained:
+def _train(study: Study, entry: Entry) -> Trained:
     agent = Reasoner(entry.training, entry.model, entry.task())
-    fit = study.fit(entry.label, agent, entry.task(), entry.num_updates, num_members)
+    fit = study.fit(entry.label, agent, entry.task(), entry.num_updates, entry.num_members)
     return Trained(entry, agent, fit, _ask(study, entry, agent, fit, "greedy"))
 
 
@@ -213,14 +212,14 @@ def _tabulate(study: Study, trained: dict[str, Trained]) -> None:
         for one in of_length:
             scores = [percent(one.greedy.accuracy([kind])) for kind in range(len(kinds))]
             hops = f"{one.greedy.hops.mean():.2f}"
-            rows.append([one.entry.name, *scores, hops])
+            rows.append([one.entry.name, one.entry.num_members, *scores, hops])
             if one.entry.name in PAPER_VALUES and length == 3:
-                rows.append(["the paper's", *PAPER_VALUES[one.entry.name], "-"])
+                rows.append(["the paper's", "-", *PAPER_VALUES[one.entry.name], "-"])
         title = (
-            f"Sequences of {length}: per cent right on the test split, mean of "
-            f"{len(of_length[0].greedy.hops)} members (standard deviation); hops"
+            f"Sequences of {length}: per cent right on the test split, mean of the members "
+            "(standard deviation); hops"
         )
-        study.table(title, ["model", *kinds, "hops"], rows)
+        study.table(title, ["model", "members", *kinds, "hops"], rows)
 
     study.table(
         "The run that decides how often to hop, by the distance of cue and match",

@@ -1,6 +1,7 @@
 """MEMO's network against a slow NumPy one, and the traps of its paper one by one."""
 
 import functools
+from types import SimpleNamespace
 
 import haiku as hk
 import jax
@@ -13,6 +14,7 @@ from tolman.agents.memo import MemoConfig, Reasoner, TrainingConfig
 from tolman.agents.memo.loss import answer_loss, halting_loss, is_right
 from tolman.agents.memo.reading import side_by_side
 from tolman.envs.reasoning.associative_inference import AssociativeInference
+from tolman.envs.reasoning.task import Examples
 from tolman.networks import memo
 
 TASK = AssociativeInference(
@@ -50,8 +52,10 @@ def _with_continue_bias(params, bias):
     return {**params, "model/halting/continue": last}
 
 
-def test_network_equals_a_slow_numpy_one():
-    _, params, examples, read = _case(halting="learned")
+# Items of 5 numbers: embedded, or multiplied into the weights of the heads.
+@pytest.mark.parametrize("item_size", [4, 6])
+def test_network_equals_a_slow_numpy_one(item_size):
+    _, params, examples, read = _case(halting="learned", item_size=item_size)
     # So that some questions stop after the first hop, and others go on.
     middle = jnp.median(read(params, examples, KEY).halting.continue_logits[0])
     last = params["model/halting/continue"]
@@ -72,6 +76,28 @@ def test_network_equals_a_slow_numpy_one():
             reading.halting.continue_logits[:, number], go_on, atol=2e-4
         )
     assert len(set(np.asarray(reading.hops))) > 1  # Or the test says little.
+
+
+@pytest.mark.parametrize("item_size", [4, 6])  # Of 5 words.
+def test_words_are_rows_of_a_table_and_padding_is_zeros(item_size):
+    task = SimpleNamespace(num_words=5, num_answers=1, num_classes=3, kinds=("one",))
+    config = MemoConfig(**{**SMALL, "item_size": item_size})
+    agent = Reasoner(TrainingConfig(), config, task)
+    rng = np.random.default_rng(0)
+    facts, query = rng.integers(0, 5, (2, 4, 3)), rng.integers(0, 5, (2, 2))
+    examples = Examples(facts, np.ones((2, 4), bool), query, np.zeros((2, 1)), np.zeros(2))
+    params = jax.jit(agent.init)(KEY, examples).params
+    logits = jax.jit(agent.read, static_argnums=3)(params, examples, KEY, "greedy").logits
+    own = {
+        name.removeprefix("model/"): jax.tree.map(np.asarray, leaves)
+        for name, leaves in params.items()
+    }
+    table = own["embedding"]["words"] * np.array([[0.0], [1.0], [1.0], [1.0], [1.0]])
+    own["embedding/item"] = {"w": table}
+    one_hot = np.eye(5)
+    for number in range(2):
+        answers, _, _ = hop_by_hop(own, one_hot[facts[number]], one_hot[query[number]], 3)
+        np.testing.assert_allclose(logits[number, 0], answers[2], atol=2e-4)
 
 
 def test_items_of_a_fact_stay_apart():
