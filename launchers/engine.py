@@ -63,8 +63,8 @@ def newest_run(game: str) -> str:
             saved[max(path.stat().st_mtime for path in checkpoints)] = config.parent
     if not saved:
         raise ValueError(
-            f"player: there is no run of {game} with a checkpoint in {RUNS}/. Set --player, "
-            "such as RUN@last, random or mcts:100."
+            f"player: there is no run of {game} with a checkpoint in {RUNS}/. Set "
+            "--player, such as RUN@last, random or mcts:100."
         )
     return f"{saved[max(saved)]}@last"
 

@@ -189,7 +189,8 @@ def test_limits_reach_the_player():
         "uci",
         "go nodes 7\ngo movetime 1000\ngo\nsetoption name Simulations value 33\ngo\n"
         "go wtime 61000 btime 5 winc 500\nposition startpos moves e2e4\n"
-        "go wtime 5 btime 30000 binc 0 movestogo 3\ngo btime 40 wtime 9\ngo infinite\nstop\n"
+        "go wtime 5 btime 30000 binc 0 movestogo 3\ngo btime 40 wtime 9\n"
+        "go infinite\nstop\n"
         "setoption name Simulations value 0\ngo nodes 0\ngo nodes x\ngo movetime -5\n",
     )
     assert found == [
@@ -291,10 +292,11 @@ def test_stop_does_not_wait_for_the_end_of_a_thought():
 
 
 WORDS = st.sampled_from(
-    "uci isready position startpos moves e2e4 fen go nodes movetime -1 x infinite setoption "
-    "name value Simulations stop ponderhit ucinewgame usinewgame usi 7g7f boardsize komi 9 "
-    "play genmove b w E5 pass undo final_score time_left time_settings known_command nan "
-    "1e999 ² 12 # clear_board reg_genmove showboard mate ponder \x00 é".split()
+    "uci isready position startpos moves e2e4 fen go nodes movetime -1 x infinite "
+    "setoption name value Simulations stop ponderhit ucinewgame usinewgame usi 7g7f "
+    "boardsize komi 9 play genmove b w E5 pass undo final_score time_left time_settings "
+    "known_command nan 1e999 ² 12 # clear_board reg_genmove showboard mate ponder "
+    "\x00 é".split(" ")
 )
 LINES = st.lists(st.lists(WORDS, max_size=5).map(" ".join), max_size=8)
 
@@ -306,7 +308,9 @@ def test_nothing_that_is_said_breaks_a_server(protocol, lines):
     said = served(protocol, "\n".join(lines), Thinker())
     if protocol == "gtp":
         bodies = [line.partition("#")[0].split() for line in lines]
-        numbered = [words[1:] if words and words[0].isdecimal() else words for words in bodies]
+        numbered = [
+            words[1:] if words and words[0].isdecimal() else words for words in bodies
+        ]
         commands = [words for words in numbered if words]
         answers = [part for part in said.split("\n\n") if part]
         assert len(answers) == len(commands)
