@@ -21,7 +21,12 @@ MAX_SIMULATIONS = 50_000  # Where only time bounds a search: its tree must stay 
 
 
 class AgentPlayer:
-    """An agent without noise, by PUCT under whatever rules the match has."""
+    """An agent without noise, by PUCT under whatever rules the match has.
+
+    Attributes:
+      name: in tables and records.
+      params: of its network.
+    """
 
     def __init__(
         self, agent: AlphaZero, params: Params, num_simulations: int, name: str
@@ -29,7 +34,7 @@ class AgentPlayer:
         """The agent; `num_simulations` for each move, 0 for as many as in training."""
         self.name = name
         self._game = agent.game.info.name
-        self._params = params
+        self.params = params
         self._num_simulations = num_simulations or agent.config.num_simulations
         config = replace(agent.config, search="puct")
         self._search = HostSearch(agent.game.info, agent.network.apply, config)
@@ -54,7 +59,7 @@ class AgentPlayer:
         deadline = time.monotonic() + seconds
         rng, move_number = np.random.default_rng(0), np.zeros(1, np.int32)
         found = self._search(
-            self._params,
+            self.params,
             rng,
             [innermost(game)],
             move_number,
