@@ -34,6 +34,7 @@ class GameLayout:
 
     Attributes:
       num_items: B, games in a batch.
+      structure: of a position, whose leaves lie side by side.
     """
 
     table = GAMES
@@ -56,7 +57,7 @@ class GameLayout:
         self.num_items = batch_size
         self._window_games = window_games
         self._observe = observe
-        leaves, self._structure = jax.tree.flatten(example.position)
+        leaves, self.structure = jax.tree.flatten(example.position)
         whole_number = np.zeros(1, np.int32)
         self._example = {
             "position": leaves,
@@ -100,7 +101,7 @@ class GameLayout:
     def assemble(self, items: Any, probability: Array | None) -> Positions:
         """A batch of positions, `[B, ...]` leaves, as the agent has it; in a jit."""
         del probability
-        position = jax.tree.unflatten(self._structure, items["position"])
+        position = jax.tree.unflatten(self.structure, items["position"])
         return Positions(
             self._observe(position),
             items["slots"],

@@ -16,6 +16,7 @@ from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.replay import Replay
 from tolman.launchers.runner import build_player
 from tolman.launchers.self_play.open_games import EndedGame, Row
+from tolman.launchers.self_play.players import make_player
 
 EXAMPLE = Moves(
     position={"a": np.zeros((1, 2), np.int8), "b": np.zeros(1, np.int32)},
@@ -169,11 +170,13 @@ def test_actor_replay_and_learner_without_processes(serve, work):
         acting.unroll()
     insight = server.counter.look()
     assert insight.num_inserted <= acting.num_steps and acting.version == 7
-    sampler = server.replay.client()
-    for sample in sampler.sample("games", 20, emit_timesteps=False):
-        rules = agent.player.game
-        leaves = [np.asarray(leaf) for leaf in sample.data]
-        check_game(rules, leaves)
+    observe = make_player(agent.player).observe
+    samples = server.replay.client().sample(
+        "games", 20, emit_timesteps=False, unpack_as_table_signature=True
+    )
+    for sample in samples:
+        position = jax.tree.unflatten(layout.structure, sample.data["position"])
+        check_game(observe(position), sample.data["outcome"])
 
     batches = batches_of(server, layout, work)
     learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100)
@@ -187,14 +190,13 @@ def test_actor_replay_and_learner_without_processes(serve, work):
     assert learner.num_compilations() == 1
 
 
-def check_game(rules, leaves):
+def check_game(planes, outcome):
     """What was written is one game from its start to its end, and says who won it.
 
     Of tic-tac-toe: stones come one by one, the outcome alternates between the players.
     """
-    boards, outcome = leaves[0], leaves[-2]
     length = len(outcome)
-    stones = np.array([(board.reshape(-1) >= 0).sum() for board in boards])
+    stones = np.asarray(planes).sum(axis=(1, 2, 3))
     assert stones.tolist() == list(range(length)) and 5 <= length <= 9
     assert (outcome == 0).all() or (outcome[1:] == -outcome[:-1]).all()
     assert outcome[-1] == 1 or (length == 9 and outcome[-1] == 0)
