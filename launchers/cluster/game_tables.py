@@ -164,27 +164,40 @@ class GameCounter:
         """Starts at nothing: what the ledger still has was counted in the life before."""
         self._client = client
         self._totals = np.zeros(NUM_TOTALS)
-        self._sampled_before = self._sampled()
-        self._drain()
+        tables = client.server_info()
+        self._read(tables[LEDGER].current_size)
+        self._slips_before = _inserted(tables[LEDGER])
+        self._num_read = 0
+        self._sampled_before = _sampled(tables[GAMES])
 
     def look(self) -> Insight:
         """What came in since the start of this life."""
-        self._totals += self._drain()
-        size = self._client.server_info()[GAMES].current_size
-        sampled = self._sampled() - self._sampled_before
-        totals = tuple(self._totals.tolist())
-        return Insight(int(self._totals[1]), sampled, size, totals)
+        tables = self._client.server_info()
+        # More than are there would be waited for without end: a size may be out of date.
+        num_new = _inserted(tables[LEDGER]) - self._slips_before - self._num_read
+        self._totals += self._read(num_new)
+        self._num_read += num_new
+        return Insight(
+            int(self._totals[1]),
+            _sampled(tables[GAMES]) - self._sampled_before,
+            tables[GAMES].current_size,
+            tuple(self._totals.tolist()),
+        )
 
-    def _drain(self) -> np.ndarray:
-        size = self._client.server_info()[LEDGER].current_size
-        if not size:
+    def _read(self, num_slips: int) -> np.ndarray:
+        """Takes slips out of the ledger; returns their sum."""
+        if not num_slips:
             return np.zeros(NUM_TOTALS)
-        samples = self._client.sample(LEDGER, size, emit_timesteps=False)
+        samples = self._client.sample(LEDGER, num_slips, emit_timesteps=False)
         return np.sum([sample.data[0] for sample in samples], axis=0)
 
-    def _sampled(self) -> int:
-        info = self._client.server_info()[GAMES].rate_limiter_info
-        return info.sample_stats.completed
+
+def _inserted(table: Any) -> int:
+    return table.rate_limiter_info.insert_stats.completed
+
+
+def _sampled(table: Any) -> int:
+    return table.rate_limiter_info.sample_stats.completed
 
 
 def _of_any_length(leaf: np.ndarray) -> tf.TensorSpec:
