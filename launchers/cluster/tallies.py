@@ -57,28 +57,26 @@ class StepCount:
 class Pace:
     """Holds what is learned from to what is acted, where no table can.
 
-    Each sequence is learned from `samples_per_insert` times, on average: the learner waits
-    for the actors, and they for it.
+    Each sequence after the first `min_size` is learned from `samples_per_insert` times, on
+    average: the learner waits for the actors, and they for it.
     """
 
     def __init__(self, data: DataSpec) -> None:
         """Of an agent that replays."""
         self._data = data
-        self._slack = SLACK_BATCHES * data.batch_size + self._samples(data.min_size)
 
     def max_updates(self, num_steps: int) -> int:
         """Updates that so many environment steps allow."""
-        if num_steps < self._data.min_size:
-            return 0
         return int(self._samples(num_steps) / self._data.batch_size)
 
     def is_ahead(self, num_steps: int, updates: int) -> bool:
         """Whether actors are to wait."""
-        used = updates * self._data.batch_size
-        return self._samples(num_steps) > used + self._slack
+        used = (updates + SLACK_BATCHES) * self._data.batch_size
+        return self._samples(num_steps) > used
 
     def _samples(self, num_steps: int) -> float:
-        return num_steps * self._data.samples_per_insert
+        """That may be drawn."""
+        return max(num_steps - self._data.min_size, 0) * self._data.samples_per_insert
 
 
 class Journal(Protocol):

@@ -45,8 +45,8 @@ def test_games_are_noted_down_once():
 def test_acting_and_learning_wait_for_each_other():
     data = DataSpec(1, 10, replay="uniform", min_size=100, samples_per_insert=2.0)
     pace = Pace(data)
-    assert [pace.max_updates(n) for n in (0, 99, 100, 104, 105)] == [0, 0, 20, 20, 21]
-    # 8 batches and what the first update needs: 80 + 200 samples ahead, at most.
+    assert [pace.max_updates(n) for n in (0, 99, 104, 105, 155)] == [0, 0, 0, 1, 11]
+    # 8 batches, 80 samples of 40 positions, ahead at most.
     assert not pace.is_ahead(140, 0) and pace.is_ahead(141, 0)
     assert not pace.is_ahead(145, 1) and pace.is_ahead(146, 1)
 
