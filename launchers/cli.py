@@ -188,15 +188,20 @@ def _eval(words: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Play:
-    """Plays episodes with a trained agent and films them.
+    """Plays episodes with a trained agent and films them; or, with --protocol, is an engine
+    that graphical boards and other engines play a board game against.
 
     Attributes:
-      run: its folder.
+      run: its folder; with --protocol the name of the game.
       num_episodes: at least 1.
       seed: of the episodes.
       checkpoint: its env steps; None for the last that is sound.
       out: the mp4 file; None for videos/<env_steps>_s<seed>.mp4 in the run folder.
       fps: pictures a second; None for the environment's own speed, or 15.
+      protocol: to be spoken on standard input and output: uci (chess), usi (shogi) or gtp
+        (Go, and any other game); None to film.
+      player: who plays, such as runs/a@last?simulations=64 or mcts:100; None for the
+        newest run of the game in runs/. With --protocol only.
     """
 
     run: Path
@@ -205,10 +210,18 @@ class Play:
     checkpoint: int | None = None
     out: Path | None = None
     fps: float | None = None
+    protocol: str | None = None
+    player: str | None = None
 
 
 def _play(words: Sequence[str]) -> int:
     given = _parse(Play, words)
+    if given.protocol is not None:
+        return _serve(given)
+    if given.player is not None:
+        raise ValueError(
+            "player: films are of a run's own agent. Leave --player out, or set --protocol."
+        )
     from tolman.launchers.playing import play
 
     played = play(
@@ -223,6 +236,23 @@ def _play(words: Sequence[str]) -> int:
     for number, (episode_return, length) in enumerate(episodes, start=1):
         print(f"episode {number}: return {episode_return:.6g}, length {length}")
     print(played.film)
+    return 0
+
+
+def _serve(given: Play) -> int:
+    """Plays a board game by a protocol."""
+    film = ("num_episodes", "seed", "checkpoint", "out", "fps")
+    for name in film:
+        if getattr(given, name) != getattr(Play, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{name}={getattr(given, name)}: an engine has no such setting. Leave "
+                f"{flag} out, or --protocol."
+            )
+    from tolman.launchers.engine import serve_engine
+
+    assert given.protocol is not None
+    serve_engine(str(given.run), given.protocol, given.player)
     return 0
 
 
@@ -425,7 +455,11 @@ VERBS = {
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
     "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume),
     "eval": Verb("RUN [--num-episodes N]", "play episodes with a trained agent", _eval),
-    "play": Verb("RUN [--num-episodes N]", "film episodes of a trained agent", _play),
+    "play": Verb(
+        "RUN | GAME --protocol uci|usi|gtp",
+        "film episodes of a trained agent; be an engine",
+        _play,
+    ),
     "study": Verb(
         "PAPER/STUDY [--quick]", "re-run a paper's experiment, check its claims", _study
     ),

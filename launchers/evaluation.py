@@ -15,10 +15,12 @@ from tolman.launchers import names, run_folder
 from tolman.launchers.checkpoints import Checkpoints
 from tolman.launchers.config import TrainConfig, resolve
 from tolman.launchers.episodes import play_episodes
+from tolman.launchers.host_state import HostRun
 from tolman.launchers.runner import (
     MAX_DEFAULT_ENVS,
     OnDeviceRun,
     Runner,
+    build_player,
     build_runner,
     make_vector,
 )
@@ -55,9 +57,12 @@ def restore(run: Path, checkpoint: int | None) -> Restored:
     """
     folder = run_folder.open_run(run)
     config = resolve(folder.config())
-    if config.launcher == "ray":  # Its checkpoints are those of a local run.
-        config = replace(config, launcher="local")
-    runner = build_runner(config, folder)
+    if config.launcher == "ray" and names.plays_games(config.agent):
+        runner: Any = HostRun(build_player(config))
+    else:
+        if config.launcher == "ray":  # Its checkpoints are those of a local run.
+            config = replace(config, launcher="local")
+        runner = build_runner(config, folder)
     template = runner.init(jax.random.PRNGKey(config.seed))
     restored = Checkpoints(folder.checkpoints).restore(template, checkpoint)
     params = runner.params(runner.place(restored.state))

@@ -6,7 +6,7 @@ The local and the Ray runner share it; nothing here needs Reverb.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -56,6 +56,22 @@ class HostCounts:
     def params(self, state: HostState) -> Params:
         """The parameters in a state."""
         return state.learner.params
+
+
+class HostRun(HostCounts):
+    """A run on the host that may be at rest: how its state starts, and where it is kept."""
+
+    def __init__(self, agent: Any) -> None:
+        """Takes what learns: `data` and `init`, as agents have them."""
+        self.agent = agent
+
+    def init(self, key: Array) -> HostState:
+        """Starts a run; equal keys start equal ones, which actors then make differ."""
+        return self.place(initial_state(self.agent, key))
+
+    def place(self, state: HostState) -> HostState:
+        """Puts a state on the host: the learner is elsewhere."""
+        return jax.device_get(state)
 
 
 def initial_state(agent: Agent, key: Array) -> HostState:

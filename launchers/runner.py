@@ -230,30 +230,35 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
 
 
 def _build_self_play(config: TrainConfig, folder: RunFolder) -> Runner:
-    """Rules in JAX play on-device, rules in C++ or Python with launcher "local"."""
+    """Rules in JAX play on-device, rules in C++ or Python with "local", both with "ray"."""
     from tolman.envs.board.game import Game
-    from tolman.launchers.games import make_game
     from tolman.launchers.self_play.runner import SelfPlayRunner
 
-    if config.launcher == "ray":
-        raise ValueError(
-            f"agent {config.agent!r} plays and learns in one process. Set --launcher "
-            "on-device, or local for rules on the host."
-        )
     for name in ("num_devices", "num_envs"):
         if getattr(config, name):
             raise ValueError(
                 f"{name}={getattr(config, name)}: self-play has no such setting. Set "
                 "--agent.num-parallel-games."
             )
-    game = make_game(config.env, config.env_config)
-    if config.launcher == "local" and isinstance(game, Game):
+    agent = build_player(config)
+    if config.launcher == "local" and isinstance(agent.game, Game):
         raise ValueError(
             f"game {config.env!r}: its rules are in JAX and play on-device. Leave "
             "--launcher out, or name rules on the host (`tolman list games`)."
         )
-    agent = names.resolve(names.AGENT, config.agent)(config.agent_config, game)
+    if config.launcher == "ray":
+        from tolman.launchers.cluster.runner import make_games_runner
+
+        return make_games_runner(agent, config, folder.replay)
     return SelfPlayRunner(agent, folder.replay, config.num_checkpoints_to_keep)
+
+
+def build_player(config: TrainConfig) -> Any:
+    """Builds a config's agent, which plays games."""
+    from tolman.launchers.games import make_game
+
+    game = make_game(config.env, config.env_config)
+    return names.resolve(names.AGENT, config.agent)(config.agent_config, game)
 
 
 def groups_of(vector: HostVector, num_envs: int) -> int:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from tolman.agents.agent import Array, Learned, Params, register_agent
+from tolman.agents.agent import Array, DataSpec, Learned, Params, register_agent
 from tolman.agents.alphazero.config import AlphaZeroConfig, GumbelAlphaZeroConfig
 from tolman.agents.alphazero.host_search import HostSearch
 from tolman.agents.alphazero.loss import alphazero_loss, dense_policy, weight_loss
@@ -55,6 +55,7 @@ class AlphaZero:
       game: the rules.
       network: see `tolman.agents.alphazero.network.Network`.
       search: `Search` or `HostSearch`, as the rules are JAX or not.
+      data: what it learns from, where that is kept elsewhere; a sequence is one position.
     """
 
     def __init__(self, config: AlphaZeroConfig, game: Game | HostGame) -> None:
@@ -67,6 +68,14 @@ class AlphaZero:
             self.search = Search(game, self.network.apply, config)
         else:
             self.search = HostSearch(info, self.network.apply, config)
+        self.data = DataSpec(
+            unroll_length=1,
+            batch_size=config.batch_size,
+            replay="uniform",
+            capacity=max(config.window_games, config.min_positions),
+            min_size=config.min_positions,
+            samples_per_insert=config.samples_per_position,
+        )
         drops = {updates: 0.1 for updates in config.learning_rate_drops}
         self._rate = optax.piecewise_constant_schedule(config.learning_rate, drops)
         self._optimizer = (

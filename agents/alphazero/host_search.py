@@ -73,8 +73,12 @@ class HostSearch:
         move_number: np.ndarray,
         explore: bool,
         num_simulations: int | None = None,
+        is_enough: Callable[[], bool] | None = None,
     ) -> Searched:
-        """Searches; see `Search.__call__`. The games themselves stay as they are."""
+        """Searches; see `Search.__call__`. The games themselves stay as they are.
+
+        `is_enough` is asked after each simulation, and ends the search before its time.
+        """
         config = self._config
         roots = [_Node(game.copy(), game.to_play(), game.is_over()) for game in games]
         planes = np.stack([game.observe() for game in games])  # Written anew each time.
@@ -93,6 +97,8 @@ class HostSearch:
             values = self._evaluate(params, leaves, planes, unfinished)
             for index, path in enumerate(paths):
                 _back_up(path, float(values[index]))
+            if is_enough is not None and is_enough():
+                break
         return self._result(rng, roots, np.asarray(move_number), explore)
 
     def _evaluate(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tolman.envs.board.game import HostGame
 
@@ -23,6 +25,49 @@ class Player(Protocol):
         Raises:
           PlayerFault: if it fails; the game is then lost.
         """
+        ...
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a player may think about one move.
+
+    Attributes:
+      nodes: positions to look at; None for no such limit.
+      seconds: of thought, which may be without end; None for no such limit. With neither
+        limit a player thinks as it is set to.
+      is_stopped: asked again and again; once it says so, the best move so far is wanted.
+    """
+
+    nodes: int | None = None
+    seconds: float | None = None
+    is_stopped: Callable[[], bool] = _never
+
+
+class Thought(NamedTuple):
+    """What came of thinking about a move.
+
+    Attributes:
+      action: to be played.
+      nodes: positions looked at.
+      value: of the position, in [-1, 1], to the player to move.
+    """
+
+    action: int
+    nodes: int
+    value: float
+
+
+@runtime_checkable
+class BoundedPlayer(Player, Protocol):
+    """A player whose thought can be bounded from outside."""
+
+    def think(self, game: HostGame, budget: Budget) -> Thought:
+        """As `choose`, within a budget."""
         ...
 
 

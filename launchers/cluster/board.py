@@ -18,11 +18,13 @@ class Notice(NamedTuple):
       params: a list of the one reference to them, so that Ray leaves it a reference;
         empty where the asker has this version already.
       addresses: of the replays' servers, by shard; empty before they are known.
+      is_ahead: there is more data than the learner can use for now: actors wait.
     """
 
     version: int
     params: list[Any]
     addresses: tuple[str, ...]
+    is_ahead: bool = False
 
 
 class Board:
@@ -45,9 +47,9 @@ class Board:
         """
         self._notice = self._notice._replace(version=version, params=params)
 
-    async def announce(self, addresses: tuple[str, ...]) -> None:
-        """Puts the addresses of all servers on the board."""
-        self._notice = self._notice._replace(addresses=addresses)
+    async def announce(self, addresses: tuple[str, ...], is_ahead: bool = False) -> None:
+        """Puts on the board where all servers are, and whether actors are to wait."""
+        self._notice = self._notice._replace(addresses=addresses, is_ahead=is_ahead)
 
     async def look(self, known_version: int) -> Notice:
         """What is on the board; without the parameters where they are known."""

@@ -54,8 +54,8 @@ class LearnerReport(NamedTuple):
 class LearnerRole:
     """Learns from the replays and publishes parameters; run as a Ray actor.
 
-    `train` may take its time; `report` and `relocate` are called from another thread
-    meanwhile.
+    `train` may take its time; `report`, `relocate` and `allow` are called from another
+    thread meanwhile.
     """
 
     def __init__(self, work: Work, board: Any) -> None:
@@ -65,19 +65,16 @@ class LearnerRole:
           work: the run's.
           board: handle of the `Board`.
         """
-        from tolman.launchers.host.replay import item_layout
-
-        self._work = work
         self._lines = Lines()
         self._agent = work.agent()
-        self._layout = item_layout(
-            self._agent, work.specs.observation_spec(), work.num_envs
-        )
+        self._layout = work.layout(self._agent)
         self._publisher = Publisher(board)
         self._addresses: tuple[str, ...] = ()
         self._batches: Batches | None = None
         self._learner: AgentLearner | None = None
         self._lags: list[np.ndarray] = []
+        self._max_updates: int | None = None
+        self._may_go_on = threading.Event()
 
     def start(
         self,
@@ -85,6 +82,7 @@ class LearnerRole:
         num_updates: int,
         total_updates: int,
         addresses: tuple[str, ...],
+        max_updates: int | None,
     ) -> str:
         """Goes on from a state and publishes its parameters.
 
@@ -93,13 +91,14 @@ class LearnerRole:
           num_updates: behind it.
           total_updates: of the whole run.
           addresses: of the replays' servers.
+          max_updates: after which it waits for `allow`; None for no such end.
 
         Returns:
           The kind of device that learns.
         """
         from tolman.launchers.host.learner import AgentLearner
 
-        self._addresses = addresses
+        self._addresses, self._max_updates = addresses, max_updates
         device = jax.devices()[0]
         self._learner = AgentLearner(
             self._agent,
@@ -119,6 +118,11 @@ class LearnerRole:
         self._batches = None
         if batches is not None:
             batches.close()
+
+    def allow(self, max_updates: int) -> None:
+        """Has it learn on until there are so many updates behind it."""
+        self._max_updates = max_updates
+        self._may_go_on.set()
 
     def train(self, num_updates: int) -> Learned:
         """Takes updates."""
@@ -158,6 +162,11 @@ class LearnerRole:
 
     def _next_batch(self) -> Batch:
         assert self._learner is not None
+        while self._max_updates is not None:
+            self._may_go_on.clear()
+            if self._learner.num_updates < self._max_updates:
+                break
+            self._may_go_on.wait(SECONDS_BETWEEN_TRIES)
         while True:
             try:
                 batches = self._batches

@@ -39,6 +39,7 @@ class BoardReader:
         self._version, self._params = -1, None
         self._request: Any = None
         self._is_closed = threading.Event()
+        self._is_ahead = False
         self.addresses: tuple[str, ...] = ()
 
     def get(self, num_unrolls: int = 0) -> tuple[int, Params]:
@@ -52,6 +53,16 @@ class BoardReader:
             self._is_closed.wait(SECONDS_BETWEEN_LOOKS)
             self._look(SECONDS_BETWEEN_LOOKS)
         return self._version, self._params
+
+    def wait_while_ahead(self) -> None:
+        """Waits while there is more data than the learner can use.
+
+        Raises:
+          Closed: if the reader was closed meanwhile.
+        """
+        while self._is_ahead:
+            self._is_closed.wait(SECONDS_BETWEEN_LOOKS)
+            self._look(SECONDS_BETWEEN_LOOKS)
 
     def address(self, shard: int) -> str:
         """The address of a replay's server, once it is known.
@@ -80,6 +91,7 @@ class BoardReader:
         try:
             notice = ray.get(request)
             self.addresses = notice.addresses or self.addresses
+            self._is_ahead = notice.is_ahead
             if notice.params:
                 params = ray.get(notice.params[0], timeout=seconds + SECONDS_TO_WAIT)
                 self._params = jax.device_put(params)

@@ -21,9 +21,10 @@ class ReplayReport(NamedTuple):
 
     Attributes:
       address: where clients reach it.
-      num_inserted: items.
-      num_sampled: items.
+      num_inserted: sequences.
+      num_sampled: sequences.
       size: items that it holds.
+      totals: further sums; see `Insight`.
       lines: logged since the report before, level and text.
     """
 
@@ -31,11 +32,12 @@ class ReplayReport(NamedTuple):
     num_inserted: int
     num_sampled: int
     size: int
+    totals: tuple[float, ...]
     lines: list[tuple[int, str]]
 
 
 class ReplayRole:
-    """A Reverb server with the agent's table; run as a Ray actor."""
+    """A Reverb server with the agent's tables; run as a Ray actor."""
 
     def __init__(self, work: Work, folder: Path, before: str) -> None:
         """Starts the server, with what its last checkpoint holds.
@@ -47,12 +49,10 @@ class ReplayRole:
             it again by themselves where it can have that one again.
         """
         self._lines = Lines()
-        from tolman.launchers.host.adder import TABLE
-        from tolman.launchers.host.replay import Replay, item_layout
+        from tolman.launchers.host.replay import Replay
 
-        self._table = TABLE
         agent = work.agent()
-        layout = item_layout(agent, work.specs.observation_spec(), work.num_envs)
+        layout = work.layout(agent)
         host = ray.util.get_node_ip_address()
         host_before, _, port = before.rpartition(":")
 
@@ -67,21 +67,13 @@ class ReplayRole:
                 self._replay = start(None)
         else:
             self._replay = start(None)
-        self._client = self._replay.client()
-        self._inserted_before, self._sampled_before = self._counts()
-        if size := self._size():
+        self._look = work.watch(self._replay.client())
+        if size := self._look().size:
             logger.info("restored with %d items from %s", size, folder)
 
     def report(self) -> ReplayReport:
         """What happened so far."""
-        inserted, sampled = self._counts()
-        return ReplayReport(
-            self._replay.address,
-            inserted - self._inserted_before,
-            sampled - self._sampled_before,
-            self._size(),
-            self._lines.take(),
-        )
+        return ReplayReport(self._replay.address, *self._look(), self._lines.take())
 
     def checkpoint(self) -> None:
         """Saves what it holds; a queue has nothing to save."""
@@ -90,11 +82,3 @@ class ReplayRole:
     def close(self) -> None:
         """Stops the server."""
         self._replay.stop()
-
-    def _size(self) -> int:
-        return self._client.server_info()[self._table].current_size
-
-    def _counts(self) -> tuple[int, int]:
-        """Items inserted and sampled in all lives of the table."""
-        info = self._client.server_info()[self._table].rate_limiter_info
-        return info.insert_stats.completed, info.sample_stats.completed

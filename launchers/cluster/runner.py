@@ -10,21 +10,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from tolman.agents.agent import Agent, Array
+from tolman.agents.agent import Agent
 from tolman.launchers.cluster.connection import Roles, connect, disconnect
+from tolman.launchers.cluster.environments import EnvironmentWork, Specs
+from tolman.launchers.cluster.games import GameWork
 from tolman.launchers.cluster.session import Session
-from tolman.launchers.cluster.work import Specs, Work
+from tolman.launchers.cluster.work import Work
 from tolman.launchers.config import TrainConfig
-from tolman.launchers.host_state import HostCounts, HostState, group_size, initial_state
+from tolman.launchers.host_state import HostRun, HostState, group_size
 from tolman.launchers.runner import RoleRow, Specified
 
 DEFAULT_ACTORS = 2
 
 
-class RayRunner(HostCounts):
-    """Trains one agent on environments of the host, over many processes and machines.
+class RayRunner(HostRun):
+    """Trains one agent over many processes and machines.
 
     Attributes:
       agent: pure functions; see `tolman.agents.agent`.
@@ -46,20 +46,12 @@ class RayRunner(HostCounts):
         """
         _check_agent(agent, work)
         group_size(agent.data, work.num_envs)
-        self.agent = agent
+        super().__init__(agent)
         self.work = work
         self.roles_wanted = roles
         self.replay_folder = replay_folder
         self._session: Session | None = None
         self._is_connected_here = connect(work.config, roles)
-
-    def init(self, key: Array) -> HostState:
-        """Starts a run; equal keys start equal ones, which actors then make differ."""
-        return self.place(initial_state(self.agent, key))
-
-    def place(self, state: HostState) -> HostState:
-        """Puts a state on the host: the learner is elsewhere."""
-        return jax.device_get(state)
 
     def prepare(self, state: HostState, total_updates: int) -> HostState:
         """Starts every process, and waits for all but the actors and the evaluator."""
@@ -133,6 +125,24 @@ def make_ray_runner(
     Raises:
       ValueError: as `RayRunner` does, or for more shards than actors.
     """
+    roles = _roles(config)
+    specs = Specs(environment.observation_spec(), environment.action_spec())
+    work = EnvironmentWork(config, specs, num_envs, roles.shards)
+    return RayRunner(agent, work, roles, replay_folder)
+
+
+def make_games_runner(agent: Any, config: TrainConfig, replay_folder: Path) -> RayRunner:
+    """The runner of a resolved config whose agent plays games; see `make_ray_runner`."""
+    roles = _roles(config)
+    return RayRunner(agent, GameWork(config, roles.shards), roles, replay_folder)
+
+
+def _roles(config: TrainConfig) -> Roles:
+    """How many processes there are.
+
+    Raises:
+      ValueError: for more shards than actors.
+    """
     if find_spec("reverb") is None:
         import tolman.launchers.host  # noqa: F401  (It says what is missing, and why.)
     actors = config.actors or DEFAULT_ACTORS
@@ -142,11 +152,8 @@ def make_ray_runner(
             f"replay_shards={shards}: must be at most the {actors} actors, each of which "
             "writes to one. Set --replay-shards or --actors."
         )
-    specs = Specs(environment.observation_spec(), environment.action_spec())
     evaluators = int(config.eval_episodes != 0)
-    roles = Roles(actors, shards, evaluators, config.learner_gpus)
-    work = Work(config, specs, num_envs, shards)
-    return RayRunner(agent, work, roles, replay_folder)
+    return Roles(actors, shards, evaluators, config.learner_gpus)
 
 
 def _check_agent(agent: Agent, work: Work) -> None:

@@ -12,19 +12,13 @@ from typing import Any
 import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
-from ray.util.placement_group import placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.cluster.actor import ActorRole, Birth
-from tolman.launchers.cluster.board import Board
 from tolman.launchers.cluster.connection import Roles
-from tolman.launchers.cluster.evaluator import EvaluatorRole
-from tolman.launchers.cluster.learner import LearnerRole
-from tolman.launchers.cluster.replay import ReplayRole
+from tolman.launchers.cluster.launches import Launches
 from tolman.launchers.cluster.supervisor import Member, Supervisor
 from tolman.launchers.cluster.tallies import EvaluationDesk, Speeds, StepCount
-from tolman.launchers.cluster.work import ON_CPU, ONE_THREAD, Work
+from tolman.launchers.cluster.work import Work
 from tolman.launchers.host_state import HostState
 from tolman.launchers.runner import RoleRow
 
@@ -37,11 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Session:
-    """One driver's share of a run: every process of it, supervised.
-
-    The learner and the replays are one placement group: side by side where a machine has
-    room for them, and in the same place again after a restart. Actors are spread.
-    """
+    """One driver's share of a run: every process of it, supervised."""
 
     def __init__(
         self,
@@ -62,34 +52,31 @@ class Session:
           state: to go on from.
           total_updates: of the whole run.
         """
-        self._data, self._work = data, ray.put(work)
-        self._total_updates = total_updates
-        self._first_updates = int(state.updates)
-        self._key = np.asarray(state.key)
+        self._data, self._total_updates = data, total_updates
         self._num_shards = roles.shards
-        self._replay_folder = replay_folder.absolute()
         self._env_steps = StepCount(data, work.num_envs, state)
         self._evaluations = EvaluationDesk(work.config.eval_episodes)
         self._speeds = Speeds()
-        self._episodes: list[tuple[float, int]] = []
+        self._journal = work.journal()
+        self._pace = work.pace(state)
+        self._max_updates = (
+            self._pace.max_updates(int(state.env_steps)) if self._pace else None
+        )
+        self._is_ahead = False
         self._addresses: tuple[str, ...] = ("",) * roles.shards
         self._announced_at = 0.0
         self._rows: list[RoleRow] = []
         self._started: Any = None  # The learner that has a state.
 
-        bundles = [_resources(1, roles.gpus)] + [_resources(1)] * roles.shards
-        self._group = placement_group(bundles, "PACK")
-        env = {"env_vars": ON_CPU}
-        self._board: Any = (
-            ray.remote(Board).options(num_cpus=0, max_restarts=-1, runtime_env=env).remote()
-        )
-        self._learner = Member("learner", 0, self._launch_learner(roles.gpus))
+        self._launches = Launches(work, roles, state, replay_folder.absolute())
+        self._board = self._launches.board
+        self._learner = Member("learner", 0, self._launches.learner)
         self._replays = [
             Member("replay", index, functools.partial(self._launch_replay, index))
             for index in range(roles.shards)
         ]
         self._evaluators = [
-            Member("evaluator", index, self._launch_evaluator)
+            Member("evaluator", index, self._launches.evaluator)
             for index in range(roles.evaluators)
         ]
         self._supervisor = Supervisor([*self._replays, self._learner, *self._evaluators])
@@ -109,9 +96,7 @@ class Session:
         metrics = dict(learned.metrics)
         self._count_inserts()
         self._look()
-        episodes, self._episodes = self._episodes, []
-        means = np.mean(episodes, axis=0) if episodes else (np.nan, np.nan)
-        metrics["train/episode_return"], metrics["train/episode_length"] = means
+        metrics.update(self._journal.metrics())
         metrics.update(self._evaluations.take())
         self._speeds.lag = metrics.get("time/param_lag", np.nan)
         updates = int(state.updates) + num_updates
@@ -127,7 +112,7 @@ class Session:
         """Starts so many more actors."""
         first = len(self._actors)
         added = [
-            Member("actor", index, functools.partial(self._launch_actor, index))
+            Member("actor", index, functools.partial(self._launches.actor, index))
             for index in range(first, first + count)
         ]
         self._actors += added
@@ -153,8 +138,7 @@ class Session:
     def close(self) -> None:
         """Ends every process."""
         self._supervisor.close()
-        ray.kill(self._board)
-        remove_placement_group(self._group)
+        self._launches.close()
 
     def _with_learner(self, state: HostState, call: Callable[[Any], Any]) -> Any:
         """What a call of the learner returns; a learner that dies makes way for the next.
@@ -195,7 +179,11 @@ class Session:
         """Has a new learner go on from a state."""
         self._finish(
             handle.start.remote(
-                state.learner, int(state.updates), self._total_updates, self._addresses
+                state.learner,
+                int(state.updates),
+                self._total_updates,
+                self._addresses,
+                self._max_updates,
             )
         )
         self._started = handle
@@ -217,10 +205,11 @@ class Session:
             if member.kind == "actor":
                 if report.failure is not None:
                     raise report.failure
-                self._episodes += report.episodes
+                self._journal.take_actor(report)
             elif member.kind == "replay":
-                self._env_steps.take(member.index, member.life, report.num_inserted)
+                self._take_counts(member, report)
                 self._note_address(member, report.address)
+        self._keep_pace()
         now = time.monotonic()
         if now - self._announced_at >= SECONDS_BETWEEN_ANNOUNCEMENTS:
             self._announce()
@@ -232,7 +221,7 @@ class Session:
         """Tells the board the addresses, once all are known."""
         self._announced_at = time.monotonic()
         if all(self._addresses):
-            self._board.announce.remote(self._addresses)
+            self._board.announce.remote(self._addresses, self._is_ahead)
 
     def _note_address(self, replay: Member, address: str) -> None:
         """Takes a replay's address; where it is another one, all who used it start anew."""
@@ -263,44 +252,28 @@ class Session:
                 report = ray.get(member.handle.report.remote(), timeout=SECONDS_TO_COUNT)
             except (RayError, GetTimeoutError):
                 continue  # The next look finds out.
-            self._env_steps.take(member.index, member.life, report.num_inserted)
+            self._take_counts(member, report)
 
-    def _launch_learner(self, gpus: int) -> Callable[[int], Any]:
-        env_vars = {**ON_CPU, "JAX_PLATFORMS": "cuda,cpu" if gpus else "cpu"}
-        remote = ray.remote(LearnerRole).options(
-            num_cpus=1,
-            num_gpus=gpus,
-            max_concurrency=3,  # `report` and `relocate` beside `train`.
-            runtime_env={"env_vars": env_vars},
-            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, 0),
-        )
-        return lambda life: remote.remote(self._work, self._board)
+    def _take_counts(self, replay: Member, report: Any) -> None:
+        self._env_steps.take(replay.index, replay.life, report.num_inserted)
+        self._journal.take_replay(replay.index, replay.life, report)
+
+    def _keep_pace(self) -> None:
+        """Has the learner wait for data, or the actors for the learner."""
+        if self._pace is None:
+            return
+        num_steps = self._env_steps.total(0)
+        allowed = self._pace.max_updates(num_steps)
+        if allowed != self._max_updates:
+            self._max_updates = allowed
+            if self._learner.handle is not None:
+                self._learner.handle.allow.remote(allowed)
+        if self._learner.report is None:
+            return
+        is_ahead = self._pace.is_ahead(num_steps, self._learner.report.updates)
+        if is_ahead != self._is_ahead:
+            self._is_ahead = is_ahead
+            self._announce()
 
     def _launch_replay(self, index: int, life: int) -> Any:
-        remote = ray.remote(ReplayRole).options(
-            num_cpus=1,
-            runtime_env={"env_vars": ON_CPU},
-            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, 1 + index),
-        )
-        folder = self._replay_folder / str(index)
-        return remote.remote(self._work, folder, self._addresses[index])
-
-    def _launch_actor(self, index: int, life: int) -> Any:
-        birth = Birth(index, life, self._first_updates)
-        return _spread(ActorRole).remote(self._work, birth, self._key, self._board)
-
-    def _launch_evaluator(self, life: int) -> Any:
-        return _spread(EvaluatorRole).remote(self._work, self._board)
-
-
-def _spread(role: type) -> Any:
-    """A role on any machine, with one thread of one CPU."""
-    return ray.remote(role).options(
-        num_cpus=1,
-        runtime_env={"env_vars": {**ON_CPU, **ONE_THREAD}},
-        scheduling_strategy="SPREAD",
-    )
-
-
-def _resources(cpus: int, gpus: int = 0) -> dict[str, float]:
-    return {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+        return self._launches.replay(index, self._addresses[index], life)

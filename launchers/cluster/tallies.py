@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
@@ -14,6 +15,7 @@ from tolman.launchers.cluster.supervisor import Member
 from tolman.launchers.host_state import HostState, group_size
 
 DEFAULT_EVAL_EPISODES = 10
+SLACK_BATCHES = 8  # That acting may be ahead of learning, where a `Pace` says so.
 SECONDS_BETWEEN_EVALUATIONS = 10.0
 SECONDS_OF_A_SPEED = 2.0
 
@@ -50,6 +52,66 @@ class StepCount:
         if self._data.replay == "queue":
             return updates * self._data.unroll_length * self._data.batch_size
         return self._first + self._num_items * self._steps_per_item
+
+
+class Pace:
+    """Holds what is learned from to what is acted, where no table can.
+
+    Each sequence after the first `min_size` is learned from `samples_per_insert` times, on
+    average: the learner waits for the actors, and they for it.
+    """
+
+    def __init__(self, data: DataSpec) -> None:
+        """Of an agent that replays."""
+        self._data = data
+
+    def max_updates(self, num_steps: int) -> int:
+        """Updates that so many environment steps allow."""
+        return int(self._samples(num_steps) / self._data.batch_size)
+
+    def is_ahead(self, num_steps: int, updates: int) -> bool:
+        """Whether actors are to wait."""
+        used = (updates + SLACK_BATCHES) * self._data.batch_size
+        return self._samples(num_steps) > used
+
+    def _samples(self, num_steps: int) -> float:
+        """That may be drawn."""
+        return max(num_steps - self._data.min_size, 0) * self._data.samples_per_insert
+
+
+class Journal(Protocol):
+    """What the driver notes down of episodes, between two rows of metrics."""
+
+    def take_actor(self, report: Any) -> None:
+        """Takes an actor's report."""
+        ...
+
+    def take_replay(self, shard: int, life: int, report: Any) -> None:
+        """Takes a replay's report."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Of the episodes since the last call."""
+        ...
+
+
+class EpisodeJournal:
+    """Episodes as actors tell of them; see `Journal`."""
+
+    def __init__(self) -> None:
+        self._episodes: list[tuple[float, int]] = []
+
+    def take_actor(self, report: Any) -> None:
+        self._episodes += report.episodes
+
+    def take_replay(self, shard: int, life: int, report: Any) -> None:
+        """Does nothing: replays know of no episodes."""
+
+    def metrics(self) -> dict[str, float]:
+        episodes, self._episodes = self._episodes, []
+        means = np.mean(episodes, axis=0) if episodes else (np.nan, np.nan)
+        names = ("train/episode_return", "train/episode_length")
+        return {name: float(mean) for name, mean in zip(names, means, strict=True)}
 
 
 class Speeds:
@@ -125,15 +187,11 @@ class EvaluationDesk:
             return
         request, self._request, self._done_at = self._request, None, now
         try:
-            evaluation = ray.get(request)
+            self._result = ray.get(request)
         except RayActorError:
             return  # The supervisor says so.
         except RayTaskError as error:
             raise error.cause from None
-        self._result = {
-            "eval/episode_return": evaluation.episode_return,
-            "eval/episode_length": evaluation.episode_length,
-        }
 
     def take(self) -> dict[str, float]:
         """The metrics of an evaluation that has ended since the last call, if one has."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import traceback
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from tolman.agents.agent import Agent
+import numpy as np
+
 from tolman.envs.host import EnvironmentFault
 from tolman.launchers.config import TrainConfig
-from tolman.launchers.runner import build_agent
+
+if TYPE_CHECKING:
+    from tolman.agents.agent import Params
+    from tolman.launchers.cluster.parameters import BoardReader
+    from tolman.launchers.cluster.tallies import Journal, Pace
+    from tolman.launchers.host_state import HostState
 
 MAX_LINES = 100
 
@@ -30,41 +37,127 @@ ONE_THREAD = {
 ON_CPU = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-@dataclass(frozen=True)
-class Specs:
-    """The specs of an environment that is somewhere else."""
-
-    observation: Any
-    action: Any
-
-    def observation_spec(self) -> Any:
-        """Of one copy."""
-        return self.observation
-
-    def action_spec(self) -> Any:
-        """Of one copy."""
-        return self.action
-
-
-@dataclass(frozen=True)
-class Work:
-    """What every process of a run knows.
+class Acting(Protocol):
+    """What an actor does over and over.
 
     Attributes:
-      config: resolved.
-      specs: of the environment.
-      num_envs: of each actor.
-      num_shards: servers that share out the data.
+      num_steps: environment steps so far.
+      seconds: in which it took them.
+      version: of its parameters; -1 before the first.
     """
 
-    config: TrainConfig
-    specs: Specs
-    num_envs: int
-    num_shards: int
+    num_steps: int
+    seconds: float
+    version: int
 
-    def agent(self) -> Agent:
-        """Builds the agent."""
-        return build_agent(self.config, self.specs)
+    def unroll(self) -> None:
+        """Takes the newest parameters, and some steps with them."""
+        ...
+
+    def take_episodes(self) -> list[tuple[float, int]]:
+        """Return and length of those that ended since the last call."""
+        ...
+
+    def close(self) -> None:
+        """Ends acting."""
+        ...
+
+
+class Insight(NamedTuple):
+    """What a server's tables tell of this life of it.
+
+    Attributes:
+      num_inserted: sequences.
+      num_sampled: sequences.
+      size: items that it holds now.
+      totals: further sums over what was inserted; see `Journal`.
+    """
+
+    num_inserted: int
+    num_sampled: int
+    size: int
+    totals: tuple[float, ...] = ()
+
+
+class Work(Protocol):
+    """What every process of a run knows: settings, and how its role is played with them."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """Resolved."""
+        ...
+
+    @property
+    def num_envs(self) -> int:
+        """Environments of each actor whose steps one item of a queue holds."""
+        ...
+
+    @property
+    def num_shards(self) -> int:
+        """Servers that share out the data."""
+        ...
+
+    def agent(self) -> Any:
+        """Builds what learns: `data`, `init` and `update`, as agents have them."""
+        ...
+
+    def layout(self, agent: Any) -> Any:
+        """How items lie in the tables; see `tolman.launchers.host.replay.ItemLayout`."""
+        ...
+
+    def acting(
+        self,
+        birth: Birth,
+        key: np.ndarray,
+        reader: BoardReader,
+        is_closed: threading.Event,
+    ) -> Acting:
+        """Starts to act; returns once there is a replay to write to."""
+        ...
+
+    def watch(self, client: Any) -> Callable[[], Insight]:
+        """A function that tells of a server, given a client of it."""
+        ...
+
+    def evaluator(self, agent: Any) -> Callable[[Params, int, int], dict[str, float]]:
+        """A function of parameters, episodes to play, and the evaluation's number."""
+        ...
+
+    def journal(self) -> Journal:
+        """What the driver notes down of episodes."""
+        ...
+
+    def pace(self, state: HostState) -> Pace | None:
+        """What holds learning to acting; None where the tables do it themselves."""
+        ...
+
+
+class Birth(NamedTuple):
+    """Which actor, and which of its lives: all its chance comes from here.
+
+    Attributes:
+      actor: its index.
+      life: 0, and one more at each restart.
+      updates: of the run when this process of the run began.
+    """
+
+    actor: int
+    life: int
+    updates: int
+
+    def env_seed(self, seed: int) -> int:
+        """A seed of its environments, below 2**32."""
+        words = [seed, self.updates, self.actor, self.life]
+        return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+    def key(self, key: np.ndarray) -> Any:
+        """The key of its decisions, `[2]`, from the run's."""
+        import jax
+
+        own = jax.numpy.asarray(key)
+        for number in (self.updates, self.actor, self.life):
+            own = jax.random.fold_in(own, number)
+        return own
 
 
 class Lines(logging.Handler):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.host.adder import TABLE
-from tolman.launchers.host.replay import ItemLayout
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_A_LOOK = 2.0  # Reverb says a line on standard error at every look.
@@ -22,7 +21,12 @@ NUM_READERS = 2  # Requests to a replay under way at a time.
 
 
 def make_dataset(
-    address: str, num_items: int, in_order: bool, is_over: tf.Variable
+    address: str,
+    num_items: int,
+    in_order: bool,
+    is_over: tf.Variable,
+    table: str = TABLE,
+    pick: Callable[[Any], Any] | None = None,
 ) -> tf.data.Dataset:
     """Batches of a server's table, until `is_over` is true.
 
@@ -34,16 +38,19 @@ def make_dataset(
       num_items: in a batch.
       in_order: one request at a time; else several, and a batch ready in advance.
       is_over: ends the batches, once the look for data that is under way has ended.
+      table: of that server.
+      pick: takes a part of each sample, so that all are of one shape.
     """
 
     def samples(_: Any) -> tf.data.Dataset:
-        return reverb.TrajectoryDataset.from_table_signature(
+        samples = reverb.TrajectoryDataset.from_table_signature(
             server_address=address,
-            table=TABLE,
+            table=table,
             max_in_flight_samples_per_worker=1 if in_order else 2 * num_items,
             num_workers_per_iterator=1,
             rate_limiter_timeout_ms=int(1000 * SECONDS_A_LOOK),
         )
+        return samples if pick is None else samples.map(pick)
 
     # A look that finds nothing ends its samples; the next one takes its place.
     looks = tf.data.Dataset.range(tf.int64.max).take_while(
@@ -93,7 +100,7 @@ class Batches:
         self,
         addresses: Sequence[str],
         data: DataSpec,
-        layout: ItemLayout,
+        layout: Any,
         device: jax.Device,
         num_prefetched: int = 2,
     ) -> None:
@@ -102,7 +109,7 @@ class Batches:
         Args:
           addresses: of the servers.
           data: what the agent asks for.
-          layout: of the items.
+          layout: of the items, such as an `ItemLayout`.
           device: the learner's.
           num_prefetched: batches that wait on the device.
         """
@@ -111,7 +118,16 @@ class Batches:
         self._is_over = tf.Variable(False)
         is_queue = data.replay == "queue"
         self._datasets = [
-            iter(make_dataset(address, layout.num_items, is_queue, self._is_over))
+            iter(
+                make_dataset(
+                    address,
+                    layout.num_items,
+                    is_queue,
+                    self._is_over,
+                    layout.table,
+                    layout.pick,
+                )
+            )
             for address in addresses
         ]
         self._ready: queue.Queue[Batch | Exception] = queue.Queue(num_prefetched)

@@ -38,6 +38,13 @@ class ItemLayout(NamedTuple):
     group_size: int
     num_items: int
 
+    table = TABLE
+    pick = None  # A sample is learned from as it is.
+
+    def tables(self, data: DataSpec, share: int) -> list[reverb.Table]:
+        """Those of one of `share` servers; see `make_table`."""
+        return [make_table(data, self, share)]
+
     def signature(self) -> dict[str, Any]:
         """The table's signature: what `UnrollAdder` writes."""
         unroll = self.unroll
@@ -106,7 +113,7 @@ def item_layout(agent: Agent, observation_spec: Any, num_envs: int) -> ItemLayou
 
 
 class Replay:
-    """A Reverb server with the one table that an agent's `DataSpec` asks for.
+    """A Reverb server with what an agent's `DataSpec` asks for.
 
     Attributes:
       address: where clients reach it.
@@ -115,7 +122,7 @@ class Replay:
     def __init__(
         self,
         data: DataSpec,
-        layout: ItemLayout,
+        layout: Any,
         folder: Path,
         host: str = "localhost",
         share: int = 1,
@@ -125,7 +132,7 @@ class Replay:
 
         Args:
           data: what the agent asks for.
-          layout: of its items.
+          layout: of its items, such as an `ItemLayout`; its `tables` are served.
           folder: for the checkpoints of a replay; a queue has none.
           host: the name or address by which clients reach this machine.
           share: the number of servers that share out the data between them.
@@ -139,7 +146,7 @@ class Replay:
             checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(
                 path=str(folder)
             )
-        self._server = reverb.Server([make_table(data, layout, share)], port, checkpointer)
+        self._server = reverb.Server(layout.tables(data, share), port, checkpointer)
         self.address = f"{host}:{self._server.port}"
 
     def num_items(self) -> int:

@@ -16,28 +16,9 @@ import jax
 import numpy as np
 
 from tolman.agents.alphazero.self_play import Moves
+from tolman.launchers.self_play.open_games import OpenGames, Row
 
 FIRST_CAPACITY = 4096  # Positions; doubled whenever it is full.
-
-
-class Row(NamedTuple):
-    """What is kept of `[n]` positions; see `Moves`.
-
-    Attributes:
-      position: `[n, ...]`.
-      slots: `[n, K]`.
-      weights: `[n, K]`.
-      value: `[n]`, what the search made of it.
-      outcome: `[n]` int8: how the game ended for the player to move.
-      version: `[n]` int32, updates that the playing network had had.
-    """
-
-    position: Any
-    slots: Any
-    weights: Any
-    value: Any
-    outcome: Any
-    version: Any
 
 
 class Finished(NamedTuple):
@@ -62,7 +43,7 @@ class Replay:
 
     def __init__(self, window_games: int) -> None:
         self.window_games = window_games
-        self._open: list[list[tuple[Moves, np.ndarray]]] = []  # Pieces, for each game.
+        self._open = OpenGames()
         self._clear()
 
     def __len__(self) -> int:
@@ -76,21 +57,13 @@ class Replay:
 
     def add(self, moves: Moves, version: int) -> Finished:
         """Takes `[T, B, ...]` moves in NumPy; those of games that ended can be drawn."""
-        num_moves, num_games = moves.is_last.shape
-        if not self._open:
-            self._open = [[] for _ in range(num_games)]
-        lengths, outcomes = [], []
-        for game in range(num_games):
-            column = jax.tree.map(lambda leaf, game=game: leaf[:, game], moves)
-            first = 0
-            for last in np.flatnonzero(column.is_last):
-                self._keep(game, column, first, int(last) + 1, version)
-                lengths.append(self._close(game))
-                outcomes.append(column.outcome[last, 0])
-                first = int(last) + 1
-            if first < num_moves:
-                self._keep(game, column, first, num_moves, version)
-        return Finished(np.array(lengths), np.array(outcomes))
+        ended = self._open.add(moves, version)
+        for game in ended:
+            self._append(game.rows)
+        return Finished(
+            np.array([game.length for game in ended]),
+            np.array([game.outcome for game in ended]),
+        )
 
     def sample(self, rng: np.random.Generator, batch_size: int) -> Row:
         """Draws positions uniformly, with replacement."""
@@ -100,10 +73,7 @@ class Replay:
 
     def open_actions(self) -> list[list[int]]:
         """The moves made so far in each of the games under way."""
-        return [
-            [int(action) for piece, _ in pieces for action in piece.action]
-            for pieces in self._open
-        ]
+        return self._open.actions()
 
     @property
     def _capacity(self) -> int:
@@ -116,24 +86,6 @@ class Replay:
         self._rows: Any = None  # A ring, `[capacity, ...]`.
         self._start = 0
         self._count = 0
-
-    def _keep(self, game: int, column: Moves, first: int, end: int, version: int) -> None:
-        # A copy: a view would hold on to the moves of all games.
-        piece = jax.tree.map(lambda leaf: leaf[first:end].copy(), column)
-        self._open[game].append((piece, np.full(end - first, version, np.int32)))
-
-    def _close(self, game: int) -> int:
-        """Moves a game that has ended into the window; returns its length."""
-        pieces = [piece for piece, _ in self._open[game]]
-        whole = jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
-        version = np.concatenate([part for _, part in self._open[game]])
-        self._open[game] = []
-        player = whole.player.astype(int)
-        outcome = whole.outcome[-1][player].astype(np.int8)
-        self._append(
-            Row(whole.position, whole.slots, whole.weights, whole.value, outcome, version)
-        )
-        return len(version)
 
     def _append(self, rows: Row) -> None:
         length = len(rows.version)
@@ -179,11 +131,11 @@ class Replay:
         arrays: dict[str, Any] = {
             "lengths": np.array(self._lengths, np.int64),
             "num_inserted": np.int64(self.num_inserted),
-            "num_open": np.int64(len(self._open)),
+            "num_open": np.int64(len(self._open.pieces)),
         }
         if self._count:
             arrays |= _named("window", self._window())
-        for game, pieces in enumerate(self._open):
+        for game, pieces in enumerate(self._open.pieces):
             if pieces:
                 moves = jax.tree.map(lambda *p: np.concatenate(p), *[p for p, _ in pieces])
                 arrays |= _named(f"open{game}", moves)
@@ -237,7 +189,7 @@ class Replay:
             piece = slice(first, first + length)
             self._append(jax.tree.map(lambda leaf, piece=piece: leaf[piece], window))
             first += length
-        self._open = opened
+        self._open.pieces = opened
         self.num_inserted = int(arrays["num_inserted"])
 
 

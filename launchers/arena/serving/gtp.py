@@ -1,14 +1,19 @@
-"""The Go Text Protocol, version 2."""
+"""The Go Text Protocol, version 2. Other games than Go are played by it too: player 0 is
+black, a move is written as the game writes it.
+"""
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import math
 from collections.abc import Callable
 from typing import TextIO
 
 from tolman.envs.board.game import HostGame
-from tolman.launchers.arena.player import Player, Resigned
-from tolman.launchers.arena.recorded import RecordedGame
+from tolman.launchers.arena.player import Budget, Resigned
+from tolman.launchers.arena.recorded import innermost
+from tolman.launchers.arena.serving.go_score import score_text, with_komi
+from tolman.launchers.arena.serving.seat import Seat, share_of_clock, within
 
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 
@@ -17,33 +22,33 @@ class _Refusal(Exception):
     """What is answered after "?"."""
 
 
-def serve_gtp(game: HostGame, player: Player, commands: TextIO, answers: TextIO) -> None:
+def serve_gtp(game: HostGame, seat: Seat, commands: TextIO, answers: TextIO) -> None:
     """See `serving.serve`."""
-    server = _Server(game, player)
+    server = _Server(game, seat)
     for line in commands:
         words = line.partition("#")[0].split()
-        if not words:
-            continue
-        number = words.pop(0) if words[0].isdigit() else ""
+        number = words.pop(0) if words and words[0].isdecimal() else ""
         if not words:
             continue
         try:
             answer = f"={number} {server.obey(words)}".rstrip()
         except _Refusal as refusal:
             answer = f"?{number} {refusal}"
-        print(f"{answer}\n", file=answers, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # The commands end then, too.
+            answers.write(f"{answer}\n\n")
+            answers.flush()
         if words[0] == "quit":
             break
 
 
 class _Server:
-    def __init__(self, game: HostGame, player: Player) -> None:
-        self._game, self._player = game, player
-        self._position = RecordedGame(game.new())
-        self._seeds = itertools.count()
+    def __init__(self, game: HostGame, seat: Seat) -> None:
+        self._game, self._seat = game, seat
+        self._clock: tuple[float, float, int] | None = None  # Main, period, its moves.
+        self._left: dict[int, tuple[float, int]] = {}  # Seconds, moves; by colour.
         self._commands: dict[str, Callable[[list[str]], str]] = {
             "protocol_version": lambda _: "2",
-            "name": lambda _: f"Tolman {player.name}",
+            "name": lambda _: f"Tolman {seat.name}",
             "version": lambda _: "1",
             "known_command": lambda words: str(words[0] in self._commands).lower(),
             "list_commands": lambda _: "\n".join(self._commands),
@@ -53,13 +58,13 @@ class _Server:
             "komi": self._komi,
             "play": self._play,
             "genmove": self._generate_move,
+            "reg_genmove": self._suggest_move,
             "undo": self._undo,
-            "showboard": lambda _: "\n" + self._position.render(),
-            "time_settings": lambda _: "",  # A player's thought has its own bound.
-            "time_left": lambda _: "",
+            "showboard": lambda _: "\n" + seat.position.render(),
+            "time_settings": self._time_settings,
+            "time_left": self._time_left,
             "final_score": self._final_score,
         }
-        player.reset(next(self._seeds))
 
     def obey(self, words: list[str]) -> str:
         if words[0] not in self._commands:
@@ -70,60 +75,118 @@ class _Server:
             raise _Refusal("syntax error") from None
 
     def _board_size(self, words: list[str]) -> str:
+        if not words[0].isdecimal():
+            raise _Refusal("syntax error")
         if words[0] != str(self._game.info.board[0]):
             raise _Refusal("unacceptable size")
         return self._clear_board(words)
 
     def _clear_board(self, words: list[str]) -> str:
-        self._position = RecordedGame(self._game.new())
-        self._player.reset(next(self._seeds))
+        self._left = {}
+        self._seat.start_game(self._game)
         return ""
 
     def _komi(self, words: list[str]) -> str:
-        ours = getattr(getattr(self._game, "rules", None), "komi", None)
-        try:
-            if ours is not None and float(words[0]) != ours:
-                raise _Refusal(f"komi is {ours}")
-        except ValueError:
-            raise _Refusal("syntax error") from None
+        komi = _number(words[0])
+        game = with_komi(self._game, komi)
+        if game is not None:
+            texts = self._seat.position.texts
+            self._game = game
+            self._seat.start_game(game)
+            self._seat.position = self._seat.replay(texts)
         return ""
 
     def _play(self, words: list[str]) -> str:
         self._check_turn(words[0])
+        position = self._seat.position
         try:
-            self._position.step(self._position.text_to_action(words[1]))
+            position.step(position.text_to_action(words[1]))
         except ValueError:
             raise _Refusal("illegal move") from None
         return ""
 
     def _generate_move(self, words: list[str]) -> str:
+        move = self._suggest_move(words)
+        position = self._seat.position
+        if move != "resign" and not position.is_over():
+            position.step(position.text_to_action(move))
+        return move
+
+    def _suggest_move(self, words: list[str]) -> str:
         self._check_turn(words[0])
-        if self._position.is_over():
-            return "pass"
+        position = self._seat.position
+        if position.is_over():
+            if _has_score(position):
+                return "pass"
+            raise _Refusal("the game is over")
+        player = self._seat.player()  # If it cannot be made, this process ends here.
+        budget = Budget(seconds=self._seconds(position.to_play()))
         try:
-            action = self._player.choose(self._position)
+            thought = self._seat.think(position, budget)
         except Resigned:
             return "resign"
-        text = self._position.action_to_text(action)
-        self._position.step(action)
-        return text
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise _Refusal(f"{player.name} failed: {reason}") from error
+        return position.action_to_text(thought.action)
 
     def _check_turn(self, colour: str) -> None:
-        if colour.lower() not in COLOURS:
-            raise _Refusal("syntax error")
-        if COLOURS[colour.lower()] != self._position.to_play():
+        if _colour(colour) != self._seat.position.to_play():
             raise _Refusal("moves must alternate")
 
     def _undo(self, words: list[str]) -> str:
-        texts = self._position.texts
+        texts = self._seat.position.texts
         if not texts:
             raise _Refusal("cannot undo")
-        self._position = RecordedGame(self._game.new())
-        for text in texts[:-1]:
-            self._position.step(self._position.text_to_action(text))
+        self._seat.position = self._seat.replay(texts[:-1])
         return ""
 
+    def _time_settings(self, words: list[str]) -> str:
+        main, period, moves = (_number(word) for word in (words[0], words[1], words[2]))
+        # A period of no moves says that there is no clock.
+        self._clock = None if period > 0 and not moves else (main, period, int(moves))
+        self._left = {}
+        return ""
+
+    def _time_left(self, words: list[str]) -> str:
+        moves = int(_number(words[2]))
+        self._left[_colour(words[0])] = (_number(words[1]), moves)
+        return ""
+
+    def _seconds(self, colour: int) -> float | None:
+        """To think, by the clock; None where there is none."""
+        if self._clock is None and colour not in self._left:
+            return None
+        main, period, moves = self._clock or (0.0, 0.0, 0)
+        left, moves_left = self._left.get(colour, (main, 0))
+        if moves_left:
+            return within(left / moves_left)
+        if left <= 0 and moves:
+            return within(period / moves)
+        return share_of_clock(left)
+
     def _final_score(self, words: list[str]) -> str:
-        if not self._position.is_over():
+        position = self._seat.position
+        if _has_score(position):
+            return score_text(position)
+        if not position.is_over():
             raise _Refusal("cannot score")
-        return {1.0: "B+", 0.0: "0", -1.0: "W+"}[self._position.outcome()[0]]
+        return {1.0: "B+", 0.0: "0", -1.0: "W+"}[position.outcome()[0]]
+
+
+def _has_score(position: HostGame) -> bool:
+    """Whether the game is won by points, as Go is."""
+    return hasattr(getattr(innermost(position), "rules", None), "komi")
+
+
+def _colour(word: str) -> int:
+    if word.lower() not in COLOURS:
+        raise _Refusal("syntax error")
+    return COLOURS[word.lower()]
+
+
+def _number(word: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(float(word)):
+            return float(word)
+    raise _Refusal("syntax error")

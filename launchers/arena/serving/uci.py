@@ -1,107 +1,205 @@
-"""UCI and USI, which differ in a few words only.
-
-A player's thought has its own bound, such as simulations; what "go" says about time, nodes
-or depth is not heeded. "stop" waits for the move.
-"""
+"""UCI and USI, which differ in a few words only."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import threading
+import time
+from collections.abc import Sequence
 from typing import TextIO
 
-from tolman.envs.board.game import HostGame
-from tolman.launchers.arena.player import Player, Resigned
+from tolman.launchers.arena.player import Budget, Resigned, Thought
 from tolman.launchers.arena.recorded import RecordedGame
+from tolman.launchers.arena.serving.seat import Seat, share_of_clock, within
 
 AUTHOR = "the Tolman project"
+SIMULATIONS, MAX_SIMULATIONS = "Simulations", 1_000_000
+NO_MOVE = {"uci": "0000", "usi": "resign"}
+# Clocks of player 0 and of player 1, who are White and Black in one, Black and White in
+# the other.
+CLOCKS = {"uci": "wb", "usi": "bw"}
+NUMBERS = (
+    *("nodes", "movetime", "depth", "mate", "movestogo", "byoyomi"),
+    *("wtime", "btime", "winc", "binc"),
+)
+IGNORED = ("debug", "register", "gameover")
+SECONDS_TO_QUIT = 2.0
+WIDEST_VALUE = 0.999  # Beyond it a value says more than a score in centipawns can.
 
 
-def serve_uci(
-    game: HostGame, player: Player, commands: TextIO, answers: TextIO, protocol: str
-) -> None:
+def serve_uci(seat: Seat, commands: TextIO, answers: TextIO, protocol: str) -> None:
     """See `serving.serve`; `protocol` is "uci" or "usi"."""
-    server = _Server(game, player, answers, protocol)
-    for line in commands:
-        words = line.split()
-        if words and words[0] == "quit":
-            break
-        if words:
-            server.obey(words)
-    server.wait()
+    server = _Server(seat, answers, protocol)
+    try:
+        for line in commands:
+            words = line.split()
+            if words and words[0] == "quit":
+                break
+            if words:
+                server.obey(words)
+    finally:
+        server.wait(SECONDS_TO_QUIT)
 
 
 class _Server:
-    def __init__(
-        self, game: HostGame, player: Player, answers: TextIO, protocol: str
-    ) -> None:
-        self._game, self._player, self._answers = game, player, answers
-        self._protocol = protocol
-        self._position = RecordedGame(game.new())
-        self._seeds = itertools.count()
+    def __init__(self, seat: Seat, answers: TextIO, protocol: str) -> None:
+        self._seat, self._answers, self._protocol = seat, answers, protocol
+        self._position: RecordedGame | None = seat.position
+        self._num_simulations: int | None = None
         self._thought: threading.Thread | None = None
-        self._is_infinite = False
         self._stopped = threading.Event()
-        player.reset(next(self._seeds))
+        self._lock = threading.Lock()
 
     def obey(self, words: list[str]) -> None:
-        command = words[0]
+        command, rest = words[0], words[1:]
         if command == self._protocol:
-            self._say(f"id name Tolman {self._player.name}")
+            self._say(f"id name Tolman {self._seat.name}")
             self._say(f"id author {AUTHOR}")
+            self._say(
+                f"option name {SIMULATIONS} type spin default 0 min 0 max {MAX_SIMULATIONS}"
+            )
             self._say(f"{self._protocol}ok")
         elif command == "isready":
+            self._seat.player()
             self._say("readyok")
         elif command in ("stop", "ponderhit"):
             self.wait()
-        elif command in ("ucinewgame", "usinewgame"):
+        elif command == f"{self._protocol}newgame":
             self.wait()
-            self._player.reset(next(self._seeds))
+            self._seat.start_game()
+            self._position = self._seat.position
         elif command == "position":
             self.wait()
-            self._set_position(words[1:])
+            self._set_position(rest)
+        elif command == "setoption":
+            self._set_option(rest)
         elif command == "go":
             self.wait()
-            self._stopped.clear()
-            self._is_infinite = "infinite" in words or "ponder" in words
-            self._thought = threading.Thread(target=self._think)
-            self._thought.start()
-        # Other commands, such as setoption and debug, mean nothing here.
+            self._go(rest)
+        elif command not in IGNORED:
+            self._remark(f"unknown command: {command}")
 
-    def wait(self) -> None:
+    def wait(self, seconds: float | None = None) -> None:
         """Ends the thought under way with its move."""
         self._stopped.set()
         if self._thought is not None:
-            self._thought.join()
+            self._thought.join(seconds)
         self._thought = None
 
     def _set_position(self, words: list[str]) -> None:
-        if not words or words[0] != "startpos":
-            self._say("info string only startpos is understood, not a set-up position")
+        self._position = None
+        if not words or words[0] != "startpos" or words[1:2] not in ([], ["moves"]):
+            self._remark("position: must be startpos, or startpos moves MOVE ...")
             return
-        position = RecordedGame(self._game.new())
         try:
-            for text in words[2:]:  # After "startpos moves".
-                position.step(position.text_to_action(text))
+            self._position = self._seat.replay(tuple(words[2:]))
         except ValueError as error:
-            self._say(f"info string {error}")
-            return
-        self._position = position
+            self._remark(f"position: {error}")
 
-    def _think(self) -> None:
-        if self._position.is_over():
-            move = "resign" if self._protocol == "usi" else "0000"
+    def _set_option(self, words: list[str]) -> None:
+        """Takes one option; those that every engine is sent, such as Hash, mean nothing."""
+        text = " ".join(words).removeprefix("name ")
+        name, _, value = text.partition(" value ")
+        if name.lower() != SIMULATIONS.lower():
+            self._remark(f"no such option: {name}")
+        elif not value.isdecimal() or int(value) > MAX_SIMULATIONS:
+            self._remark(f"option {name}: must be in 0..{MAX_SIMULATIONS}")
         else:
+            self._num_simulations = int(value) or None
+
+    def _go(self, words: list[str]) -> None:
+        if "mate" in words and self._protocol == "usi":
+            self._say("checkmate notimplemented")
+            return
+        self._seat.player()  # If it cannot be made, this process ends here.
+        self._stopped.clear()
+        is_held = "infinite" in words or "ponder" in words
+        budget = self._budget(words, is_held)
+        self._thought = threading.Thread(
+            target=self._think, args=(budget, is_held), daemon=True
+        )
+        self._thought.start()
+
+    def _budget(self, words: list[str], is_held: bool) -> Budget:
+        given = self._numbers(words)
+        nodes = given.get("nodes")
+        player = 0 if self._position is None else self._position.to_play()
+        letter = CLOCKS[self._protocol][player]
+        seconds = None
+        if "movetime" in given:
+            seconds = within(given["movetime"] / 1000.0)
+        elif is_held:
+            seconds = math.inf
+        elif f"{letter}time" in given or "byoyomi" in given:
+            seconds = share_of_clock(
+                given.get(f"{letter}time", 0) / 1000.0,
+                given.get(f"{letter}inc", 0) / 1000.0,
+                given.get("movestogo", 0),
+                given.get("byoyomi", 0) / 1000.0,
+            )
+        if nodes is None and seconds is None:
+            nodes = self._num_simulations
+        return Budget(nodes, seconds, self._stopped.is_set)
+
+    def _numbers(self, words: Sequence[str]) -> dict[str, int]:
+        """What follows the words that a number follows; negative times are none left."""
+        given: dict[str, int] = {}
+        for word, number in itertools.pairwise([*words, ""]):
+            if word not in NUMBERS:
+                continue
             try:
-                move = self._position.action_to_text(self._player.choose(self._position))
-            except Resigned:
-                move = "resign"
-            except Exception as error:  # A thread that dies silently looks like a hang.
-                self._say(f"info string {type(error).__name__}: {error}")
-                move = "resign"
-        if self._is_infinite:
+                given[word] = max(int(number), 0)
+            except ValueError:
+                self._remark(f"go: {word} {number}: must be a whole number")
+        if not given.get("nodes", 1):
+            del given["nodes"]
+        return given
+
+    def _think(self, budget: Budget, is_held: bool) -> None:
+        began = time.monotonic()
+        move = NO_MOVE[self._protocol]
+        position = self._position
+        try:
+            if position is None:
+                self._remark("go: there is no position, the last one was refused")
+            elif position.is_over():
+                move = self._last_word(position)
+            else:
+                thought = self._seat.think(position, budget)
+                move = position.action_to_text(thought.action)
+                self._inform(thought, move, time.monotonic() - began)
+        except Resigned:
+            self._remark("resigns")
+        except Exception as error:  # A thread that dies silently looks like a hang.
+            self._remark(" ".join(f"{type(error).__name__}: {error}".split()))
+        if is_held:
             self._stopped.wait()
         self._say(f"bestmove {move}")
 
+    def _last_word(self, position: RecordedGame) -> str:
+        """Of a game that is over: in shogi it may be the declaration that wins."""
+        has_won = position.outcome()[position.to_play()] > 0.0
+        return "win" if has_won and self._protocol == "usi" else NO_MOVE[self._protocol]
+
+    def _inform(self, thought: Thought, move: str, seconds: float) -> None:
+        """Tells of a search; a pawn is what makes 400 Elo a score of ten to one."""
+        if not thought.nodes:
+            return
+        value = max(-WIDEST_VALUE, min(WIDEST_VALUE, thought.value))
+        centipawns = round(400.0 * math.log10((1.0 + value) / (1.0 - value)))
+        self._say(
+            f"info nodes {thought.nodes} time {round(1000 * seconds)} "
+            f"nps {round(thought.nodes / max(seconds, 1e-3))} "
+            f"score cp {centipawns} pv {move}"
+        )
+
+    def _remark(self, text: str) -> None:
+        self._say(f"info string {' '.join(text.split())}")
+
     def _say(self, line: str) -> None:
-        print(line, file=self._answers, flush=True)
+        # Whoever asked may be gone by now: the end of its commands tells us.
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self._answers.write(line + "\n")
+            self._answers.flush()

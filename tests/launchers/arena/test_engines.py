@@ -1,6 +1,5 @@
 """Engines that hang, crash and cheat; real ones where they are installed."""
 
-import io
 import shutil
 import sys
 import time
@@ -13,7 +12,6 @@ from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.player import PlayerFault, close_player
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.recorded import RecordedGame
-from tolman.launchers.arena.serving import serve
 from tolman.launchers.arena.specs import make_player
 
 FAKE = Path(__file__).resolve().parents[2] / "fake_engine.py"
@@ -98,104 +96,11 @@ def test_programs_that_are_not_there_are_a_users_mistake():
             player.choose(openspiel_game(name))
 
 
-class FirstPlayer:
-    """Plays the first legal action."""
-
-    name = "first"
-
-    def reset(self, seed):
-        pass
-
-    def choose(self, game):
-        return game.legal_actions()[0]
-
-
-def served(protocol, commands, settings=None):
-    answers = io.StringIO()
-    game = openspiel_game(GAMES[protocol], **(settings or {}))
-    serve(protocol, game, FirstPlayer, io.StringIO(commands), answers)
-    return answers.getvalue()
-
-
-def test_uci_served():
-    said = served(
-        "uci",
-        "uci\nisready\nucinewgame\nposition startpos moves e2e4\ngo nodes 5\n"
-        "position startpos moves f2f3 e7e5 g2g4 d8h4\ngo\n"
-        "position startpos moves e2e5\nposition fen 8/8/8/8/8/8/8/8 w - - 0 1\n"
-        "position startpos\ngo infinite\nisready\nstop\nquit\ngo\n",
-    )
-    lines = said.splitlines()
-    assert lines[:4] == [
-        "id name Tolman first",
-        "id author the Tolman project",
-        "uciok",
-        "readyok",
-    ]
-    moves = [line for line in lines if line.startswith("bestmove")]
-    game = openspiel_game("chess")
-    first = game.action_to_text(game.legal_actions()[0])
-    game.step(game.text_to_action("e2e4"))
-    reply = game.action_to_text(game.legal_actions()[0])
-    assert moves == [f"bestmove {reply}", "bestmove 0000", f"bestmove {first}"]
-    # "go infinite" holds its move until "stop", and answers "isready" at once.
-    assert lines[-2:] == ["readyok", f"bestmove {first}"]
-    assert sum(line.startswith("info string") for line in lines) == 2
-
-
-def test_usi_served():
-    said = served(
-        "usi", "usi\nisready\nusinewgame\nposition startpos moves 7g7f\ngo\nquit\n"
-    )
-    assert "usiok" in said and "readyok" in said
-    game = openspiel_game("shogi")
-    game.step(game.text_to_action("7g7f"))
-    reply = game.action_to_text(game.legal_actions()[0])
-    assert said.splitlines()[-1] == f"bestmove {reply}"
-
-
-def test_gtp_served():
-    said = served(
-        "gtp",
-        "1 protocol_version\nboardsize 9\nboardsize 19\nkomi 7.5\nkomi 6.5\nclear_board\n"
-        "play b E5\nplay b E6\nplay w E5\ngenmove w\nundo\nplay w pass\nplay b pass\n"
-        "7 final_score\nbogus\nknown_command genmove\nplay w\n# a remark\nquit\n",
-    )
-    answers = [part for part in said.split("\n\n") if part]
-    assert answers == [
-        "=1 2",
-        "=",
-        "? unacceptable size",
-        "=",
-        "? komi is 7.5",
-        "=",
-        "=",
-        "? moves must alternate",
-        "? illegal move",
-        "= A9",
-        "=",
-        "=",
-        "=",
-        "=7 B+",
-        "? unknown command",
-        "= true",
-        "? syntax error",
-        "=",
-    ]
-
-
-def test_protocols_fit_their_games():
-    with pytest.raises(ValueError, match="'xboard': must be one of"):
-        serve("xboard", openspiel_game("chess"), FirstPlayer)
-    with pytest.raises(ValueError, match="is for shogi, not chess"):
-        serve("usi", openspiel_game("chess"), FirstPlayer)
-
-
 SERVER = (
     "from tolman.envs.board.openspiel_games import openspiel_game;"
     "from tolman.launchers.arena.players.uniform import RandomPlayer;"
     "from tolman.launchers.arena.serving import serve;"
-    "serve('{}', openspiel_game('{}'), RandomPlayer)"
+    "serve('{}', openspiel_game('{}'), RandomPlayer, 'random')"
 )
 
 

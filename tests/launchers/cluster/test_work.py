@@ -7,8 +7,7 @@ import jax
 import numpy as np
 
 from tolman.envs.host import EnvironmentFault
-from tolman.launchers.cluster.actor import Birth
-from tolman.launchers.cluster.work import Lines, portable
+from tolman.launchers.cluster.work import Birth, Lines, portable
 
 
 class Foreign(Exception):

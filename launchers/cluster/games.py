@@ -1,0 +1,215 @@
+"""The work of a run on games that an agent plays against itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from tolman.agents.agent import Array, Learned, Params
+from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
+from tolman.envs.board.game import Game, HostGame
+from tolman.launchers.arena.match import play_game
+from tolman.launchers.arena.players.uniform import RandomPlayer
+from tolman.launchers.cluster.parameters import BoardReader
+from tolman.launchers.cluster.tallies import Pace
+from tolman.launchers.cluster.work import Birth, Insight
+from tolman.launchers.config import TrainConfig
+from tolman.launchers.evaluation import EVALUATION
+from tolman.launchers.host_state import HostState
+from tolman.launchers.runner import build_player
+from tolman.launchers.self_play.open_games import OpenGames
+from tolman.launchers.self_play.players import make_player
+from tolman.launchers.self_play.run_player import AgentPlayer
+
+
+@dataclass(frozen=True)
+class GameWork:
+    """See `Work`.
+
+    Attributes:
+      config: resolved.
+      num_shards: servers that share out the games.
+      num_envs: 1: a sequence is one position.
+    """
+
+    config: TrainConfig
+    num_shards: int
+    num_envs: int = 1
+
+    def agent(self) -> GameLearner:
+        return GameLearner(build_player(self.config), self.config.seed)
+
+    def layout(self, agent: GameLearner) -> Any:
+        from tolman.launchers.cluster.game_tables import GameLayout
+
+        player, config = make_player(agent.player), agent.player.config
+        return GameLayout(
+            player.example(), config.window_games, config.batch_size, player.observe
+        )
+
+    def acting(
+        self,
+        birth: Birth,
+        key: np.ndarray,
+        reader: BoardReader,
+        is_closed: threading.Event,
+    ) -> SelfPlaying:
+        return SelfPlaying(self, birth, key, reader, is_closed)
+
+    def watch(self, client: Any) -> Callable[[], Insight]:
+        from tolman.launchers.cluster.game_tables import GameCounter
+
+        return GameCounter(client).look
+
+    def evaluator(
+        self, agent: GameLearner
+    ) -> Callable[[Params, int, int], dict[str, float]]:
+        return GameEvaluator(agent.player, self.config.seed).evaluate
+
+    def journal(self) -> GameJournal:
+        return GameJournal()
+
+    def pace(self, state: HostState) -> Pace:
+        del state
+        return Pace(build_player(self.config).data)
+
+
+class GameLearner:
+    """An AlphaZero as `AgentLearner` calls an agent.
+
+    Attributes:
+      player: the agent itself.
+      data: what it learns from.
+    """
+
+    def __init__(self, player: AlphaZero, seed: int) -> None:
+        """The agent, and the seed of the views of positions that it draws."""
+        self.player, self.data = player, player.data
+        self._seed = seed
+
+    def init(self, key: Array) -> LearnerState:
+        """Returns a fresh learner."""
+        return self.player.init(key)
+
+    def update(self, state: LearnerState, positions: Positions, progress: Array) -> Learned:
+        """Takes one gradient step."""
+        del progress  # Its rate goes by updates.
+        key = jax.random.fold_in(jax.random.PRNGKey(self._seed), state.updates)
+        return self.player.update(state, positions, key)
+
+
+class SelfPlaying:
+    """B games of an actor, side by side; see `Acting`."""
+
+    def __init__(
+        self,
+        work: GameWork,
+        birth: Birth,
+        key: np.ndarray,
+        reader: BoardReader,
+        is_closed: threading.Event,
+    ) -> None:
+        # Seconds of imports, which the driver would have to wait for too at the top.
+        from tolman.launchers.cluster.game_tables import GameWriter
+
+        agent = build_player(work.config)
+        self._reader = reader
+        self._player = make_player(agent)
+        self._key, start_key = jax.random.split(birth.key(key))
+        self._games = self._player.start(start_key)
+        self._open = OpenGames()
+        self._num_iterations = 0
+        address = reader.address(birth.actor % work.num_shards)
+        self._writer = GameWriter(address, agent.game.info.max_num_moves, is_closed)
+        self.num_steps, self.seconds, self.version = 0, 0.0, -1
+
+    def unroll(self) -> None:
+        """Makes T moves in each game, and hands on those that have ended."""
+        self._reader.wait_while_ahead()
+        self.version, params = self._reader.get()
+        began = time.perf_counter()
+        key = jax.random.fold_in(self._key, self._num_iterations)
+        self._num_iterations += 1
+        self._games, moves = self._player.play(params, self._games, key)
+        self.num_steps += moves.is_last.size
+        self.seconds += time.perf_counter() - began
+        for game in self._open.add(moves, self.version):
+            self._writer.write(game)
+
+    def take_episodes(self) -> list[tuple[float, int]]:
+        """None: the replays tell of games, when they have them."""
+        return []
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class GameEvaluator:
+    """Plays the newest network against random moves, with both colours in turn."""
+
+    def __init__(self, agent: AlphaZero, seed: int) -> None:
+        """The agent, and the seed of its opponent."""
+        game = agent.game
+        if isinstance(game, Game):
+            from tolman.envs.board.jax_as_host import JaxAsHost
+
+            self._game: HostGame = JaxAsHost(game)
+        else:
+            self._game = game
+        self._player = AgentPlayer(agent, None, 0, "agent")
+        self._seed = (seed + EVALUATION) % 2**31
+
+    def evaluate(self, params: Params, num_games: int, number: int) -> dict[str, float]:
+        """The mean score of a game, 1 for a win and 0.5 for a draw, and its length."""
+        self._player.params = params
+        opponent, scores, lengths = RandomPlayer(), [], []
+        for index in range(num_games):
+            is_first = index % 2 == 0
+            pair = (self._player, opponent) if is_first else (opponent, self._player)
+            seed = self._seed + number * num_games + index
+            record = play_game(self._game, pair, seed=seed)
+            scores.append(record.score if is_first else 1.0 - record.score)
+            lengths.append(len(record.moves))
+        return {
+            "eval/score_against_random": float(np.mean(scores)),
+            "eval/game_length": float(np.mean(lengths)),
+        }
+
+
+class GameJournal:
+    """Games as replays have counted them; see `Journal`."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, np.ndarray]] = {}  # By shard: life, totals.
+        self._new = np.zeros(4)
+
+    def take_actor(self, report: Any) -> None:
+        """Does nothing: a game counts when a replay has it."""
+
+    def take_replay(self, shard: int, life: int, report: Any) -> None:
+        totals = np.asarray(report.totals)
+        life_before, before = self._seen.get(shard, (life, np.zeros_like(totals)))
+        if life_before != life:
+            before = np.zeros_like(totals)
+        if totals[0] > before[0]:  # Else it came late.
+            self._new += totals - before
+            before = totals
+        self._seen[shard] = (life, before)
+
+    def metrics(self) -> dict[str, float]:
+        new, self._new = self._new, np.zeros_like(self._new)
+        num_games, num_moves, points, num_draws = new.tolist()
+        if not num_games:
+            return {"board/new_games": 0.0}
+        return {
+            "board/new_games": num_games,
+            "board/game_length": num_moves / num_games,
+            "board/first_player_score": points / num_games,
+            "board/draws": num_draws / num_games,
+        }

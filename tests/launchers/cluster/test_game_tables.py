@@ -1,0 +1,215 @@
+"""Whole games in Reverb: counted once, drawn evenly, learned from; without Ray."""
+
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from tolman.agents.alphazero.self_play import Moves
+from tolman.launchers.cluster.game_tables import GameCounter, GameLayout, GameWriter
+from tolman.launchers.cluster.games import GameEvaluator, GameWork, SelfPlaying
+from tolman.launchers.cluster.work import Birth
+from tolman.launchers.config import parse_train, resolve
+from tolman.launchers.host.batches import Batches
+from tolman.launchers.host.learner import AgentLearner
+from tolman.launchers.host.replay import Replay
+from tolman.launchers.runner import build_player
+from tolman.launchers.self_play.open_games import EndedGame, Row
+from tolman.launchers.self_play.players import make_player
+
+EXAMPLE = Moves(
+    position={"a": np.zeros((1, 2), np.int8), "b": np.zeros(1, np.int32)},
+    slots=np.zeros((1, 3), np.int16),
+    weights=np.zeros((1, 3), np.float16),
+    value=np.zeros(1, np.float32),
+    player=np.zeros(1, np.int8),
+    action=np.zeros(1, np.int32),
+    is_last=np.zeros(1, bool),
+    outcome=np.zeros((1, 2), np.float32),
+)
+FLAGS = (
+    "gumbel_alphazero --env tic_tac_toe --launcher ray --agent.num-filters 8 "
+    "--agent.num-blocks 1 --agent.value-units 8 --agent.num-simulations 4 "
+    "--agent.num-parallel-games 3 --agent.moves-per-iteration 5 --agent.batch-size 16 "
+    "--agent.min-positions 20"
+)
+
+
+def game(number, length, outcome=1.0):
+    """Its positions are 100 `number` and on."""
+    position = {
+        "a": np.full((length, 2), number, np.int8),
+        "b": 100 * number + np.arange(length, dtype=np.int32),
+    }
+    zeros = np.zeros((length, 3))
+    rows = Row(
+        position, zeros.astype(np.int16), zeros.astype(np.float16),
+        np.zeros(length, np.float32), np.ones(length, np.int8),
+        np.full(length, number, np.int32),
+    )  # fmt: skip
+    return EndedGame(rows, outcome)
+
+
+class Server:
+    """A replay of games, its counter and a writer."""
+
+    def __init__(self, folder, layout, data, max_num_moves=20):
+        self.replay = Replay(data, layout, folder)
+        self.counter = GameCounter(self.replay.client())
+        self.is_over = threading.Event()
+        self.writer = GameWriter(self.replay.address, max_num_moves, self.is_over)
+
+    def stop(self):
+        self.writer.close()
+        self.replay.stop()
+
+
+@pytest.fixture(scope="module")
+def work():
+    return GameWork(resolve(parse_train(FLAGS.split())), num_shards=1)
+
+
+@pytest.fixture
+def serve(tmp_path, work):
+    servers = []
+    data = build_player(work.config).data
+
+    def start(layout=None, **settings):
+        layout = layout or GameLayout(EXAMPLE, 3, 64, lambda position: position["a"])
+        servers.append(Server(tmp_path, layout, data, **settings))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def batches_of(server, layout, work):
+    return Batches(
+        [server.replay.address], build_player(work.config).data, layout, jax.devices()[0]
+    )
+
+
+def take(batches, count):
+    taken = []
+    while len(taken) < count:
+        batch = batches.next()
+        if batch is not None:
+            taken.append(batch)
+    return taken
+
+
+def test_each_game_counts_once_in_this_life_and_in_no_other(serve):
+    server = serve()
+    assert server.counter.look()[:3] == (0, 0, 0)
+    for number, (length, outcome) in enumerate([(4, 1.0), (1, 0.0), (9, -1.0), (5, 0.0)]):
+        server.writer.write(game(number, length, outcome))
+    # 4 games, 19 moves, 1 + 0.5 + 0 + 0.5 points, 2 draws; the first game has left.
+    expected = (19, 0, 3, (4.0, 19.0, 2.0, 2.0))
+    assert server.counter.look() == server.counter.look() == expected
+    server.writer.write(game(4, 2))
+    server.replay.checkpoint()  # With a slip in it that nobody has counted yet.
+    assert server.counter.look().num_inserted == 21
+    server.stop()
+    again = serve()
+    assert again.counter.look() == (0, 0, 3, (0.0, 0.0, 0.0, 0.0))
+    again.writer.write(game(5, 7))
+    assert again.counter.look() == (7, 0, 3, (1.0, 7.0, 1.0, 0.0))
+
+
+def test_the_window_is_in_games_and_its_positions_are_drawn_alike(serve, work):
+    server = serve()
+    for number, length in enumerate([4, 1, 9, 5]):
+        server.writer.write(game(number, length))
+    layout = GameLayout(EXAMPLE, 3, 64, lambda position: position["a"])
+    batches = batches_of(server, layout, work)
+    try:
+        taken = take(batches, 60)
+    finally:
+        batches.close()
+    drawn = np.concatenate([batch.items["position"][1] for batch in taken])
+    found, counts = np.unique(drawn, return_counts=True)
+    assert found.tolist() == [100, *range(200, 209), *range(300, 305)]
+    np.testing.assert_allclose(counts / len(drawn), 1 / 15, atol=0.02)
+    versions = np.concatenate([batch.versions for batch in taken])
+    np.testing.assert_array_equal(versions, drawn // 100)
+    positions = layout.assemble(taken[0].items, None)
+    np.testing.assert_array_equal(
+        positions.observation[:, 0], taken[0].items["position"][1] // 100
+    )
+    assert positions.outcome.dtype == positions.weights.dtype == np.float32
+
+
+class Parameters:
+    """Stands in for the board: version 7 of some parameters."""
+
+    def __init__(self, params, address=""):
+        self.params, self._address = params, address
+
+    def wait_while_ahead(self):
+        pass
+
+    def get(self, num_unrolls=0):
+        return 7, self.params
+
+    def address(self, shard):
+        return self._address
+
+
+def test_actor_replay_and_learner_without_processes(serve, work):
+    """Self-play writes legal games, and a learner takes what they earn it."""
+    agent = work.agent()
+    layout = work.layout(agent)
+    server = serve(layout)
+    state = agent.init(jax.random.PRNGKey(1))
+    reader = Parameters(state.params, server.replay.address)
+    key = np.asarray(jax.random.PRNGKey(2))
+    acting = SelfPlaying(work, Birth(0, 0, 0), key, reader, server.is_over)
+    while server.counter.look().num_inserted < 40:
+        acting.unroll()
+    insight = server.counter.look()
+    assert insight.num_inserted <= acting.num_steps and acting.version == 7
+    observe = make_player(agent.player).observe
+    samples = server.replay.client().sample(
+        "games", 20, emit_timesteps=False, unpack_as_table_signature=True
+    )
+    for sample in samples:
+        position = jax.tree.unflatten(layout.structure, sample.data["position"])
+        check_game(observe(position), sample.data["outcome"])
+
+    batches = batches_of(server, layout, work)
+    learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100)
+    try:
+        metrics = [jax.device_get(learner.step()) for _ in range(3)]
+    finally:
+        batches.close()
+        acting.close()
+    assert learner.num_updates == 3 and int(learner.save().updates) == 3
+    assert all(np.isfinite(row["loss/total"]) for row in metrics)
+    assert learner.num_compilations() == 1
+
+
+def check_game(planes, outcome):
+    """What was written is one game from its start to its end, and says who won it.
+
+    Of tic-tac-toe: stones come one by one, the outcome alternates between the players.
+    """
+    length = len(outcome)
+    stones = np.asarray(planes).sum(axis=(1, 2, 3))
+    assert stones.tolist() == list(range(length)) and 5 <= length <= 9
+    assert (outcome == 0).all() or (outcome[1:] == -outcome[:-1]).all()
+    assert outcome[-1] == 1 or (length == 9 and outcome[-1] == 0)
+
+
+def test_lives_play_different_games(work):
+    agent = work.agent()
+    params = agent.init(jax.random.PRNGKey(1)).params
+    key = np.asarray(jax.random.PRNGKey(2))
+    keys = [np.asarray(Birth(*words).key(key)) for words in ((0, 0, 0), (0, 1, 0))]
+    assert (keys[0] != keys[1]).any()
+    evaluator = GameEvaluator(agent.player, seed=0)
+    first, again, other = (evaluator.evaluate(params, 4, number) for number in (0, 0, 1))
+    assert first == again and set(first) == set(other)
+    assert 0.0 <= first["eval/score_against_random"] <= 1.0
+    assert 5 <= first["eval/game_length"] <= 9
