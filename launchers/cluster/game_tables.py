@@ -133,7 +133,7 @@ class GameWriter:
         """Returns when the game is in the tables. It is counted after it has come in."""
         kept = columns(game.rows)
         points = (1.0 + game.outcome) / 2.0
-        slip = np.float32([1, game.length, points, game.outcome == 0.0])
+        slip = np.array([1, game.length, points, game.outcome == 0.0], np.float32)
         for number in range(game.length):
             row = jax.tree.map(lambda leaf, number=number: leaf[number], kept)
             self._writer.append({"row": row, "slip": slip})

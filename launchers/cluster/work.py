@@ -38,17 +38,22 @@ ON_CPU = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class Acting(Protocol):
-    """What an actor does over and over.
+    """What an actor does over and over."""
 
-    Attributes:
-      num_steps: environment steps so far.
-      seconds: in which it took them.
-      version: of its parameters; -1 before the first.
-    """
+    @property
+    def num_steps(self) -> int:
+        """Environment steps so far."""
+        ...
 
-    num_steps: int
-    seconds: float
-    version: int
+    @property
+    def seconds(self) -> float:
+        """In which it took them."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Of its parameters; -1 before the first."""
+        ...
 
     def unroll(self) -> None:
         """Takes the newest parameters, and some steps with them."""

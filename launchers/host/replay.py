@@ -38,8 +38,15 @@ class ItemLayout(NamedTuple):
     group_size: int
     num_items: int
 
-    table = TABLE
-    pick = None  # A sample is learned from as it is.
+    @property
+    def table(self) -> str:
+        """Where batches are drawn."""
+        return TABLE
+
+    @property
+    def pick(self) -> None:
+        """A sample is learned from as it is."""
+        return None
 
     def tables(self, data: DataSpec, share: int) -> list[reverb.Table]:
         """Those of one of `share` servers; see `make_table`."""
