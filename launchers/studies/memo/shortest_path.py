@@ -90,7 +90,7 @@ FULL = Budget(
     3,
     TrainingConfig(batch_size=128, learning_rate=LEARNING_RATE),
 )
-# What two CPU cores do in an hour.
+# Where there is no accelerator.
 ON_CPU = Budget(
     tuple(
         Stage(task, ("memo", "emn"), num_updates)
