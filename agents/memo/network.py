@@ -67,6 +67,7 @@ class Memo(hk.Module):
         attention = hops.attention[:, :, :, 0]  # [N, B, heads, I]
         return Reading(answer(last[0]), taken.astype(jnp.float32), cost, attention, halting)
 
+    @hk.transparent
     def _take_hops(
         self, embed: ItemEmbedding, query: Array, examples: Examples, is_training: bool
     ) -> memo.Hops:
