@@ -75,6 +75,10 @@ class MemoConfig:
       use_fact_order: tell each fact's place in the memory, from the last one back; for
         stories. Departure: an embedding, an item of the fact, in place of a weight for
         each pair of slots.
+      short_facts: while training, three quarters of a batch, those with the fewest facts,
+        have so many slots for their newest facts; 0 for as many as the others. It saves
+        time where long memories are rare, and changes nothing where the longest quarter
+        holds all that have more facts.
     """
 
     item_size: int = 32
@@ -88,6 +92,7 @@ class MemoConfig:
     attention_dropout: float = 0.0
     answer_dropout: float = 0.0
     use_fact_order: bool = False
+    short_facts: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -99,6 +104,7 @@ class MemoConfig:
             "halting_size",
         ):
             require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "short_facts", self.short_facts >= 0, "at least 0")
         for name in ("attention_dropout", "answer_dropout"):
             require(self, name, 0.0 <= getattr(self, name) < 1.0, "in [0, 1)")
         allowed = ("fixed", "learned")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from tolman.agents.agent import Array
 from tolman.agents.memo.config import MemoConfig
+from tolman.agents.memo.lengths import by_length
 from tolman.agents.memo.reading import (
     AnswerHead,
     HaltingTrace,
@@ -47,22 +48,11 @@ class Memo(hk.Module):
         config = self._config
         is_training = mode == "train"
         embed = ItemEmbedding(config.item_size, self._num_words, name="embedding")
-        facts, embedding = self._facts(embed, examples)
         size = config.num_heads * config.head_size
         query = hk.Linear(size, with_bias=False, name="query")(
             side_by_side(embed(examples.query))
         )
-        dropout = config.attention_dropout if is_training else 0.0
-        hops = memo.take_hops(
-            memo.Retrieval(
-                config.num_heads, config.head_size, dropout, embedding, name="retrieval"
-            ),
-            memo.Halting(config.halting_size, config.continue_bias, name="halting"),
-            query[None],
-            facts,
-            examples.fact_mask[:, None],
-            config.max_hops,
-        )
+        hops = self._take_hops(embed, query, examples, is_training)
         taken, cost, halting = self._halt(hops, mode)
         last = jnp.take_along_axis(
             hops.queries[:, 0], (taken - 1)[None, :, None], axis=0
@@ -77,29 +67,46 @@ class Memo(hk.Module):
         attention = hops.attention[:, :, :, 0]  # [N, B, heads, I]
         return Reading(answer(last[0]), taken.astype(jnp.float32), cost, attention, halting)
 
-    def _facts(
-        self, embed: ItemEmbedding, examples: Examples
-    ) -> tuple[Array, Array | None]:
-        """Facts, items side by side and not summed: one can be matched, another returned.
+    @hk.transparent
+    def _take_hops(
+        self, embed: ItemEmbedding, query: Array, examples: Examples, is_training: bool
+    ) -> memo.Hops:
+        """All hops of all questions; of T queries there is one."""
+        config, (items, mask) = self._config, examples[:2]
+        embedding = self._fact_embedding(embed, items)
+        places = None
+        if config.use_fact_order:
+            places = fact_order(mask, config.item_size)
+        dropout = config.attention_dropout if is_training else 0.0
+        retrieval = memo.Retrieval(
+            config.num_heads, config.head_size, dropout, embedding, name="retrieval"
+        )
+        halting = memo.Halting(config.halting_size, config.continue_bias, name="halting")
 
-        Returns:
-          `[B, I, S D]` and None; or, where an item has no more numbers than its embedding,
-          those numbers `[B, I, S O]` and what embeds a fact, `[S O, S D]`.
+        def take(query: Array, mask: Array, items: Array, *places: Array) -> memo.Hops:
+            parts = [side_by_side(items if embedding is not None else embed(items))]
+            facts = jnp.concatenate([*parts, *places], axis=-1)
+            return memo.take_hops(
+                retrieval, halting, query[None], facts, mask[:, None], config.max_hops
+            )
+
+        if embedding is not None and self._num_words:
+            items = jax.nn.one_hot(items, self._num_words)
+        facts = (items,) if places is None else (items, places)
+        if is_training and 0 < config.short_facts < mask.shape[1]:
+            return by_length(take, config.short_facts, query, mask, facts)
+        return take(query, mask, *facts)
+
+    def _fact_embedding(self, embed: ItemEmbedding, items: Array) -> Array | None:
+        """What embeds a fact of items side by side, `[S O, S D]`.
+
+        None where that would not pay: where an item has more numbers than its embedding.
         """
-        items, config = examples.facts, self._config
         item_size = self._num_words or items.shape[-1]
-        if item_size > config.item_size or config.use_fact_order:
-            facts = side_by_side(embed(items))
-            if config.use_fact_order:
-                places = fact_order(examples.fact_mask, config.item_size)
-                facts = jnp.concatenate([facts, places], axis=-1)
-            return facts, None
-        if self._num_words:
-            items = jax.nn.one_hot(items, item_size)
-            table = embed(jnp.arange(item_size))
-        else:
-            table = embed(jnp.eye(item_size))
-        return side_by_side(items), jnp.kron(jnp.eye(items.shape[-2]), table)
+        if item_size > self._config.item_size or self._config.use_fact_order:
+            return None
+        every = jnp.arange(item_size) if self._num_words else jnp.eye(item_size)
+        return jnp.kron(jnp.eye(items.shape[2]), embed(every))
 
     def _halt(
         self, hops: memo.Hops, mode: Mode

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tolman.agents.agent import Array
 
@@ -73,7 +74,8 @@ class ItemEmbedding(hk.Module):
         # all heads come to ask the same.
         init = hk.initializers.RandomNormal()
         words = hk.get_parameter("words", (self._num_words, self._size), init=init)
-        return words[items] * (items > 0)[..., None]
+        is_word = np.arange(self._num_words)[:, None] > 0
+        return jnp.where(is_word, words, 0.0)[items]
 
 
 def fact_order(mask: Array, size: int, name: str = "places") -> Array:

@@ -40,6 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "use_fact_order": True,
         "halting": "learned",
         "attention_dropout": 0.1,
+        "short_facts": 16,  # A tenth of bAbI's questions have more.
     },
     "emn": {"size": 256, "use_fact_order": True},
     "dnc": {},
@@ -70,10 +71,14 @@ QUICK = Budget(("memo", "emn"), 5_000, 1, 24, TrainingConfig(batch_size=64))
 # Banino et al. 2021, appendix C: batches of 128 stories of up to 320 sentences, two
 # million of them. Departure: a tenth of the updates.
 FULL = Budget(("memo", "emn", "dnc", "ut"), 200_000, 3, 320, TrainingConfig(batch_size=128))
+# Where there is no accelerator. Of the questions 98 % have at most 48 sentences before
+# them; of those about three supporting facts it is little more than half.
+ON_CPU = Budget(("memo", "emn"), 20_000, 1, 48, TrainingConfig(batch_size=64))
 
 
 def run(study: Study) -> None:
     """Trains every model on all tasks jointly, checks errors, draws what hops read."""
+    full = ON_CPU if jax.default_backend() == "cpu" else FULL
     if study.quick:
         run_style(study, QUICK, tasks=(1, 2))
     elif data_set("babi") is None:
@@ -81,9 +86,9 @@ def run(study: Study) -> None:
             f"bAbI is not there: set {DATA_VARIABLE} to the folder that holds babi/. What "
             "follows is on generated stories in its style, and says nothing of bAbI."
         )
-        run_style(study, FULL, BabiStyle().tasks)
+        run_style(study, full, BabiStyle().tasks)
     else:
-        run_babi(study, FULL, Babi())
+        run_babi(study, full, Babi())
 
 
 def run_style(study: Study, budget: Budget, tasks: tuple[int, ...]) -> None:

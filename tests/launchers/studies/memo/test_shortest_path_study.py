@@ -14,9 +14,10 @@ from tolman.launchers.studies.memo.questions import Trained
 from tolman.launchers.studies.memo.shortest_path import (
     SMALL,
     SPARSE,
+    Budget,
     Stage,
     fact_classes,
-    run_stages,
+    run_budget,
 )
 from tolman.launchers.studies.study import Study
 
@@ -44,7 +45,7 @@ def test_small_study_end_to_end(tmp_path, monkeypatch):
     monkeypatch.setattr(shortest_path, "SIZES", {"memo": sizes})
     study = Study("test", "Test", "-", True, seed=0, folder=tmp_path / "study")
     stages = (Stage(SMALL, ("memo",), 2),)
-    run_stages(study, stages, TrainingConfig(batch_size=8), num_members=2)
+    run_budget(study, Budget(stages, 2, TrainingConfig(batch_size=8)))
     study.write()
     result = json.loads((tmp_path / "study" / "result.json").read_text())
     (check,) = result["checks"]
