@@ -6,6 +6,7 @@ Shapes: B questions, I facts, J facts of a short memory, Q = heads * head size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,8 @@ def by_length(
     padding = [(0, 0)] * (of_short.attention.ndim - 1) + [(0, room)]
     of_short = of_short._replace(attention=jnp.pad(of_short.attention, padding))
     back = jnp.argsort(order)
-    axis = Hops(queries=2, continue_logits=2, features=2, attention=1)  # Of B.
+    axes: Any = Hops  # Its leaves are numbers here: which axis is B.
+    axis = axes(queries=2, continue_logits=2, features=2, attention=1)
     return jax.tree.map(
         lambda one, other, axis: jnp.concatenate([one, other], axis).take(back, axis),
         of_long,

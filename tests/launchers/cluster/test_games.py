@@ -127,8 +127,8 @@ def test_every_process_may_die_and_the_run_goes_on_from_its_checkpoint(tmp_path,
     with Run(tmp_path, ["resume", tmp_path]) as resumed:
         wait_for(lambda: run.rows()[-1]["env_steps"] == saved, "cut of the rows")
         resumed.wait_for_rows(2)
-        code, output = resumed.stop()
-    assert code == 143, output
+        code, output = resumed.stop(signal.SIGINT)
+    assert code == 130, output
     check_rows(run.rows())
     assert "restored with" in output or (tmp_path / "log.txt").read_text().count("restored")
     # What was trained takes part in a tournament as any other run.
