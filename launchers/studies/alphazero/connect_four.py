@@ -82,7 +82,8 @@ def run(study: Study) -> None:
     config, num_positions = setting.config, setting.num_positions
     study.settings = {**asdict(config), "positions": num_positions}
     agent = AlphaZero(config, ConnectFour())
-    marks = [num_positions * eighth // 8 for eighth in range(1, 8)]
+    parts = 2 if study.quick else 8
+    marks = [num_positions * part // parts for part in range(1, parts)]
     trained = common.train(
         study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
     )

@@ -58,15 +58,19 @@ class AgentSide:
             self._state = _compiled(self.agent, "init")(keys)
 
     def choose(self, hosts: Sequence[HostGame], which: np.ndarray) -> np.ndarray:
-        if self._state is not None:
-            return self.moves(self._state)
-        search = self.agent.search
-        assert isinstance(search, HostSearch)
         action = np.zeros(len(hosts), np.int32)
-        if len(which):
-            # The network's batch keeps its size: the first of these games stands in.
-            index = np.full(len(hosts), which[0])
-            index[: len(which)] = which
+        if not len(which):
+            return action
+        # Of a pair one game at most is this side's to move. The batch keeps its size: the
+        # first of these games stands in for those that are over.
+        index = np.full(max(len(hosts) // 2, len(which)), which[0])
+        index[: len(which)] = which
+        if self._state is not None:
+            chosen = self.moves(jax.tree.map(lambda leaf: leaf[index], self._state))
+            action[which] = chosen[: len(which)]
+        else:
+            search = self.agent.search
+            assert isinstance(search, HostSearch)
             games, rng = [hosts[i] for i in index], np.random.default_rng(0)
             moves = np.zeros(len(games), np.int32)
             found = search(self.params, rng, games, moves, False, self.num_simulations)

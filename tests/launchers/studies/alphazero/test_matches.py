@@ -1,0 +1,56 @@
+"""Matches of a study: a side searches its own games alone, and finds what it would in all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from tolman.agents.alphazero import AlphaZero, GumbelAlphaZeroConfig
+from tolman.envs.board.openspiel_games import openspiel_game
+from tolman.envs.board.small import TicTacToe
+from tolman.launchers.arena.players.perfect import PerfectTicTacToe
+from tolman.launchers.arena.players.uniform import RandomPlayer
+from tolman.launchers.studies.alphazero.matches import (
+    AgentSide,
+    PlayerSide,
+    play_match,
+    score,
+)
+
+NUM_GAMES = 6
+
+
+@pytest.fixture(scope="module")
+def side() -> AgentSide:
+    config = replace(GumbelAlphaZeroConfig(), num_filters=4, num_blocks=1, value_units=4)
+    agent = AlphaZero(config, TicTacToe())
+    return AgentSide(agent, agent.init(jax.random.PRNGKey(0)).params, num_simulations=4)
+
+
+def test_the_moves_of_some_games_are_those_of_all(side):
+    side.start(NUM_GAMES, seed=0)
+    side.follow(np.arange(NUM_GAMES, dtype=np.int32))
+    hosts = [openspiel_game("tic_tac_toe") for _ in range(NUM_GAMES)]
+    which = np.array([1, 4])
+    chosen = side.choose(hosts, which)
+    everywhere = side.moves(side._state)
+    np.testing.assert_array_equal(chosen[which], everywhere[which])
+    assert (chosen[which] != which).all()  # The square that is taken.
+
+
+def test_random_play_against_itself_is_even_and_loses_to_perfect_play():
+    start = openspiel_game("tic_tac_toe")
+    random, perfect = PlayerSide(RandomPlayer()), PlayerSide(PerfectTicTacToe())
+    assert 0.4 < score(play_match(random, random, start, 200, seed=0)) < 0.6
+    assert score(play_match(perfect, random, start, 40, seed=0)) > 0.85
+    assert score(play_match(random, perfect, start, 40, seed=0)) < 0.15
+    assert score(play_match(perfect, perfect, start, 10, seed=0)) == 0.5
+
+
+def test_an_agent_plays_both_colours_to_the_end(side):
+    start = openspiel_game("tic_tac_toe")
+    results = play_match(side, PlayerSide(RandomPlayer()), start, NUM_GAMES, 0, 2)
+    assert results.shape == (NUM_GAMES,) and set(results) <= {-1.0, 0.0, 1.0}
