@@ -1,4 +1,4 @@
-"""Matches of a study: a side searches its own games alone, and finds what it would in all."""
+"""Matches of a study: a side searches its own games, and finds what it would in all."""
 
 from __future__ import annotations
 
