@@ -92,7 +92,7 @@ FULL = (
     Entry("one hop", 3, MemoConfig(max_hops=1), 4_000, 4),
     Entry("halting", 3, MemoConfig(max_hops=3, halting="learned"), 6_000, 4, LEARNED),
     Entry("MEMO", 4, MemoConfig(max_hops=4), 12_000, 4),
-    Entry("halting", 4, MemoConfig(max_hops=4, halting="learned"), 12_000, 2, LEARNED),
+    Entry("halting", 4, MemoConfig(max_hops=4, halting="learned"), 18_000, 2, LEARNED),
     Entry("MEMO", 5, MemoConfig(max_hops=5), 14_000, 2),
     Entry("memory network", 3, WIDE_NETWORK, 6_000, 2),
     Entry("universal transformer", 3, TRANSFORMER, 6_000, 2),
