@@ -5,6 +5,7 @@ Shapes in this module: T steps, N copies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import dm_env
@@ -53,6 +54,24 @@ def fail(what: str, got: Any, allowed: str, fix: str) -> NoReturn:
     """Raises the ConformanceError of one violation."""
     line = f"{what}: got {got}; must be {allowed}. {fix}"
     raise ConformanceError(" ".join(line.split()))
+
+
+def check_methods(item: Any, methods: Sequence[str], protocol: str) -> None:
+    """Fails for the first method of a protocol that cannot be called.
+
+    Args:
+      item: an environment or a game.
+      methods: their names.
+      protocol: where they are described.
+    """
+    for method in methods:
+        if not callable(getattr(item, method, None)):
+            fail(
+                f"{type(item).__name__}.{method}",
+                "nothing that can be called",
+                "a method",
+                f"See {protocol}.",
+            )
 
 
 def brief(error: BaseException) -> str:

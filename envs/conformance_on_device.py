@@ -16,6 +16,7 @@ from tolman.envs import vector
 from tolman.envs.adapters import DmEnvAdapter
 from tolman.envs.conformance import (
     brief,
+    check_methods,
     check_structure,
     check_values,
     fail,
@@ -55,14 +56,7 @@ def check_on_device(environment: Any, num_steps: int, seed: int) -> list[str]:
 
 
 def _check_interface(environment: Any) -> str:
-    for method in METHODS:
-        if not callable(getattr(environment, method, None)):
-            fail(
-                f"{type(environment).__name__}.{method}",
-                "nothing that can be called",
-                "a method",
-                "See tolman.envs.environment.Environment.",
-            )
+    check_methods(environment, METHODS, "tolman.envs.environment.Environment")
     action_spec = environment.action_spec()
     if not isinstance(action_spec, specs.DiscreteArray):
         fail(

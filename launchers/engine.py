@@ -15,6 +15,7 @@ from tolman.launchers.arena.host_games import make_host_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.serving import check_protocol, serve
 from tolman.launchers.arena.specs import make_player
+from tolman.launchers.checkpoints import Checkpoints
 from tolman.launchers.run_folder import CONFIG, open_run
 
 RUNS = Path("runs")
@@ -57,10 +58,10 @@ def newest_run(game: str) -> str:
     """
     saved = {}
     for config in RUNS.glob(f"*/{CONFIG}"):
-        checkpoints = list((config.parent / "checkpoints").glob("[0-9]*"))
-        settings = yaml.safe_load(config.read_text())
-        if checkpoints and _plays(settings, game):
-            saved[max(path.stat().st_mtime for path in checkpoints)] = config.parent
+        folder = config.parent / "checkpoints"
+        latest = Checkpoints(folder).latest()
+        if latest is not None and _plays(yaml.safe_load(config.read_text()), game):
+            saved[(folder / str(latest)).stat().st_mtime] = config.parent
     if not saved:
         raise ValueError(
             f"player: there is no run of {game} with a checkpoint in {RUNS}/. Set "

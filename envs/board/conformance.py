@@ -16,6 +16,7 @@ from dm_env import specs
 from tolman.envs.board.game import Array, Game, GameInfo
 from tolman.envs.conformance import (
     brief,
+    check_methods,
     check_structure,
     check_values,
     fail,
@@ -112,14 +113,7 @@ class Played(NamedTuple):
 
 
 def _check_interface(game: Any) -> str:
-    for method in METHODS:
-        if not callable(getattr(game, method, None)):
-            fail(
-                f"{type(game).__name__}.{method}",
-                "nothing that can be called",
-                "a method",
-                "See tolman.envs.board.game.Game.",
-            )
+    check_methods(game, METHODS, "tolman.envs.board.game.Game")
     info: Any = getattr(game, "info", None)
     if not isinstance(info, GameInfo):
         fail("info", repr(info), "a GameInfo", "Return one from a property.")

@@ -10,6 +10,7 @@ from tolman.envs.board.game import GameInfo
 from tolman.envs.conformance import (
     ConformanceError,
     brief,
+    check_methods,
     check_structure,
     check_values,
     fail,
@@ -35,14 +36,7 @@ METHODS = (
 
 def check_host_game(game: Any, num_plies: int, seed: int) -> list[str]:
     """See `conformance.check_game`."""
-    for method in METHODS:
-        if not callable(getattr(game, method, None)):
-            fail(
-                f"{type(game).__name__}.{method}",
-                "nothing that can be called",
-                "a method",
-                "See tolman.envs.board.game.HostGame.",
-            )
+    check_methods(game, METHODS, "tolman.envs.board.game.HostGame")
     if not isinstance(getattr(game, "info", None), GameInfo):
         got = repr(getattr(game, "info", None))
         fail("info", got, "a GameInfo", "Return one from a property.")

@@ -92,14 +92,25 @@ def start(num_cpus: int) -> None:
 
     Its CPUs are a count of processes, not of cores: it says that there are as many as are
     needed.
+
+    Raises:
+      ValueError: if it does not start, as on a machine that is too busy.
     """
-    ray.init(
-        address="local",
-        num_cpus=max(os.cpu_count() or 1, num_cpus),
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        **OPTIONS,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, num_cpus),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **OPTIONS,
+        )
+    except Exception as error:  # Ray has no type of its own for this.
+        ray.shutdown()
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"launcher='ray': Ray did not start on this machine ({reason}). It needs a "
+            "free core for some seconds: try again when there is one."
+        ) from error
 
 
 def disconnect(is_ours: bool) -> None:

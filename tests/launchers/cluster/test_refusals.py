@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tolman.launchers.cluster import connection
 from tolman.launchers.cluster.connection import Roles, stage
 from tolman.launchers.config import TrainConfig
 
@@ -92,3 +93,14 @@ def test_one_device_learns():
 def test_defaults_say_none():
     config = TrainConfig("a", "e")
     assert (config.actors, config.address, config.eval_episodes) == (0, None, None)
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
+    def init(**settings):
+        raise Exception("The current node timed out during startup.\nSee the logs.")
+
+    monkeypatch.setattr(connection.ray, "init", init)
+    with pytest.raises(ValueError, match="did not start on this machine") as caught:
+        connection.start(num_cpus=2)
+    assert "timed out during startup" in str(caught.value)
+    assert "\n" not in str(caught.value)
