@@ -25,6 +25,8 @@ class AlphaZeroConfig:
     Attributes:
       num_filters: of every convolution in the tower. AlphaGo Zero, methods: 256.
       num_blocks: residual blocks. 2018, methods: 19.
+      policy_filters: of the flat policy head's convolution. AlphaGo Zero, methods: 2.
+      value_filters: of the value head's convolution. AlphaGo Zero, methods: 1.
       value_units: of the value head's hidden layer. AlphaGo Zero, methods: 256.
       policy_head: "planes", a plane of the board for each kind of move (2018: chess and
         shogi); "flat", one linear layer (2018: Go); "auto", planes where every
@@ -47,6 +49,8 @@ class AlphaZeroConfig:
       num_considered_actions: tried at the root by Gumbel. Danihelka et al. 2022: 16.
       gumbel_value_scale: c_scale. Danihelka et al. 2022, appendix: 0.1 with values scaled
         by the least and the largest of a node.
+      gumbel_scales_values: by the least and the largest of a node; or values stay as they
+        are, in [-1, 1], and then gumbel_value_scale asks for more.
       batch_size: positions in one update. 2017: 4096.
       optimizer: "momentum" (2017), or "adam".
       learning_rate: at the start. 2017: 0.2; for batches of 4096, and too much for small
@@ -56,6 +60,8 @@ class AlphaZeroConfig:
         pseudocode: 100k, 300k, 500k of 700k.
       weight_cost: c of c |theta|^2. 2018, pseudocode: 1e-4.
       value_cost: of the squared error of the value. 2017, equation 1: 1.
+      search_value_share: of the search's value in what the value learns; the rest is the
+        game's outcome. 2017, equation 1: 0.
       num_parallel_games: B, played side by side. 2018 had 5000 actors.
       moves_per_iteration: T, moves of each game between two rounds of updates. The paper's
         players and learner run at once, so it has none.
@@ -69,6 +75,8 @@ class AlphaZeroConfig:
 
     num_filters: int = 256
     num_blocks: int = 19
+    policy_filters: int = 2
+    value_filters: int = 1
     value_units: int = 256
     policy_head: PolicyHead = "auto"
     precision: Precision = "float32"
@@ -83,6 +91,7 @@ class AlphaZeroConfig:
     num_exploring_moves: int = 30
     num_considered_actions: int = 16
     gumbel_value_scale: float = 0.1
+    gumbel_scales_values: bool = True
     batch_size: int = 4096
     optimizer: Optimizer = "momentum"
     learning_rate: float = 0.2
@@ -90,6 +99,7 @@ class AlphaZeroConfig:
     learning_rate_drops: tuple[int, ...] = (100_000, 300_000, 500_000)
     weight_cost: float = 1e-4
     value_cost: float = 1.0
+    search_value_share: float = 0.0
     num_parallel_games: int = 256
     moves_per_iteration: int = 16
     samples_per_position: float = 0.8
@@ -100,6 +110,8 @@ class AlphaZeroConfig:
     def __post_init__(self) -> None:
         for name in (
             "num_filters",
+            "policy_filters",
+            "value_filters",
             "value_units",
             "num_simulations",
             "num_considered_actions",
@@ -127,7 +139,7 @@ class AlphaZeroConfig:
             "samples_per_position",
         ):
             require(self, name, getattr(self, name) > 0.0, "above 0")
-        for name in ("noise_share", "momentum"):
+        for name in ("noise_share", "momentum", "search_value_share"):
             require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
         for name, words in (
             ("search", SearchName),

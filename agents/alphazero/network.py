@@ -53,8 +53,8 @@ def make_network(
       Departure: where theirs has batch normalisation this has layer normalisation over a
       position's planes, with a scale and an offset for each filter. It keeps no running
       averages, so that a position has one and the same value in the search, in a batch of
-      any size and in learning, from the first game on. The one or two planes of the value
-      and flat policy heads are not normalised: their mean is what they say.
+      any size and in learning, from the first game on. The few planes of the value and
+      flat policy heads are not normalised: their mean is what they say.
     """
     shape = tuple(observation_spec.shape)
     if len(shape) != 3:
@@ -77,8 +77,8 @@ def make_network(
         if has_planes:
             logits = _plane_policy(x, info.num_move_planes)
         else:
-            logits = _flat_policy(x, info.num_actions)
-        value = _value(x, config.value_units)
+            logits = _flat_policy(x, config.policy_filters, info.num_actions)
+        value = _value(x, config.value_filters, config.value_units)
         return Prediction(logits.astype(jnp.float32), value.astype(jnp.float32))
 
     transformed = hk.without_apply_rng(hk.transform(forward))
@@ -112,12 +112,12 @@ def _plane_policy(x: Array, num_planes: int) -> Array:
     return hk.Flatten()(hk.Conv2D(num_planes, 3)(x))
 
 
-def _flat_policy(x: Array, num_actions: int) -> Array:
-    x = jax.nn.relu(hk.Conv2D(2, 1)(x))
+def _flat_policy(x: Array, num_filters: int, num_actions: int) -> Array:
+    x = jax.nn.relu(hk.Conv2D(num_filters, 1)(x))
     return hk.Linear(num_actions)(hk.Flatten()(x))
 
 
-def _value(x: Array, num_units: int) -> Array:
-    x = jax.nn.relu(hk.Conv2D(1, 1)(x))
+def _value(x: Array, num_filters: int, num_units: int) -> Array:
+    x = jax.nn.relu(hk.Conv2D(num_filters, 1)(x))
     x = jax.nn.relu(hk.Linear(num_units)(hk.Flatten()(x)))
     return jnp.tanh(hk.Linear(1)(x))[..., 0]

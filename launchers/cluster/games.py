@@ -48,7 +48,8 @@ class GameWork:
     def layout(self, agent: GameLearner) -> Any:
         from tolman.launchers.cluster.game_tables import GameLayout
 
-        player, config = make_player(agent.player), agent.player.config
+        player = make_player(agent.player, jax.devices()[:1])
+        config = agent.player.config
         return GameLayout(
             player.example(), config.window_games, config.batch_size, player.observe
         )
@@ -120,7 +121,7 @@ class SelfPlaying:
 
         agent = build_player(work.config)
         self._reader = reader
-        self._player = make_player(agent)
+        self._player = make_player(agent, jax.devices()[:1])
         self._key, start_key = jax.random.split(birth.key(key))
         self._games = self._player.start(start_key)
         self._open = OpenGames()

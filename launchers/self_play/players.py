@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, HostSearch
 from tolman.agents.alphazero.self_play import Games, Moves, play_moves, start_games
 from tolman.envs.board.game import Game, HostGame
 
+GAMES = "games"  # The axis of a mesh that they are shared out along.
+
 
 class Player(Protocol):
-    """Plays B games side by side; each that ends makes place for a new one."""
+    """Plays B games side by side; each that ends makes place for a new one.
+
+    Attributes:
+      mesh: the devices that share out the games.
+    """
+
+    mesh: Mesh
 
     def start(self, key: Array) -> Any:
         """B games at their start, as arrays for a checkpoint."""
@@ -40,14 +49,36 @@ class Player(Protocol):
 
 
 class DevicePlayer:
-    """Rules in JAX: T moves of B games in one program."""
+    """Rules in JAX: T moves of B games in one program, shared out among devices."""
 
-    def __init__(self, agent: AlphaZero) -> None:
+    def __init__(self, agent: AlphaZero, devices: Sequence[jax.Device]) -> None:
+        """Prepares games; devices beyond those that divide them evenly stay idle."""
         self._agent = agent
         config = agent.config
-        self._play = jax.jit(
-            partial(play_moves, agent, num_moves=config.moves_per_iteration),
-            donate_argnums=1,
+        count = max(
+            n for n in range(1, len(devices) + 1) if config.num_parallel_games % n == 0
+        )
+        self.mesh = Mesh(np.array(devices[:count]), (GAMES,))
+        play = partial(play_moves, agent, num_moves=config.moves_per_iteration)
+        if count > 1:
+            play = self._shared_out(play)
+        self._play = jax.jit(play, donate_argnums=1)
+
+    def _shared_out(self, play: Callable[..., Any]) -> Callable[..., Any]:
+        """`play` of each device's games, with chance of its own and no word between."""
+        games, moves = PartitionSpec(GAMES), PartitionSpec(None, GAMES)
+
+        def share(params: Params, some: Games, key: Array) -> tuple[Games, Moves]:
+            own = jax.random.fold_in(key, jax.lax.axis_index(GAMES))
+            result: tuple[Games, Moves] = play(params, some, own)
+            return result
+
+        return jax.shard_map(
+            share,
+            mesh=self.mesh,
+            in_specs=(PartitionSpec(), games, PartitionSpec()),
+            out_specs=(games, moves),
+            check_vma=False,
         )
 
     def start(self, key: Array) -> Games:
@@ -80,8 +111,9 @@ class DevicePlayer:
 class HostPlayer:
     """Rules in Python or C++: B games in lockstep, one network call a simulation."""
 
-    def __init__(self, agent: AlphaZero) -> None:
+    def __init__(self, agent: AlphaZero, devices: Sequence[jax.Device]) -> None:
         self._agent = agent
+        self.mesh = Mesh(np.array(devices[:1]), (GAMES,))
         self._games: list[HostGame] = []
         self._move_number = np.zeros(0, np.int32)
 
@@ -150,6 +182,7 @@ class HostPlayer:
         )
 
 
-def make_player(agent: AlphaZero) -> Player:
-    """The player that the agent's rules ask for."""
-    return DevicePlayer(agent) if isinstance(agent.game, Game) else HostPlayer(agent)
+def make_player(agent: AlphaZero, devices: Sequence[jax.Device] | None = None) -> Player:
+    """The player that the agent's rules ask for; on all devices where none are named."""
+    kind = DevicePlayer if isinstance(agent.game, Game) else HostPlayer
+    return kind(agent, jax.devices() if devices is None else devices)

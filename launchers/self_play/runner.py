@@ -11,16 +11,19 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
 from tolman.launchers.runner import Counts, RoleRow
-from tolman.launchers.self_play.players import make_player
+from tolman.launchers.self_play.open_games import Row
+from tolman.launchers.self_play.players import GAMES, make_player
 from tolman.launchers.self_play.replay import Finished, Replay
 
 PLAY, LEARN = 0, 1  # Folded into the key of an iteration.
@@ -55,21 +58,39 @@ class SelfPlayRunner:
       replay: the last games.
     """
 
-    def __init__(self, agent: AlphaZero, folder: Path, num_to_keep: int = 3) -> None:
+    def __init__(
+        self,
+        agent: AlphaZero,
+        folder: Path,
+        num_to_keep: int = 3,
+        devices: Sequence[jax.Device] | None = None,
+    ) -> None:
         """Prepares a run; nothing is compiled yet.
 
         Args:
           agent: what learns.
           folder: for the replays of checkpoints.
           num_to_keep: the latest ones.
+          devices: that share out the games, and each batch where they divide it evenly;
+            all by default.
         """
         self.agent: Any = agent
         self.replay = Replay(agent.config.window_games)
         self._config = agent.config
         self._folder = folder
         self._num_to_keep = num_to_keep
-        self._player = make_player(agent)
-        self._update = jax.jit(self._learn, donate_argnums=0)
+        self._player = make_player(agent, devices)
+        mesh = self._player.mesh
+        self._everywhere = NamedSharding(mesh, PartitionSpec())
+        self._by_game = NamedSharding(mesh, PartitionSpec(GAMES))
+        divides = agent.config.batch_size % mesh.size == 0
+        batch = self._by_game if divides else self._everywhere
+        self._update = jax.jit(
+            self._learn,
+            donate_argnums=0,
+            in_shardings=(self._everywhere, batch, self._everywhere),
+            out_shardings=self._everywhere,
+        )
         self._env_steps = 0
 
     def init(self, key: Array) -> SelfPlayState:
@@ -77,11 +98,13 @@ class SelfPlayRunner:
         learner = jax.jit(self.agent.init)(learner_key)
         games = self._player.start(game_key)
         zero = np.int64(0)
-        return SelfPlayState(learner, games, carried, zero, zero, zero)
+        return self.place(SelfPlayState(learner, games, carried, zero, zero, zero))
 
     def place(self, state: SelfPlayState) -> SelfPlayState:
-        learner, games = jax.device_put((state.learner, state.games), jax.devices()[0])
-        return state._replace(learner=learner, games=games)
+        return state._replace(
+            learner=jax.device_put(state.learner, self._everywhere),
+            games=jax.device_put(state.games, self._by_game),
+        )
 
     def prepare(self, state: SelfPlayState, total_updates: int) -> SelfPlayState:
         """Reads the replay of a checkpoint; programs are compiled when they first run."""
@@ -126,7 +149,7 @@ class SelfPlayRunner:
         return math.ceil(num_env_steps / self.env_steps_per_update)
 
     def params(self, state: SelfPlayState) -> Params:
-        return state.learner.params
+        return jax.device_put(state.learner.params, self._player.mesh.devices.flat[0])
 
     def save_replay(self) -> None:
         self.replay.save(self._file(self._env_steps))
@@ -138,7 +161,8 @@ class SelfPlayRunner:
         return []
 
     def describe_devices(self) -> str:
-        return f"1 x {jax.devices()[0].device_kind}"
+        mesh = self._player.mesh
+        return f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
 
     def close(self) -> None:
         """Does nothing: nothing was started."""
@@ -170,26 +194,21 @@ class SelfPlayRunner:
             key = _fold(state.key, number, LEARN)
             rng = np.random.default_rng(np.asarray(key, np.uint32))
             row = self.replay.sample(rng, config.batch_size)
-            learner, metrics = self._update(
-                learner, row.position, row.slots, row.weights, row.outcome, key
-            )
+            learner, metrics = self._update(learner, row._replace(version=None), key)
             for name, value in metrics.items():
                 sums[name].append(value)
             sums["time/param_lag"].append(number - row.version.mean())
         return state._replace(learner=learner)
 
     def _learn(
-        self,
-        learner: LearnerState,
-        position: Any,
-        slots: Array,
-        weights: Array,
-        outcome: Array,
-        key: Array,
+        self, learner: LearnerState, row: Row, key: Array
     ) -> tuple[LearnerState, dict[str, Array]]:
-        observation = self._player.observe(position)
         positions = Positions(
-            observation, slots, weights.astype(np.float32), outcome.astype(np.float32)
+            self._player.observe(row.position),
+            row.slots,
+            row.weights.astype(np.float32),
+            row.outcome.astype(np.float32),
+            row.value,
         )
         learned = self.agent.update(learner, positions, key)
         return learned.learner_state, learned.metrics

@@ -54,10 +54,12 @@ def parse_study(common: type[Common], words: Sequence[str]) -> tuple[Common, Any
 
 
 def option_words(options: Any) -> list[str]:
-    """The flags that set these options; none for None."""
+    """The flags that set these options, but for defaults; none for None."""
     words: list[str] = []
     for item in fields(options) if options is not None else ():
         value = getattr(options, item.name)
+        if value == item.default:
+            continue
         for one in value if isinstance(value, tuple) else (value,):
             words += [f"--{item.name.replace('_', '-')}", str(one)]
     return words

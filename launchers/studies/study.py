@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -269,7 +270,7 @@ def run_study(
         module.run(study, *([] if options is None else [options]))
     except KeyboardInterrupt:
         words = ["--quick"] * quick + option_words(options)
-        given = "".join(f" {word}" for word in words)
+        given = f" {shlex.join(words)}" if words else ""
         print(
             f"\nInterrupted. To go on from the last checkpoint: "
             f"tolman study {name}{given} --seed {seed} --out {folder}"

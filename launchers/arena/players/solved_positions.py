@@ -13,11 +13,15 @@ from typing import NamedTuple
 from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
+from tolman.launchers.arena.players import connect_four_board
 from tolman.launchers.arena.players.connect_four_solver import Solver
+from tolman.launchers.arena.players.rollouts import RolloutPlayer
 from tolman.launchers.arena.recorded import RecordedGame
 
 POSITIONS_FILE = Path(__file__).with_name("connect_four_positions.txt")
 NUM_STONES = (12, 26)  # The fewest and the most.
+NUM_RANDOM_MOVES = 4  # That open a game; then both sides take the best of so many rollouts.
+NUM_ROLLOUTS = 30
 LETTERS = {-1: "-", 0: "=", 1: "+"}
 
 
@@ -48,23 +52,34 @@ def load_positions() -> list[SolvedPosition]:
 def make_positions(
     num_positions: int, seed: int, num_stones: tuple[int, int] = NUM_STONES
 ) -> list[SolvedPosition]:
-    """Positions of random play, all different, in which some move loses value.
+    """Positions of weak play, all different, in which one must look ahead.
 
-    Those with few stones take long, some seconds each with 12.
+    Some move loses value there, and none wins at once. In random play one side mostly has
+    three in a row that nobody has stopped, so that a search of one move tells as much as a
+    good player. Positions with few stones take long, some seconds each with 12.
     """
     rng, solver = random.Random(seed), Solver()
+    player = RolloutPlayer(NUM_ROLLOUTS)
+    player.reset(seed)
     found: dict[tuple[int, ...], SolvedPosition] = {}
     while len(found) < num_positions:
         game = RecordedGame(openspiel_game("connect_four"))
         target = rng.randint(*num_stones)
         while not game.is_over() and len(game.texts) < target:
-            game.step(rng.choice(game.legal_actions()))
-        if game.is_over():
+            opens = len(game.texts) < NUM_RANDOM_MOVES
+            game.step(rng.choice(game.legal_actions()) if opens else player.choose(game))
+        if game.is_over() or _wins_at_once(game):
             continue
         position = solve(game, solver)
         if len(set(position.values) - {"."}) > 1:
             found.setdefault(tuple(game.observe().ravel().tolist()), position)
     return list(found.values())
+
+
+def _wins_at_once(game: HostGame) -> bool:
+    own, mask = connect_four_board.from_planes(game.observe())
+    open_cells = connect_four_board.next_cells(mask)
+    return bool(connect_four_board.winning_cells(own, mask) & open_cells)
 
 
 def solve(game: RecordedGame, solver: Solver) -> SolvedPosition:

@@ -7,7 +7,20 @@ from tolman.launchers.studies.study import Study
 
 TITLE = "Chess from zero: losses, Elo over random play, and thinking time"
 PAPER = "Silver et al. 2017, figures 1 and 2, table S3"
-SETTING = Setting("chess", 0.3, 44_000_000, 40_000, 16)
+SETTING = Setting(
+    game="chess",
+    noise_alpha=0.3,
+    paper_games=44_000_000,
+    quick_positions=40_000,
+    quick_games=16,
+    opponents={
+        "greedy for material": "greedy",
+        "Fairy-Stockfish, skill -20, depth 1": (
+            "uci:fairy-stockfish?depth=1&option.Skill Level=-20"
+        ),
+        "Stockfish, skill 0, depth 1": "uci:stockfish?depth=1&option.Skill Level=0",
+    },
+)
 
 
 def run(study: Study) -> None:

@@ -7,7 +7,19 @@ from tolman.launchers.studies.study import Study
 
 TITLE = "Go on 9x9 from zero: losses, Elo over random play, and thinking time"
 PAPER = "Silver et al. 2017, figures 1 and 2; on 9x9 the game is ours"
-SETTING = Setting("go_9x9", 0.13, 21_000_000, 60_000, 20)
+SETTING = Setting(
+    game="go_9x9",
+    noise_alpha=0.13,
+    paper_games=21_000_000,
+    quick_positions=60_000,
+    quick_games=20,
+    opponents={
+        "100 rollouts": "mcts:100",
+        "GNU Go, level 0": (
+            "gtp:gnugo --mode gtp --level 0 --never-resign --positional-superko"
+        ),
+    },
+)
 
 
 def run(study: Study) -> None:

@@ -3,11 +3,16 @@
 The quick setting is a short run with a small tower on a few cores; strength like the
 paper's takes its thousands of accelerators. What must show: losses fall, the rating rises
 above random play and the untrained network, and more simulations for a move play better.
+Players that know the rules alone, and real engines at set levels where they are installed,
+are rated in the same league: they say what the Elo is worth.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import combinations
 from typing import NamedTuple
@@ -17,8 +22,11 @@ import numpy as np
 
 from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig
 from tolman.envs.board.openspiel_games import openspiel_game
+from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.ratings import fit_elo
+from tolman.launchers.arena.recorded import RecordedGame
+from tolman.launchers.arena.specs import PROTOCOLS, make_player
 from tolman.launchers.games import make_game
 from tolman.launchers.studies.alphazero import common, plots
 from tolman.launchers.studies.alphazero.matches import (
@@ -44,6 +52,8 @@ class Setting(NamedTuple):
       paper_games: that the paper's run played.
       quick_positions: that the quick run plays.
       quick_games: of each pair of players, even.
+      opponents: names to what `tolman tournament` calls them; engines play where their
+        program is found.
     """
 
     game: str
@@ -51,6 +61,7 @@ class Setting(NamedTuple):
     paper_games: int
     quick_positions: int
     quick_games: int
+    opponents: Mapping[str, str]
 
 
 def run_setting(study: Study, setting: Setting) -> None:
@@ -58,8 +69,8 @@ def run_setting(study: Study, setting: Setting) -> None:
     config, num_positions, num_games = _scale(study, setting)
     study.settings = {**asdict(config), "positions": num_positions}
     on_cpu = jax.default_backend() == "cpu"  # There, rules in C++ are the faster ones.
-    start = openspiel_game(setting.game)
-    agent = AlphaZero(config, start if on_cpu else make_game(setting.game))
+    start = RecordedGame(openspiel_game(setting.game))  # Engines are told the moves.
+    agent = AlphaZero(config, start.inner if on_cpu else make_game(setting.game))
     marks = [num_positions * n // SNAPSHOTS for n in range(1, SNAPSHOTS)]
     trained = common.train(
         study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
@@ -70,7 +81,11 @@ def run_setting(study: Study, setting: Setting) -> None:
         name = f"{when} positions" if when else UNTRAINED
         sides[name] = AgentSide(agent, params, usual)
     last = f"{num_positions} positions"
-    over_training = league(sides, start, num_games, study.seed)
+    with ExitStack() as engines:
+        for name, player in _opponents(study, setting).items():
+            sides[name] = PlayerSide(player)
+            engines.callback(getattr(player, "close", lambda: None))
+        over_training = league(sides, start, num_games, study.seed)
     thinkers: dict[str, Side] = {RANDOM: sides[RANDOM]}
     for number in SIMULATIONS:
         thinkers[f"{number} simulations"] = AgentSide(agent, trained.params, number)
@@ -89,11 +104,34 @@ def run_setting(study: Study, setting: Setting) -> None:
     _report(study, setting, trained, over_training, by_simulations)
 
 
+def _opponents(study: Study, setting: Setting) -> dict[str, Player]:
+    """Those that can play here."""
+    players = {}
+    for name, spec in setting.opponents.items():
+        protocol, _, words = spec.partition(":")
+        if protocol in PROTOCOLS:
+            program = words.split("?")[0].split()[0]
+            path = find_program(program)
+            if path is None:
+                study.note(f"{name} did not play: {program} is not installed.")
+                continue
+            spec = spec.replace(program, path, 1)
+        players[name] = make_player(spec)
+    return players
+
+
+def find_program(name: str) -> str | None:
+    """Its path, where it is installed; Debian keeps engines where few shells look."""
+    folders = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/games"
+    return shutil.which(name, path=folders)
+
+
 def league(
     sides: Mapping[str, Side], start: object, num_games: int, seed: int
 ) -> dict[str, float]:
     """Everybody against everybody; Elo with random play at 0."""
     names = list(sides)
+    print(f"Playing a league of {len(names)}: " + ", ".join(names), flush=True)
     wins = np.zeros((len(names), len(names)))
     for first, second in combinations(range(len(names)), 2):
         results = play_match(

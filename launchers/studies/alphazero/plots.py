@@ -13,23 +13,22 @@ from tolman.launchers.studies.study import Study
 
 def strength(
     study: Study,
-    curve: Mapping[int, Sequence[float]],
-    by_simulations: Mapping[int, Sequence[float]],
-    labels: Sequence[str],
+    curve: Mapping[int, Mapping[str, float]],
+    by_simulations: Mapping[int, Mapping[str, float]],
 ) -> None:
     """Scores over training, and at its end by simulations for a move."""
     figure, (left, right) = axes(2)
-    for number, label in enumerate(labels):
+    for number, label in enumerate(next(iter(curve.values()))):
         style: dict[str, Any] = {
             "color": COLOURS[number],
             "marker": "o",
             "markersize": 4,
             "label": label,
         }
-        left.plot(list(curve), [m[number] for m in curve.values()], **style)
+        left.plot(list(curve), [m[label] for m in curve.values()], **style)
         right.plot(
             range(len(by_simulations)),
-            [m[number] for m in by_simulations.values()],
+            [m[label] for m in by_simulations.values()],
             **style,
         )
     left.set_xlabel("positions played")

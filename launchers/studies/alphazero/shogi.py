@@ -7,7 +7,19 @@ from tolman.launchers.studies.study import Study
 
 TITLE = "Shogi from zero: losses, Elo over random play, and thinking time"
 PAPER = "Silver et al. 2017, figures 1 and 2, table S3"
-SETTING = Setting("shogi", 0.15, 24_000_000, 40_000, 16)
+SETTING = Setting(
+    game="shogi",
+    noise_alpha=0.15,
+    paper_games=24_000_000,
+    quick_positions=40_000,
+    quick_games=16,
+    opponents={
+        "any move but a mate in one": "greedy",
+        "Fairy-Stockfish, skill -20, depth 1": (
+            "usi:fairy-stockfish?depth=1&option.Skill Level=-20"
+        ),
+    },
+)
 
 
 def run(study: Study) -> None:

@@ -34,8 +34,9 @@ def _styles(cores: Sequence[str]) -> dict[str, dict[str, Any]]:
 def learning_curves(study: Study, tasks: Sequence[Task], results: Results) -> None:
     """Draws the score in training against environment steps, one panel a task."""
     num_rows = -(-len(tasks) // NUM_COLUMNS)
-    figure = Figure(figsize=(4.0 * NUM_COLUMNS, 2.9 * num_rows), layout="constrained")
-    panels = figure.subplots(num_rows, NUM_COLUMNS, squeeze=False).ravel()
+    num_columns = min(NUM_COLUMNS, len(tasks))
+    figure = Figure(figsize=(4.0 * num_columns, 2.9 * num_rows), layout="constrained")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     styles = _styles(list(results[tasks[0].name]))
     for panel, task in zip(panels, tasks, strict=False):
         for core, result in results[task.name].items():
@@ -61,7 +62,7 @@ def learning_curves(study: Study, tasks: Sequence[Task], results: Results) -> No
         panel.set_visible(False)
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside lower center",
-        ncols=len(styles), frameon=False, fontsize=9,
+        ncols=min(len(styles), 3 * num_columns), frameon=False, fontsize=9,
     )  # fmt: skip
     study.figure(
         figure,
@@ -72,8 +73,13 @@ def learning_curves(study: Study, tasks: Sequence[Task], results: Results) -> No
 
 
 def delays(study: Study, tasks: Sequence[Task], results: Results) -> None:
-    """Draws, against the T-maze's length, the score reached and the steps it took."""
+    """Draws, against the T-maze's length, the score reached and the steps it took.
+
+    Nothing where there are not two lengths to compare.
+    """
     mazes = [task for task in tasks if isinstance(task.environment, TMaze)]
+    if len(mazes) < 2:
+        return
     lengths = [task.span for task in mazes]
     figure, (left, right) = axes(2, width=4.2, height=3.2)
     for core, style in _styles(list(results[mazes[0].name])).items():

@@ -38,7 +38,8 @@ def by_distance(
         # Models stand a little apart, so that equal ones can be seen.
         places = distances + 0.03 * (number - (len(values) - 1) / 2)
         members = np.array(list(series.values()))  # [D, P]
-        one.plot(places, members.mean(1), "-", color=colour, label=label)
+        line = "-" if number < len(COLOURS) else "--"
+        one.plot(places, members.mean(1), line, color=colour, label=label)
         one.plot(places, members, "o", color=colour, ms=3.5, alpha=0.7)
     for label, level in levels.items():
         one.axhline(level, color=GREY, lw=0.8, ls="--")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from tolman.agents.alphazero import AlphaZero
 from tolman.agents.alphazero.self_play import play_moves, start_games
 from tolman.launchers.cli import main
 from tolman.launchers.config import parse_train, resolve
+from tolman.launchers.self_play.players import make_player
 from tolman.launchers.self_play.runner import SelfPlayRunner
 
 SMALL = replace(
@@ -44,6 +46,40 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(game, tmp_path):
     )
     assert runner.replay.open_actions() == twin.replay.open_actions()
     assert int(whole.learner.updates) > 5 and int(whole.env_steps) == 9 * 12
+
+
+def test_devices_share_out_games_and_batches(tmp_path):
+    """Each half of the games has chance of its own; the gradient is that of one device."""
+    agent = AlphaZero(replace(SMALL, num_exploring_moves=99), Stones())
+    runner = SelfPlayRunner(agent, tmp_path, devices=jax.devices()[:2])
+    state = runner.init(jax.random.PRNGKey(0))
+    game_key = jax.random.split(jax.random.PRNGKey(0), 3)[2]
+    one = make_player(agent, jax.devices()[:1]).start(game_key)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.games), one)
+    key = jax.random.PRNGKey(7)
+    params = jax.device_get(state.learner.params)
+    _, moves = runner._player.play(params, state.games, key)
+    for half in range(2):
+        own = jax.tree.map(lambda leaf: leaf[half * 2 : half * 2 + 2], one)  # noqa: B023
+        drawn = jax.random.fold_in(key, half)
+        _, expected = jax.jit(play_moves, static_argnums=(0, 4))(
+            agent, params, own, drawn, SMALL.moves_per_iteration
+        )
+        np.testing.assert_array_equal(
+            moves.action[:, half * 2 : half * 2 + 2], expected.action
+        )
+    lone = SelfPlayRunner(agent, tmp_path, devices=jax.devices()[:1])
+    state, _ = runner.train(runner.init(key), 6)
+    row = runner.replay.sample(np.random.default_rng(0), 8)._replace(version=None)
+    learner = jax.device_get(state.learner)
+    results = [
+        one._update(one.place(state._replace(learner=learner)).learner, row, key)
+        for one in (runner, lone)
+    ]
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), *jax.device_get(results))
+    assert runner.describe_devices() == "2 x cpu" and int(state.learner.updates) > 0
+    odd = AlphaZero(replace(SMALL, num_parallel_games=3), Stones())
+    assert SelfPlayRunner(odd, tmp_path).describe_devices() == "1 x cpu"
 
 
 def test_moves_follow_one_another_and_games_are_replaced():

@@ -117,9 +117,25 @@ def test_the_page(no_training, tmp_path):
         assert rate == recall.QUICK_RATES[1]
         assert abs(parameters / reference - 1) <= matching.TOLERANCE, core
     figures = {path.name for path in (folder / "figures").glob("*.png")}
-    assert figures == {"learning_curves.png", "delays.png"}
+    assert figures == {"learning_curves.png"}  # One corridor: nothing to compare.
     with pytest.raises(ValueError, match="Choose another folder"):
         run_study("cores/recall", True, 0, folder)  # Without the user's core.
+
+
+def test_some_tasks_only(no_training, tmp_path, monkeypatch):
+    mazes = [replace(tasks.t_maze(n, 1), num_episodes=20) for n in (4, 8)]
+    monkeypatch.setattr(tasks, "tasks", lambda quick: [*mazes, tasks.bandit(1)])
+    folder = tmp_path / "out"
+    options = recall.Options(task=("T-maze 4", "T-maze 8"), num_seeds=1)
+    assert run_study("cores/recall", False, 0, folder, options) == 0
+    result = json.loads((folder / "result.json").read_text())
+    assert result["settings"]["seeds"] == 1
+    assert {row[0] for row in result["tables"][3]["rows"]} == {"T-maze 4", "T-maze 8"}
+    assert (folder / "figures" / "delays.png").is_file()
+    with pytest.raises(ValueError, match="'t-maze': must be one of T-maze 4, T-maze 8"):
+        run_study("cores/recall", True, 0, tmp_path / "b", recall.Options(task=("t-maze",)))
+    with pytest.raises(ValueError, match="num-seeds -1: must be at least 1"):
+        run_study("cores/recall", True, 0, tmp_path / "c", recall.Options(num_seeds=-1))
 
 
 @pytest.mark.parametrize(
