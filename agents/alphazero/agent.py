@@ -28,14 +28,12 @@ class Positions(NamedTuple):
       slots: `[B, K]` int, the actions that the slots stand for.
       weights: `[B, K]`, the search's policy.
       outcome: `[B]`: how the game ended for the player to move.
-      value: `[B]`, what the search made of it.
     """
 
     observation: Array
     slots: Array
     weights: Array
     outcome: Array
-    value: Array
 
 
 class LearnerState(NamedTuple):
@@ -97,13 +95,11 @@ class AlphaZero:
         """Takes one gradient step on a batch; `key` draws the views of the positions."""
         params, optimizer_state, updates = learner_state
         observation, policy = self._views(positions, key)
-        share = self.config.search_value_share
-        value = (1.0 - share) * positions.outcome + share * positions.value
 
         def loss(params: Params) -> tuple[Array, dict[str, Array]]:
             prediction = self.network.apply(params, observation)
             total, metrics = alphazero_loss(
-                prediction, policy, value, self.config.value_cost
+                prediction, policy, positions.outcome, self.config.value_cost
             )
             weights = weight_loss(params, self.config.weight_cost)
             total = total + weights

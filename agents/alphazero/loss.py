@@ -19,14 +19,14 @@ def dense_policy(slots: Array, weights: Array, num_actions: int) -> Array:
 
 
 def alphazero_loss(
-    prediction: Prediction, policy: Array, value: Array, value_cost: float
+    prediction: Prediction, policy: Array, outcome: Array, value_cost: float
 ) -> tuple[Array, Metrics]:
     """Squared error of the value plus cross-entropy of the policy, a mean over positions.
 
     Args:
       prediction: of `[B]` positions.
       policy: `[B, A]`, what the search made of the prior; rows sum to 1.
-      value: `[B]`, to be learned: 1, 0 or -1 as the game ended for the player to move.
+      outcome: `[B]`, 1, 0 or -1: how the game ended for the player to move.
       value_cost: weight of the squared error.
 
     Returns:
@@ -36,7 +36,7 @@ def alphazero_loss(
     Source: Silver et al. 2017, equation 1, but for the weights' own cost. As there, illegal
       moves are learned not to be made: the softmax is over all of them.
     """
-    value_loss = jnp.square(value - prediction.value).mean()
+    value_loss = jnp.square(outcome - prediction.value).mean()
     log_policy = jax.nn.log_softmax(prediction.logits, axis=-1)
     policy_loss = -(policy * log_policy).sum(-1).mean()
     entropy = -(policy * jnp.log(jnp.maximum(policy, 1e-30))).sum(-1).mean()

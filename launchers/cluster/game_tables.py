@@ -107,7 +107,6 @@ class GameLayout:
             items["slots"],
             items["weights"].astype(np.float32),
             items["outcome"].astype(np.float32),
-            items["value"],
         )
 
 

@@ -208,7 +208,6 @@ class SelfPlayRunner:
             row.slots,
             row.weights.astype(np.float32),
             row.outcome.astype(np.float32),
-            row.value,
         )
         learned = self.agent.update(learner, positions, key)
         return learned.learner_state, learned.metrics

@@ -81,15 +81,20 @@ def tic_tac_toe_values(game: HostGame) -> dict[int, int]:
     """1, 0 or -1 of each legal action, for the player who takes it."""
     squares = np.asarray(game.observe(), bool).reshape(9, 2)
     own, other = (sum(1 << i for i in np.flatnonzero(s).tolist()) for s in squares.T)
-    return {action: -_value(other, own | 1 << action) for action in game.legal_actions()}
+    return square_values(own, other)
+
+
+def square_values(own: int, other: int) -> dict[int, int]:
+    """1, 0 or -1 of each empty square of bitboards, for the player who has `own`."""
+    return {i: -_value(other, own | 1 << i) for i in range(9) if not (own | other) >> i & 1}
+
+
+def has_won(stones: int) -> bool:
+    """Whether a bitboard of tic-tac-toe holds a line."""
+    return any(stones & line == line for line in LINES)
 
 
 @functools.cache
 def _value(own: int, other: int) -> int:
     """For the player to move, who has `own`; the other has moved just now."""
-    if any(other & line == line for line in LINES):
-        return -1
-    empty = 0b111111111 & ~(own | other)
-    if not empty:
-        return 0
-    return max(-_value(other, own | 1 << i) for i in range(9) if empty >> i & 1)
+    return -1 if has_won(other) else max(square_values(own, other).values(), default=0)

@@ -25,7 +25,7 @@ from tolman.envs.board.small import TicTacToe
 from tolman.launchers.arena.players.perfect import PerfectTicTacToe
 from tolman.launchers.studies.alphazero import common
 from tolman.launchers.studies.alphazero.matches import AgentSide, PlayerSide, play_match
-from tolman.launchers.studies.alphazero.tic_tac_toe_oracle import solve
+from tolman.launchers.studies.alphazero.tic_tac_toe_positions import solve
 from tolman.launchers.studies.study import Study
 
 TITLE = "Tic-tac-toe: perfect play from self-play, and two broken searches"

@@ -67,13 +67,32 @@ class Budget:
     training: TrainingConfig
 
 
-QUICK = Budget(("memo", "emn"), 5_000, 1, 24, TrainingConfig(batch_size=64))
+LEARNING_RATE = 1e-3
+QUICK = Budget(
+    ("memo", "emn"),
+    5_000,
+    1,
+    24,
+    TrainingConfig(batch_size=64, learning_rate=LEARNING_RATE),
+)
 # Banino et al. 2021, appendix C: batches of 128 stories of up to 320 sentences, two
 # million of them. Departure: a tenth of the updates.
-FULL = Budget(("memo", "emn", "dnc", "ut"), 200_000, 3, 320, TrainingConfig(batch_size=128))
+FULL = Budget(
+    ("memo", "emn", "dnc", "ut"),
+    200_000,
+    3,
+    320,
+    TrainingConfig(batch_size=128, learning_rate=LEARNING_RATE),
+)
 # Where there is no accelerator. Of the questions 98 % have at most 48 sentences before
 # them; of those about three supporting facts it is little more than half.
-ON_CPU = Budget(("memo", "emn"), 20_000, 1, 48, TrainingConfig(batch_size=64))
+ON_CPU = Budget(
+    ("memo", "emn"),
+    30_000,
+    1,
+    48,
+    TrainingConfig(batch_size=64, learning_rate=LEARNING_RATE),
+)
 
 
 def run(study: Study) -> None:

@@ -89,8 +89,7 @@ def batch_of(game, size=16, seed=0):
     weights = rng.dirichlet(np.ones(num_actions), size).astype(np.float32)
     slots = np.tile(np.arange(num_actions), (size, 1))
     outcome = rng.choice([-1.0, 0.0, 1.0], size).astype(np.float32)
-    value = rng.uniform(-1.0, 1.0, size).astype(np.float32)
-    return Positions(observation, jnp.asarray(slots), jnp.asarray(weights), outcome, value)
+    return Positions(observation, jnp.asarray(slots), jnp.asarray(weights), outcome)
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
@@ -105,21 +104,6 @@ def test_loss_falls_on_a_fixed_batch(optimizer):
         learner, metrics, _ = update(learner, batch, jax.random.PRNGKey(0))
         totals.append(float(metrics["loss/total"]))
     assert totals[-1] < 0.85 * totals[0] and int(learner.updates) == 150
-
-
-def test_value_learns_from_outcome_and_search_by_their_shares():
-    game = GAMES["tic_tac_toe"]()
-    batch, key = batch_of(game), jax.random.PRNGKey(1)
-    losses = {}
-    for share in (0.0, 0.25, 1.0):
-        agent = AlphaZero(replace(TINY, search_value_share=share), game)
-        learner = agent.init(jax.random.PRNGKey(0))
-        losses[share] = agent.update(learner, batch, key).metrics["loss/value"]
-    said = agent.network.apply(learner.params, batch.observation).value
-    outcome, value = np.asarray(batch.outcome), np.asarray(batch.value)
-    for share, loss in losses.items():
-        target = (1 - share) * outcome + share * value
-        np.testing.assert_allclose(loss, np.square(target - said).mean(), rtol=1e-5)
 
 
 def test_learning_rate_drops_to_a_tenth():

@@ -1,0 +1,99 @@
+"""The studies of AlphaZero from end to end, on sizes that learn nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tolman.agents.alphazero import AlphaZeroConfig, GumbelAlphaZeroConfig
+from tolman.launchers.arena.players.solved_positions import load_positions
+from tolman.launchers.studies.alphazero import connect_four, large_games, tic_tac_toe
+from tolman.launchers.studies.study import Study, run_study
+
+SIZES = {
+    "num_filters": 4,
+    "num_blocks": 1,
+    "value_units": 4,
+    "num_simulations": 2,
+    "num_parallel_games": 8,
+    "moves_per_iteration": 4,
+    "batch_size": 16,
+    "min_positions": 16,
+}
+PUCT = replace(AlphaZeroConfig(), optimizer="adam", learning_rate=1e-3, **SIZES)
+
+
+def claims(folder, passed):
+    checks = json.loads((folder / "result.json").read_text())["checks"]
+    return [check["claim"] for check in checks if check["passed"] == passed]
+
+
+def test_connect_four(tmp_path, monkeypatch):
+    config = replace(GumbelAlphaZeroConfig(), **SIZES)
+    monkeypatch.setattr(connect_four, "QUICK", connect_four.Setting(config, 320, 0.7))
+    monkeypatch.setattr(connect_four, "NUM_GAMES", 2)
+    monkeypatch.setattr(connect_four, "SIMULATIONS", (0, 2))
+    few = load_positions()[:4]
+    monkeypatch.setattr(connect_four, "load_positions", lambda: few)
+    assert run_study("alphazero/connect_four", True, 0, tmp_path) == 1
+    failed = claims(tmp_path, passed=False)
+    assert "points a game against 100 rollouts, 2 simulations" in failed
+    over_training, by_simulations = json.loads((tmp_path / "result.json").read_text())[
+        "tables"
+    ]
+    columns = [*connect_four.OPPONENTS, "value kept"]
+    assert over_training["columns"] == ["positions", *columns]
+    assert [row[0] for row in over_training["rows"]] == [0, 160, 320]
+    assert [row[0] for row in by_simulations["rows"]] == [0, 2]
+    for row in over_training["rows"] + by_simulations["rows"]:
+        assert all(0.0 <= value <= 1.0 for value in row[1:])
+    names = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert names == {"strength.png", "losses.png"}
+
+
+def test_tic_tac_toe(tmp_path, monkeypatch):
+    monkeypatch.setattr(tic_tac_toe, "CONFIG", PUCT)
+    monkeypatch.setattr(tic_tac_toe, "QUICK", (1, 96))
+    monkeypatch.setattr(tic_tac_toe, "NUM_SIMULATIONS", 2)
+    monkeypatch.setattr(tic_tac_toe, "NUM_GAMES", 4)
+    assert run_study("alphazero/tic_tac_toe", True, 0, tmp_path) == 1
+    assert "best moves of the policy alone" in claims(tmp_path, passed=False)
+    (table,) = json.loads((tmp_path / "result.json").read_text())["tables"]
+    players = [f"{row[0]}, {row[1]}" for row in table["rows"]]
+    names = ["seed 0", *tic_tac_toe.TWINS]
+    assert players == [f"{name}, {of}" for name in names for of in ("untrained", "trained")]
+    assert all(0 <= row[2] + row[3] <= 4 for row in table["rows"])
+
+
+def test_a_large_game_is_rated_with_its_opponents(tmp_path, monkeypatch):
+    setting = large_games.Setting(
+        game="tic_tac_toe",
+        noise_alpha=1.0,
+        paper_games=1000,
+        quick_positions=192,
+        quick_games=2,
+        opponents={"greedy": "greedy", "an engine": "gtp:/nowhere/engine --mode gtp"},
+    )
+    monkeypatch.setattr(large_games, "_scale", lambda *_: (PUCT, 192, 2))
+    monkeypatch.setattr(large_games, "SIMULATIONS", (2, 4))
+    study = Study("alphazero/mine", "", "", True, 0, tmp_path)
+    large_games.run_setting(study, setting)
+    assert study.notes[0] == "an engine did not play: /nowhere/engine is not installed."
+    assert "positions a second with 2 simulations each" in study.notes[1]
+    over_training, by_simulations = (table.rows for table in study.tables)
+    names = ["random", "untrained", "64 positions", "128 positions", "192 positions"]
+    assert [row[0] for row in over_training] == [*names, "greedy"]
+    assert [row[0] for row in by_simulations] == [
+        "random",
+        "2 simulations",
+        "4 simulations",
+    ]
+    assert over_training[0][1] == "0"
+
+
+@pytest.mark.parametrize("name", ["sh", "/bin/sh"])
+def test_programs_are_found_by_name_and_by_path(name):
+    assert large_games.find_program(name).endswith("/sh")
+    assert large_games.find_program("no-such-engine") is None
