@@ -59,7 +59,9 @@ class DevicePlayer:
             n for n in range(1, len(devices) + 1) if config.num_parallel_games % n == 0
         )
         self.mesh = Mesh(np.array(devices[:count]), (GAMES,))
-        play = partial(play_moves, agent, num_moves=config.moves_per_iteration)
+        play: Callable[..., Any] = partial(
+            play_moves, agent, num_moves=config.moves_per_iteration
+        )
         if count > 1:
             play = self._shared_out(play)
         self._play = jax.jit(play, donate_argnums=1)

@@ -106,7 +106,7 @@ def run(study: Study) -> None:
         most = SIMULATIONS[-1]
         kept = by_simulations[most][KEEPING]
         claim = f"value kept by {most} simulations"
-        study.check(claim, kept, "none; 1000 rollouts: 0.88", above=0.899)
+        study.check(claim, kept, "none; 1000 rollouts: 0.83", above=0.899)
     _report(study, trained, curve, by_simulations)
 
 
