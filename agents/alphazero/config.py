@@ -44,11 +44,13 @@ class AlphaZeroConfig:
       noise_alpha: of the Dirichlet noise on the root's prior. 2017: 0.3 chess, 0.15 shogi,
         0.03 Go; about 10 over the usual number of legal moves.
       noise_share: of the noise in that prior. 2018, pseudocode: 0.25.
-      num_exploring_moves: opening moves of a self-play game that are drawn; later ones are
-        the best. 2018, pseudocode: 30; 2017 draws all moves.
+      num_exploring_moves: opening moves of a self-play game that are drawn (by Gumbel:
+        that have noise); later ones are the best. 2018, pseudocode: 30; 2017 draws all.
       num_considered_actions: tried at the root by Gumbel. Danihelka et al. 2022: 16.
       gumbel_value_scale: c_scale. Danihelka et al. 2022, appendix: 0.1 with values scaled
         by the least and the largest of a node.
+      gumbel_scales_values: by the least and the largest of a node, which turns the noise
+        of equal moves into a preference; or leaves values as they are, in [-1, 1].
       batch_size: positions in one update. 2017: 4096.
       optimizer: "momentum" (2017), or "adam".
       learning_rate: at the start. 2017: 0.2; for batches of 4096, and too much for small
@@ -87,6 +89,7 @@ class AlphaZeroConfig:
     num_exploring_moves: int = 30
     num_considered_actions: int = 16
     gumbel_value_scale: float = 0.1
+    gumbel_scales_values: bool = True
     batch_size: int = 4096
     optimizer: Optimizer = "momentum"
     learning_rate: float = 0.2
@@ -154,9 +157,11 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
 
     Gumbel's search improves the policy with any number of simulations, where PUCT needs
     many (Danihelka et al. 2022). The tower is small: on a CPU it is what a search costs.
-    Its heads are wider than the paper's, which costs nothing and plays far better. The rest goes with small batches and few games: Adam, three samples of each position, a
-    window of some thousand games, every mirror image used, chance only in the opening.
-    `first_play` is for rules on the host and for tournaments, which PUCT searches.
+    Its heads are wider than the paper's, which costs nothing and plays far better. Values
+    are not scaled and every move has noise, for else games become more and more alike. The
+    rest goes with small batches and few games: Adam, three samples of each position, a
+    window of some thousand games, every mirror image used. `first_play` is for rules on
+    the host, which PUCT searches.
     """
 
     num_filters: int = 32
@@ -168,7 +173,9 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     num_simulations: int = 32
     first_play: FirstPlay = "parent"
     noise_alpha: float = 1.0
-    num_exploring_moves: int = 8
+    num_exploring_moves: int = 512
+    gumbel_value_scale: float = 0.2
+    gumbel_scales_values: bool = False
     batch_size: int = 256
     optimizer: Optimizer = "adam"
     learning_rate: float = 2e-3

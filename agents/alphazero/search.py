@@ -206,6 +206,7 @@ class Search:
             qtransform=partial(
                 mctx.qtransform_completed_by_mix_value,
                 value_scale=self._config.gumbel_value_scale,
+                rescale_values=self._config.gumbel_scales_values,
             ),
         )
         return output.action, output.action_weights, output.search_tree

@@ -88,7 +88,7 @@ FULL = Budget(
 # them; of those about three supporting facts it is little more than half.
 ON_CPU = Budget(
     ("memo", "emn"),
-    30_000,
+    20_000,
     1,
     48,
     TrainingConfig(batch_size=64, learning_rate=LEARNING_RATE),
