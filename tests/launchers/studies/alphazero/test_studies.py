@@ -82,7 +82,7 @@ def test_a_large_game_is_rated_with_its_opponents(tmp_path, monkeypatch):
     large_games.run_setting(study, setting)
     assert study.notes[0] == "an engine did not play: /nowhere/engine is not installed."
     assert "positions a second with 2 simulations each" in study.notes[1]
-    over_training, by_simulations = (table.rows for table in study.tables)
+    over_training, by_simulations = (table["rows"] for table in study.tables)
     names = ["random", "untrained", "64 positions", "128 positions", "192 positions"]
     assert [row[0] for row in over_training] == [*names, "greedy"]
     assert [row[0] for row in by_simulations] == [
