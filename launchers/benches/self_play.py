@@ -32,7 +32,10 @@ CASES = (
     Case("chess", 8, 32, 64, 4),
     Case("chess", 8, 200, 64, 4),
 )
-HOST_CASES = (Case("chess", 32, 32, 64, 4, search="puct"),)
+HOST_CASES = (
+    Case("chess", 32, 32, 64, 4, search="puct"),
+    Case("shogi", 32, 32, 64, 4, search="puct"),
+)
 
 
 def run() -> list[dict[str, Any]]:
