@@ -30,9 +30,10 @@ SMALL = ShortestPath(10, 2, 2)
 SPARSE, DENSE = ShortestPath(20, 3, 3), ShortestPath(20, 5, 3)
 
 # Ours, for the paper's are not known. With 4 heads 2 of 3 seeds stayed at 0.85: all heads
-# read the nodes that start and goal lead to, none those that lead to the goal.
+# read the nodes that start and goal lead to, none those that lead to the goal. As many hops
+# as the memory network has: with three, 20 nodes of five edges were right in 74 %.
 SIZES: dict[str, dict[str, Any]] = {
-    "memo": {"num_heads": 8, "head_size": 32, "max_hops": 3, "halting": "learned"},
+    "memo": {"num_heads": 8, "head_size": 32, "max_hops": 4},
     "emn": {"size": 256},
     "dnc": {},
     "ut": {},
