@@ -27,6 +27,7 @@ from tolman.agents.agent import (
 )
 from tolman.envs import vector
 from tolman.envs.environment import Environment, TimeStep
+from tolman.launchers.devices import dividing
 
 MEMBERS, ENVIRONMENTS = "members", "environments"  # The two ways to share out devices.
 
@@ -331,5 +332,4 @@ def _choose_devices(share: int, alone: bool) -> list[jax.Device]:
     devices = jax.devices()
     if alone and devices[0].platform == "cpu":
         return devices[:1]
-    count = max(n for n in range(1, len(devices) + 1) if share % n == 0)
-    return devices[:count]
+    return dividing(devices, share)

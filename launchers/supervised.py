@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from tolman.agents.agent import Array, LearnerState
 from tolman.agents.supervised import Examples, SupervisedAgent
+from tolman.launchers.devices import dividing
 
 MEMBERS = "members"
 
@@ -79,10 +80,7 @@ class SupervisedRunner:
         """
         self.agent, self.source, self.num_members = agent, source, num_members
         if devices is None:
-            devices = jax.devices()
-            devices = devices[
-                : max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
-            ]
+            devices = dividing(jax.devices(), num_members)
         elif num_members % len(devices):
             raise ValueError(
                 f"{len(devices)} devices cannot share {num_members} members evenly: use a "

@@ -157,11 +157,11 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
 
     Gumbel's search improves the policy with any number of simulations, where PUCT needs
     many (Danihelka et al. 2022). The tower is small: on a CPU it is what a search costs.
-    Its heads are wider than the paper's, which costs nothing and plays far better. Values
-    are not scaled and every move has noise, for else games become more and more alike. The
-    rest goes with small batches and few games: Adam, three samples of each position, a
-    window of some thousand games, every mirror image used. `first_play` is for rules on
-    the host, which PUCT searches.
+    Its heads are wider than the paper's, which costs little and plays far better. Values
+    are not scaled and every move has noise, with which games stay more varied. The rest
+    goes with small batches and few games: Adam, three samples of each position, a window of
+    some thousand games, every mirror image used. `first_play` is for rules on the host,
+    which PUCT searches.
     """
 
     num_filters: int = 32

@@ -14,6 +14,7 @@ from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, HostSearch
 from tolman.agents.alphazero.self_play import Games, Moves, play_moves, start_games
 from tolman.envs.board.game import Game, HostGame
+from tolman.launchers.devices import dividing
 
 GAMES = "games"  # The axis of a mesh that they are shared out along.
 
@@ -55,14 +56,11 @@ class DevicePlayer:
         """Prepares games; devices beyond those that divide them evenly stay idle."""
         self._agent = agent
         config = agent.config
-        count = max(
-            n for n in range(1, len(devices) + 1) if config.num_parallel_games % n == 0
-        )
-        self.mesh = Mesh(np.array(devices[:count]), (GAMES,))
+        self.mesh = Mesh(dividing(devices, config.num_parallel_games), (GAMES,))
         play: Callable[..., Any] = partial(
             play_moves, agent, num_moves=config.moves_per_iteration
         )
-        if count > 1:
+        if self.mesh.size > 1:
             play = self._shared_out(play)
         self._play = jax.jit(play, donate_argnums=1)
 
@@ -115,7 +113,7 @@ class HostPlayer:
 
     def __init__(self, agent: AlphaZero, devices: Sequence[jax.Device]) -> None:
         self._agent = agent
-        self.mesh = Mesh(np.array(devices[:1]), (GAMES,))
+        self.mesh = Mesh(devices[:1], (GAMES,))
         self._games: list[HostGame] = []
         self._move_number = np.zeros(0, np.int32)
 

@@ -115,7 +115,7 @@ def _opponents(study: Study, setting: Setting) -> dict[str, Player]:
             if path is None:
                 study.note(f"{name} did not play: {program} is not installed.")
                 continue
-            spec = spec.replace(program, path, 1)
+            spec = f"{protocol}:{path}{words.removeprefix(program)}"
         players[name] = make_player(spec)
     return players
 

@@ -97,14 +97,16 @@ def run(study: Study, options: Options) -> None:
     """Trains every core on every task, compares them, checks the claims.
 
     Raises:
-      ValueError: for a task that the setting does not have, or fewer than no seeds.
+      ValueError: for a task that the setting does not have, or a negative number of seeds.
     """
     from tolman.launchers.benches.cores import measure
 
     cores = tuple(dict.fromkeys((*sorted(registered(CORE)), *options.core)))
     rates = QUICK_RATES if study.quick else FULL_RATES
     if options.num_seeds < 0:
-        raise ValueError(f"--num-seeds {options.num_seeds}: must be at least 1.")
+        raise ValueError(
+            f"--num-seeds {options.num_seeds}: must be at least 1, or 0 for the setting's."
+        )
     num_seeds = options.num_seeds or (QUICK_SEEDS if study.quick else FULL_SEEDS)
     compared = choose_tasks(tasks.tasks(study.quick), options.task)
     # Sizes first: a core that cannot be compared is refused before anything is trained.
@@ -132,17 +134,17 @@ def run(study: Study, options: Options) -> None:
     recall_plots.delays(study, compared, results)
 
 
-def choose_tasks(tasks: list[Task], names: tuple[str, ...]) -> list[Task]:
+def choose_tasks(every: list[Task], names: tuple[str, ...]) -> list[Task]:
     """Those that are named, in their order; all where none is.
 
     Raises:
       ValueError: if there is none of a name.
     """
-    known = [task.name for task in tasks]
+    known = [task.name for task in every]
     for name in names:
         if name not in known:
             raise ValueError(f"--task {name!r}: must be one of " + ", ".join(known) + ".")
-    return [task for task in tasks if not names or task.name in names]
+    return [task for task in every if not names or task.name in names]
 
 
 def _compare(
