@@ -16,7 +16,9 @@ import numpy as np
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero, HostSearch
 from tolman.envs.board.game import Game, HostGame
-from tolman.launchers.arena.player import Player
+from tolman.launchers.arena.player import Player, PlayerFault, Resigned
+
+FORFEIT = -1  # In place of an action: the game is lost.
 
 
 class Side(Protocol):
@@ -27,7 +29,7 @@ class Side(Protocol):
         ...
 
     def choose(self, hosts: Sequence[HostGame], which: np.ndarray) -> np.ndarray:
-        """Actions `[N]`, of which those of the games `which` count."""
+        """Actions `[N]`, of which those of the games `which` count; or `FORFEIT`."""
         ...
 
     def follow(self, action: np.ndarray) -> None:
@@ -100,7 +102,14 @@ class PlayerSide:
     def choose(self, hosts: Sequence[HostGame], which: np.ndarray) -> np.ndarray:
         action = np.zeros(len(hosts), np.int32)
         for index in which:
-            action[index] = self.player.choose(hosts[index])
+            try:
+                action[index] = self.player.choose(hosts[index])
+            except (PlayerFault, Resigned) as fault:  # An engine that hangs, say.
+                print(
+                    f"{self.player.name} lost a game: {str(fault) or 'resigned'}",
+                    flush=True,
+                )
+                action[index] = FORFEIT
         return action
 
     def follow(self, action: np.ndarray) -> None:
@@ -135,9 +144,10 @@ def play_match(
     colour = np.arange(num_games) % 2  # Of `side`.
     pairs = [_opening(start, num_random_moves, rng) for _ in range(num_games // 2)]
     openings = [pairs[index // 2] for index in range(num_games)]
+    forfeited = np.zeros(num_games)  # 1 where the opponent did, -1 where `side` did.
     move_number = 0
     while True:
-        going_on = np.array([not host.is_over() for host in hosts])
+        going_on = np.array([not host.is_over() for host in hosts]) & (forfeited == 0)
         if not going_on.any():
             break
         forced = np.array([move_number < len(opening) for opening in openings])
@@ -145,9 +155,11 @@ def play_match(
         mine = going_on & ~forced & (player == colour)
         others = going_on & ~forced & (player != colour)
         action = np.zeros(num_games, np.int32)
-        for one, mask in ((side, mine), (opponent, others)):
+        for one, mask, result in ((side, mine, -1.0), (opponent, others, 1.0)):
             if mask.any():
                 action = np.where(mask, one.choose(hosts, np.flatnonzero(mask)), action)
+                forfeited[mask & (action == FORFEIT)] = result
+        going_on &= forfeited == 0
         for index in np.flatnonzero(forced & going_on):
             action[index] = openings[index][move_number]
         for index in np.flatnonzero(going_on):
@@ -155,7 +167,8 @@ def play_match(
         for one in (side, opponent):
             one.follow(action)
         move_number += 1
-    return np.array([host.outcome()[c] for host, c in zip(hosts, colour, strict=True)])
+    outcome = [host.outcome()[c] for host, c in zip(hosts, colour, strict=True)]
+    return np.where(forfeited != 0, forfeited, outcome)
 
 
 def score(results: np.ndarray) -> float:
