@@ -46,6 +46,9 @@ class AlphaZeroConfig:
       noise_share: of the noise in that prior. 2018, pseudocode: 0.25.
       num_exploring_moves: opening moves of a self-play game that are drawn (by Gumbel:
         that have noise); later ones are the best. 2018, pseudocode: 30; 2017 draws all.
+      num_random_moves: a self-play game opens with 0 to so many moves, as many as chance
+        says, each drawn evenly among the legal ones; nothing is learned from these. 2017:
+        none.
       num_considered_actions: tried at the root by Gumbel. Danihelka et al. 2022: 16.
       gumbel_value_scale: c_scale. Danihelka et al. 2022, appendix: 0.1 with values scaled
         by the least and the largest of a node.
@@ -87,6 +90,7 @@ class AlphaZeroConfig:
     noise_alpha: float = 0.3
     noise_share: float = 0.25
     num_exploring_moves: int = 30
+    num_random_moves: int = 0
     num_considered_actions: int = 16
     gumbel_value_scale: float = 0.1
     gumbel_scales_values: bool = True
@@ -123,6 +127,7 @@ class AlphaZeroConfig:
             "num_blocks",
             "max_num_slots",
             "num_exploring_moves",
+            "num_random_moves",
             "weight_cost",
             "value_cost",
             "exploration_init",

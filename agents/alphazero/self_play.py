@@ -23,7 +23,7 @@ class Games(NamedTuple):
 
     Attributes:
       state: `[B, ...]`.
-      move_number: `[B]` int32, moves made so far.
+      move_number: `[B]` int32, moves made so far, those drawn at random among them.
     """
 
     state: State
@@ -54,10 +54,37 @@ class Moves(NamedTuple):
     outcome: Any
 
 
-def start_games(game: Game, batch_size: int, key: Array) -> Games:
-    """B games at their start."""
-    state = jax.vmap(game.init)(jax.random.split(key, batch_size))
-    return Games(state, jnp.zeros(batch_size, jnp.int32))
+def start_games(
+    game: Game, batch_size: int, key: Array, num_random_moves: int = 0
+) -> Games:
+    """B games at their start, or past an opening of random moves.
+
+    Args:
+      game: the rules.
+      batch_size: B.
+      key: `[2]`.
+      num_random_moves: the longest opening; see `AlphaZeroConfig`.
+    """
+    keys = jax.random.split(key, batch_size)
+    games = Games(jax.vmap(game.init)(keys), jnp.zeros(batch_size, jnp.int32))
+    if not num_random_moves:
+        return games
+    return jax.vmap(partial(_open, game, num_random_moves))(games, keys)
+
+
+def _open(game: Game, num_random_moves: int, start: Games, key: Array) -> Games:
+    """One game past its opening; at its start where the opening would end it."""
+    length_key, moves_key = jax.random.split(key)
+    length = jax.random.randint(length_key, (), 0, num_random_moves + 1)
+
+    def move(number: Array, state: State) -> State:
+        chances = jnp.where(game.legal(state), 0.0, -jnp.inf)
+        action = jax.random.categorical(jax.random.fold_in(moves_key, number), chances)
+        return game.step(state, action.astype(jnp.int32))
+
+    opened = Games(lax.fori_loop(0, length, move, start.state), length)
+    is_over = game.is_over(opened.state)
+    return jax.tree.map(partial(jnp.where, is_over), start, opened)
 
 
 def play_moves(
@@ -92,7 +119,7 @@ def _move(
         is_last=is_over,
         outcome=jax.vmap(game.outcome)(state),
     )
-    fresh = start_games(game, len(is_over), start_key)
+    fresh = start_games(game, len(is_over), start_key, agent.config.num_random_moves)
     going_on = Games(state, games.move_number + 1)
     games = jax.tree.map(partial(_choose, is_over), fresh, going_on)
     return games, moves

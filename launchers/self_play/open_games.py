@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 class EndedGame(NamedTuple):
-    """A game from its first position to its last.
+    """A game from its first position to its last, without a random opening.
 
     Attributes:
       rows: of its `[n]` positions.

@@ -83,9 +83,9 @@ class DevicePlayer:
 
     def start(self, key: Array) -> Games:
         assert isinstance(self._agent.game, Game)
-        batch_size = self._agent.config.num_parallel_games
-        return jax.jit(start_games, static_argnums=(0, 1))(
-            self._agent.game, batch_size, key
+        config = self._agent.config
+        return jax.jit(start_games, static_argnums=(0, 1, 3))(
+            self._agent.game, config.num_parallel_games, key, config.num_random_moves
         )
 
     def resume(self, games: Games, actions: Sequence[Sequence[int]]) -> None:
@@ -115,30 +115,53 @@ class HostPlayer:
         self._agent = agent
         self.mesh = Mesh(devices[:1], (GAMES,))
         self._games: list[HostGame] = []
+        self._openings: list[list[int]] = []  # Of each game, moves drawn at random.
         self._move_number = np.zeros(0, np.int32)
 
-    def start(self, key: Array) -> tuple[()]:
+    def start(self, key: Array) -> np.ndarray:
         """Starts them; what a checkpoint needs of them are their moves."""
-        del key
-        game = self._agent.game
-        assert isinstance(game, HostGame)
-        self._games = [game.new() for _ in range(self._agent.config.num_parallel_games)]
-        self._move_number = np.zeros(len(self._games), np.int32)
-        return ()
+        rng = np.random.default_rng(np.asarray(key, np.uint32))
+        opened = [self._open(rng) for _ in range(self._agent.config.num_parallel_games)]
+        self._games = [game for game, _ in opened]
+        self._openings = [opening for _, opening in opened]
+        self._move_number = np.array([len(o) for o in self._openings], np.int32)
+        return self._carried()
 
-    def resume(self, games: tuple[()], actions: Sequence[Sequence[int]]) -> None:
+    def resume(self, games: Array, actions: Sequence[Sequence[int]]) -> None:
         self.start(jax.random.PRNGKey(0))
-        for index, made in enumerate(actions):
+        self._openings = [row[row >= 0].tolist() for row in np.asarray(games)]
+        for index, opening in enumerate(self._openings):
+            made = [*opening, *actions[index]]
+            self._games[index] = self._games[index].new()
             for action in made:
                 self._games[index].step(action)
             self._move_number[index] = len(made)
 
-    def play(self, params: Params, games: tuple[()], key: Array) -> tuple[tuple[()], Moves]:
+    def play(self, params: Params, games: Array, key: Array) -> tuple[np.ndarray, Moves]:
+        del games  # They are in this object.
         rng = np.random.default_rng(np.asarray(key, np.uint32))
         rows = [
             self._move(params, rng) for _ in range(self._agent.config.moves_per_iteration)
         ]
-        return games, jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+        return self._carried(), jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+
+    def _carried(self) -> np.ndarray:
+        """The openings, `[B, num_random_moves]` int32, -1 where they are shorter."""
+        width = self._agent.config.num_random_moves
+        rows = [opening + [-1] * (width - len(opening)) for opening in self._openings]
+        return np.array(rows, np.int32).reshape(len(rows), width)
+
+    def _open(self, rng: np.random.Generator) -> tuple[HostGame, list[int]]:
+        """A game past its opening; at its start where the opening would end it."""
+        start = self._agent.game
+        assert isinstance(start, HostGame)
+        game, made = start.new(), []
+        for _ in range(rng.integers(self._agent.config.num_random_moves + 1)):
+            made.append(int(rng.choice(game.legal_actions())))
+            game.step(made[-1])
+            if game.is_over():
+                return start.new(), []
+        return game, made
 
     def _move(self, params: Params, rng: np.random.Generator) -> Moves:
         search = self._agent.search
@@ -150,9 +173,10 @@ class HostPlayer:
             game.step(int(action))
         is_over = np.array([game.is_over() for game in self._games])
         outcome = np.array([game.outcome() for game in self._games], np.float32)
+        self._move_number += 1
         for index in np.flatnonzero(is_over):
-            self._games[index] = self._games[index].new()
-        self._move_number = np.where(is_over, 0, self._move_number + 1).astype(np.int32)
+            self._games[index], self._openings[index] = self._open(rng)
+            self._move_number[index] = len(self._openings[index])
         return Moves(
             position=planes.astype(np.float16),
             slots=np.asarray(found.slots, np.int32),

@@ -34,7 +34,7 @@ class SelfPlayState(NamedTuple):
 
     Attributes:
       learner: of the agent.
-      games: under way; empty where the rules run on the host.
+      games: under way; only their openings where the rules run on the host.
       key: `[2]`, of all chance.
       iterations: `[]` int64, done so far: the runner's updates.
       env_steps: `[]` int64, moves made so far.

@@ -22,11 +22,11 @@ SMALL = replace(
 )  # fmt: skip
 
 
-def run(game, folder, parts):
+def run(game, folder, parts, config=SMALL):
     """Trains in parts, each in a fresh runner from the checkpoint of the one before."""
     state, metrics = None, []
     for num_updates in parts:
-        runner = SelfPlayRunner(AlphaZero(SMALL, game), folder)
+        runner = SelfPlayRunner(AlphaZero(config, game), folder)
         fresh = runner.init(jax.random.PRNGKey(3))
         state = runner.prepare(fresh if state is None else runner.place(state), 99)
         state, row = runner.train(state, num_updates)
@@ -36,10 +36,14 @@ def run(game, folder, parts):
     return state, runner, metrics
 
 
+@pytest.mark.parametrize("num_random_moves", [0, 3])
 @pytest.mark.parametrize("game", [Stones(), HostStones()], ids=["device", "host"])
-def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(game, tmp_path):
-    whole, runner, _ = run(game, tmp_path / "whole", [9])
-    parted, twin, _ = run(game, tmp_path / "parted", [4, 5])
+def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
+    game, num_random_moves, tmp_path
+):
+    config = replace(SMALL, num_random_moves=num_random_moves)
+    whole, runner, _ = run(game, tmp_path / "whole", [9], config)
+    parted, twin, _ = run(game, tmp_path / "parted", [4, 5], config)
     jax.tree.map(np.testing.assert_array_equal, whole, parted)
     jax.tree.map(
         np.testing.assert_array_equal, *(r.replay._window() for r in (runner, twin))
@@ -107,6 +111,35 @@ def test_moves_follow_one_another_and_games_are_replaced():
         assert after.move_number[column] == number
         np.testing.assert_array_equal(after.state.stones[column], state.stones)
     assert moves.is_last.sum() >= 5
+
+
+@pytest.mark.parametrize("game", [Stones(), HostStones()], ids=["device", "host"])
+def test_games_open_with_random_moves_that_are_not_learned_from(game):
+    """0, 1 or 2 moves, evenly; those that leave no game to play are taken back."""
+    config = replace(SMALL, num_parallel_games=600, num_random_moves=2)
+    player = make_player(AlphaZero(config, game), jax.devices()[:1])
+    games = player.start(jax.random.PRNGKey(1))
+    params = AlphaZero(config, game).init(jax.random.PRNGKey(0)).params
+    _, moves = player.play(params, games, jax.random.PRNGKey(2))
+    left = moves.position[0].argmax(-2) if isinstance(game, HostStones) else None
+    stones = moves.position.stones[0] if left is None else left.ravel()
+    counts = np.bincount(stones.astype(int), minlength=13) / 600
+    # One move takes 1 to 5, two take 2 to 10: in (1, 2, 3, 4, 5, 4, 3, 2, 1) of 25 cases.
+    expected = np.zeros(13)
+    expected[12] = 1 / 3
+    expected[7:12] += 1 / 15
+    expected[2:11] += np.array([1, 2, 3, 4, 5, 4, 3, 2, 1]) / 75
+    np.testing.assert_allclose(counts, expected, atol=0.06)
+
+
+@pytest.mark.parametrize("game", [Stones(start=2), HostStones(start=2)])
+def test_an_opening_that_ends_the_game_is_taken_back(game):
+    config = replace(SMALL, num_parallel_games=50, num_random_moves=9)
+    player = make_player(AlphaZero(config, game), jax.devices()[:1])
+    games = player.start(jax.random.PRNGKey(1))
+    params = AlphaZero(config, game).init(jax.random.PRNGKey(0)).params
+    _, moves = player.play(params, games, jax.random.PRNGKey(2))
+    assert (np.abs(moves.weights.astype(float).sum(-1) - 1.0) < 0.01).all()  # Each moves.
 
 
 def test_rows_tell_of_the_games(tmp_path):
