@@ -9,18 +9,22 @@ are rated in the same league: they say what the Elo is worth.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig
+from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.uniform import RandomPlayer
@@ -34,6 +38,7 @@ from tolman.launchers.studies.alphazero.matches import (
     PlayerSide,
     Side,
     play_match,
+    score,
 )
 from tolman.launchers.studies.study import Study
 
@@ -85,11 +90,15 @@ def run_setting(study: Study, setting: Setting) -> None:
         for name, player in _opponents(study, setting).items():
             sides[name] = PlayerSide(player)
             engines.callback(getattr(player, "close", lambda: None))
-        over_training = league(sides, start, num_games, study.seed)
+        over_training = league(
+            sides, start, num_games, study.seed, study.folder / "over_training.json"
+        )
     thinkers: dict[str, Side] = {RANDOM: sides[RANDOM]}
     for number in SIMULATIONS:
         thinkers[f"{number} simulations"] = AgentSide(agent, trained.params, number)
-    by_simulations = league(thinkers, start, num_games, study.seed + 1)
+    by_simulations = league(
+        thinkers, start, num_games, study.seed + 1, study.folder / "by_simulations.json"
+    )
 
     study.check("Elo over random play", over_training[last], "rises", above=100.0)
     gain = over_training[last] - over_training[UNTRAINED]
@@ -127,20 +136,42 @@ def find_program(name: str) -> str | None:
 
 
 def league(
-    sides: Mapping[str, Side], start: object, num_games: int, seed: int
+    sides: Mapping[str, Side], start: HostGame, num_games: int, seed: int, file: Path
 ) -> dict[str, float]:
-    """Everybody against everybody; Elo with random play at 0."""
+    """Everybody against everybody; Elo with random play at 0.
+
+    Args:
+      sides: by their names, "random" among them.
+      start: the game under rules on the host, at its start.
+      num_games: of each pair, even.
+      seed: of openings and chance.
+      file: keeps the points of pairs that have played, should the league be broken off.
+    """
     names = list(sides)
+    pairs = list(combinations(names, 2))
+    points: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
     print(f"Playing a league of {len(names)}: " + ", ".join(names), flush=True)
-    wins = np.zeros((len(names), len(names)))
-    for first, second in combinations(range(len(names)), 2):
+    began, num_before = time.monotonic(), len(points)
+    for first, second in pairs:
+        label = f"{first} - {second}"
+        if label in points:
+            continue
         results = play_match(
-            sides[names[first]], sides[names[second]], start,  # type: ignore[arg-type]
-            num_games, seed, NUM_RANDOM_MOVES,
-        )  # fmt: skip
-        points = float((results + 1.0).sum() / 2.0)
-        wins[first, second] += points
-        wins[second, first] += num_games - points
+            sides[first], sides[second], start, num_games, seed, NUM_RANDOM_MOVES
+        )
+        points[label] = num_games * score(results)
+        file.write_text(json.dumps(points))
+        seconds = (time.monotonic() - began) / (len(points) - num_before)
+        print(
+            f"  {label}: {points[label]:g} of {num_games}; about "
+            f"{seconds * (len(pairs) - len(points)):.0f} s to go",
+            flush=True,
+        )
+    wins = np.zeros((len(names), len(names)))
+    for first, second in pairs:
+        one, other = names.index(first), names.index(second)
+        wins[one, other] = points[f"{first} - {second}"]
+        wins[other, one] = num_games - wins[one, other]
     elo = fit_elo(wins, anchor=names.index(RANDOM))
     return {name: float(rating) for name, rating in zip(names, elo, strict=True)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tolman.agents.alphazero import AlphaZeroConfig, GumbelAlphaZeroConfig
@@ -91,6 +92,29 @@ def test_a_large_game_is_rated_with_its_opponents(tmp_path, monkeypatch):
         "4 simulations",
     ]
     assert over_training[0][1] == "0"
+
+
+def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
+    """What has been played counts and is not played again."""
+    file = tmp_path / "league.json"
+    played = {"random - a": 2.0, "random - b": 2.0}
+    file.write_text(json.dumps(played))
+    asked = []
+
+    def match(side, opponent, *_):
+        asked.append((side, opponent))
+        return np.array([1.0, 1.0, 0.0, 0.0])
+
+    monkeypatch.setattr(large_games, "play_match", match)
+    sides = {"random": 0, "a": 1, "b": 2}
+    elo = large_games.league(sides, None, 4, 0, file)
+    assert asked == [(1, 2)]
+    assert json.loads(file.read_text()) == {**played, "a - b": 3.0}
+    assert elo["random"] == 0.0 and elo["a"] == pytest.approx(-elo["b"])
+    # With half a virtual draw a pair, 5.5 of 9 points: logistic(x) + logistic(2 x) = 11 / 9
+    # at x = 0.303, which is 52.6 Elo.
+    assert elo["a"] == pytest.approx(52.6, abs=0.2)
+    assert large_games.league(sides, None, 4, 0, file) == elo and len(asked) == 1
 
 
 @pytest.mark.parametrize("name", ["sh", "/bin/sh"])
