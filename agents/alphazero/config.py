@@ -165,8 +165,8 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     Its heads are wider than the paper's, which costs little and plays far better. Values
     are not scaled and every move has noise, with which games stay more varied. The rest
     goes with small batches and few games: Adam, three samples of each position, a window of
-    some thousand games, every mirror image used. `first_play` is for rules on the host,
-    which PUCT searches.
+    some thousand games, every mirror image used. `first_play` is for matches, in which the
+    agent searches by PUCT.
     """
 
     num_filters: int = 32

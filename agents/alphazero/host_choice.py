@@ -19,6 +19,7 @@ from tolman.agents.alphazero.config import AlphaZeroConfig
 from tolman.envs.board.game import HostGame
 
 VISITS_BEFORE = 50.0  # c_visit. Danihelka et al. 2022, appendix F.
+TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(slots=True)
@@ -159,7 +160,7 @@ class Gumbel:
         total = node.visits.sum()
         mixed = node.value
         if total:
-            prior = np.maximum(node.prior, np.finfo(np.float32).tiny)[is_tried]
+            prior = np.maximum(node.prior, TINY)[is_tried]
             mean = float((prior * node.q[is_tried]).sum() / prior.sum())
             mixed = (node.value + total * mean) / (total + 1)
         values = np.where(is_tried, node.q, mixed)
@@ -197,7 +198,7 @@ def considered_visits(num_considered: int, num_simulations: int) -> Sequence[int
 
 
 def _logits(node: Node) -> np.ndarray:
-    return np.log(np.maximum(node.prior, np.finfo(np.float32).tiny))
+    return np.log(np.maximum(node.prior, TINY))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
