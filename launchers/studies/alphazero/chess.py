@@ -11,8 +11,9 @@ SETTING = Setting(
     game="chess",
     noise_alpha=0.3,
     paper_games=44_000_000,
-    quick_positions=40_000,
+    quick_positions=240_000,
     quick_games=16,
+    is_faster_on_host=True,
     opponents={
         "greedy for material": "greedy",
         "Fairy-Stockfish, skill -20, depth 1": (

@@ -11,8 +11,9 @@ SETTING = Setting(
     game="go_9x9",
     noise_alpha=0.13,
     paper_games=21_000_000,
-    quick_positions=60_000,
+    quick_positions=120_000,
     quick_games=20,
+    is_faster_on_host=False,
     opponents={
         "100 rollouts": "mcts:100",
         "GNU Go, level 0": (

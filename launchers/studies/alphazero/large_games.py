@@ -23,7 +23,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig
+from tolman.agents.alphazero import (
+    AlphaZero,
+    AlphaZeroConfig,
+    GumbelAlphaZeroConfig,
+)
 from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
@@ -57,6 +61,7 @@ class Setting(NamedTuple):
       paper_games: that the paper's run played.
       quick_positions: that the quick run plays.
       quick_games: of each pair of players, even.
+      is_faster_on_host: on a CPU, under the rules in C++.
       opponents: names to what `tolman tournament` calls them; engines play where their
         program is found.
     """
@@ -66,6 +71,7 @@ class Setting(NamedTuple):
     paper_games: int
     quick_positions: int
     quick_games: int
+    is_faster_on_host: bool
     opponents: Mapping[str, str]
 
 
@@ -73,9 +79,9 @@ def run_setting(study: Study, setting: Setting) -> None:
     """Trains, rates snapshots and numbers of simulations, and says what strength costs."""
     config, num_positions, num_games = _scale(study, setting)
     study.settings = {**asdict(config), "positions": num_positions}
-    on_cpu = jax.default_backend() == "cpu"  # There, rules in C++ are the faster ones.
+    on_host = setting.is_faster_on_host and jax.default_backend() == "cpu"
     start = RecordedGame(openspiel_game(setting.game))  # Engines are told the moves.
-    agent = AlphaZero(config, start.inner if on_cpu else make_game(setting.game))
+    agent = AlphaZero(config, start.inner if on_host else make_game(setting.game))
     marks = [num_positions * n // SNAPSHOTS for n in range(1, SNAPSHOTS)]
     trained = common.train(
         study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
@@ -183,10 +189,8 @@ def _scale(study: Study, setting: Setting) -> tuple[AlphaZeroConfig, int, int]:
         info = make_game(setting.game).info
         return paper, setting.paper_games * info.max_num_moves // 4, 100
     quick = replace(
-        paper, num_filters=32, num_blocks=2, value_units=64, num_simulations=16,
-        batch_size=256, optimizer="adam", learning_rate=2e-3, learning_rate_drops=(),
-        num_parallel_games=32, samples_per_position=2.0, window_games=400,
-        min_positions=2048,
+        GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16, num_parallel_games=32,
+        num_random_moves=8, samples_per_position=4.0,
     )  # fmt: skip
     return quick, setting.quick_positions, setting.quick_games
 

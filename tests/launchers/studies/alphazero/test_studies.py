@@ -68,13 +68,15 @@ def test_tic_tac_toe(tmp_path, monkeypatch):
     assert all(0 <= row[2] + row[3] <= 4 for row in table["rows"])
 
 
-def test_a_large_game_is_rated_with_its_opponents(tmp_path, monkeypatch):
+@pytest.mark.parametrize("on_host", [True, False])
+def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch):
     setting = large_games.Setting(
         game="tic_tac_toe",
         noise_alpha=1.0,
         paper_games=1000,
         quick_positions=192,
         quick_games=2,
+        is_faster_on_host=on_host,
         opponents={"greedy": "greedy", "an engine": "gtp:/nowhere/engine --mode gtp"},
     )
     monkeypatch.setattr(large_games, "_scale", lambda *_: (PUCT, 192, 2))
