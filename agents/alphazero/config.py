@@ -163,10 +163,10 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     Gumbel's search improves the policy with any number of simulations, where PUCT needs
     many (Danihelka et al. 2022). The tower is small: on a CPU it is what a search costs.
     Its heads are wider than the paper's, which costs little and plays far better. Values
-    are not scaled and every move has noise, with which games stay more varied. The rest
-    goes with small batches and few games: Adam, three samples of each position, a window of
-    some thousand games, every mirror image used. `first_play` is for matches, in which the
-    agent searches by PUCT.
+    are not scaled, every move has noise and random moves open the games, with which these
+    stay varied. The rest goes with small batches and few games: Adam, three samples of each
+    position, a window of some thousand games, every mirror image used. `first_play` is for
+    matches, in which the agent searches by PUCT.
     """
 
     num_filters: int = 32
@@ -179,6 +179,7 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     first_play: FirstPlay = "parent"
     noise_alpha: float = 1.0
     num_exploring_moves: int = 512
+    num_random_moves: int = 8
     gumbel_value_scale: float = 0.2
     gumbel_scales_values: bool = False
     batch_size: int = 256

@@ -56,26 +56,33 @@ class Setting(NamedTuple):
     """Attributes:
     config: of the agent.
     num_positions: to play.
+    num_simulations: for a move, when it is judged.
     score_bar: against each of `BARRED`.
     """
 
     config: GumbelAlphaZeroConfig
     num_positions: int
+    num_simulations: int
     score_bar: float
 
 
-# With the last quarter of its updates at a tenth of the learning rate. Twice as many
-# positions were no better: games become alike.
+# Random openings keep games from becoming alike; the last quarter of the updates has a tenth
+# of the learning rate.
 QUICK = Setting(
-    replace(GumbelAlphaZeroConfig(), learning_rate_drops=(1_050,)), 120_000, 0.70
-)
+    replace(
+        GumbelAlphaZeroConfig(), num_random_moves=16, learning_rate_drops=(1_050,)
+    ),
+    120_000,
+    32,
+    0.70,
+)  # fmt: skip
 FULL = Setting(
     replace(
-        GumbelAlphaZeroConfig(), num_filters=64, num_blocks=4, num_simulations=64,
-        num_parallel_games=256, batch_size=512, window_games=10_000,
-        learning_rate_drops=(12_000,),
+        GumbelAlphaZeroConfig(), num_filters=64, num_random_moves=16,
+        window_games=10_000, learning_rate_drops=(6_500, 8_500),
     ),
-    3_000_000,
+    800_000,
+    128,
     0.90,
 )  # fmt: skip
 
@@ -91,7 +98,7 @@ def run(study: Study) -> None:
     trained = common.train(
         study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
     )
-    simulations = config.num_simulations
+    simulations = setting.num_simulations
     curve = {
         when: measure(agent, params, simulations, study.seed)
         for when, params in {**trained.snapshots, num_positions: trained.params}.items()
@@ -160,7 +167,7 @@ def _check(
     by_simulations: dict[int, Measured],
 ) -> None:
     bar = setting.score_bar - 1e-3  # At least, not more than.
-    simulations = f"{setting.config.num_simulations} simulations"
+    simulations = f"{setting.num_simulations} simulations"
     for opponent in BARRED:
         claim = f"points a game against {opponent}, {simulations}"
         study.check(claim, last[opponent], "none", above=bar)

@@ -190,7 +190,7 @@ def _scale(study: Study, setting: Setting) -> tuple[AlphaZeroConfig, int, int]:
         return paper, setting.paper_games * info.max_num_moves // 4, 100
     quick = replace(
         GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16, num_parallel_games=32,
-        num_random_moves=8, samples_per_position=4.0,
+        samples_per_position=4.0,
     )  # fmt: skip
     return quick, setting.quick_positions, setting.quick_games
 

@@ -33,7 +33,7 @@ def claims(folder, passed):
 
 def test_connect_four(tmp_path, monkeypatch):
     config = replace(GumbelAlphaZeroConfig(), **SIZES)
-    monkeypatch.setattr(connect_four, "QUICK", connect_four.Setting(config, 320, 0.7))
+    monkeypatch.setattr(connect_four, "QUICK", connect_four.Setting(config, 320, 2, 0.7))
     monkeypatch.setattr(connect_four, "NUM_GAMES", 2)
     monkeypatch.setattr(connect_four, "SIMULATIONS", (0, 2))
     few = load_positions()[:4]
@@ -123,3 +123,9 @@ def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
 def test_programs_are_found_by_name_and_by_path(name):
     assert large_games.find_program(name).endswith("/sh")
     assert large_games.find_program("no-such-engine") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("game", ["tic_tac_toe", "connect_four"])
+def test_the_quick_setting_learns(game, tmp_path):
+    assert run_study(f"alphazero/{game}", True, 0, tmp_path) == 0
