@@ -79,9 +79,9 @@ QUICK = Setting(
 FULL = Setting(
     replace(
         GumbelAlphaZeroConfig(), num_filters=64, num_random_moves=16,
-        window_games=10_000, learning_rate_drops=(6_500, 8_500),
+        window_games=10_000, learning_rate_drops=(5_300, 6_500),
     ),
-    800_000,
+    600_000,
     128,
     0.90,
 )  # fmt: skip
