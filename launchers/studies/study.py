@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -276,6 +277,10 @@ def run_study(
             f"tolman study {name}{given} --seed {seed} --out {folder}"
         )
         return 130
+    except ValueError:  # Refused, perhaps before anything was trained.
+        if [path.name for path in folder.iterdir()] == ["study.json"]:
+            shutil.rmtree(folder)
+        raise
     study.seconds = time.monotonic() - start
     study.write()
     report = write_report([folder], folder / "report.html")

@@ -184,6 +184,7 @@ def test_a_core_that_cannot_be_sized_is_refused_before_training(no_training, tmp
         with pytest.raises(ValueError, match="core 'mine:Rigid': RigidConfig has no"):
             options = recall.Options(("mine:Rigid",))
             run_study("cores/recall", True, 0, tmp_path / "x", options)
+    assert not (tmp_path / "x").exists()
 
 
 def test_every_core_gets_the_same_settings_and_reaches_the_sign():
