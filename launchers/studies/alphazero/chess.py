@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tolman.launchers.studies.alphazero.large_games import Setting, run_setting
+from tolman.launchers.studies.alphazero.large_games import Options, Setting, run_setting
 from tolman.launchers.studies.study import Study
 
 TITLE = "Chess from zero: losses, Elo over random play, and thinking time"
@@ -21,9 +21,13 @@ SETTING = Setting(
         ),
         "Stockfish, skill 0, depth 1": "uci:stockfish?depth=1&option.Skill Level=0",
     },
+    stronger={
+        "Stockfish, skill 5, depth 5": "uci:stockfish?depth=5&option.Skill Level=5",
+        "Stockfish, 1000 nodes": "uci:stockfish?nodes=1000",
+    },
 )
 
 
-def run(study: Study) -> None:
+def run(study: Study, options: Options) -> None:
     """Runs the study of this game; see `large_games`."""
-    run_setting(study, SETTING)
+    run_setting(study, SETTING, options)

@@ -66,8 +66,8 @@ class Setting(NamedTuple):
     score_bar: float
 
 
-# Random openings keep games from becoming alike; the last quarter of the updates has a tenth
-# of the learning rate.
+# Random openings keep games from becoming alike; the last quarter of the updates has a
+# tenth of the learning rate.
 QUICK = Setting(
     replace(
         GumbelAlphaZeroConfig(), num_random_moves=16, learning_rate_drops=(1_050,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tolman.launchers.studies.alphazero.large_games import Setting, run_setting
+from tolman.launchers.studies.alphazero.large_games import Options, Setting, run_setting
 from tolman.launchers.studies.study import Study
 
 TITLE = "Go on 9x9 from zero: losses, Elo over random play, and thinking time"
@@ -20,9 +20,15 @@ SETTING = Setting(
             "gtp:gnugo --mode gtp --level 0 --never-resign --positional-superko"
         ),
     },
+    stronger={
+        f"GNU Go, level {level}": (
+            f"gtp:gnugo --mode gtp --level {level} --never-resign --positional-superko"
+        )
+        for level in (5, 10)
+    },
 )
 
 
-def run(study: Study) -> None:
+def run(study: Study, options: Options) -> None:
     """Runs the study of this game; see `large_games`."""
-    run_setting(study, SETTING)
+    run_setting(study, SETTING, options)

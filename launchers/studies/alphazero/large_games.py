@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +64,7 @@ class Setting(NamedTuple):
       is_faster_on_host: on a CPU, under the rules in C++.
       opponents: names to what `tolman tournament` calls them; engines play where their
         program is found.
+      stronger: more of them, for the full setting.
     """
 
     game: str
@@ -73,25 +74,53 @@ class Setting(NamedTuple):
     quick_games: int
     is_faster_on_host: bool
     opponents: Mapping[str, str]
+    stronger: Mapping[str, str]
 
 
-def run_setting(study: Study, setting: Setting) -> None:
-    """Trains, rates snapshots and numbers of simulations, and says what strength costs."""
-    config, num_positions, num_games = _scale(study, setting)
+@dataclass(frozen=True)
+class Options:
+    """The budget, where it is not the setting's own.
+
+    Attributes:
+      num_positions: to play; 0, here as below, leaves the setting's.
+      max_hours: of training, which ends there where it has not come to its end.
+      num_simulations: for a move.
+      num_filters: of the tower.
+      num_blocks: of the tower.
+      num_games: of each pair in the leagues; even.
+    """
+
+    num_positions: int = 0
+    max_hours: float = 0.0
+    num_simulations: int = 0
+    num_filters: int = 0
+    num_blocks: int = 0
+    num_games: int = 0
+
+
+def run_setting(study: Study, setting: Setting, options: Options) -> None:
+    """Trains, rates snapshots and numbers of simulations, and says what strength costs.
+
+    Raises:
+      ValueError: for a budget below 0, or games that do not make pairs.
+    """
+    config, num_positions, num_games = _scale(study, setting, options)
     study.settings = {**asdict(config), "positions": num_positions}
     on_host = setting.is_faster_on_host and jax.default_backend() == "cpu"
     start = RecordedGame(openspiel_game(setting.game))  # Engines are told the moves.
     agent = AlphaZero(config, start.inner if on_host else make_game(setting.game))
     marks = [num_positions * n // SNAPSHOTS for n in range(1, SNAPSHOTS)]
     trained = common.train(
-        study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
-    )
+        study.folder / "training", agent, num_positions, study.seed,
+        options.max_hours * 3600.0 or None, marks,
+    )  # fmt: skip
     usual = config.num_simulations
     sides: dict[str, Side] = {RANDOM: PlayerSide(RandomPlayer())}
-    for when, params in {**trained.snapshots, num_positions: trained.params}.items():
+    played = min(round(trained.rows[-1]["env_steps"]), num_positions)
+    for when, params in {**trained.snapshots, played: trained.params}.items():
         name = f"{when} positions" if when else UNTRAINED
         sides[name] = AgentSide(agent, params, usual)
-    last = f"{num_positions} positions"
+    last = f"{played} positions"
     with ExitStack() as engines:
         for name, player in _opponents(study, setting).items():
             sides[name] = PlayerSide(player)
@@ -122,7 +151,8 @@ def run_setting(study: Study, setting: Setting) -> None:
 def _opponents(study: Study, setting: Setting) -> dict[str, Player]:
     """Those that can play here."""
     players = {}
-    for name, spec in setting.opponents.items():
+    specs = {**setting.opponents, **({} if study.quick else setting.stronger)}
+    for name, spec in specs.items():
         protocol, _, words = spec.partition(":")
         if protocol in PROTOCOLS:
             program = words.split("?")[0].split()[0]
@@ -182,17 +212,33 @@ def league(
     return {name: float(rating) for name, rating in zip(names, elo, strict=True)}
 
 
-def _scale(study: Study, setting: Setting) -> tuple[AlphaZeroConfig, int, int]:
+def _scale(
+    study: Study, setting: Setting, options: Options
+) -> tuple[AlphaZeroConfig, int, int]:
     """The agent, positions to play, and games of each pair."""
-    paper = AlphaZeroConfig(noise_alpha=setting.noise_alpha)
-    if not study.quick:
-        info = make_game(setting.game).info
-        return paper, setting.paper_games * info.max_num_moves // 4, 100
-    quick = replace(
-        GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16, num_parallel_games=32,
-        samples_per_position=4.0,
-    )  # fmt: skip
-    return quick, setting.quick_positions, setting.quick_games
+    for name, value in asdict(options).items():
+        flag = f"--{name.replace('_', '-')}"
+        if value < 0:
+            raise ValueError(f"{flag} {value}: must be above 0, or 0 for the setting's.")
+    if options.num_games % 2:
+        raise ValueError(f"--num-games {options.num_games}: must be even.")
+    if study.quick:
+        config: AlphaZeroConfig = replace(
+            GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16,
+            num_parallel_games=32, samples_per_position=4.0,
+        )  # fmt: skip
+        num_positions, num_games = setting.quick_positions, setting.quick_games
+    else:
+        config = AlphaZeroConfig(noise_alpha=setting.noise_alpha)
+        max_num_moves = make_game(setting.game).info.max_num_moves
+        num_positions, num_games = setting.paper_games * max_num_moves // 4, 100
+    config = replace(
+        config,
+        num_simulations=options.num_simulations or config.num_simulations,
+        num_filters=options.num_filters or config.num_filters,
+        num_blocks=options.num_blocks or config.num_blocks,
+    )
+    return config, options.num_positions or num_positions, options.num_games or num_games
 
 
 def _ends(rows: list[dict[str, float]], name: str) -> tuple[float, float]:

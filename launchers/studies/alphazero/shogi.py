@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tolman.launchers.studies.alphazero.large_games import Setting, run_setting
+from tolman.launchers.studies.alphazero.large_games import Options, Setting, run_setting
 from tolman.launchers.studies.study import Study
 
 TITLE = "Shogi from zero: losses, Elo over random play, and thinking time"
@@ -20,9 +20,15 @@ SETTING = Setting(
             "usi:fairy-stockfish?depth=1&option.Skill Level=-20"
         ),
     },
+    stronger={
+        "Fairy-Stockfish, skill 0, depth 5": (
+            "usi:fairy-stockfish?depth=5&option.Skill Level=0"
+        ),
+        "Fairy-Stockfish, 1000 nodes": "usi:fairy-stockfish?nodes=1000",
+    },
 )
 
 
-def run(study: Study) -> None:
+def run(study: Study, options: Options) -> None:
     """Runs the study of this game; see `large_games`."""
-    run_setting(study, SETTING)
+    run_setting(study, SETTING, options)

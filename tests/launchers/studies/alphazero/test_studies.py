@@ -10,7 +10,13 @@ import pytest
 
 from tolman.agents.alphazero import AlphaZeroConfig, GumbelAlphaZeroConfig
 from tolman.launchers.arena.players.solved_positions import load_positions
-from tolman.launchers.studies.alphazero import connect_four, large_games, tic_tac_toe
+from tolman.launchers.cli import main
+from tolman.launchers.studies.alphazero import (
+    chess,
+    connect_four,
+    large_games,
+    tic_tac_toe,
+)
 from tolman.launchers.studies.study import Study, run_study
 
 SIZES = {
@@ -78,11 +84,12 @@ def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch
         quick_games=2,
         is_faster_on_host=on_host,
         opponents={"greedy": "greedy", "an engine": "gtp:/nowhere/engine --mode gtp"},
+        stronger={"not asked for": "gtp:/nowhere/other"},
     )
     monkeypatch.setattr(large_games, "_scale", lambda *_: (PUCT, 192, 2))
     monkeypatch.setattr(large_games, "SIMULATIONS", (2, 4))
     study = Study("alphazero/mine", "", "", True, 0, tmp_path)
-    large_games.run_setting(study, setting)
+    large_games.run_setting(study, setting, large_games.Options())
     assert study.notes[0] == "an engine did not play: /nowhere/engine is not installed."
     assert "positions a second with 2 simulations each" in study.notes[1]
     over_training, by_simulations = (table["rows"] for table in study.tables)
@@ -123,6 +130,30 @@ def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
 def test_programs_are_found_by_name_and_by_path(name):
     assert large_games.find_program(name).endswith("/sh")
     assert large_games.find_program("no-such-engine") is None
+
+
+def test_budgets_take_the_place_of_the_settings_own(tmp_path):
+    study = Study("alphazero/chess", "", "", False, 0, tmp_path)
+    config, num_positions, num_games = large_games._scale(
+        study, chess.SETTING, large_games.Options(num_positions=1000, num_filters=64)
+    )
+    assert (config.num_filters, config.num_blocks, config.num_simulations) == (64, 19, 800)
+    assert (num_positions, num_games) == (1000, 100)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--num-positions", "-1", "--num-positions -1: must be above 0"),
+        ("--num-games", "3", "--num-games 3: must be even"),
+        ("--num-position", "3", "did you mean '--num-positions'"),
+    ],
+)
+def test_wrong_budgets_are_refused_in_one_line(flag, value, reason, tmp_path, capsys):
+    words = ["study", "alphazero/chess", "--quick", "--out", str(tmp_path / "x")]
+    assert main([*words, flag, value]) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.slow
