@@ -113,16 +113,22 @@ def test_moves_follow_one_another_and_games_are_replaced():
     assert moves.is_last.sum() >= 5
 
 
+def first_moves(game, num_games, num_random_moves):
+    """The first moves that are kept of so many games."""
+    config = replace(SMALL, num_parallel_games=num_games, num_random_moves=num_random_moves)
+    agent = AlphaZero(config, game)
+    player = make_player(agent, jax.devices()[:1])
+    games = player.start(jax.random.PRNGKey(1))
+    params = agent.init(jax.random.PRNGKey(0)).params
+    return player.play(params, games, jax.random.PRNGKey(2))[1]
+
+
 @pytest.mark.parametrize("game", [Stones(), HostStones()], ids=["device", "host"])
 def test_games_open_with_random_moves_that_are_not_learned_from(game):
     """0, 1 or 2 moves, evenly; those that leave no game to play are taken back."""
-    config = replace(SMALL, num_parallel_games=600, num_random_moves=2)
-    player = make_player(AlphaZero(config, game), jax.devices()[:1])
-    games = player.start(jax.random.PRNGKey(1))
-    params = AlphaZero(config, game).init(jax.random.PRNGKey(0)).params
-    _, moves = player.play(params, games, jax.random.PRNGKey(2))
-    left = moves.position[0].argmax(-2) if isinstance(game, HostStones) else None
-    stones = moves.position.stones[0] if left is None else left.ravel()
+    position = first_moves(game, 600, 2).position
+    on_host = isinstance(game, HostStones)
+    stones = position[0].argmax(-2).ravel() if on_host else position.stones[0]
     counts = np.bincount(stones.astype(int), minlength=13) / 600
     # One move takes 1 to 5, two take 2 to 10: in (1, 2, 3, 4, 5, 4, 3, 2, 1) of 25 cases.
     expected = np.zeros(13)
@@ -134,12 +140,8 @@ def test_games_open_with_random_moves_that_are_not_learned_from(game):
 
 @pytest.mark.parametrize("game", [Stones(start=2), HostStones(start=2)])
 def test_an_opening_that_ends_the_game_is_taken_back(game):
-    config = replace(SMALL, num_parallel_games=50, num_random_moves=9)
-    player = make_player(AlphaZero(config, game), jax.devices()[:1])
-    games = player.start(jax.random.PRNGKey(1))
-    params = AlphaZero(config, game).init(jax.random.PRNGKey(0)).params
-    _, moves = player.play(params, games, jax.random.PRNGKey(2))
-    assert (np.abs(moves.weights.astype(float).sum(-1) - 1.0) < 0.01).all()  # Each moves.
+    weights = first_moves(game, 50, 9).weights.astype(float)
+    assert (np.abs(weights.sum(-1) - 1.0) < 0.01).all()  # There was a move to make.
 
 
 def test_rows_tell_of_the_games(tmp_path):
