@@ -9,15 +9,12 @@ are rated in the same league: they say what the Elo is worth.
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -28,26 +25,18 @@ from tolman.agents.alphazero import (
     AlphaZeroConfig,
     GumbelAlphaZeroConfig,
 )
-from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.uniform import RandomPlayer
-from tolman.launchers.arena.ratings import fit_elo
 from tolman.launchers.arena.recorded import RecordedGame
 from tolman.launchers.arena.specs import PROTOCOLS, make_player
 from tolman.launchers.games import make_game
 from tolman.launchers.studies.alphazero import common, plots
-from tolman.launchers.studies.alphazero.matches import (
-    AgentSide,
-    PlayerSide,
-    Side,
-    play_match,
-    score,
-)
+from tolman.launchers.studies.alphazero.league import RANDOM, league, positions_to
+from tolman.launchers.studies.alphazero.matches import AgentSide, PlayerSide, Side
 from tolman.launchers.studies.study import Study
 
-RANDOM, UNTRAINED = "random", "untrained"
-NUM_RANDOM_MOVES = 2
+UNTRAINED = "untrained"
 SNAPSHOTS = 3  # Beside the untrained network; evenly over training.
 SIMULATIONS = (4, 16, 64)  # For a move, of the trained network.
 
@@ -117,10 +106,9 @@ def run_setting(study: Study, setting: Setting, options: Options) -> None:
     usual = config.num_simulations
     sides: dict[str, Side] = {RANDOM: PlayerSide(RandomPlayer())}
     played = min(round(trained.rows[-1]["env_steps"]), num_positions)
-    for when, params in {**trained.snapshots, played: trained.params}.items():
-        name = f"{when} positions" if when else UNTRAINED
-        sides[name] = AgentSide(agent, params, usual)
-    last = f"{played} positions"
+    stages = {**trained.snapshots, played: trained.params}
+    names = {when: f"{when} positions" if when else UNTRAINED for when in stages}
+    sides |= {names[when]: AgentSide(agent, stages[when], usual) for when in stages}
     with ExitStack() as engines:
         for name, player in _opponents(study, setting).items():
             sides[name] = PlayerSide(player)
@@ -135,8 +123,9 @@ def run_setting(study: Study, setting: Setting, options: Options) -> None:
         thinkers, start, num_games, study.seed + 1, study.folder / "by_simulations.json"
     )
 
-    study.check("Elo over random play", over_training[last], "rises", above=100.0)
-    gain = over_training[last] - over_training[UNTRAINED]
+    elo_at = {when: over_training[name] for when, name in names.items() if when}
+    study.check("Elo over random play", elo_at[played], "rises", above=100.0)
+    gain = elo_at[played] - over_training[UNTRAINED]
     study.check("Elo over the untrained network, equal simulations", gain, "rises", above=0)
     most, least = (f"{number} simulations" for number in (SIMULATIONS[-1], SIMULATIONS[0]))
     gain = by_simulations[most] - by_simulations[least]
@@ -146,6 +135,7 @@ def run_setting(study: Study, setting: Setting, options: Options) -> None:
         early, late = _ends(trained.rows, name)
         study.check(f"{name}, last tenth over first", late / early, "falls", below=1.0)
     _report(study, setting, trained, over_training, by_simulations)
+    _estimate(study, over_training, elo_at, trained.rows[-1]["env_steps"] / trained.seconds)
 
 
 def _opponents(study: Study, setting: Setting) -> dict[str, Player]:
@@ -169,47 +159,6 @@ def find_program(name: str) -> str | None:
     """Its path, where it is installed; Debian keeps engines where few shells look."""
     folders = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/games"
     return shutil.which(name, path=folders)
-
-
-def league(
-    sides: Mapping[str, Side], start: HostGame, num_games: int, seed: int, file: Path
-) -> dict[str, float]:
-    """Everybody against everybody; Elo with random play at 0.
-
-    Args:
-      sides: by their names, "random" among them.
-      start: the game under rules on the host, at its start.
-      num_games: of each pair, even.
-      seed: of openings and chance.
-      file: keeps the points of pairs that have played, should the league be broken off.
-    """
-    names = list(sides)
-    pairs = list(combinations(names, 2))
-    points: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
-    print(f"Playing a league of {len(names)}: " + ", ".join(names), flush=True)
-    began, num_before = time.monotonic(), len(points)
-    for first, second in pairs:
-        label = f"{first} - {second}"
-        if label in points:
-            continue
-        results = play_match(
-            sides[first], sides[second], start, num_games, seed, NUM_RANDOM_MOVES
-        )
-        points[label] = num_games * score(results)
-        file.write_text(json.dumps(points))
-        seconds = (time.monotonic() - began) / (len(points) - num_before)
-        print(
-            f"  {label}: {points[label]:g} of {num_games}; about "
-            f"{seconds * (len(pairs) - len(points)):.0f} s to go",
-            flush=True,
-        )
-    wins = np.zeros((len(names), len(names)))
-    for first, second in pairs:
-        one, other = names.index(first), names.index(second)
-        wins[one, other] = points[f"{first} - {second}"]
-        wins[other, one] = num_games - wins[one, other]
-    elo = fit_elo(wins, anchor=names.index(RANDOM))
-    return {name: float(rating) for name, rating in zip(names, elo, strict=True)}
 
 
 def _scale(
@@ -269,8 +218,30 @@ def _report(
     hours = setting.paper_games * length / speed / 3600.0
     study.note(
         f"{speed:.1f} positions a second with {study.settings['num_simulations']} "
-        f"simulations each, {length:.0f} moves a game: the paper's "
-        f"{setting.paper_games / 1e6:.0f} million games would take {hours:,.0f} hours here."
+        f"simulations each, {length:.0f} moves a game: as many games as the paper's "
+        f"{setting.paper_games / 1e6:.0f} million would take {hours:,.0f} hours here."
     )
     plots.ratings(study, over_training, by_simulations)
     plots.losses(study, trained.rows)
+
+
+def _estimate(
+    study: Study,
+    over_training: Mapping[str, float],
+    elo_at: Mapping[int, float],
+    speed: float,
+) -> None:
+    """What the strength of those ahead of the network would take, at this speed."""
+    last = elo_at[max(elo_at)]
+    ahead = {name: elo for name, elo in over_training.items() if elo > last}
+    if len(elo_at) < 2:
+        return
+    for name, elo in ahead.items():
+        hours = positions_to(elo, elo_at) / speed / 3600.0
+        if math.isfinite(hours):
+            study.note(
+                f"{name}, {elo - last:.0f} Elo ahead: {hours:,.1f} hours of training here, "
+                "should every doubling of the positions go on to bring as much."
+            )
+        else:
+            study.note(f"{name}, {elo - last:.0f} Elo ahead: out of reach at this slope.")

@@ -15,6 +15,7 @@ from tolman.launchers.studies.alphazero import (
     chess,
     connect_four,
     large_games,
+    league,
     tic_tac_toe,
 )
 from tolman.launchers.studies.study import Study, run_study
@@ -101,6 +102,8 @@ def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch
         "4 simulations",
     ]
     assert over_training[0][1] == "0"
+    ahead = [row for row in over_training if float(row[1]) > float(over_training[4][1])]
+    assert len(study.notes) - 2 == len(ahead)
 
 
 def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
@@ -114,22 +117,30 @@ def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
         asked.append((side, opponent))
         return np.array([1.0, 1.0, 0.0, 0.0])
 
-    monkeypatch.setattr(large_games, "play_match", match)
+    monkeypatch.setattr(league, "play_match", match)
     sides = {"random": 0, "a": 1, "b": 2}
-    elo = large_games.league(sides, None, 4, 0, file)
+    elo = league.league(sides, None, 4, 0, file)
     assert asked == [(1, 2)]
     assert json.loads(file.read_text()) == {**played, "a - b": 3.0}
     assert elo["random"] == 0.0 and elo["a"] == pytest.approx(-elo["b"])
     # With half a virtual draw a pair, 5.5 of 9 points: logistic(x) + logistic(2 x) = 11 / 9
     # at x = 0.303, which is 52.6 Elo.
     assert elo["a"] == pytest.approx(52.6, abs=0.2)
-    assert large_games.league(sides, None, 4, 0, file) == elo and len(asked) == 1
+    assert league.league(sides, None, 4, 0, file) == elo and len(asked) == 1
 
 
 @pytest.mark.parametrize("name", ["sh", "/bin/sh"])
 def test_programs_are_found_by_name_and_by_path(name):
     assert large_games.find_program(name).endswith("/sh")
     assert large_games.find_program("no-such-engine") is None
+
+
+def test_positions_to_a_rating_by_hand():
+    """100 Elo a doubling, 300 after 4,000: 500 takes two doublings more."""
+    elo_at = {1000: 100.0, 2000: 200.0, 4000: 300.0}
+    assert league.positions_to(500.0, elo_at) == pytest.approx(16_000.0)
+    assert league.positions_to(500.0, {1000: 100.0, 2000: 90.0}) == float("inf")
+    assert league.positions_to(1e9, elo_at) == float("inf")
 
 
 def test_budgets_take_the_place_of_the_settings_own(tmp_path):
