@@ -92,21 +92,27 @@ def play_moves(
 ) -> tuple[Games, Moves]:
     """Makes `num_moves` moves in every game; may be jitted.
 
+    A game that ends makes place for a fresh one. These are made once for all the moves: an
+    opening costs as many steps as it is long, in all games, whether they need it or not.
+
     Returns:
       The games as they stand then, and `[T, B, ...]` moves.
     """
-    body = partial(_move, agent, params)
-    return lax.scan(body, games, jax.random.split(key, num_moves))
+    assert isinstance(agent.game, Game)
+    start_key, moves_key = jax.random.split(key)
+    num_games = len(games.move_number)
+    fresh = start_games(agent.game, num_games, start_key, agent.config.num_random_moves)
+    body = partial(_move, agent, params, fresh)
+    return lax.scan(body, games, jax.random.split(moves_key, num_moves))
 
 
 def _move(
-    agent: AlphaZero, params: Params, games: Games, key: Array
+    agent: AlphaZero, params: Params, fresh: Games, games: Games, key: Array
 ) -> tuple[Games, Moves]:
     game, search = agent.game, agent.search
     assert isinstance(game, Game) and isinstance(search, Search)
-    search_key, start_key = jax.random.split(key)
     before = games.state
-    found = search(params, search_key, before, games.move_number, True)
+    found = search(params, key, before, games.move_number, True)
     state = jax.vmap(game.step)(before, found.action)
     is_over = jax.vmap(game.is_over)(state)
     moves = Moves(
@@ -119,7 +125,6 @@ def _move(
         is_last=is_over,
         outcome=jax.vmap(game.outcome)(state),
     )
-    fresh = start_games(game, len(is_over), start_key, agent.config.num_random_moves)
     going_on = Games(state, games.move_number + 1)
     games = jax.tree.map(partial(_choose, is_over), fresh, going_on)
     return games, moves

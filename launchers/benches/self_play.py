@@ -43,8 +43,9 @@ def run() -> list[dict[str, Any]]:
 
     `ratio` is our positions a second over those of the bare loop: mctx's own policy with
     every action a slot, pgx's whole state in each node, a game that ends replaced by a new
-    one. `network` and `rules` are the shares of our time that evaluating and stepping as
-    often alone would take; the largest of the two and what is left, the tree, is the bound.
+    one, without openings. `network` and `rules` are the shares of our time that evaluating
+    and stepping as often alone would take; the largest of the two and what is left, the
+    tree, is the bound.
     """
     return [_bench_case(case) for case in CASES] + [
         _bench_host(case) for case in HOST_CASES
@@ -95,7 +96,7 @@ def _agent(case: Case) -> AlphaZero:
     config = replace(
         GumbelAlphaZeroConfig(), search=case.search, num_filters=case.num_filters,  # type: ignore[arg-type]
         num_blocks=case.num_blocks, num_simulations=case.num_simulations,
-        num_parallel_games=case.batch_size,
+        num_parallel_games=case.batch_size, num_random_moves=0,
     )  # fmt: skip
     return AlphaZero(config, make_game(case.game))
 
