@@ -265,8 +265,8 @@ class Search:
         return slots.astype(jnp.int32)
 
 
-def narrow(actions: Array, num_actions: int) -> Array:
-    """Actions in the smallest integers that hold them all."""
+def narrow(actions: Any, num_actions: int) -> Any:
+    """Actions, in NumPy or JAX, in the smallest integers that hold them all."""
     return actions.astype(jnp.int16 if num_actions < 2**15 else jnp.int32)
 
 

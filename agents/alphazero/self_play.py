@@ -34,7 +34,8 @@ class Moves(NamedTuple):
     """What a replay keeps of moves, `[T, B, ...]` or `[n, ...]`.
 
     Attributes:
-      position: in which the move was made: compact, or its planes for rules on the host.
+      position: in which the move was made: compact, or its planes for rules on the host,
+        packed perhaps.
       slots: `[..., K]` int16 or int32, the actions that the slots stand for.
       weights: `[..., K]` float16, the search's policy.
       value: float32, what the search made of the position, to the player to move.

@@ -79,6 +79,7 @@ class Chess(BoardGame):
             self.max_num_moves,
             (SIZE, SIZE),
             num_planes(SIZE),
+            planes_are_masks=True,
         )
 
     def init(self, key: Array) -> Position:

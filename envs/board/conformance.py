@@ -320,7 +320,23 @@ def _check_positions(game: Game, played: list[Played]) -> str:
         if not np.isin(look.outcome, (-1.0, 0.0, 1.0)).all():
             fail("outcome", look.outcome.tolist(), "1, 0 or -1", "Say who won only.")
         check_values("observe", game.observation_spec(), look.observation, 1)
+        check_masks(game.info, look.observation)
     return f"{len(played)} plies: legal actions, players, outcomes and planes in order"
+
+
+def check_masks(info: GameInfo, planes: np.ndarray) -> None:
+    """Sees to it that planes `[..., R, S, C]` are masks where `info` says so."""
+    if not info.planes_are_masks:
+        return
+    squares = planes.reshape(-1, info.board[0] * info.board[1], planes.shape[-1])
+    number = np.where(squares.max(1) > 0, squares.max(1), squares.min(1))[:, None]
+    if not np.array_equal(np.where(squares != 0, number, 0), squares):
+        fail(
+            "info.planes_are_masks",
+            "True, with two numbers beside 0 in a plane",
+            "one",
+            "Set it to False.",
+        )
 
 
 def _check_end(game: Game, played: list[Played]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tolman.envs.board.conformance import check_masks
 from tolman.envs.board.game import GameInfo
 from tolman.envs.conformance import (
     ConformanceError,
@@ -116,6 +117,7 @@ def _check_position(game: Any, ply: int) -> None:
     spec = game.observation_spec()
     check_structure("observation", spec, game.observe())
     check_values("observation", spec, game.observe())
+    check_masks(info, game.observe())
     if not isinstance(game.render(), str):
         fail("render", type(game.render()).__name__, "a text", "Return a str.")
 

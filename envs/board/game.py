@@ -34,6 +34,8 @@ class GameInfo(NamedTuple):
       num_move_planes: P where each action belongs to a square: action
         `(row * columns + column) * P + plane`, and A = rows * columns * P, so that a
         convolution to P channels is the policy; 0 where actions are not numbered so.
+      planes_are_masks: whether every plane of `observe` has one number beside 0, all over
+        the board perhaps: a replay keeps a bit for each square then.
     """
 
     name: str
@@ -42,6 +44,7 @@ class GameInfo(NamedTuple):
     max_num_moves: int
     board: tuple[int, int]
     num_move_planes: int = 0
+    planes_are_masks: bool = False
 
 
 @runtime_checkable

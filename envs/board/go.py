@@ -87,6 +87,7 @@ class Go(BoardGame):
             num_points + 1,
             self.max_num_moves or 2 * num_points,
             (self.size, self.size),
+            planes_are_masks=True,
         )
 
     def init(self, key: Array) -> Position:

@@ -40,7 +40,9 @@ class ChessRules:
     """
 
     def __init__(self, max_num_moves: int = 512) -> None:
-        self.info = GameInfo("chess", 4672, 256, max_num_moves, (8, 8), num_planes(8))
+        self.info = GameInfo(
+            "chess", 4672, 256, max_num_moves, (8, 8), num_planes(8), planes_are_masks=True
+        )
         self.game = pyspiel.load_game("chess")
         # Both numberings are as the mover sees the board, so that one table serves both
         # colours. It fills up as moves turn up.

@@ -65,6 +65,7 @@ class GoRules:
             num_points + 1,
             max_num_moves or 2 * num_points,
             (size, size),
+            planes_are_masks=True,
         )
         self.game = pyspiel.load_game(
             "go",

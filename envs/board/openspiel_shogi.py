@@ -80,8 +80,9 @@ class ShogiRules:
 
     def __init__(self, max_num_moves: int = 512, with_declaration: bool = True) -> None:
         self.info = GameInfo(
-            "shogi", NUM_ACTIONS, 600, max_num_moves, (SIZE, SIZE), NUM_PLANES
-        )
+            "shogi", NUM_ACTIONS, 600, max_num_moves, (SIZE, SIZE), NUM_PLANES,
+            planes_are_masks=True,
+        )  # fmt: skip
         self.game = pyspiel.load_game("shogi")
         self.with_declaration = with_declaration
         # For each player. The tables fill up as moves turn up.

@@ -81,6 +81,7 @@ class Shogi(BoardGame):
             self.max_num_moves,
             (SIZE, SIZE),
             NUM_PLANES,
+            planes_are_masks=True,
         )
 
     def init(self, key: Array) -> Position:

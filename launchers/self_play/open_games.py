@@ -45,6 +45,15 @@ class EndedGame(NamedTuple):
     outcome: float
 
     @property
+    def value_error(self) -> float:
+        """Mean squared error of what the search made of the positions as it was played.
+
+        Nothing had been learned from the game yet; always to call it a draw would err by 1
+        if it was won, by 0 if it was drawn.
+        """
+        return float(np.square(self.rows.value - self.rows.outcome).mean())
+
+    @property
     def length(self) -> int:
         """Moves."""
         return len(self.rows.version)

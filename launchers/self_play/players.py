@@ -12,9 +12,11 @@ from jax.sharding import Mesh, PartitionSpec
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, HostSearch
+from tolman.agents.alphazero.search import narrow
 from tolman.agents.alphazero.self_play import Games, Moves, play_moves, start_games
 from tolman.envs.board.game import Game, HostGame
 from tolman.launchers.devices import dividing
+from tolman.launchers.self_play.planes import Packed, pack, unpack
 
 GAMES = "games"  # The axis of a mesh that they are shared out along.
 
@@ -178,8 +180,8 @@ class HostPlayer:
             self._games[index], self._openings[index] = self._open(rng)
             self._move_number[index] = len(self._openings[index])
         return Moves(
-            position=planes.astype(np.float16),
-            slots=np.asarray(found.slots, np.int32),
+            position=self._stored(planes),
+            slots=narrow(found.slots, self._agent.game.info.num_actions),
             weights=np.asarray(found.weights, np.float16),
             value=np.asarray(found.value, np.float32),
             player=player,
@@ -188,16 +190,24 @@ class HostPlayer:
             outcome=outcome,
         )
 
-    def observe(self, position: Array) -> Array:
+    def _stored(self, planes: np.ndarray) -> Packed | np.ndarray:
+        """What a replay keeps of `[n, H, W, C]`."""
+        if self._agent.game.info.planes_are_masks:
+            return pack(planes)
+        return planes.astype(np.float16)
+
+    def observe(self, position: Any) -> Array:
+        if isinstance(position, Packed):
+            return unpack(position, self._agent.game.observation_spec().shape)
         return position.astype(np.float32)
 
     def example(self) -> Moves:
         spec = self._agent.game.observation_spec()
-        slots = self._agent.search.num_slots
+        slots = np.zeros((1, self._agent.search.num_slots))
         return Moves(
-            position=np.zeros((1, *spec.shape), np.float16),
-            slots=np.zeros((1, slots), np.int32),
-            weights=np.zeros((1, slots), np.float16),
+            position=self._stored(np.zeros((1, *spec.shape), np.float32)),
+            slots=narrow(slots, self._agent.game.info.num_actions),
+            weights=slots.astype(np.float16),
             value=np.zeros(1, np.float32),
             player=np.zeros(1, np.int8),
             action=np.zeros(1, np.int32),

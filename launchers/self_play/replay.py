@@ -27,10 +27,12 @@ class Finished(NamedTuple):
     Attributes:
       lengths: `[G]`, moves.
       outcomes: `[G]`, of player 0.
+      value_errors: `[G]`, see `EndedGame`.
     """
 
     lengths: np.ndarray
     outcomes: np.ndarray
+    value_errors: np.ndarray
 
 
 class Replay:
@@ -63,6 +65,7 @@ class Replay:
         return Finished(
             np.array([game.length for game in ended]),
             np.array([game.outcome for game in ended]),
+            np.array([game.value_error for game in ended]),
         )
 
     def sample(self, rng: np.random.Generator, batch_size: int) -> Row:

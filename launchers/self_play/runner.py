@@ -219,12 +219,14 @@ def _fold(key: Array, number: int, purpose: int) -> Array:
 
 def _tell(finished: list[Finished]) -> dict[str, float]:
     """Of the games that ended; nothing where none did."""
-    lengths = np.concatenate([np.zeros(0), *(ended.lengths for ended in finished)])
-    outcomes = np.concatenate([np.zeros(0), *(ended.outcomes for ended in finished)])
+    lengths, outcomes, errors = (
+        np.concatenate([np.zeros(0), *parts]) for parts in zip(*finished, strict=True)
+    )
     if not len(lengths):
         return {}
     return {
         "board/game_length": float(lengths.mean()),
         "board/first_player_score": float((outcomes.mean() + 1.0) / 2.0),
         "board/draws": float((outcomes == 0.0).mean()),
+        "board/value_error": float(errors.mean()),
     }

@@ -131,9 +131,14 @@ def run_setting(study: Study, setting: Setting, options: Options) -> None:
     gain = by_simulations[most] - by_simulations[least]
     figure = "2017, figure 2: Elo rises with thinking time"
     study.check(f"Elo of {most} over {SIMULATIONS[0]}", gain, figure, above=0.0)
-    for name in ("loss/value", "loss/policy_divergence"):
-        early, late = _ends(trained.rows, name)
-        study.check(f"{name}, last tenth over first", late / early, "falls", below=1.0)
+    divergence = _column(trained.rows, "loss/policy_divergence")
+    ratio = _late_over_early(divergence, np.ones(len(divergence)))
+    study.check("policy divergence, last tenth over first", ratio, "falls", below=1.0)
+    # Over the error of calling every game a draw.
+    won = 1.0 - _column(trained.rows, "board/draws")
+    ratio = _late_over_early(_column(trained.rows, "board/value_error"), won)
+    claim = "error of the value in games not learned from yet, last tenth over first"
+    study.check(claim, ratio, "falls", below=1.0)
     _report(study, setting, trained, over_training, by_simulations)
     _estimate(study, over_training, elo_at, trained.rows[-1]["env_steps"] / trained.seconds)
 
@@ -190,11 +195,18 @@ def _scale(
     return config, options.num_positions or num_positions, options.num_games or num_games
 
 
-def _ends(rows: list[dict[str, float]], name: str) -> tuple[float, float]:
-    """Means over the first and the last tenth of the rows that have it."""
-    values = [row[name] for row in rows if name in row]
-    tenth = max(len(values) // 10, 1)
-    return float(np.mean(values[:tenth])), float(np.mean(values[-tenth:]))
+def _column(rows: list[dict[str, float]], name: str) -> np.ndarray:
+    """The numbers of the rows that have one."""
+    return np.array([row[name] for row in rows if name in row])
+
+
+def _late_over_early(part: np.ndarray, whole: np.ndarray) -> float:
+    """The share `part / whole` in the last tenth, over that in the first."""
+    tenth = max(len(part) // 10, 1)
+    ends = [
+        part[end].sum() / whole[end].sum() for end in (slice(-tenth, None), slice(tenth))
+    ]
+    return float(ends[0] / ends[1])
 
 
 def _report(
@@ -211,10 +223,8 @@ def _report(
         rows = [[name, f"{rating:.0f}"] for name, rating in elo.items()]
         study.table(title, ["player", "Elo"], rows)
     speed = trained.rows[-1]["env_steps"] / trained.seconds
-    lengths = [
-        row["board/game_length"] for row in trained.rows if "board/game_length" in row
-    ]
-    length = float(np.mean(lengths)) if lengths else float("nan")
+    lengths = _column(trained.rows, "board/game_length")
+    length = float(lengths.mean()) if len(lengths) else math.nan
     hours = setting.paper_games * length / speed / 3600.0
     study.note(
         f"{speed:.1f} positions a second with {study.settings['num_simulations']} "

@@ -147,6 +147,16 @@ class EndsLate(TicTacToe):
 
 
 @dataclass(frozen=True)
+class NoMasks(TicTacToe):
+    @property
+    def info(self):
+        return super().info._replace(planes_are_masks=True)
+
+    def observe(self, state):
+        return super().observe(state) * jnp.arange(9.0).reshape(3, 3, 1)
+
+
+@dataclass(frozen=True)
 class WrongDtype(TicTacToe):
     def observe(self, state):
         return super().observe(state) > 0
@@ -172,6 +182,7 @@ class NoIf(TicTacToe):
             EndsLate(),
             "a game: got no end after 4 plies; must be over by",
         ),
+        (NoMasks(), "planes_are_masks: got True, with two numbers"),
         (WrongDtype(), "observe dtype: got bool; must be float32"),
         (NoIf(), "to_play under jit"),
         (TicTacToe, "game: got the class TicTacToe"),

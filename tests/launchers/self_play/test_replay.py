@@ -18,7 +18,7 @@ def moves(last, serial, winner=0):
     player = (position % 2).astype(np.int8)
     slots = np.stack([position, position + 1], -1).astype(np.int16)
     weights = np.full((*last.shape, 2), 0.5, np.float16)
-    value = np.zeros(last.shape, np.float32)
+    value = np.full(last.shape, 0.5, np.float32)
     return Moves(position, slots, weights, value, player, slots[..., 0], last, outcome)
 
 
@@ -31,9 +31,11 @@ def test_positions_come_in_when_their_game_ends_and_know_who_won():
     # Two games: one ends on its second move, the other on its third.
     ended = replay.add(moves([[0, 0], [1, 0]], [0, 100, 1, 101]), version=5)
     assert ended.lengths.tolist() == [2] and ended.outcomes.tolist() == [1.0]
+    assert ended.value_errors.tolist() == [(0.25 + 2.25) / 2]
     assert stored(replay) == [0, 1] and len(replay) == 2
     ended = replay.add(moves([[0, 1], [0, 0]], [10, 102, 11, 200], winner=1), version=6)
     assert ended.lengths.tolist() == [3] and ended.outcomes.tolist() == [-1.0]
+    assert ended.value_errors[0] == pytest.approx((2.25 + 0.25 + 2.25) / 3)
     assert stored(replay) == [0, 1, 100, 101, 102]
     window = replay._window()
     # Player 0, with the even numbers, won the first game and lost the second.

@@ -151,6 +151,7 @@ def test_rows_tell_of_the_games(tmp_path):
     assert values["board/replay_positions"] == len(runner.replay)
     assert 3 <= values["board/game_length"] <= 12
     assert 0 <= values["board/first_player_score"] <= 1
+    assert 0 <= values["board/value_error"] <= 4
     assert 0 <= values["time/param_lag"] <= values["board/gradient_steps"]
     owed = runner.replay.num_inserted * SMALL.samples_per_position / SMALL.batch_size
     assert values["board/gradient_steps"] == int(owed)

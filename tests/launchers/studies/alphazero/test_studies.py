@@ -135,6 +135,13 @@ def test_programs_are_found_by_name_and_by_path(name):
     assert large_games.find_program("no-such-engine") is None
 
 
+def test_shares_at_the_ends_by_hand():
+    """3 of 6 in the last two of twenty, 4 of 4 in the first two."""
+    part = np.array([1.0, 3.0, *[9.0] * 16, 2.0, 1.0])
+    whole = np.array([2.0, 2.0, *[1.0] * 16, 5.0, 1.0])
+    assert large_games._late_over_early(part, whole) == 0.5
+
+
 def test_positions_to_a_rating_by_hand():
     """100 Elo a doubling, 300 after 4,000: 500 takes two doublings more."""
     elo_at = {1000: 100.0, 2000: 200.0, 4000: 300.0}
