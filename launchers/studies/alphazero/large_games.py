@@ -25,6 +25,7 @@ from tolman.agents.alphazero import (
     AlphaZeroConfig,
     GumbelAlphaZeroConfig,
 )
+from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.uniform import RandomPlayer
@@ -66,6 +67,20 @@ class Setting(NamedTuple):
     stronger: Mapping[str, str]
 
 
+class Ratings(NamedTuple):
+    """Elo, with random play at 0.
+
+    Attributes:
+      at: positions played to the rating of the network then; 0 is the untrained one.
+      others: in the same league, random play first.
+      by_simulations: for a move, of the trained network, in a league of its own.
+    """
+
+    at: dict[int, float]
+    others: dict[str, float]
+    by_simulations: dict[int, float]
+
+
 @dataclass(frozen=True)
 class Options:
     """The budget, where it is not the setting's own.
@@ -103,44 +118,71 @@ def run_setting(study: Study, setting: Setting, options: Options) -> None:
         study.folder / "training", agent, num_positions, study.seed,
         options.max_hours * 3600.0 or None, marks,
     )  # fmt: skip
-    usual = config.num_simulations
-    sides: dict[str, Side] = {RANDOM: PlayerSide(RandomPlayer())}
     played = min(round(trained.rows[-1]["env_steps"]), num_positions)
     stages = {**trained.snapshots, played: trained.params}
-    names = {when: f"{when} positions" if when else UNTRAINED for when in stages}
-    sides |= {names[when]: AgentSide(agent, stages[when], usual) for when in stages}
+    agents: dict[int, Side] = {
+        when: AgentSide(agent, params, config.num_simulations)
+        for when, params in stages.items()
+    }
+    thinkers: dict[int, Side] = {
+        number: AgentSide(agent, trained.params, number) for number in SIMULATIONS
+    }
+    found = _rate(study, setting, start, agents, thinkers, num_games)
+    _check(study, trained.rows, found)
+    _report(study, setting, trained, found)
+
+
+def _rate(
+    study: Study,
+    setting: Setting,
+    start: HostGame,
+    agents: Mapping[int, Side],
+    thinkers: Mapping[int, Side],
+    num_games: int,
+) -> Ratings:
+    """Plays both leagues."""
+    labels = {when: f"{when} positions" if when else UNTRAINED for when in agents}
+    random = PlayerSide(RandomPlayer())
     with ExitStack() as engines:
+        others: dict[str, Side] = {}
         for name, player in _opponents(study, setting).items():
-            sides[name] = PlayerSide(player)
+            others[name] = PlayerSide(player)
             engines.callback(getattr(player, "close", lambda: None))
-        over_training = league(
-            sides, start, num_games, study.seed, study.folder / "over_training.json"
-        )
-    thinkers: dict[str, Side] = {RANDOM: sides[RANDOM]}
-    for number in SIMULATIONS:
-        thinkers[f"{number} simulations"] = AgentSide(agent, trained.params, number)
-    by_simulations = league(
-        thinkers, start, num_games, study.seed + 1, study.folder / "by_simulations.json"
+        sides = {
+            RANDOM: random,
+            **{labels[when]: agents[when] for when in agents},
+            **others,
+        }
+        file = study.folder / "over_training.json"
+        elo = league(sides, start, num_games, study.seed, file)
+    words = {number: f"{number} simulations" for number in thinkers}
+    sides = {RANDOM: random, **{words[number]: thinkers[number] for number in thinkers}}
+    file = study.folder / "by_simulations.json"
+    thinking = league(sides, start, num_games, study.seed + 1, file)
+    return Ratings(
+        {when: elo[label] for when, label in labels.items()},
+        {name: elo[name] for name in (RANDOM, *others)},
+        {number: thinking[word] for number, word in words.items()},
     )
 
-    elo_at = {when: over_training[name] for when, name in names.items() if when}
-    study.check("Elo over random play", elo_at[played], "rises", above=100.0)
-    gain = elo_at[played] - over_training[UNTRAINED]
-    study.check("Elo over the untrained network, equal simulations", gain, "rises", above=0)
-    most, least = (f"{number} simulations" for number in (SIMULATIONS[-1], SIMULATIONS[0]))
-    gain = by_simulations[most] - by_simulations[least]
+
+def _check(study: Study, rows: list[dict[str, float]], found: Ratings) -> None:
+    last = found.at[max(found.at)]
+    study.check("Elo over random play", last, "rises", above=100.0)
+    claim = "Elo over the untrained network, equal simulations"
+    study.check(claim, last - found.at[0], "rises", above=0.0)
+    least, most = min(found.by_simulations), max(found.by_simulations)
+    gain = found.by_simulations[most] - found.by_simulations[least]
     figure = "2017, figure 2: Elo rises with thinking time"
-    study.check(f"Elo of {most} over {SIMULATIONS[0]}", gain, figure, above=0.0)
-    divergence = _column(trained.rows, "loss/policy_divergence")
+    study.check(f"Elo of {most} simulations over {least}", gain, figure, above=0.0)
+    divergence = _column(rows, "loss/policy_divergence")
     ratio = _late_over_early(divergence, np.ones(len(divergence)))
     study.check("policy divergence, last tenth over first", ratio, "falls", below=1.0)
     # Over the error of calling every game a draw.
-    won = 1.0 - _column(trained.rows, "board/draws")
-    ratio = _late_over_early(_column(trained.rows, "board/value_error"), won)
+    won = 1.0 - _column(rows, "board/draws")
+    ratio = _late_over_early(_column(rows, "board/value_error"), won)
     claim = "error of the value in games not learned from yet, last tenth over first"
     study.check(claim, ratio, "falls", below=1.0)
-    _report(study, setting, trained, over_training, by_simulations)
-    _estimate(study, over_training, elo_at, trained.rows[-1]["env_steps"] / trained.seconds)
 
 
 def _opponents(study: Study, setting: Setting) -> dict[str, Player]:
@@ -210,18 +252,16 @@ def _late_over_early(part: np.ndarray, whole: np.ndarray) -> float:
 
 
 def _report(
-    study: Study,
-    setting: Setting,
-    trained: common.Trained,
-    over_training: Mapping[str, float],
-    by_simulations: Mapping[str, float],
+    study: Study, setting: Setting, trained: common.Trained, found: Ratings
 ) -> None:
-    for title, elo in (
-        ("Elo over training; random play is 0", over_training),
-        ("Elo by simulations for a move; random play is 0", by_simulations),
-    ):
-        rows = [[name, f"{rating:.0f}"] for name, rating in elo.items()]
-        study.table(title, ["player", "Elo"], rows)
+    rows = [[f"{n} positions" if n else UNTRAINED, found.at[n]] for n in found.at]
+    rows += [[name, elo] for name, elo in found.others.items()]
+    columns = ["player", "Elo"]
+    whole = [[name, f"{elo:.0f}"] for name, elo in rows]
+    study.table("Elo over training; random play is 0", columns, whole)
+    rows = [[n, f"{elo:.0f}"] for n, elo in found.by_simulations.items()]
+    title = "Elo by simulations for a move, at the end; random play is 0"
+    study.table(title, ["simulations", "Elo"], rows)
     speed = trained.rows[-1]["env_steps"] / trained.seconds
     lengths = _column(trained.rows, "board/game_length")
     length = float(lengths.mean()) if len(lengths) else math.nan
@@ -231,27 +271,27 @@ def _report(
         f"simulations each, {length:.0f} moves a game: as many games as the paper's "
         f"{setting.paper_games / 1e6:.0f} million would take {hours:,.0f} hours here."
     )
-    plots.ratings(study, over_training, by_simulations)
+    for line in _estimates(found, speed):
+        study.note(line)
+    plots.ratings(study, found.at, found.others, found.by_simulations)
     plots.losses(study, trained.rows)
 
 
-def _estimate(
-    study: Study,
-    over_training: Mapping[str, float],
-    elo_at: Mapping[int, float],
-    speed: float,
-) -> None:
+def _estimates(found: Ratings, speed: float) -> list[str]:
     """What the strength of those ahead of the network would take, at this speed."""
-    last = elo_at[max(elo_at)]
-    ahead = {name: elo for name, elo in over_training.items() if elo > last}
-    if len(elo_at) < 2:
-        return
-    for name, elo in ahead.items():
-        hours = positions_to(elo, elo_at) / speed / 3600.0
-        if math.isfinite(hours):
-            study.note(
-                f"{name}, {elo - last:.0f} Elo ahead: {hours:,.1f} hours of training here, "
-                "should every doubling of the positions go on to bring as much."
+    trained = {when: elo for when, elo in found.at.items() if when}
+    last, lines = trained[max(trained)], []
+    for name, elo in found.others.items():
+        if elo <= last or len(trained) < 2:
+            continue
+        hours = positions_to(elo, trained) / speed / 3600.0
+        lines.append(
+            f"{name}, {elo - last:.0f} Elo ahead: "
+            + (
+                f"{hours:,.1f} hours of training here, should every doubling of the "
+                "positions go on to bring as much."
+                if math.isfinite(hours)
+                else "out of reach at this slope."
             )
-        else:
-            study.note(f"{name}, {elo - last:.0f} Elo ahead: out of reach at this slope.")
+        )
+    return lines

@@ -63,20 +63,31 @@ def losses(study: Study, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def ratings(
-    study: Study, over_training: Mapping[str, float], by_simulations: Mapping[str, float]
+    study: Study,
+    elo_at: Mapping[int, float],
+    others: Mapping[str, float],
+    by_simulations: Mapping[int, float],
 ) -> None:
-    """Elo of the players of two leagues."""
+    """Elo over training beside that of other players, and by simulations for a move."""
     figure, (left, right) = axes(2)
-    for one, elo, label in (
-        (left, over_training, "over training"),
-        (right, by_simulations, "by simulations for a move"),
-    ):
-        one.plot(range(len(elo)), list(elo.values()), color=COLOURS[0], marker="o")
-        one.set_xticks(range(len(elo)), [name.replace(" ", "\n") for name in elo])
-        one.tick_params(axis="x", labelsize=7)
-        one.axhline(0.0, color="#7f7f7f", linestyle="--", linewidth=1.0)
+    left.plot(list(elo_at), list(elo_at.values()), color=COLOURS[0], marker="o")
+    for number, (name, elo) in enumerate(others.items(), 1):
+        colour = COLOURS[number % len(COLOURS)]
+        left.axhline(elo, color=colour, linestyle="--", linewidth=1.0, label=name)
+    left.set_xlabel("positions played")
+    right.plot(
+        list(by_simulations), list(by_simulations.values()), color=COLOURS[0], marker="o"
+    )
+    right.set_xscale("log", base=2)
+    right.set_xticks(list(by_simulations), [str(number) for number in by_simulations])
+    right.set_xlabel("simulations for a move")
+    for one in (left, right):
         one.set_ylabel("Elo over random play")
-        one.set_xlabel(label)
+    left.legend(frameon=False, fontsize=7)
     study.figure(
-        figure, "ratings", "Elo by Bradley-Terry maximum likelihood; random play is 0."
+        figure,
+        "ratings",
+        "Elo by Bradley-Terry maximum likelihood; random play is 0. Left: the untrained "
+        "network at 0, and in broken lines players that do not learn. Right: the trained "
+        "network, in a league of its own.",
     )
