@@ -219,9 +219,12 @@ def _scale(
     if options.num_games % 2:
         raise ValueError(f"--num-games {options.num_games}: must be even.")
     if study.quick:
+        # One move is worth little more than another in these games: what counts of their
+        # values is where they lie between the least and the largest.
         config: AlphaZeroConfig = replace(
             GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16,
             num_parallel_games=32, samples_per_position=4.0,
+            gumbel_scales_values=True, gumbel_value_scale=0.1,
         )  # fmt: skip
         num_positions, num_games = setting.quick_positions, setting.quick_games
     else:
