@@ -164,9 +164,10 @@ class GumbelAlphaZeroConfig(AlphaZeroConfig):
     many (Danihelka et al. 2022). The tower is small: on a CPU it is what a search costs.
     Its heads are wider than the paper's, which costs little and plays far better. Values
     are not scaled, every move has noise and random moves open the games, with which these
-    stay varied. The rest goes with small batches and few games: Adam, three samples of each
-    position, a window of some thousand games, every mirror image used. `first_play` is for
-    matches, in which the agent searches by PUCT.
+    stay varied; in chess, shogi and Go, where one move is worth little more than another,
+    scale them, and set `gumbel_value_scale` to 0.1. The rest goes with small batches and
+    few games: Adam, three samples of each position, a window of some thousand games, every
+    mirror image used. `first_play` is for matches, in which the agent searches by PUCT.
     """
 
     num_filters: int = 32
