@@ -12,7 +12,7 @@ SETTING = Setting(
     noise_alpha=0.3,
     paper_games=44_000_000,
     quick_positions=120_000,
-    quick_games=16,
+    quick_games=12,
     is_faster_on_host=True,
     opponents={
         "greedy for material": "greedy",

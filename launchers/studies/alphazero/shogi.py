@@ -11,8 +11,8 @@ SETTING = Setting(
     game="shogi",
     noise_alpha=0.15,
     paper_games=24_000_000,
-    quick_positions=60_000,
-    quick_games=16,
+    quick_positions=40_000,
+    quick_games=12,
     is_faster_on_host=True,
     opponents={
         "any move but a mate in one": "greedy",
