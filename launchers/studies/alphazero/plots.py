@@ -32,6 +32,7 @@ def strength(
             **style,
         )
     left.set_xlabel("positions played")
+    left.locator_params(axis="x", nbins=5)
     left.set_ylabel("points a game, or share of positions")
     right.set_xlabel("simulations for a move")
     right.set_xticks(range(len(by_simulations)), [str(n) for n in by_simulations])
@@ -59,6 +60,7 @@ def losses(study: Study, rows: Sequence[Mapping[str, float]]) -> None:
         one.set_xlabel("positions played")
         one.set_ylabel(label)
         one.set_ylim(bottom=0.0)
+        one.locator_params(axis="x", nbins=5)
     study.figure(figure, "losses", "What the network misses of outcomes and of searches.")
 
 
@@ -75,6 +77,7 @@ def ratings(
         colour = COLOURS[number % len(COLOURS)]
         left.axhline(elo, color=colour, linestyle="--", linewidth=1.0, label=name)
     left.set_xlabel("positions played")
+    left.locator_params(axis="x", nbins=5)
     right.plot(
         list(by_simulations), list(by_simulations.values()), color=COLOURS[0], marker="o"
     )
