@@ -191,15 +191,15 @@ def test_actor_replay_and_learner_without_processes(serve, work):
 
 
 def check_game(planes, outcome):
-    """What was written is one game from its start to its end, and says who won it.
+    """What was written is one game from its opening to its end, and says who won it.
 
     Of tic-tac-toe: stones come one by one, the outcome alternates between the players.
     """
-    length = len(outcome)
     stones = np.asarray(planes).sum(axis=(1, 2, 3))
-    assert stones.tolist() == list(range(length)) and 5 <= length <= 9
+    opening, moves = stones[0], stones[-1] + 1
+    assert stones.tolist() == list(range(int(opening), int(moves))) and 5 <= moves <= 9
     assert (outcome == 0).all() or (outcome[1:] == -outcome[:-1]).all()
-    assert outcome[-1] == 1 or (length == 9 and outcome[-1] == 0)
+    assert outcome[-1] == 1 or (moves == 9 and outcome[-1] == 0)
 
 
 def test_lives_play_different_games(work):
