@@ -102,7 +102,8 @@ def _host_packages() -> Finding:
     began = time.perf_counter()
     try:
         result = subprocess.run(
-            [sys.executable, "-c", f"import {HOST_PACKAGES}"],
+            # The first serves what acme asks of a package that has no build here.
+            [sys.executable, "-c", f"import tolman.launchers.host, {HOST_PACKAGES}"],
             capture_output=True,
             text=True,
             timeout=HOST_TIMEOUT_SECONDS,

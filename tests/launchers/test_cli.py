@@ -138,6 +138,12 @@ def test_doctor_advises_and_fails_where_something_is_missing(tolman, monkeypatch
     assert "Correct or unset TOLMAN_DATA." in out
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Reverb has no build there.")
+def test_doctor_finds_the_host_runners_packages():
+    finding = doctor._host_packages()
+    assert finding.found.startswith("import in ") and not finding.advice
+
+
 def test_doctor_tells_why_host_packages_do_not_import(monkeypatch):
     monkeypatch.setattr(doctor, "HOST_PACKAGES", "no_such_package")
     finding = doctor._host_packages()
