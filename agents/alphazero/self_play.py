@@ -75,7 +75,8 @@ def start_games(
 
 def _open(game: Game, num_random_moves: int, start: Games, key: Array) -> Games:
     """One game past its opening; at its start where the opening would end it."""
-    length_key, moves_key = jax.random.split(key)
+    # The start may have been drawn from `key` itself.
+    length_key, moves_key = jax.random.split(jax.random.fold_in(key, 1))
     length = jax.random.randint(length_key, (), 0, num_random_moves + 1)
 
     def move(number: Array, state: State) -> State:

@@ -14,6 +14,7 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.board.game import Array, Game, GameInfo
+from tolman.envs.board.planes import pack
 from tolman.envs.conformance import (
     brief,
     check_methods,
@@ -328,9 +329,9 @@ def check_masks(info: GameInfo, planes: np.ndarray) -> None:
     """Sees to it that planes `[..., R, S, C]` are masks where `info` says so."""
     if not info.planes_are_masks:
         return
-    squares = planes.reshape(-1, info.board[0] * info.board[1], planes.shape[-1])
-    number = np.where(squares.max(1) > 0, squares.max(1), squares.min(1))[:, None]
-    if not np.array_equal(np.where(squares != 0, number, 0), squares):
+    try:
+        pack(planes.reshape(-1, *info.board, planes.shape[-1]))
+    except ValueError:
         fail(
             "info.planes_are_masks",
             "True, with two numbers beside 0 in a plane",

@@ -15,8 +15,8 @@ from tolman.agents.alphazero import AlphaZero, HostSearch
 from tolman.agents.alphazero.search import narrow
 from tolman.agents.alphazero.self_play import Games, Moves, play_moves, start_games
 from tolman.envs.board.game import Game, HostGame
+from tolman.envs.board.planes import Packed, pack, unpack
 from tolman.launchers.devices import dividing
-from tolman.launchers.self_play.planes import Packed, pack, unpack
 
 GAMES = "games"  # The axis of a mesh that they are shared out along.
 

@@ -49,7 +49,8 @@ def train(
       agent: what learns.
       num_positions: to play.
       seed: of all chance.
-      max_seconds: stop earlier where they are used up; None never does.
+      max_seconds: stop earlier where they are used up, after a first row of metrics; None
+        never does.
       snapshot_at: positions played after which the parameters are kept too.
     """
     runner = SelfPlayRunner(agent, folder / "replay", num_to_keep=1)
@@ -78,7 +79,7 @@ def train(
 
     step = max(total // 1000, 1)
     while runner.counts(state).updates < total:
-        if max_seconds is not None and seconds() > max_seconds:
+        if rows and max_seconds is not None and seconds() > max_seconds:
             break
         done = runner.counts(state).updates
         state, metrics = runner.train(state, min(step, total - done))

@@ -9,7 +9,7 @@ from stones import TINY, HostStones
 
 from tolman.agents.alphazero import AlphaZero
 from tolman.envs.board.openspiel_games import openspiel_game
-from tolman.launchers.self_play.planes import pack, unpack
+from tolman.envs.board.planes import pack, unpack
 from tolman.launchers.self_play.players import make_player
 
 
