@@ -246,7 +246,9 @@ def _column(rows: list[dict[str, float]], name: str) -> np.ndarray:
 
 
 def _late_over_early(part: np.ndarray, whole: np.ndarray) -> float:
-    """The share `part / whole` in the last tenth, over that in the first."""
+    """The share `part / whole` in the last tenth, over the first's; NaN of nothing."""
+    if not len(part):
+        return math.nan
     tenth = max(len(part) // 10, 1)
     ends = [
         part[end].sum() / whole[end].sum() for end in (slice(-tenth, None), slice(tenth))
@@ -267,13 +269,14 @@ def _report(
     study.table(title, ["simulations", "Elo"], rows)
     speed = trained.rows[-1]["env_steps"] / trained.seconds
     lengths = _column(trained.rows, "board/game_length")
-    length = float(lengths.mean()) if len(lengths) else math.nan
-    hours = setting.paper_games * length / speed / 3600.0
-    study.note(
-        f"{speed:.1f} positions a second with {study.settings['num_simulations']} "
-        f"simulations each, {length:.0f} moves a game: as many games as the paper's "
-        f"{setting.paper_games / 1e6:.0f} million would take {hours:,.0f} hours here."
-    )
+    simulations = study.settings["num_simulations"]
+    study.note(f"{speed:.1f} positions a second with {simulations} simulations each.")
+    if len(lengths):  # Some game has ended.
+        hours = setting.paper_games * lengths.mean() / speed / 3600.0
+        study.note(
+            f"{lengths.mean():.0f} moves a game: as many games as the paper's "
+            f"{setting.paper_games / 1e6:.0f} million would take {hours:,.0f} hours here."
+        )
     for line in _estimates(found, speed):
         study.note(line)
     plots.ratings(study, found.at, found.others, found.by_simulations)

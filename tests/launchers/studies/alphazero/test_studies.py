@@ -100,7 +100,7 @@ def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch
     elo = {row[0]: float(row[1]) for row in over_training}
     assert elo["random"] == 0.0
     ahead = [name for name in ("random", "greedy") if elo[name] > elo[names[-1]]]
-    assert len(study.notes) - 2 == len(ahead)
+    assert len(study.notes) - 3 == len(ahead)
 
 
 def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
