@@ -12,6 +12,7 @@ SETTING = Setting(
     noise_alpha=0.3,
     paper_games=44_000_000,
     quick_positions=120_000,
+    quick_samples=1.0,
     quick_games=12,
     is_faster_on_host=True,
     opponents={

@@ -50,6 +50,8 @@ class Setting(NamedTuple):
       noise_alpha: see `AlphaZeroConfig`.
       paper_games: that the paper's run played.
       quick_positions: that the quick run plays.
+      quick_samples: how often the quick run learns from a position. All positions of a
+        game say who won it: those of a few long games are soon remembered.
       quick_games: of each pair of players, even.
       is_faster_on_host: on a CPU, under the rules in C++.
       opponents: names to what `tolman tournament` calls them; engines play where their
@@ -61,6 +63,7 @@ class Setting(NamedTuple):
     noise_alpha: float
     paper_games: int
     quick_positions: int
+    quick_samples: float
     quick_games: int
     is_faster_on_host: bool
     opponents: Mapping[str, str]
@@ -219,25 +222,30 @@ def _scale(
     if options.num_games % 2:
         raise ValueError(f"--num-games {options.num_games}: must be even.")
     if study.quick:
+        num_positions = options.num_positions or setting.quick_positions
+        num_games = setting.quick_games
         # One move is worth little more than another in these games: what counts of their
-        # values is where they lie between the least and the largest.
+        # values is where they lie between the least and the largest. The last quarter of
+        # the updates has a tenth of the learning rate.
         config: AlphaZeroConfig = replace(
             GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16,
-            num_parallel_games=32, samples_per_position=4.0,
+            num_parallel_games=32, samples_per_position=setting.quick_samples,
             gumbel_scales_values=True, gumbel_value_scale=0.1,
         )  # fmt: skip
-        num_positions, num_games = setting.quick_positions, setting.quick_games
+        updates = num_positions * config.samples_per_position / config.batch_size
+        config = replace(config, learning_rate_drops=(round(0.75 * updates),))
     else:
         config = AlphaZeroConfig(noise_alpha=setting.noise_alpha)
         max_num_moves = make_game(setting.game).info.max_num_moves
-        num_positions, num_games = setting.paper_games * max_num_moves // 4, 100
+        num_positions = setting.paper_games * max_num_moves // 4
+        num_positions, num_games = options.num_positions or num_positions, 100
     config = replace(
         config,
         num_simulations=options.num_simulations or config.num_simulations,
         num_filters=options.num_filters or config.num_filters,
         num_blocks=options.num_blocks or config.num_blocks,
     )
-    return config, options.num_positions or num_positions, options.num_games or num_games
+    return config, num_positions, options.num_games or num_games
 
 
 def _column(rows: list[dict[str, float]], name: str) -> np.ndarray:

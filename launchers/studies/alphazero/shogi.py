@@ -12,6 +12,7 @@ SETTING = Setting(
     noise_alpha=0.15,
     paper_games=24_000_000,
     quick_positions=40_000,
+    quick_samples=1.0,
     quick_games=12,
     is_faster_on_host=True,
     opponents={

@@ -82,6 +82,7 @@ def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch
         noise_alpha=1.0,
         paper_games=1000,
         quick_positions=192,
+        quick_samples=4.0,
         quick_games=2,
         is_faster_on_host=on_host,
         opponents={"greedy": "greedy", "an engine": "gtp:/nowhere/engine --mode gtp"},
@@ -154,6 +155,15 @@ def test_budgets_take_the_place_of_the_settings_own(tmp_path):
     )
     assert (config.num_filters, config.num_blocks, config.num_simulations) == (64, 19, 800)
     assert (num_positions, num_games) == (1000, 100)
+
+
+def test_the_last_quarter_of_a_quick_run_has_a_tenth_of_the_learning_rate(tmp_path):
+    """64,000 positions, each learned from once in batches of 256, make 250 updates."""
+    study = Study("alphazero/chess", "", "", True, 0, tmp_path)
+    options = large_games.Options(num_positions=64_000)
+    config, num_positions, _ = large_games._scale(study, chess.SETTING, options)
+    assert (num_positions, config.samples_per_position) == (64_000, 1.0)
+    assert config.learning_rate_drops == (188,)
 
 
 @pytest.mark.parametrize(
