@@ -13,6 +13,7 @@ SETTING = Setting(
     paper_games=44_000_000,
     quick_positions=120_000,
     quick_samples=1.0,
+    quick_value_cost=0.05,
     quick_games=12,
     is_faster_on_host=True,
     opponents={

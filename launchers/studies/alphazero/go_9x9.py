@@ -19,6 +19,7 @@ SETTING = Setting(
     paper_games=21_000_000,
     quick_positions=120_000,
     quick_samples=4.0,
+    quick_value_cost=1.0,
     quick_games=20,
     is_faster_on_host=False,
     opponents={"100 rollouts": "mcts:100", "GNU Go, level 0": GNU_GO.format(0)},

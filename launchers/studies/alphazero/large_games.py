@@ -40,6 +40,7 @@ from tolman.launchers.studies.study import Study
 UNTRAINED = "untrained"
 SNAPSHOTS = 3  # Beside the untrained network; evenly over training.
 SIMULATIONS = (4, 16, 64)  # For a move, of the trained network.
+MOST_HOURS = 1e6  # What would take longer is out of reach.
 
 
 class Setting(NamedTuple):
@@ -50,8 +51,8 @@ class Setting(NamedTuple):
       noise_alpha: see `AlphaZeroConfig`.
       paper_games: that the paper's run played.
       quick_positions: that the quick run plays.
-      quick_samples: how often the quick run learns from a position. All positions of a
-        game say who won it: those of a few long games are soon remembered.
+      quick_samples: how often the quick run learns from a position.
+      quick_value_cost: see `AlphaZeroConfig`.
       quick_games: of each pair of players, even.
       is_faster_on_host: on a CPU, under the rules in C++.
       opponents: names to what `tolman tournament` calls them; engines play where their
@@ -64,6 +65,7 @@ class Setting(NamedTuple):
     paper_games: int
     quick_positions: int
     quick_samples: float
+    quick_value_cost: float
     quick_games: int
     is_faster_on_host: bool
     opponents: Mapping[str, str]
@@ -179,13 +181,12 @@ def _check(study: Study, rows: list[dict[str, float]], found: Ratings) -> None:
     figure = "2017, figure 2: Elo rises with thinking time"
     study.check(f"Elo of {most} simulations over {least}", gain, figure, above=0.0)
     divergence = _column(rows, "loss/policy_divergence")
-    ratio = _late_over_early(divergence, np.ones(len(divergence)))
-    study.check("policy divergence, last tenth over first", ratio, "falls", below=1.0)
-    # Over the error of calling every game a draw.
-    won = 1.0 - _column(rows, "board/draws")
-    ratio = _late_over_early(_column(rows, "board/value_error"), won)
+    early, late = _ends(divergence, np.ones(len(divergence)))
+    claim = "policy divergence, last tenth over first"
+    study.check(claim, float(late / early), "falls", below=1.0)
+    early, late = _value_error(rows)
     claim = "error of the value in games not learned from yet, last tenth over first"
-    study.check(claim, ratio, "falls", below=1.0)
+    study.check(claim, float(late / early), "falls", below=1.0)
 
 
 def _opponents(study: Study, setting: Setting) -> dict[str, Player]:
@@ -225,11 +226,13 @@ def _scale(
         num_positions = options.num_positions or setting.quick_positions
         num_games = setting.quick_games
         # One move is worth little more than another in these games: what counts of their
-        # values is where they lie between the least and the largest. The last quarter of
-        # the updates has a tenth of the learning rate.
+        # values is where they lie between the least and the largest. All positions of a
+        # game say who won it, and the tower would sooner remember that: it learns from the
+        # policy above all. The last quarter of the updates has a tenth of the rate.
         config: AlphaZeroConfig = replace(
             GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16,
-            num_parallel_games=32, samples_per_position=setting.quick_samples,
+            num_parallel_games=32, value_cost=setting.quick_value_cost,
+            samples_per_position=setting.quick_samples,
             gumbel_scales_values=True, gumbel_value_scale=0.1,
         )  # fmt: skip
         updates = num_positions * config.samples_per_position / config.batch_size
@@ -253,15 +256,19 @@ def _column(rows: list[dict[str, float]], name: str) -> np.ndarray:
     return np.array([row[name] for row in rows if name in row])
 
 
-def _late_over_early(part: np.ndarray, whole: np.ndarray) -> float:
-    """The share `part / whole` in the last tenth, over the first's; NaN of nothing."""
+def _ends(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """The share `part / whole` in the first tenth and the last, `[2]`; NaN of nothing."""
     if not len(part):
-        return math.nan
+        return np.full(2, math.nan)
     tenth = max(len(part) // 10, 1)
-    ends = [
-        part[end].sum() / whole[end].sum() for end in (slice(-tenth, None), slice(tenth))
-    ]
-    return float(ends[0] / ends[1])
+    ends = slice(tenth), slice(-tenth, None)
+    return np.array([part[end].sum() / whole[end].sum() for end in ends])
+
+
+def _value_error(rows: list[dict[str, float]]) -> np.ndarray:
+    """Over the error of calling every game a draw, early and late, `[2]`."""
+    won = 1.0 - _column(rows, "board/draws")
+    return _ends(_column(rows, "board/value_error"), won)
 
 
 def _report(
@@ -285,6 +292,11 @@ def _report(
             f"{lengths.mean():.0f} moves a game: as many games as the paper's "
             f"{setting.paper_games / 1e6:.0f} million would take {hours:,.0f} hours here."
         )
+        early, late = _value_error(trained.rows)
+        study.note(
+            f"The value of games not learned from yet erred by {late:.2f} of what it would "
+            f"to call them all draws in the last tenth, by {early:.2f} in the first."
+        )
     for line in _estimates(found, speed):
         study.note(line)
     plots.ratings(study, found.at, found.others, found.by_simulations)
@@ -304,7 +316,7 @@ def _estimates(found: Ratings, speed: float) -> list[str]:
             + (
                 f"{hours:,.1f} hours of training here, should every doubling of the "
                 "positions go on to bring as much."
-                if math.isfinite(hours)
+                if hours < MOST_HOURS
                 else "out of reach at this slope."
             )
         )

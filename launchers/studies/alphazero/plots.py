@@ -10,6 +10,8 @@ import numpy as np
 from tolman.launchers.studies.meta_rl.plots import COLOURS, axes
 from tolman.launchers.studies.study import Study
 
+NUM_MEANS = 20
+
 
 def strength(
     study: Study,
@@ -48,20 +50,44 @@ def strength(
 
 
 def losses(study: Study, rows: Sequence[Mapping[str, float]]) -> None:
-    """The two losses over training."""
+    """What is missed of outcomes, learned from and new, and of searches."""
     figure, (left, right) = axes(2)
-    for one, name, label in (
-        (left, "loss/value", "squared error of the value"),
-        (right, "loss/policy_divergence", "policy: nats from the search's"),
-    ):
-        points: Any = np.array([(r["env_steps"], r[name]) for r in rows if name in r])
-        if len(points):
-            one.plot(points[:, 0], points[:, 1], color=COLOURS[0], linewidth=1.0)
+    for one, name in ((left, "loss/value"), (right, "loss/policy_divergence")):
+        at, losses = _column(rows, name)
+        label = "positions learned from"
+        one.plot(at, losses, color=COLOURS[0], linewidth=1.0, label=label)
+    at, errors = _means(*_column(rows, "board/value_error"))
+    left.plot(at, errors, color=COLOURS[1], marker="o", markersize=3, label="new games")
+    at, draws = _means(*_column(rows, "board/draws"))
+    left.plot(at, 1.0 - draws, color="grey", linestyle="--", label="all called draws")
+    left.set_ylabel("squared error of the value")
+    left.legend(frameon=False, fontsize=8)
+    right.set_ylabel("policy: nats from the search's")
+    for one in (left, right):
         one.set_xlabel("positions played")
-        one.set_ylabel(label)
         one.set_ylim(bottom=0.0)
         one.locator_params(axis="x", nbins=5)
-    study.figure(figure, "losses", "What the network misses of outcomes and of searches.")
+    study.figure(
+        figure,
+        "losses",
+        "What the network misses of outcomes and of searches. New games: the search's "
+        "value, before anything was learned from them; broken, the error that it would be "
+        "to call them all draws.",
+    )
+
+
+def _column(rows: Sequence[Mapping[str, float]], name: str) -> tuple[Any, Any]:
+    """Positions played and the numbers of that name, `[n]` each."""
+    found = [(row["env_steps"], row[name]) for row in rows if name in row]
+    return tuple(np.array(found).reshape(-1, 2).T)
+
+
+def _means(at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of at most `NUM_MEANS` pieces of the way: single games tell little."""
+    pieces = np.array_split(np.arange(len(at)), min(NUM_MEANS, max(len(at), 1)))
+    pieces = [piece for piece in pieces if len(piece)]
+    means = [[column[piece].mean() for piece in pieces] for column in (at, values)]
+    return np.array(means[0]), np.array(means[1])
 
 
 def ratings(
@@ -86,7 +112,7 @@ def ratings(
     right.set_xlabel("simulations for a move")
     for one in (left, right):
         one.set_ylabel("Elo over random play")
-    left.legend(frameon=False, fontsize=7)
+    left.legend(framealpha=0.9, edgecolor="none", fontsize=7)
     study.figure(
         figure,
         "ratings",

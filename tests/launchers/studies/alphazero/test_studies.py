@@ -83,6 +83,7 @@ def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch
         paper_games=1000,
         quick_positions=192,
         quick_samples=4.0,
+        quick_value_cost=1.0,
         quick_games=2,
         is_faster_on_host=on_host,
         opponents={"greedy": "greedy", "an engine": "gtp:/nowhere/engine --mode gtp"},
@@ -101,7 +102,7 @@ def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch
     elo = {row[0]: float(row[1]) for row in over_training}
     assert elo["random"] == 0.0
     ahead = [name for name in ("random", "greedy") if elo[name] > elo[names[-1]]]
-    assert len(study.notes) - 3 == len(ahead)
+    assert len(study.notes) - 4 == len(ahead)
 
 
 def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
@@ -137,7 +138,7 @@ def test_shares_at_the_ends_by_hand():
     """3 of 6 in the last two of twenty, 4 of 4 in the first two."""
     part = np.array([1.0, 3.0, *[9.0] * 16, 2.0, 1.0])
     whole = np.array([2.0, 2.0, *[1.0] * 16, 5.0, 1.0])
-    assert large_games._late_over_early(part, whole) == 0.5
+    assert large_games._ends(part, whole).tolist() == [1.0, 0.5]
 
 
 def test_positions_to_a_rating_by_hand():
