@@ -1,7 +1,8 @@
 """Chess, shogi and Go from zero: what a budget makes of them, in Elo over random play.
 
-The quick setting is a short run with a small tower on a few cores; strength like the
-paper's takes its thousands of accelerators. What must show: losses fall, the rating rises
+The quick setting is a short run with a small tower on one core, Go's of twenty minutes,
+those of chess and shogi of an hour and a quarter; strength like the paper's takes its
+thousands of accelerators. What must show: losses fall, the rating rises
 above random play and the untrained network, and more simulations for a move play better.
 Players that know the rules alone, and real engines at set levels where they are installed,
 are rated in the same league: they say what the Elo is worth.
