@@ -2,10 +2,10 @@
 
 The quick setting is a short run with a small tower on one core, Go's of twenty minutes,
 those of chess and shogi of an hour and a quarter; strength like the paper's takes its
-thousands of accelerators. What must show: losses fall, the rating rises
-above random play and the untrained network, and more simulations for a move play better.
-Players that know the rules alone, and real engines at set levels where they are installed,
-are rated in the same league: they say what the Elo is worth.
+thousands of accelerators. What must show: losses fall, the rating rises above random play
+and the untrained network, and more simulations for a move play better. Players that know
+the rules alone, and real engines at set levels where they are installed, are rated in the
+same league: they say what the Elo is worth.
 """
 
 from __future__ import annotations
@@ -227,9 +227,9 @@ def _scale(
         num_positions = options.num_positions or setting.quick_positions
         num_games = setting.quick_games
         # One move is worth little more than another in these games: what counts of their
-        # values is where they lie between the least and the largest. All positions of a
-        # game say who won it, and the tower would sooner remember that: it learns from the
-        # policy above all. The last quarter of the updates has a tenth of the rate.
+        # values is where they lie between the least and the largest. Where games are long,
+        # a tower would sooner remember who won them: there it learns from the policy above
+        # all. The last quarter of the updates has a tenth of the rate.
         config: AlphaZeroConfig = replace(
             GumbelAlphaZeroConfig(), num_blocks=2, num_simulations=16,
             num_parallel_games=32, value_cost=setting.quick_value_cost,

@@ -10,7 +10,7 @@ import numpy as np
 from tolman.launchers.studies.meta_rl.plots import COLOURS, axes
 from tolman.launchers.studies.study import Study
 
-NUM_MEANS = 20
+NUM_MEANS = 20  # Of new games, over a training.
 
 
 def strength(
@@ -53,9 +53,8 @@ def losses(study: Study, rows: Sequence[Mapping[str, float]]) -> None:
     """What is missed of outcomes, learned from and new, and of searches."""
     figure, (left, right) = axes(2)
     for one, name in ((left, "loss/value"), (right, "loss/policy_divergence")):
-        at, losses = _column(rows, name)
         label = "positions learned from"
-        one.plot(at, losses, color=COLOURS[0], linewidth=1.0, label=label)
+        one.plot(*_column(rows, name), color=COLOURS[0], linewidth=1.0, label=label)
     at, errors = _means(*_column(rows, "board/value_error"))
     left.plot(at, errors, color=COLOURS[1], marker="o", markersize=3, label="new games")
     at, draws = _means(*_column(rows, "board/draws"))
