@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _verb(name: str) -> Verb:
     if name not in VERBS:
-        from tolman.launchers.names import suggest
+        from tolman.launchers.catalog.names import suggest
 
         raise ValueError(
             f"verb {name!r} is unknown{suggest(name, VERBS)}: use one of "
@@ -105,11 +105,11 @@ def _exit_code(error: Exception) -> int | None:
 
         if isinstance(error, EnvironmentFault):
             return 1
-    if "tolman.launchers.training" in sys.modules:
+    if "tolman.launchers.runs.training" in sys.modules:
         from tolman.envs.host import EnvironmentFault
-        from tolman.launchers.runner import ProcessFailure
-        from tolman.launchers.stopping import RunStopped
-        from tolman.launchers.training import DivergenceError
+        from tolman.launchers.runs.protocol import ProcessFailure
+        from tolman.launchers.runs.stopping import RunStopped
+        from tolman.launchers.runs.training import DivergenceError
 
         if isinstance(error, DivergenceError | EnvironmentFault | ProcessFailure):
             return 1
@@ -124,10 +124,10 @@ def _fail(message: str, code: int) -> int:
 
 
 def _train(words: Sequence[str]) -> int:
-    from tolman.launchers.config import parse_train
+    from tolman.launchers.settings.config import parse_train
 
     config = parse_train(words)
-    from tolman.launchers.training import train
+    from tolman.launchers.runs.training import train
 
     print(train(config))
     return 0
@@ -146,7 +146,7 @@ class Resume:
 
 def _resume(words: Sequence[str]) -> int:
     run = _parse(Resume, words).run
-    from tolman.launchers.training import resume
+    from tolman.launchers.runs.training import resume
 
     print(resume(run))
     return 0
@@ -171,7 +171,7 @@ class Eval:
 
 def _eval(words: Sequence[str]) -> int:
     given = _parse(Eval, words)
-    from tolman.launchers.evaluation import evaluate
+    from tolman.launchers.evaluation.evaluate import evaluate
 
     result = evaluate(given.run, given.num_episodes, given.seed, given.checkpoint)
     print(
@@ -222,7 +222,7 @@ def _play(words: Sequence[str]) -> int:
         raise ValueError(
             "player: films are of a run's own agent. Leave --player out, or set --protocol."
         )
-    from tolman.launchers.playing import play
+    from tolman.launchers.film.playing import play
 
     played = play(
         given.run,
@@ -249,7 +249,7 @@ def _serve(given: Play) -> int:
                 f"{name}={getattr(given, name)}: an engine has no such setting. Leave "
                 f"{flag} out, or --protocol."
             )
-    from tolman.launchers.engine import serve_engine
+    from tolman.launchers.arena.engine import serve_engine
 
     assert given.protocol is not None
     serve_engine(str(given.run), given.protocol, given.player)
@@ -317,7 +317,7 @@ def _tournament(words: Sequence[str]) -> int:
     }
     make_run_player: Any = None
     if any("@" in player for player in given.players):
-        from tolman.launchers.self_play.run_player import make_run_player
+        from tolman.launchers.arena.run_players import make_run_player
     result = run_tournament(TournamentConfig(**settings), given.out, make_run_player)
     rated = sorted(result["ratings"].items(), key=lambda item: -item[1]["elo"])
     for name, rating in rated:
@@ -369,7 +369,7 @@ class Bench:
 
 def _bench(words: Sequence[str]) -> int:
     given = _parse(Bench, words)
-    from tolman.launchers.bench import run_bench
+    from tolman.launchers.benches.bench import run_bench
 
     return run_bench(given.name, given.json)
 
@@ -387,7 +387,7 @@ class CheckEnv:
 
 def _check_env(words: Sequence[str]) -> int:
     name = _parse(CheckEnv, words).env
-    from tolman.launchers.games import check_named
+    from tolman.launchers.catalog.games import check_named
 
     for line in check_named(name):
         print(line)
@@ -424,7 +424,7 @@ class List:
 
 def _list(words: Sequence[str]) -> int:
     groups = _parse(List, words).groups
-    from tolman.launchers.listing import list_names
+    from tolman.launchers.catalog.listing import list_names
 
     for group in groups or (None,):
         for title, lines in list_names(group).items():
@@ -441,7 +441,7 @@ def _parse(given: type[Given], words: Sequence[str]) -> Given:
     """Reads the words after a verb whose required fields are positional."""
     import tyro
 
-    from tolman.launchers import flags
+    from tolman.launchers.settings import flags
 
     verb = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", given.__name__).lower()
     flags.check_flags(words, [item.name for item in fields(given)])  # type: ignore[arg-type]

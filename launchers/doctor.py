@@ -103,7 +103,7 @@ def _host_packages() -> Finding:
     try:
         result = subprocess.run(
             # The first serves what acme asks of a package that has no build here.
-            [sys.executable, "-c", f"import tolman.launchers.host, {HOST_PACKAGES}"],
+            [sys.executable, "-c", f"import tolman.launchers.host.reverb, {HOST_PACKAGES}"],
             capture_output=True,
             text=True,
             timeout=HOST_TIMEOUT_SECONDS,

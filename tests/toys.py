@@ -9,7 +9,7 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.environment import restart, transition
-from tolman.launchers.names import AGENT, CORE, default_settings, make_core, resolve
+from tolman.launchers.catalog.names import AGENT, CORE, default_settings, make_core, resolve
 
 
 def make_agent(name, environment, core_name, auxiliary_tasks=(), **settings):

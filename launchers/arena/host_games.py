@@ -12,7 +12,8 @@ def make_host_game(name: str, **settings: Any) -> HostGame:
     """The start of the named game, to be played move by move.
 
     Args:
-      name: as `tolman.launchers.games.make_game` takes it; "chess" is "openspiel/chess".
+      name: as `tolman.launchers.catalog.games.make_game` takes it; "chess" is
+        "openspiel/chess".
       **settings: of the game.
 
     Raises:
@@ -21,8 +22,8 @@ def make_host_game(name: str, **settings: Any) -> HostGame:
     if name in OPENSPIEL_GAMES:
         return openspiel_game(name, **settings)
     from tolman.envs.board.jax_as_host import JaxAsHost
-    from tolman.launchers.games import make_game
-    from tolman.launchers.names import GAME, settings_type
+    from tolman.launchers.catalog.games import make_game
+    from tolman.launchers.catalog.names import GAME, settings_type
 
     try:
         given = settings_type(name, GAME)(**settings) if settings else None

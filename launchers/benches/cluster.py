@@ -11,9 +11,9 @@ from typing import Any
 import jax
 
 from tolman.launchers.cluster.connection import disconnect, start
-from tolman.launchers.config import TrainConfig, parse_train, resolve
-from tolman.launchers.run_folder import RunFolder
-from tolman.launchers.runner import build_runner
+from tolman.launchers.runs.build import build_runner
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
 
 NUM_ROUNDS = 7
 SECONDS_A_ROUND = 2.0
@@ -24,7 +24,7 @@ SECONDS_TO_SETTLE = 6.0  # Until what the queue holds was made by so many actors
 SECONDS_A_SCALE = 15.0
 TOTAL_UPDATES = 10**6  # More than any bench takes.
 VTRACE = ("--agent.off-policy-correction", "vtrace")
-SLEEPING = "tolman.launchers.cluster.sleeping:Sleeping"
+SLEEPING = "tolman.launchers.benches.sleeping:Sleeping"
 
 
 def run() -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def run() -> list[dict[str, Any]]:
     All networks have about the parameters of that with `lstm`, as in the study
     `cores/recall`, whose agents on the T-maze these are.
     """
-    from tolman.launchers.names import CORE, registered
+    from tolman.launchers.catalog.names import CORE, registered
     from tolman.launchers.studies.cores.tasks import make_player, t_maze
 
     task = t_maze(LENGTH, num_env_steps=0)

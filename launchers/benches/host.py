@@ -17,8 +17,8 @@ import numpy as np
 from tolman.agents.agent import Agent, DataSpec, draw_noise
 from tolman.envs.host import HostVector
 from tolman.launchers.benches.turns import take_turns
-from tolman.launchers.config import TrainConfig, parse_train, resolve
-from tolman.launchers.runner import build_agent, groups_of, make_vector
+from tolman.launchers.runs.build import build_agent, groups_of, make_vector
+from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _acting(
 
 
 def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int], None]:
-    from tolman.launchers.host.replay import item_layout
+    from tolman.launchers.host.reverb.replay import item_layout
 
     layout = item_layout(agent, vector.observation_spec(), num_envs)
     items = {
@@ -203,7 +203,7 @@ def _reading_ratio(agent: Agent, vector: HostVector) -> float:
     The median over several pairs of readers: how the threads of one pair share the cores
     stays as it began, and makes either twice as fast as the other.
     """
-    from tolman.launchers.host.replay import Replay, item_layout
+    from tolman.launchers.host.reverb.replay import Replay, item_layout
 
     data = replace(
         agent.data,
@@ -224,7 +224,7 @@ def _reading_ratio(agent: Agent, vector: HostVector) -> float:
 def _reading_pair(replay: Any, data: DataSpec, layout: Any) -> float:
     import tensorflow as tf
 
-    from tolman.launchers.host.batches import Batches, make_dataset
+    from tolman.launchers.host.reverb.batches import Batches, make_dataset
 
     is_over = tf.Variable(False)
     bare = iter(make_dataset(replay.address, layout.num_items, False, is_over))
@@ -246,7 +246,7 @@ def _reading_pair(replay: Any, data: DataSpec, layout: Any) -> float:
 
 def _fill(replay: Any, data: DataSpec, layout: Any) -> None:
     """Writes items of noise, which compresses as badly as anything can."""
-    from tolman.launchers.host.adder import TABLE
+    from tolman.launchers.host.reverb.adder import TABLE
 
     chance = np.random.default_rng(0)
     with replay.client().trajectory_writer(num_keep_alive_refs=1) as writer:

@@ -51,14 +51,14 @@ def _bench_case(case: Case) -> dict[str, Any]:
     import jax
 
     from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
-    from tolman.launchers.names import (
+    from tolman.launchers.catalog.names import (
         CORE,
         ENV,
         default_settings,
         make_core,
         make_environment,
     )
-    from tolman.launchers.on_device import OnDeviceRunner
+    from tolman.launchers.device.on_device import OnDeviceRunner
 
     environment = make_environment(
         case.environment, default_settings(ENV, case.environment)

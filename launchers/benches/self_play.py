@@ -91,7 +91,7 @@ def _agent(case: Case) -> AlphaZero:
     from dataclasses import replace
 
     from tolman.agents.alphazero import AlphaZero, GumbelAlphaZeroConfig
-    from tolman.launchers.games import make_game
+    from tolman.launchers.catalog.games import make_game
 
     config = replace(
         GumbelAlphaZeroConfig(), search=case.search, num_filters=case.num_filters,  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tolman.launchers.config import TrainConfig
+from tolman.launchers.settings.config import TrainConfig
 
 NAMESPACE = "tolman"
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.

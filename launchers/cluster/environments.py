@@ -14,10 +14,11 @@ from tolman.agents.agent import Agent, Params
 from tolman.launchers.cluster.parameters import BoardReader
 from tolman.launchers.cluster.tallies import EpisodeJournal
 from tolman.launchers.cluster.work import Birth, Insight
-from tolman.launchers.config import TrainConfig
-from tolman.launchers.evaluation import EVALUATION, evaluation_settings
-from tolman.launchers.host_state import HostState, group_size
-from tolman.launchers.runner import MAX_DEFAULT_ENVS, build_agent, make_vector
+from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.host.state import HostState, group_size
+from tolman.launchers.runs.build import MAX_DEFAULT_ENVS, build_agent, make_vector
+from tolman.launchers.runs.restore import evaluation_settings
+from tolman.launchers.settings.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class EnvironmentWork:
         return build_agent(self.config, self.specs)
 
     def layout(self, agent: Agent) -> Any:
-        from tolman.launchers.host.replay import item_layout
+        from tolman.launchers.host.reverb.replay import item_layout
 
         return item_layout(agent, self.specs.observation_spec(), self.num_envs)
 
@@ -70,7 +71,7 @@ class EnvironmentWork:
         return EnvironmentActing(self, birth, key, reader, is_closed)
 
     def watch(self, client: Any) -> Callable[[], Insight]:
-        from tolman.launchers.host.adder import TABLE
+        from tolman.launchers.host.reverb.adder import TABLE
 
         def look() -> Insight:
             table = client.server_info()[TABLE]
@@ -108,7 +109,7 @@ class EnvironmentActing:
     ) -> None:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.host.actor import ActingLoop, VectorActor
-        from tolman.launchers.host.adder import Client, UnrollAdder
+        from tolman.launchers.host.reverb.adder import Client, UnrollAdder
 
         vector = make_vector(work.config, work.num_envs, birth.env_seed(work.config.seed))
         try:

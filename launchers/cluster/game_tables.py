@@ -18,7 +18,7 @@ from tolman.agents.agent import Array, DataSpec
 from tolman.agents.alphazero import Positions
 from tolman.agents.alphazero.self_play import Moves
 from tolman.launchers.cluster.work import Insight
-from tolman.launchers.host.adder import MILLISECONDS_A_WAIT, Client
+from tolman.launchers.host.reverb.adder import MILLISECONDS_A_WAIT, Client
 from tolman.launchers.self_play.open_games import EndedGame, Row
 
 GAMES, LEDGER = "games", "ledger"
@@ -27,7 +27,7 @@ NUM_TOTALS = 4  # Games, moves, points of the first player, draws.
 
 
 class GameLayout:
-    """How a game lies in the tables; see `tolman.launchers.host.replay.ItemLayout`.
+    """How a game lies in the tables; see `tolman.launchers.host.reverb.replay.ItemLayout`.
 
     A game is drawn with its number of positions as its priority, and then one of its
     positions: so each position in the window is as likely as any other.

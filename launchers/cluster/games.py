@@ -19,13 +19,13 @@ from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.cluster.parameters import BoardReader
 from tolman.launchers.cluster.tallies import Pace
 from tolman.launchers.cluster.work import Birth, Insight
-from tolman.launchers.config import TrainConfig
-from tolman.launchers.evaluation import EVALUATION
-from tolman.launchers.host_state import HostState
-from tolman.launchers.runner import build_player
+from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.host.state import HostState
+from tolman.launchers.runs.build import build_player
+from tolman.launchers.self_play.agent_player import AgentPlayer
 from tolman.launchers.self_play.open_games import OpenGames
 from tolman.launchers.self_play.players import make_player
-from tolman.launchers.self_play.run_player import AgentPlayer
+from tolman.launchers.settings.config import TrainConfig
 
 
 @dataclass(frozen=True)

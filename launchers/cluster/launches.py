@@ -17,7 +17,7 @@ from tolman.launchers.cluster.evaluator import EvaluatorRole
 from tolman.launchers.cluster.learner import LearnerRole
 from tolman.launchers.cluster.replay import ReplayRole
 from tolman.launchers.cluster.work import ON_CPU, ONE_THREAD, Birth, Work
-from tolman.launchers.host_state import HostState
+from tolman.launchers.host.state import HostState
 
 
 class Launches:

@@ -16,9 +16,9 @@ from tolman.launchers.cluster.parameters import Publisher
 from tolman.launchers.cluster.work import Lines, Work
 
 if TYPE_CHECKING:
-    from tolman.launchers.host.adder import Client
-    from tolman.launchers.host.batches import Batch, Batches
     from tolman.launchers.host.learner import AgentLearner
+    from tolman.launchers.host.reverb.adder import Client
+    from tolman.launchers.host.reverb.batches import Batch, Batches
 
 SECONDS_BETWEEN_TRIES = 1.0
 
@@ -184,7 +184,7 @@ class LearnerRole:
                 return batch
 
     def _open(self) -> Batches:
-        from tolman.launchers.host.batches import Batches
+        from tolman.launchers.host.reverb.batches import Batches
 
         device = jax.devices()[0]
         return Batches(self._addresses, self._agent.data, self._layout, device)
@@ -206,7 +206,7 @@ class PatientClient:
 
     def mutate_priorities(self, table: str, updates: dict[int, float]) -> None:
         """Sets the priorities of items by their keys."""
-        from tolman.launchers.host.adder import Client
+        from tolman.launchers.host.reverb.adder import Client
 
         address = self._role.address(self._shard)
         with self._lock:

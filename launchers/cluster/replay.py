@@ -11,7 +11,7 @@ import ray
 from tolman.launchers.cluster.work import Lines, Work
 
 if TYPE_CHECKING:
-    from tolman.launchers.host.replay import Replay
+    from tolman.launchers.host.reverb.replay import Replay
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class ReplayRole:
             it again by themselves where it can have that one again.
         """
         self._lines = Lines()
-        from tolman.launchers.host.replay import Replay
+        from tolman.launchers.host.reverb.replay import Replay
 
         agent = work.agent()
         layout = work.layout(agent)

@@ -16,9 +16,9 @@ from tolman.launchers.cluster.environments import EnvironmentWork, Specs
 from tolman.launchers.cluster.games import GameWork
 from tolman.launchers.cluster.session import Session
 from tolman.launchers.cluster.work import Work
-from tolman.launchers.config import TrainConfig
-from tolman.launchers.host_state import HostRun, HostState, group_size
-from tolman.launchers.runner import RoleRow, Specified
+from tolman.launchers.host.state import HostRun, HostState, group_size
+from tolman.launchers.runs.protocol import RoleRow, Specified
+from tolman.launchers.settings.config import TrainConfig
 
 DEFAULT_ACTORS = 2
 
@@ -144,7 +144,7 @@ def _roles(config: TrainConfig) -> Roles:
       ValueError: for more shards than actors.
     """
     if find_spec("reverb") is None:
-        import tolman.launchers.host  # noqa: F401  (It says what is missing, and why.)
+        import tolman.launchers.host.reverb  # noqa: F401  (It says what is missing, and why.)
     actors = config.actors or DEFAULT_ACTORS
     shards = config.replay_shards or 1
     if shards > actors:

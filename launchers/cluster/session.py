@@ -19,8 +19,8 @@ from tolman.launchers.cluster.launches import Launches
 from tolman.launchers.cluster.supervisor import Member, Supervisor
 from tolman.launchers.cluster.tallies import EvaluationDesk, Speeds, StepCount
 from tolman.launchers.cluster.work import Work
-from tolman.launchers.host_state import HostState
-from tolman.launchers.runner import RoleRow
+from tolman.launchers.host.state import HostState
+from tolman.launchers.runs.protocol import RoleRow
 
 SECONDS_A_LOOK = 0.2
 SECONDS_BETWEEN_ANNOUNCEMENTS = 2.0

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from tolman.launchers.runner import ProcessFailure, RoleRow
+from tolman.launchers.runs.protocol import ProcessFailure, RoleRow
 
 SECONDS_BETWEEN_REPORTS = 0.5  # Of a process, at least, and
 MAX_REPORTS_PER_SECOND = 500.0  # of all of them together at most.

@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.cluster.supervisor import Member
-from tolman.launchers.host_state import HostState, group_size
+from tolman.launchers.host.state import HostState, group_size
 
 DEFAULT_EVAL_EPISODES = 10
 SLACK_BATCHES = 8  # That acting may be ahead of learning, where a `Pace` says so.

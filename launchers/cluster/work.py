@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from tolman.envs.host import EnvironmentFault
-from tolman.launchers.config import TrainConfig
+from tolman.launchers.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     from tolman.agents.agent import Params
     from tolman.launchers.cluster.parameters import BoardReader
     from tolman.launchers.cluster.tallies import Journal, Pace
-    from tolman.launchers.host_state import HostState
+    from tolman.launchers.host.state import HostState
 
 MAX_LINES = 100
 
@@ -107,7 +107,7 @@ class Work(Protocol):
         ...
 
     def layout(self, agent: Any) -> Any:
-        """How items lie in the tables; see `tolman.launchers.host.replay.ItemLayout`."""
+        """How items lie in the tables; see `host.reverb.replay.ItemLayout`."""
         ...
 
     def acting(

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-import acme
 import dm_env
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,8 @@ import numpy as np
 from tolman.agents.agent import Agent, Params, draw_noise
 from tolman.envs.environment import TimeStep
 from tolman.envs.host import HostVector
-from tolman.launchers.host.adder import UnrollAdder, to_leaves
+from tolman.launchers.host.reverb import Actor
+from tolman.launchers.host.reverb.adder import UnrollAdder, to_leaves
 
 
 class ParameterSource(Protocol):
@@ -31,7 +31,7 @@ class ParameterSource(Protocol):
         ...
 
 
-class VectorActor(acme.Actor):
+class VectorActor(Actor):
     """Decides for E environments at once and writes what happens to Reverb.
 
     `select_action` takes `[E, ...]` rows, a `TimeStep` of the host; `observe_first` and

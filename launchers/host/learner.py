@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import acme
 import jax
 import jax.numpy as jnp
 import numpy as np
 import reverb
 
 from tolman.agents.agent import Agent, LearnerState, Metrics
-from tolman.launchers.host.adder import TABLE
-from tolman.launchers.host.batches import Batch
-from tolman.launchers.host.replay import ItemLayout
+from tolman.launchers.host.reverb import Learner
+from tolman.launchers.host.reverb.adder import TABLE
+from tolman.launchers.host.reverb.batches import Batch
+from tolman.launchers.host.reverb.replay import ItemLayout
 
 
-class AgentLearner(acme.Learner):
+class AgentLearner(Learner):
     """Learns from one batch a step; nothing of a step comes back to the host unasked.
 
     Attributes:

@@ -18,13 +18,13 @@ import numpy as np
 from tolman.agents.agent import Agent, Array
 from tolman.envs.host import HostVector
 from tolman.launchers.host.actor import ActingLoop, VectorActor
-from tolman.launchers.host.adder import UnrollAdder
-from tolman.launchers.host.batches import Batch, Batches
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.parameters import Closed, ParameterBoard
-from tolman.launchers.host.replay import Replay, item_layout
-from tolman.launchers.host_state import HostCounts, HostState, group_size, initial_state
-from tolman.launchers.runner import RoleRow
+from tolman.launchers.host.reverb.adder import UnrollAdder
+from tolman.launchers.host.reverb.batches import Batch, Batches
+from tolman.launchers.host.reverb.replay import Replay, item_layout
+from tolman.launchers.host.state import HostCounts, HostState, group_size, initial_state
+from tolman.launchers.runs.protocol import RoleRow
 
 SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
 

@@ -16,7 +16,7 @@ from tolman.agents.alphazero.search import narrow
 from tolman.agents.alphazero.self_play import Games, Moves, play_moves, start_games
 from tolman.envs.board.game import Game, HostGame
 from tolman.envs.board.planes import Packed, pack, unpack
-from tolman.launchers.devices import dividing
+from tolman.launchers.device.devices import dividing
 
 GAMES = "games"  # The axis of a mesh that they are shared out along.
 

@@ -21,7 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
-from tolman.launchers.runner import Counts, RoleRow
+from tolman.launchers.runs.protocol import Counts, RoleRow
 from tolman.launchers.self_play.open_games import Row
 from tolman.launchers.self_play.players import GAMES, make_player
 from tolman.launchers.self_play.replay import Finished, Replay
@@ -50,7 +50,7 @@ class SelfPlayState(NamedTuple):
 
 
 class SelfPlayRunner:
-    """Trains an AlphaZero by games against itself; a `tolman.launchers.runner.Runner`.
+    """Trains an AlphaZero by games against itself; a `tolman.launchers.runs.build.Runner`.
 
     Attributes:
       agent: what learns; one of its updates is a gradient step, one of the runner's an

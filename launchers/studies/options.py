@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any, TypeVar
 
-from tolman.launchers import flags
+from tolman.launchers.settings import flags
 from tolman.launchers.studies import STUDIES
 
 Common = TypeVar("Common")

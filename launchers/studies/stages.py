@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tolman.launchers.checkpoints import Checkpoints
-from tolman.launchers.progress import SHOWN, Progress
+from tolman.launchers.runs.checkpoints import Checkpoints
+from tolman.launchers.runs.progress import SHOWN, Progress
 
 NUM_CURVE_POINTS = 50
 CHECKPOINT_SECONDS = 30.0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tolman.agents.agent import Agent, Array, Params
     from tolman.agents.supervised import SupervisedAgent
     from tolman.envs.environment import Environment
-    from tolman.launchers.supervised import Source
+    from tolman.launchers.device.supervised import Source
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Study:
         """
         import jax
 
-        from tolman.launchers.on_device import OnDeviceRunner
+        from tolman.launchers.device.on_device import OnDeviceRunner
 
         runner = OnDeviceRunner(agent, environment, num_members)
         per_update = runner.decisions_per_update
@@ -194,7 +194,7 @@ class Study:
         """
         import jax
 
-        from tolman.launchers.supervised import SupervisedRunner
+        from tolman.launchers.device.supervised import SupervisedRunner
 
         runner = SupervisedRunner(agent, source, num_members)
         state = runner.init(self._keys(num_members))
@@ -248,7 +248,7 @@ def run_study(
       ValueError: for an unknown name, a seed out of range, or a folder that holds
         something else.
     """
-    from tolman.launchers.names import suggest
+    from tolman.launchers.catalog.names import suggest
     from tolman.launchers.report import write_report
 
     if name not in STUDIES:

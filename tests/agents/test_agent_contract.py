@@ -13,8 +13,8 @@ from tolman.agents.agent import Unroll, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.names import AGENT, config_type, plays_games, registered
-from tolman.launchers.on_device import OnDeviceRunner
+from tolman.launchers.catalog.names import AGENT, config_type, plays_games, registered
+from tolman.launchers.device.on_device import OnDeviceRunner
 
 # Those that act in environments; agents that play games have a contract of their own.
 AGENT_NAMES = sorted(name for name in registered(AGENT) if not plays_games(name))

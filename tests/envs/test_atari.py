@@ -16,7 +16,7 @@ from tolman.envs.atari import (
     human_normalized_score,
 )
 from tolman.envs.conformance import check_environment
-from tolman.launchers import names
+from tolman.launchers.catalog import names
 
 FIRST, MID, LAST = 0, 1, 2
 PLAIN = AtariSettings(

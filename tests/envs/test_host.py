@@ -11,8 +11,8 @@ from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.host import OnDeviceVector
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers import names
-from tolman.launchers.on_device import OnDeviceRunner
+from tolman.launchers.catalog import names
+from tolman.launchers.device.on_device import OnDeviceRunner
 
 NUM_ENVS, NUM_STEPS = 3, 20
 

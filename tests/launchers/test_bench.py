@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from tolman.launchers import bench
-from tolman.launchers.benches import cores, on_device, turns
-from tolman.launchers.names import CORE, registered
+from tolman.launchers.benches import bench, cores, on_device, turns
+from tolman.launchers.catalog.names import CORE, registered
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_cores_are_compared_at_equal_size(short, monkeypatch, capsys):
     monkeypatch.setattr(cores, "LENGTH", 6)
     known = registered(CORE)
     names = {name: known[name] for name in ("lstm", "gru", "gtrxl")}
-    monkeypatch.setattr("tolman.launchers.names.registered", lambda kind: names)
+    monkeypatch.setattr("tolman.launchers.catalog.names.registered", lambda kind: names)
     assert bench.run_bench("cores", as_json=True) == 0
     rows = json.loads(capsys.readouterr().out)
     speeds, positions = rows[:3], rows[3:]

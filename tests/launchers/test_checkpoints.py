@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.checkpoints import Checkpoints
+from tolman.launchers.runs.checkpoints import Checkpoints
 
 
 class State(NamedTuple):
@@ -138,7 +138,7 @@ SAVER = """
 import itertools, sys
 from pathlib import Path
 import numpy as np
-from tolman.launchers.checkpoints import Checkpoints
+from tolman.launchers.runs.checkpoints import Checkpoints
 checkpoints = Checkpoints(Path(sys.argv[1]), keep=1)
 for step in itertools.count((checkpoints.latest() or 0) + 1):
     checkpoints.save(step, {"x": np.full(100_000, step)}, {"step": step})

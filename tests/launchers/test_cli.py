@@ -176,7 +176,8 @@ def test_check_env_prints_what_it_checked(tolman, monkeypatch):
 
 
 def test_verbs_hand_their_words_to_one_function(tolman, monkeypatch):
-    from tolman.launchers import bench, report
+    from tolman.launchers import report
+    from tolman.launchers.benches import bench
     from tolman.launchers.studies import study
 
     seen = []

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tolman.launchers.config import (
+from tolman.launchers.settings.config import (
     TrainConfig,
     load_config,
     parse_train,

@@ -8,15 +8,15 @@ import time
 import pytest
 
 from tolman.envs.board.openspiel_games import openspiel_game
+from tolman.launchers.arena.engine import newest_run
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.player import Budget, close_player
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.recorded import RecordedGame
+from tolman.launchers.arena.run_players import make_run_player
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.tournament import TournamentConfig, run_tournament
 from tolman.launchers.cli import main
-from tolman.launchers.engine import newest_run
-from tolman.launchers.self_play.run_player import make_run_player
 
 GAMES = {"uci": "chess", "usi": "shogi", "gtp": "go_9x9"}
 CODE = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
@@ -145,7 +145,7 @@ def test_an_agent_keeps_to_its_budget(home):
 
 def test_nothing_but_the_protocol_is_on_standard_output():
     code = (
-        "import tolman.launchers.engine as e, os\n"
+        "import tolman.launchers.arena.engine as e, os\n"
         "class Noisy:\n"
         "    name = 'noisy'\n"
         "    def reset(self, seed): print('noise')\n"

@@ -5,10 +5,10 @@ import textwrap
 import pytest
 
 from tolman.envs.conformance import ConformanceError
-from tolman.launchers import names
-from tolman.launchers.games import check_named, make_game
-from tolman.launchers.listing import list_names
-from tolman.launchers.names import GAME
+from tolman.launchers.catalog import names
+from tolman.launchers.catalog.games import check_named, make_game
+from tolman.launchers.catalog.listing import list_names
+from tolman.launchers.catalog.names import GAME
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import types
 
 import pytest
 
-from tolman.launchers import loggers, run_folder
-from tolman.launchers.config import TrainConfig, resolve
-from tolman.launchers.progress import Progress
-from tolman.launchers.run_folder import RunFolder
+from tolman.launchers.runs import folder as run_folder
+from tolman.launchers.runs import loggers
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.progress import Progress
+from tolman.launchers.settings.config import TrainConfig, resolve
 
 ROW = {"env_steps": 40, "loss/policy": 0.5, "time/env_steps_per_second": 100.0}
 

@@ -7,8 +7,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from tolman.launchers import names
-from tolman.launchers.names import AGENT, CORE, ENV
+from tolman.launchers.catalog import names
+from tolman.launchers.catalog.names import AGENT, CORE, ENV
 from tolman.networks.cores import LSTM, LSTMConfig
 
 

@@ -8,8 +8,8 @@ from toys import CountingTask, make_agent
 
 from tolman.agents.actor_critic import Hyperparameters
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.episodes import play_episodes
-from tolman.launchers.on_device import OnDeviceRunner
+from tolman.launchers.device.episodes import play_episodes
+from tolman.launchers.device.on_device import OnDeviceRunner
 
 
 def _keys(*seeds):

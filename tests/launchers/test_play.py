@@ -10,10 +10,11 @@ import pytest
 from films import read, shades
 
 from tolman.envs.atari import human_normalized_score
-from tolman.launchers import playing
-from tolman.launchers.camera import Camera
 from tolman.launchers.cli import main
-from tolman.launchers.evaluation import environment_seed, evaluation_key, restore
+from tolman.launchers.evaluation.evaluate import environment_seed, evaluation_key
+from tolman.launchers.film.camera import Camera
+from tolman.launchers.film import playing
+from tolman.launchers.runs.restore import restore
 
 MODULE = '''
 import dataclasses
@@ -174,7 +175,7 @@ def test_on_device(bars, tolman, monkeypatch):
         "play_episodes",
         lambda *given: trajectories.append(play_episodes(*given)) or trajectories[0],
     )
-    play_episodes = sys.modules["tolman.launchers.episodes"].play_episodes
+    play_episodes = sys.modules["tolman.launchers.device.episodes"].play_episodes
     code, out, errors = tolman("play", bars, "--num-episodes", 3, "--seed", 5)
     assert (code, errors) == (0, [])
     (trajectory,) = trajectories
@@ -269,7 +270,7 @@ def test_on_the_host(host, tolman, on_stage):
 def test_the_camera_changes_nothing(host):
     """Unfilmed, one environment with that seed has the same episodes: memory included."""
     from tolman.launchers.host.evaluation import play_host_episodes
-    from tolman.launchers.runner import make_vector
+    from tolman.launchers.runs.build import make_vector
 
     run = host("watched:Walk")
     played = playing.play(run, num_episodes=3, seed=11)

@@ -12,9 +12,9 @@ from films import read, shades
 
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.serial_vector import SerialVector
-from tolman.launchers import names
-from tolman.launchers.camera import Camera, make_drawing, observed_picture
-from tolman.launchers.film import Film
+from tolman.launchers.catalog import names
+from tolman.launchers.film.camera import Camera, make_drawing, observed_picture
+from tolman.launchers.film.writer import Film
 
 
 def plain(shade, height=20, width=30):

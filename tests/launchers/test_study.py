@@ -14,7 +14,7 @@ from toys import make_agent
 
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers import cli
-from tolman.launchers.on_device import OnDeviceRunner
+from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.studies import STUDIES
 from tolman.launchers.studies.stages import next_point
 from tolman.launchers.studies.study import Study, run_study

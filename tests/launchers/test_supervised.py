@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tolman.agents.supervised import Answers, Learned
+from tolman.launchers.device.supervised import SupervisedRunner
 from tolman.launchers.studies.study import Study
-from tolman.launchers.supervised import SupervisedRunner
 
 
 class Pairs(NamedTuple):

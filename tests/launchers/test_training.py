@@ -14,8 +14,8 @@ import pytest
 import yaml
 from tensorboardX.proto.event_pb2 import Event
 
-from tolman.launchers.config import TrainConfig, load_config
-from tolman.launchers.training import make_plan
+from tolman.launchers.runs.training import make_plan
+from tolman.launchers.settings.config import TrainConfig, load_config
 
 TOTAL = 2000
 
@@ -247,7 +247,7 @@ def test_folder_of_something_else_is_left_alone(tolman, tiny, tmp_path):
 
 
 def test_locked_run_cannot_be_resumed_twice(unbroken, tolman):
-    from tolman.launchers.run_folder import open_run
+    from tolman.launchers.runs.folder import open_run
 
     with open_run(unbroken).lock():
         code, _, (error,) = tolman("resume", unbroken)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.names import CORE, default_settings, make_core
+from tolman.launchers.catalog.names import CORE, default_settings, make_core
 from tolman.networks.conformance import PROPERTIES, ConformanceError, check_core
 from tolman.networks.core import CORES, register_core, reset_state
 from tolman.networks.cores import GRU, LSTM, Feedforward, GRUConfig, LSTMConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tolman.launchers.names import CORE, default_settings, make_core
+from tolman.launchers.catalog.names import CORE, default_settings, make_core
 from tolman.networks.core import CORES
 from tolman.networks.cores import LSTM, GTrXL, GTrXLConfig, LSTMConfig
 from tolman.networks.cost import core_cost

@@ -7,11 +7,7 @@ import random
 
 from tolman.envs.board.game import HostGame
 from tolman.launchers.arena.players import connect_four_board as bits
-from tolman.launchers.arena.players.heuristics import (
-    Heuristic,
-    heuristic_of,
-    open_fours_of,
-)
+from tolman.launchers.arena.players.heuristics import Heuristic, heuristic_of, open_fours_of
 
 WIN = 2.0  # Above what any heuristic says.
 # An early win is worth more than a late one, a late loss more than an early one.

@@ -12,7 +12,7 @@ import numpy as np
 
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero
-from tolman.launchers.checkpoints import Checkpoints
+from tolman.launchers.runs.checkpoints import Checkpoints
 from tolman.launchers.self_play.runner import SelfPlayRunner
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0

@@ -32,7 +32,7 @@ from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.recorded import RecordedGame
 from tolman.launchers.arena.specs import PROTOCOLS, make_player
-from tolman.launchers.games import make_game
+from tolman.launchers.catalog.games import make_game
 from tolman.launchers.studies.alphazero import common, plots
 from tolman.launchers.studies.alphazero.league import RANDOM, league, positions_to
 from tolman.launchers.studies.alphazero.matches import AgentSide, PlayerSide, Side

@@ -16,9 +16,9 @@ import numpy as np
 from tolman.agents.actor_critic import ActorCritic, Hyperparameters
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs.environment import Environment
-from tolman.launchers.episodes import Trajectory, play_episodes
-from tolman.launchers.evaluation import EVALUATION
-from tolman.launchers.names import CORE, config_type, make_core
+from tolman.launchers.catalog.names import CORE, config_type, make_core
+from tolman.launchers.device.episodes import Trajectory, play_episodes
+from tolman.launchers.evaluation.evaluate import EVALUATION
 from tolman.launchers.studies.study import Study, Training
 
 EVALUATION_EPISODES = 300  # Section 3.1: "for 300 episodes", weights frozen.

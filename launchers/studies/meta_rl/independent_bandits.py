@@ -26,7 +26,7 @@ from tolman.agents.actor_critic import ActorCritic
 from tolman.envs.environment import Environment
 from tolman.envs.meta_rl import IndependentBandit
 from tolman.envs.meta_rl.bandits import BanditState
-from tolman.launchers.episodes import Trajectory, play_episodes
+from tolman.launchers.device.episodes import Trajectory, play_episodes
 from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import bandit_optima as optima
 from tolman.launchers.studies.meta_rl import common, plots

@@ -25,7 +25,7 @@ import numpy as np
 
 from tolman.envs.meta_rl import InformativeBandit
 from tolman.envs.meta_rl.bandits import INFORMATIVE_ARM, InformativeState
-from tolman.launchers.episodes import Trajectory
+from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import common, plots
 from tolman.launchers.studies.meta_rl import structured_baselines as structured

@@ -37,7 +37,7 @@ from tolman.envs.meta_rl.restless import (
     RestlessBandit,
     RestlessState,
 )
-from tolman.launchers.episodes import Trajectory
+from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.meta_rl import common, plots, restless_plots
 from tolman.launchers.studies.meta_rl.bandit_baselines import (
     Pulls,

@@ -16,7 +16,7 @@ import numpy as np
 
 from tolman.envs.meta_rl import TwoStep
 from tolman.envs.meta_rl.two_step import TwoStepState
-from tolman.launchers.episodes import Trajectory
+from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.meta_rl import common, plots
 from tolman.launchers.studies.meta_rl.two_step_analysis import (
     OUTCOMES,

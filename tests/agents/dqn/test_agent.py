@@ -12,7 +12,7 @@ from tolman.agents.agent import Unroll
 from tolman.agents.dqn import DQNConfig, with_epsilon
 from tolman.envs.environment import FIRST, LAST, MID, TimeStep
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.on_device import OnDeviceRunner
+from tolman.launchers.device.on_device import OnDeviceRunner
 
 ENVIRONMENT = TwoStep()
 START, HALF = jnp.float32(0.0), jnp.float32(0.5)

@@ -10,13 +10,13 @@ from tolman.agents.alphazero.self_play import Moves
 from tolman.launchers.cluster.game_tables import GameCounter, GameLayout, GameWriter
 from tolman.launchers.cluster.games import GameEvaluator, GameWork, SelfPlaying
 from tolman.launchers.cluster.work import Birth
-from tolman.launchers.config import parse_train, resolve
-from tolman.launchers.host.batches import Batches
 from tolman.launchers.host.learner import AgentLearner
-from tolman.launchers.host.replay import Replay
-from tolman.launchers.runner import build_player
+from tolman.launchers.host.reverb.batches import Batches
+from tolman.launchers.host.reverb.replay import Replay
+from tolman.launchers.runs.build import build_player
 from tolman.launchers.self_play.open_games import EndedGame, Row
 from tolman.launchers.self_play.players import make_player
+from tolman.launchers.settings.config import parse_train, resolve
 
 EXAMPLE = Moves(
     position={"a": np.zeros((1, 2), np.int8), "b": np.zeros(1, np.int32)},

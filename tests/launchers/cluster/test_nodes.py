@@ -9,7 +9,7 @@ import venv
 import pytest
 from cluster_runs import Run, wait_for
 
-from tolman.launchers.evaluation import evaluate
+from tolman.launchers.evaluation.evaluate import evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("leftovers")]
 

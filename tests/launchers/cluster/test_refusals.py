@@ -7,7 +7,7 @@ import pytest
 
 from tolman.launchers.cluster import connection
 from tolman.launchers.cluster.connection import Roles, stage
-from tolman.launchers.config import TrainConfig
+from tolman.launchers.settings.config import TrainConfig
 
 COMMAND = "train actor_critic --env CartPole-v1 --core feedforward --launcher"
 VTRACE = ["--agent.off-policy-correction", "vtrace"]

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tolman.envs.conformance import check_environment
-from tolman.launchers.cluster.sleeping import Sleeping
+from tolman.launchers.benches.sleeping import Sleeping
 
 
 def test_contract():

@@ -13,7 +13,7 @@ from tolman.launchers.cluster.board import Board
 from tolman.launchers.cluster.connection import disconnect, start
 from tolman.launchers.cluster.parameters import BoardReader, Closed, Publisher
 from tolman.launchers.cluster.supervisor import Member, Supervisor
-from tolman.launchers.runner import ProcessFailure
+from tolman.launchers.runs.protocol import ProcessFailure
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tolman.agents.agent import DataSpec
 from tolman.launchers.cluster import tallies
 from tolman.launchers.cluster.tallies import Speeds, StepCount
-from tolman.launchers.host_state import HostState, env_steps_per_update, total_updates
+from tolman.launchers.host.state import HostState, env_steps_per_update, total_updates
 
 
 def state(env_steps):

@@ -6,7 +6,7 @@ import pytest
 import reverb
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.host.adder import TABLE, Client, UnrollAdder
+from tolman.launchers.host.reverb.adder import TABLE, Client, UnrollAdder
 
 ZERO, ONE = np.float32(0), np.float32(1)
 

@@ -8,7 +8,7 @@ from acme.utils import signals
 
 from tolman.envs.adapters import DmEnvAdapter
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.stopping import StopRequest
+from tolman.launchers.runs.stopping import StopRequest
 
 
 class LeftActor(acme.Actor):

@@ -9,9 +9,9 @@ from toys import CountingTask, make_agent
 
 from tolman.envs.host import OnDeviceVector
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.host import batches
+from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.host.local import LocalRunner
-from tolman.launchers.on_device import OnDeviceRunner
+from tolman.launchers.host.reverb import batches
 
 KEY = jax.random.PRNGKey(5)
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tolman.launchers.run_folder import RunFolder
+from tolman.launchers.runs.folder import RunFolder
 
 COMMAND = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
 ACTOR_CRITIC = (

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tolman.envs.memory import TMaze
-from tolman.launchers import matching
 from tolman.launchers.benches import turns
+from tolman.launchers.studies import matching
 from tolman.launchers.studies import options as study_options
 from tolman.launchers.studies.cores import recall, tasks
 from tolman.launchers.studies.study import Study, Training, run_study
@@ -64,7 +64,7 @@ def two_tasks(monkeypatch):
     monkeypatch.setattr(tasks, "REFERENCE_CONFIG", tasks.LSTMConfig(16))
     monkeypatch.setattr(recall, "registered", lambda kind: CORES_COMPARED)
     monkeypatch.setattr(recall, "MUST_SOLVE", ("gru", "lstm"))
-    monkeypatch.setattr("tolman.launchers.names.import_attribute", lambda *_: Mine)
+    monkeypatch.setattr("tolman.launchers.catalog.names.import_attribute", lambda *_: Mine)
     monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
     monkeypatch.setattr(turns, "SECONDS_PER_SAMPLE", 0.0)
 
@@ -180,7 +180,7 @@ def test_a_core_that_cannot_be_sized_is_refused_before_training(no_training, tmp
             super().__init__(MineConfig(), name)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tolman.launchers.names.import_attribute", lambda *_: Rigid)
+        patch.setattr("tolman.launchers.catalog.names.import_attribute", lambda *_: Rigid)
         with pytest.raises(ValueError, match="core 'mine:Rigid': RigidConfig has no"):
             options = recall.Options(("mine:Rigid",))
             run_study("cores/recall", True, 0, tmp_path / "x", options)

@@ -9,7 +9,7 @@ import pytest
 
 from tolman.envs.meta_rl import IndependentBandit, InformativeBandit
 from tolman.envs.meta_rl.bandits import INFORMATIVE_ARM, easy
-from tolman.launchers.episodes import play_episodes
+from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import bandit_optima as optima
 from tolman.launchers.studies.meta_rl import common

@@ -1,0 +1,1 @@
+"""What there is by name: agents, environments, cores, games, and where each is found."""

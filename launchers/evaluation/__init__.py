@@ -1,0 +1,1 @@
+"""Whole episodes with frozen parameters, and their score."""

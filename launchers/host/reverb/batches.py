@@ -1,0 +1,182 @@
+"""Batches from Reverb, where the learner's device reads them before it asks for them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import reverb
+import tensorflow as tf
+
+from tolman.agents.agent import DataSpec
+from tolman.launchers.host.reverb.adder import TABLE
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_A_LOOK = 2.0  # Reverb says a line on standard error at every look.
+NUM_READERS = 2  # Requests to a replay under way at a time.
+
+
+def make_dataset(
+    address: str,
+    num_items: int,
+    in_order: bool,
+    is_over: tf.Variable,
+    table: str = TABLE,
+    pick: Callable[[Any], Any] | None = None,
+) -> tf.data.Dataset:
+    """Batches of a server's table, until `is_over` is true.
+
+    Acme's own dataset would wait for data forever, also after the server has stopped;
+    this one looks up now and then.
+
+    Args:
+      address: of the server.
+      num_items: in a batch.
+      in_order: one request at a time; else several, and a batch ready in advance.
+      is_over: ends the batches, once the look for data that is under way has ended.
+      table: of that server.
+      pick: takes a part of each sample, so that all are of one shape.
+    """
+
+    def samples(_: Any) -> tf.data.Dataset:
+        samples = reverb.TrajectoryDataset.from_table_signature(
+            server_address=address,
+            table=table,
+            max_in_flight_samples_per_worker=1 if in_order else 2 * num_items,
+            num_workers_per_iterator=1,
+            rate_limiter_timeout_ms=int(1000 * SECONDS_A_LOOK),
+        )
+        return samples if pick is None else samples.map(pick)
+
+    # A look that finds nothing ends its samples; the next one takes its place.
+    looks = tf.data.Dataset.range(tf.int64.max).take_while(
+        lambda _: tf.logical_not(is_over)
+    )
+    if in_order:
+        return looks.flat_map(samples).batch(num_items, drop_remainder=True)
+    return (
+        looks.interleave(
+            samples,
+            cycle_length=NUM_READERS,
+            num_parallel_calls=NUM_READERS,
+            deterministic=False,
+        )
+        .batch(num_items, drop_remainder=True)
+        .prefetch(1)
+    )
+
+
+class Batch(NamedTuple):
+    """I items.
+
+    Attributes:
+      items: dict of `[I, ...]` leaves where the learner's device reads them: on it, or, for
+        a CPU, in Reverb's own memory; see `ItemLayout.signature`.
+      probability: `[I]` of each item in its table, likewise.
+      keys: `[I]` uint64 on the host, the items' names in their table.
+      versions: `[I]` on the host, updates behind the parameters that acted.
+      shard: which server they came from.
+    """
+
+    items: Any
+    probability: jax.Array | np.ndarray
+    keys: np.ndarray
+    versions: np.ndarray
+    shard: int
+
+
+class Batches:
+    """Reads batches in a thread of its own and puts them where the device reads them.
+
+    A queue is read in its order, with one request under way at a time. Where several
+    servers share out the data they are read in turn.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        data: DataSpec,
+        layout: Any,
+        device: jax.Device,
+        num_prefetched: int = 2,
+    ) -> None:
+        """Starts to read.
+
+        Args:
+          addresses: of the servers.
+          data: what the agent asks for.
+          layout: of the items, such as an `ItemLayout`.
+          device: the learner's.
+          num_prefetched: batches that wait on the device.
+        """
+        self._device = device
+        self._is_closed = threading.Event()
+        self._is_over = tf.Variable(False)
+        is_queue = data.replay == "queue"
+        self._datasets = [
+            iter(
+                make_dataset(
+                    address,
+                    layout.num_items,
+                    is_queue,
+                    self._is_over,
+                    layout.table,
+                    layout.pick,
+                )
+            )
+            for address in addresses
+        ]
+        self._ready: queue.Queue[Batch | Exception] = queue.Queue(num_prefetched)
+        self._thread = threading.Thread(target=self._read, name="batches", daemon=True)
+        self._thread.start()
+
+    def next(self, seconds: float = SECONDS_BETWEEN_LOOKS) -> Batch | None:
+        """The next batch, or None where none came in time.
+
+        Raises:
+          tf.errors.OpError: if a server is gone.
+        """
+        try:
+            batch = self._ready.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+    def close(self) -> None:
+        """Reads no more; call it before the servers stop, or a look would never end."""
+        self._is_closed.set()
+        self._is_over.assign(True)
+        while not self._ready.empty():
+            self._ready.get_nowait()
+        self._thread.join(timeout=2 * SECONDS_A_LOOK)
+
+    def _read(self) -> None:
+        try:
+            while not self._is_closed.is_set():
+                for shard, dataset in enumerate(self._datasets):
+                    self._put(self._load(next(dataset), shard))
+        except (tf.errors.OpError, StopIteration, RuntimeError) as error:
+            self._put(error)
+
+    def _load(self, sample: Any, shard: int) -> Batch:
+        data = {
+            name: jax.tree.map(np.asarray, value) for name, value in sample.data.items()
+        }
+        versions = data.pop("version")
+        probability = np.asarray(sample.info.probability, np.float32)
+        if self._device.platform != "cpu":  # There, a compiled update reads them in place.
+            data, probability = jax.device_put((data, probability), self._device)
+        return Batch(data, probability, np.asarray(sample.info.key), versions, shard)
+
+    def _put(self, batch: Batch | Exception) -> None:
+        while not self._is_closed.is_set():
+            try:
+                return self._ready.put(batch, timeout=SECONDS_BETWEEN_LOOKS)
+            except queue.Full:
+                continue

@@ -1,0 +1,112 @@
+"""What a run on the host is between updates, and how its steps are counted.
+
+The local and the Ray runner share it; nothing here needs Reverb.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from tolman.agents.agent import Agent, Array, DataSpec, LearnerState, Params
+from tolman.launchers.runs.protocol import Counts
+
+
+class HostState(NamedTuple):
+    """What a checkpoint of a run on the host holds; the environments start anew.
+
+    Attributes:
+      learner: of the agent.
+      key: `[2]`, of all chance in acting.
+      updates: `[]` int64, done so far.
+      env_steps: `[]` int64, taken so far.
+    """
+
+    learner: LearnerState
+    key: Array
+    updates: np.ndarray | np.int64
+    env_steps: np.ndarray | np.int64
+
+
+class HostCounts:
+    """What every runner on the host says of a state in the same way.
+
+    Attributes:
+      agent: what learns.
+    """
+
+    agent: Agent
+
+    def counts(self, state: HostState) -> Counts:
+        """How far a state is."""
+        return Counts(int(state.updates), int(state.env_steps))
+
+    @property
+    def env_steps_per_update(self) -> float:
+        """Environment steps that one update takes; of a replay, once it has its minimum."""
+        return env_steps_per_update(self.agent.data)
+
+    def total_updates(self, num_env_steps: int) -> int:
+        """Updates that `num_env_steps` environment steps give data for; at least 1."""
+        return total_updates(self.agent.data, num_env_steps)
+
+    def params(self, state: HostState) -> Params:
+        """The parameters in a state."""
+        return state.learner.params
+
+
+class HostRun(HostCounts):
+    """A run on the host that may be at rest: how its state starts, and where it is kept."""
+
+    def __init__(self, agent: Any) -> None:
+        """Takes what learns: `data` and `init`, as agents have them."""
+        self.agent = agent
+
+    def init(self, key: Array) -> HostState:
+        """Starts a run; equal keys start equal ones, which actors then make differ."""
+        return self.place(initial_state(self.agent, key))
+
+    def place(self, state: HostState) -> HostState:
+        """Puts a state on the host: the learner is elsewhere."""
+        return jax.device_get(state)
+
+
+def initial_state(agent: Agent, key: Array) -> HostState:
+    """Starts a run from a key, `[2]`; equal keys start equal runs."""
+    carried, learner_key, _ = jax.random.split(key, 3)
+    learner = jax.jit(agent.init)(learner_key)
+    return HostState(learner, carried, np.int64(0), np.int64(0))
+
+
+def group_size(data: DataSpec, num_envs: int) -> int:
+    """Environments whose unrolls one item of a table holds.
+
+    A queue's item holds the unrolls of all of an actor's environments: one write a
+    step. A replay's holds one, so that each is drawn with a probability of its own.
+
+    Raises:
+      ValueError: if the environments of an actor do not fill a batch evenly.
+    """
+    size = num_envs if data.replay == "queue" else 1
+    if data.batch_size % size:
+        raise ValueError(
+            f"num_envs={num_envs}: must divide the batch of {data.batch_size} sequences. "
+            "Set --num-envs or --agent.batch-size."
+        )
+    return size
+
+
+def env_steps_per_update(data: DataSpec) -> float:
+    """Environment steps that one update takes; of a replay, once it has its minimum."""
+    steps = data.batch_size * (data.period or data.unroll_length)
+    return steps if data.replay == "queue" else steps / data.samples_per_insert
+
+
+def total_updates(data: DataSpec, num_env_steps: int) -> int:
+    """Updates that `num_env_steps` environment steps give data for; at least 1."""
+    if data.replay != "queue":
+        num_env_steps -= data.min_size * (data.period or data.unroll_length)
+    return max(math.ceil(num_env_steps / env_steps_per_update(data)), 1)

@@ -1,0 +1,1 @@
+"""A run: what a runner is, its folder, checkpoints, training loop, loggers and progress."""

@@ -1,0 +1,122 @@
+"""Command-line flags from dataclasses by `tyro`, with every mistake told in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from tolman.launchers.catalog.names import suggest
+
+Parsed = TypeVar("Parsed")
+
+RULE = re.compile(r"^[╭│├╰─\s]*─{3,}")
+OWN = re.compile(r"^Error parsing (?!-)[\w.-]+: ")  # A dataclass refused its values.
+
+
+def parse(
+    target: type[Parsed],
+    arguments: Sequence[str],
+    program: str,
+    markers: Sequence[Any] = (),
+) -> Parsed:
+    """Reads `arguments` into the dataclass `target`; `--help` prints and exits.
+
+    Args:
+      target: what to make. Its docstrings are the help texts.
+      arguments: words after the verb.
+      program: how usage calls the command, `tolman train`.
+      markers: of `tyro.conf`, for all of `target`.
+
+    Raises:
+      ValueError: for a flag or value that does not fit, in one line.
+    """
+    import tyro
+
+    shown = io.StringIO()
+    width = os.environ.get("COLUMNS")
+    helps = any(word in ("-h", "--help") for word in arguments)
+    if not helps:
+        os.environ["COLUMNS"] = "10000"  # One line of the box is one line of the message.
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.cli(target, args=list(arguments), prog=program, config=markers)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ValueError(_one_line(shown.getvalue(), program)) from None
+    finally:
+        if not helps:
+            os.environ.pop("COLUMNS")
+            if width is not None:
+                os.environ["COLUMNS"] = width
+
+
+def flag_value(arguments: Sequence[str], flag: str) -> str | None:
+    """The last value that `arguments` give `flag`, without reading anything else."""
+    value = None
+    for index, word in enumerate(arguments):
+        if word == flag:
+            value = next(iter(arguments[index + 1 :]), None)
+        elif word.startswith(f"{flag}="):
+            value = word.partition("=")[2]
+    return value
+
+
+def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = "") -> None:
+    """Raises ValueError, with the closest flag, for one that sets none of `keys`.
+
+    Args:
+      arguments: words after the verb.
+      keys: that may be set.
+      to_whom: ends "flag ... is unknown", such as " to study 'a/b'".
+    """
+    known = {f"--{key.replace('_', '-')}" for key in keys} | {"--help"}
+    for word in arguments:
+        flag = word.partition("=")[0].replace("_", "-")
+        positive = re.sub(r"(--|\.)no-", r"\1", flag)
+        if flag.startswith("--") and flag not in known and positive not in known:
+            raise ValueError(
+                f"flag {flag} is unknown{to_whom}{suggest(flag, known)}: --help lists all."
+            )
+
+
+def to_words(mapping: Mapping[str, Any]) -> list[str]:
+    """The flags that say what `mapping` says."""
+    words: list[str] = []
+    for key, value in mapping.items():
+        prefix, _, name = key.replace("_", "-").rpartition(".")
+        flag = "--" + (f"{prefix}." if prefix else "")
+        if key == "agent":
+            continue
+        if isinstance(value, bool):
+            words.append(f"{flag}{'' if value else 'no-'}{name}")
+        elif isinstance(value, list):
+            words += [flag + name, *(str(item) for item in _leaves(value))]
+        else:
+            words.append(f"{flag}{name}={value}")
+    return words
+
+
+def _one_line(box: str, program: str) -> str:
+    """The message of tyro's error box, without its frame, help and hints."""
+    message: list[str] = []
+    for line in box.splitlines()[1:]:
+        if RULE.match(line):
+            break
+        message.append(line.strip("│ "))
+    text = " ".join(message)
+    if OWN.match(text):
+        return OWN.sub("", text)
+    return f"{text.removeprefix('Error parsing ').rstrip('.')}. See {program} --help."
+
+
+def _leaves(values: Sequence[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _leaves(value)
+        else:
+            yield value
