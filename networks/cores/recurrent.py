@@ -31,9 +31,16 @@ class LSTMConfig:
 
     Attributes:
       hidden_size: units; 48 in most experiments of Wang et al. 2016, table 1.
+      forget_bias: initial bias of the forget gate. 1 keeps 0.73 of the cell at every step
+        at first (Jozefowicz et al. 2015); for what must be kept N steps, the natural
+        logarithm of N (Tallec and Ollivier 2018, section 2: the largest of their biases).
+      input_bias: initial bias of the input gate; where `forget_bias` is large, its
+        negative (same source), so that the cell averages over N steps rather than sums.
     """
 
     hidden_size: int = 48
+    forget_bias: float = 1.0
+    input_bias: float = 0.0
 
     def __post_init__(self) -> None:
         check_at_least("hidden_size", self.hidden_size, 1)
@@ -41,14 +48,15 @@ class LSTMConfig:
 
 @register_core("lstm")
 class LSTM(hk.Module):
-    """Long short-term memory with a forget-gate bias of one.
+    """Long short-term memory.
 
-    Source: Hochreiter and Schmidhuber 1997; forget bias: Jozefowicz et al. 2015.
+    Source: Hochreiter and Schmidhuber 1997; biases: see `LSTMConfig`.
     """
 
     def __init__(self, config: LSTMConfig, name: str | None = None) -> None:
         super().__init__(name)
         self._hidden_size = config.hidden_size
+        self._forget_bias, self._input_bias = config.forget_bias, config.input_bias
 
     def initial_state(self, batch_size: int) -> LSTMState:
         zeros = jnp.zeros((batch_size, self._hidden_size))
@@ -67,7 +75,9 @@ class LSTM(hk.Module):
 
     def _project(self, x: Array) -> Array:
         """The input's share of the four gates: `[..., D]` to `[..., 4 H]`."""
-        return hk.Linear(4 * self._hidden_size, name="input_gates")(x)
+        size = self._hidden_size
+        biases = _first_biases(size, self._input_bias)
+        return hk.Linear(4 * size, b_init=biases, name="input_gates")(x)
 
     def _step(
         self, gates: Array, reset: Array, state: LSTMState
@@ -81,7 +91,7 @@ class LSTM(hk.Module):
         )
         gates = gates + state.hidden @ weights  # [B, 4 H]
         update, candidate, forget, output = jnp.split(gates, 4, axis=-1)
-        cell = jax.nn.sigmoid(forget + 1.0) * state.cell
+        cell = jax.nn.sigmoid(forget + self._forget_bias) * state.cell
         cell = cell + jax.nn.sigmoid(update) * jnp.tanh(candidate)
         hidden = jax.nn.sigmoid(output) * jnp.tanh(cell)
         return hidden, LSTMState(hidden, cell)
@@ -135,10 +145,7 @@ class GRU(hk.Module):
     def _project(self, x: Array) -> Array:
         """The input's share of update, reset and candidate: `[..., D]` to `[..., 3 H]`."""
         size = self._hidden_size
-
-        def biases(shape: Sequence[int], dtype: Any) -> Array:
-            return jnp.zeros(shape, dtype).at[:size].set(self._update_bias)
-
+        biases = _first_biases(size, self._update_bias)
         return hk.Linear(3 * size, b_init=biases, name="input_gates")(x)
 
     def _step(self, gates: Array, reset: Array, state: Array) -> tuple[Array, Array]:
@@ -156,6 +163,15 @@ class GRU(hk.Module):
         candidate = jnp.tanh(gates[:, 2 * size :] + recurrent)
         hidden = (1.0 - update) * hidden + update * candidate
         return hidden, hidden
+
+
+def _first_biases(size: int, bias: float) -> hk.initializers.Initializer:
+    """Starts the first `size` units, those of one gate, at `bias`, and the rest at 0."""
+
+    def biases(shape: Sequence[int], dtype: Any) -> Array:
+        return jnp.zeros(shape, dtype).at[:size].set(bias)
+
+    return biases
 
 
 @dataclass(frozen=True)
