@@ -178,6 +178,28 @@ def test_gymnasium_terminated_and_truncated():
     assert places == [0.25, 0.5, 0.75]
 
 
+class SharedBuffer(gymnasium.Env):
+    """Writes every observation, of the dtype that is delivered, into one buffer."""
+
+    observation_space = spaces.Dict({"place": spaces.Box(0.0, 9.0, (1,), np.float32)})
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.buffer = np.zeros(1, np.float32)
+        return {"place": self.buffer}, {}
+
+    def step(self, action):
+        self.buffer += 1
+        return {"place": self.buffer}, 0.0, False, False, {}
+
+
+def test_gymnasium_observations_are_copies():
+    adapter = GymnasiumAdapter(SharedBuffer())
+    steps = [adapter.reset(), adapter.step(0), adapter.step(0)]
+    assert [float(step.observation["place"][0]) for step in steps] == [0.0, 1.0, 2.0]
+
+
 def test_gymnasium_specs():
     spec = GymnasiumAdapter(Toy()).observation_spec()
     assert spec["place"].dtype == np.float32

@@ -1,6 +1,7 @@
 """Published Gittins indices, brute-force optima, optima by hand."""
 
 import functools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -92,6 +93,42 @@ def test_finite_horizon_by_hand():
 def test_finite_horizon_agrees_with_recursion(num_trials):
     expected = regret_by_recursion(num_trials)
     assert optima.finite_horizon_regret(num_trials) == pytest.approx(expected, abs=1e-12)
+
+
+def best_arms_by_fractions(num_trials: int) -> dict:
+    """The set of best arms in every state, in exact arithmetic."""
+    best = {}
+
+    @functools.cache
+    def value(arms: tuple[tuple[int, int], ...]) -> Fraction:
+        if sum(map(sum, arms)) == num_trials:
+            return Fraction(0)
+        pulls = []
+        for arm, (wins, losses) in enumerate(arms):
+            mean = Fraction(wins + 1, wins + losses + 2)
+            won = value((*arms[:arm], (wins + 1, losses), *arms[arm + 1 :]))
+            lost = value((*arms[:arm], (wins, losses + 1), *arms[arm + 1 :]))
+            pulls.append(mean * (1 + won) + (1 - mean) * lost)
+        best[arms] = [pull == max(pulls) for pull in pulls]
+        return max(pulls)
+
+    value(((0, 0), (0, 0)))
+    return best
+
+
+def test_finite_horizon_policy_ties_exactly_where_the_arms_are_equal():
+    # Rounding must not break a tie, nor a small advantage pass for one.
+    num_trials = 12
+    score = optima.finite_horizon_policy(num_trials)
+    best = best_arms_by_fractions(num_trials)
+    states = np.array(list(best))  # [S, 2 arms, (wins, losses)]
+    done = states.sum((1, 2))
+    for trial in range(num_trials):
+        at = states[done == trial]
+        wins, pulls = at[:, :, 0].astype(float), at.sum(2).astype(float)
+        scored = score(wins, pulls, trial, np.random.default_rng(0))
+        wanted = [best[tuple(map(tuple, state.tolist()))] for state in at]
+        np.testing.assert_array_equal(scored == 1.0, wanted)
 
 
 def test_finite_horizon_of_the_paper():

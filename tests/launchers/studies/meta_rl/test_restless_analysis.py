@@ -170,6 +170,18 @@ def test_blocks_hold_one_volatility():
     assert (volatility[episodes] == values[:, None]).all()
 
 
+def test_rows_of_learning_rates_by_hand():
+    rates = np.array([0.2, 0.9, 0.4, 0.6])
+    fit = restless.RescorlaWagnerFit("ab", rates, *(np.zeros(4) for _ in range(4)))
+    rows = restless.learning_rates_by_volatility(fit, np.array([0.1, 0.3, 0.1, 0.1]))
+    assert list(rows) == [0.1, 0.3]
+    # Deviations -0.2, 0, 0.2: the variance of a sample of three is 0.08 / 2.
+    assert rows[0.1].mean == pytest.approx(0.4)
+    assert rows[0.1].standard_error == pytest.approx(0.2 / np.sqrt(3))
+    assert (rows[0.1].num_blocks, rows[0.3].num_blocks) == (3, 1)
+    assert rows[0.3].mean == 0.9 and np.isnan(rows[0.3].standard_error)
+
+
 def test_user_mistakes_are_named():
     generator = np.random.default_rng(0)
     actions = np.zeros((1, 2, 3), int)

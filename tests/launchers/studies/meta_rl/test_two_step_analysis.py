@@ -118,6 +118,29 @@ def test_correct_side_can_be_estimated():
     np.testing.assert_allclose(known.coefficients, estimated.coefficients, atol=0.35)
 
 
+def test_an_outcome_counts_at_its_own_lag():
+    # Repeats what was rewarded two trials ago, with log-odds 2; else tosses a coin.
+    generator = np.random.default_rng(4)
+    num_episodes, num_trials = 2000, 8
+    action = np.zeros((num_episodes, num_trials), int)
+    state, reward = np.zeros_like(action), np.zeros_like(action)
+    for trial in range(num_trials):
+        log_odds = np.zeros(num_episodes)  # Of action 0.
+        if trial >= 2:
+            log_odds = 2.0 * reward[:, trial - 2] * (1 - 2 * action[:, trial - 2])
+        action[:, trial] = generator.random(num_episodes) > 1 / (1 + np.exp(-log_odds))
+        is_rare = generator.random(num_episodes) < 0.5
+        state[:, trial] = np.where(is_rare, 1 - action[:, trial], action[:, trial])
+        reward[:, trial] = generator.random(num_episodes) < 0.5
+    fit = lagged_regression(trials_of(action, state, reward))
+    for transition in ("common", "rare"):
+        found = [fit.coefficient(f"rewarded_{transition}_{lag}") for lag in (1, 2, 3)]
+        # The predictor is 1/2, so the coefficient is twice the log-odds.
+        assert found == pytest.approx([0.0, 4.0, 0.0], abs=0.3)
+        found = [fit.coefficient(f"unrewarded_{transition}_{lag}") for lag in (1, 2, 3)]
+        assert found == pytest.approx([0.0, 0.0, 0.0], abs=0.3)
+
+
 def test_lags_are_checked():
     with pytest.raises(ValueError, match="1 to 9"):
         lagged_regression(play("mixed", 2), num_lags=10)

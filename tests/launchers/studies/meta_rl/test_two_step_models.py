@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tolman.launchers.studies.meta_rl import two_step_models
 from tolman.launchers.studies.meta_rl.two_step_analysis import (
     TwoStepTrials,
     stay_probabilities,
@@ -55,6 +56,31 @@ def test_parameters_are_recovered():
     ):
         error = regression.standard_errors[regression.names.index(name)]
         assert abs(regression.coefficient(name) - truth) < 4 * error + 0.1
+
+
+def test_bic_counts_every_free_parameter():
+    trials = play("mixed", 60)
+    # Perseveration and bias; a temperature per learner; the learning rate they share.
+    num_parameters = {"neither": 2, "model-free": 4, "model-based": 4, "hybrid": 5}
+    num_choices = 60 * 9  # The first of ten trials is not scored.
+    for name, model in fit_mixture(trials).models.items():
+        penalty = num_parameters[name] * np.log(num_choices)
+        assert model.bic == pytest.approx(penalty - 2 * model.regression.log_likelihood)
+
+
+@pytest.mark.parametrize(
+    ("weight", "verdict"),
+    [
+        (0.19, "model-free"),
+        (0.21, "mixed"),
+        (0.79, "mixed"),
+        (0.81, "model-based"),
+    ],
+)
+def test_a_weight_between_a_fifth_and_four_fifths_is_mixed(weight, verdict, monkeypatch):
+    trials = play("mixed", 300, seed=11)  # The hybrid has the lowest BIC.
+    monkeypatch.setattr(two_step_models, "_model_based_weight", lambda _: (weight, 0.01))
+    assert fit_mixture(trials).verdict == verdict
 
 
 @pytest.mark.parametrize("perseveration", [0.0, 1.0])
