@@ -122,6 +122,8 @@ class GymnasiumAdapter(dm_env.Environment):
     Attributes:
       environment: what is adapted.
       new_task: the latest time step was FIRST.
+      episode_info: the numbers in the `info` of the latest time step where that was LAST,
+        else empty; of a dictionary in it, `episode/r` and so on.
     """
 
     def __init__(self, environment: Any, seed: int = 0) -> None:
@@ -132,6 +134,7 @@ class GymnasiumAdapter(dm_env.Environment):
         """
         self.environment = environment
         self.new_task = False
+        self.episode_info: dict[str, float] = {}
         self._observation_spec = space_to_spec(environment.observation_space, "observation")
         self._action_spec = space_to_spec(environment.action_space, "action")
         self._to_observation = _from_space(environment.observation_space)
@@ -147,16 +150,18 @@ class GymnasiumAdapter(dm_env.Environment):
         """Starts an episode."""
         observation, _ = self.environment.reset(seed=self._seed)
         self._seed, self._is_over, self.new_task = None, False, True
+        self.episode_info = {}
         return dm_env.restart(self._to_observation(observation))
 
     def step(self, action: Any) -> dm_env.TimeStep:
         """Takes `action`; starts an episode instead where none is under way."""
         if self._is_over:
             return self.reset()
-        observation, reward, terminated, truncated, _ = self.environment.step(
+        observation, reward, terminated, truncated, info = self.environment.step(
             self._from_action(action)
         )
         self.new_task, self._is_over = False, bool(terminated or truncated)
+        self.episode_info = numbers_in(info) if self._is_over else {}
         return dm_env.TimeStep(
             dm_env.StepType.LAST if self._is_over else dm_env.StepType.MID,
             np.float32(reward),
@@ -201,6 +206,24 @@ def to_gymnasium(environment: Environment | dm_env.Environment, seed: int = 0) -
     if not isinstance(environment, dm_env.Environment):
         environment = DmEnvAdapter(environment, seed)
     return ExportedEnv(environment)
+
+
+def numbers_in(info: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """The single numbers of a nest of dictionaries, booleans as 0 and 1.
+
+    Args:
+      info: of Gymnasium, with keys that are words.
+      prefix: of the names; what is in a dictionary `episode` is named `episode/KEY`.
+    """
+    numbers: dict[str, float] = {}
+    for key, value in info.items():
+        if isinstance(value, dict):
+            numbers |= numbers_in(value, f"{prefix}{key}/")
+        elif isinstance(value, bool | int | float | np.bool_ | np.number) or (
+            isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "biuf"
+        ):
+            numbers[f"{prefix}{key}"] = float(np.asarray(value).item())
+    return numbers
 
 
 def space_to_spec(space: Any, name: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import dm_env
@@ -20,13 +21,23 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class Row(NamedTuple):
-    """One time step of one copy; `leaves` are the arrays of its observation."""
+    """One time step of one copy.
+
+    Attributes:
+      step_type: as everywhere.
+      reward: of the step to it.
+      discount: of the step to it.
+      leaves: the arrays of its observation.
+      new_task: it opens a new task.
+      info: on LAST, the environment's `episode_info` where it has one.
+    """
 
     step_type: int
     reward: float
     discount: float
     leaves: list[np.ndarray]
     new_task: bool
+    info: Mapping[str, float] = MappingProxyType({})
 
 
 class Nest:
@@ -180,7 +191,10 @@ class GuardedEnvironment:
         if not 0.0 <= discount <= 1.0:
             fail("discount", discount, "in [0, 1]", "Use dm_env.termination and so on.")
         leaves = self._contract.checked(observation)
-        return Row(int(step_type), reward, discount, leaves, False)
+        if step_type == MID:
+            return Row(MID, reward, discount, leaves, False)
+        info = getattr(self._environment, "episode_info", {})
+        return Row(LAST, reward, discount, leaves, False, dict(info))
 
     def close(self) -> None:
         """Closes the environment, if there is one."""

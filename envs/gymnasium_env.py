@@ -67,6 +67,19 @@ class ExportedEnv(gymnasium.Env):
         return {"new_task": bool(getattr(self.environment, "new_task", False))}
 
 
+class ResetOptions(gymnasium.Wrapper):
+    """Passes the same `options` to every `reset`; those of the caller win."""
+
+    def __init__(self, environment: gymnasium.Env, options: dict[str, Any]) -> None:
+        super().__init__(environment)
+        self._options = options
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        return self.env.reset(seed=seed, options={**self._options, **(options or {})})
+
+
 def spec_to_space(spec: Any) -> spaces.Space:
     """The Gymnasium space of a dm_env spec, or of a nest of them.
 

@@ -17,6 +17,7 @@ class GymnasiumSettings:
       max_episode_steps: after which an episode is truncated; None for the id's own
         limit.
       keywords: of the environment itself, as a JSON object: {"sutton_barto_reward": true}.
+      reset_options: the `options` of every `reset`, as a JSON object.
 
     Raises:
       ValueError: for a limit below 1, or what is no JSON object.
@@ -24,6 +25,7 @@ class GymnasiumSettings:
 
     max_episode_steps: int | None = None
     keywords: str = "{}"
+    reset_options: str = "{}"
 
     def __post_init__(self) -> None:
         if self.max_episode_steps is not None and self.max_episode_steps < 1:
@@ -32,19 +34,28 @@ class GymnasiumSettings:
                 "Set --env.max-episode-steps."
             )
         self.parsed_keywords()
+        self.parsed_reset_options()
 
     def parsed_keywords(self) -> dict[str, Any]:
         """`keywords` as a dictionary."""
-        try:
-            parsed = json.loads(self.keywords)
-        except json.JSONDecodeError:
-            parsed = None
-        if not isinstance(parsed, dict):
-            raise ValueError(
-                f"keywords={self.keywords!r}: must be a JSON object, such as "
-                '{"size": 3}. Set --env.keywords.'
-            )
-        return parsed
+        return _parse_object("keywords", self.keywords)
+
+    def parsed_reset_options(self) -> dict[str, Any]:
+        """`reset_options` as a dictionary."""
+        return _parse_object("reset_options", self.reset_options)
+
+
+def _parse_object(name: str, text: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except json.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise ValueError(
+            f'{name}={text!r}: must be a JSON object, such as {{"size": 3}}. '
+            f"Set --env.{name.replace('_', '-')}."
+        )
+    return parsed
 
 
 def check_gymnasium_id(name: str) -> None:
@@ -82,11 +93,17 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
     """
     import gymnasium
 
+    options = settings.parsed_reset_options()
     try:
-        return gymnasium.make(
+        environment = gymnasium.make(
             name,
             max_episode_steps=settings.max_episode_steps,
             **settings.parsed_keywords(),
         )
     except (gymnasium.error.Error, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+    if not options:
+        return environment
+    from tolman.envs.gymnasium_env import ResetOptions
+
+    return ResetOptions(environment, options)

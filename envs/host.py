@@ -32,7 +32,9 @@ class HostVector(Protocol):
     written to again.
 
     One that steps outside Python, so that other threads can work meanwhile, says so by an
-    attribute `releases_gil` that is true.
+    attribute `releases_gil` that is true. One whose environments tell numbers of an
+    episode at its end has an attribute `episode_info`: a mapping of names to numbers for
+    each copy, empty but where its latest row is LAST.
 
     Attributes:
       num_envs: E.

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ class SerialVector:
     Attributes:
       num_envs: E.
       num_restarts: copies that were replaced after a fault, so far.
+      episode_info: see `HostVector`; the attribute of that name of the environments.
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class SerialVector:
           name: of the environment, in errors.
           on_error: "fail" raises the fault. "restart" replaces the faulty copy: the
             episode that it interrupts ends by truncation, with its last observation
-            again and a reward of 0, and a fresh copy starts the next one.
+            again and a reward of 0, and a fresh copy starts the next one. The faulty
+            copy is closed with the vector, as closing it may close what the others share.
           timeout_seconds: that one `reset` or `step` of one copy may take.
 
         Raises:
@@ -81,6 +82,8 @@ class SerialVector:
         self._failures = [0] * num_envs  # Of each since it last completed an episode.
         self._leaves: list[np.ndarray] = []  # The latest observations, [E, ...] each.
         self._is_over = [True] * num_envs  # The latest row of a copy was LAST, or none.
+        self.episode_info: Sequence[Mapping[str, float]] = [{}] * num_envs
+        self._replaced: list[GuardedEnvironment] = []
         self._copies = [GuardedEnvironment(factory, self._seed_of(0))]
         self._contract = self._build(0)
         for index in range(1, num_envs):
@@ -103,11 +106,14 @@ class SerialVector:
 
     def close(self) -> None:
         """Closes every copy, as far as none of them hangs, and ends the thread."""
-        self._thread.play(
-            lambda index: _close(self._copies[index]),
-            range(len(self._copies)),
-            CLOSE_SECONDS,
-        )
+        copies = [*self._copies, *self._replaced]
+        first = 0
+        while first < len(copies):  # One that hangs is passed over.
+            indices = range(first, len(copies))
+            closed, _ = self._thread.play(
+                lambda index: _close(copies[index]), indices, CLOSE_SECONDS
+            )
+            first += len(closed) + 1
         self._thread.close()
 
     def _build(self, index: int) -> Contract:
@@ -183,8 +189,7 @@ class SerialVector:
         self.num_restarts += 1
         logger.warning("%s Restart %d.", fault, self.num_restarts)
 
-        faulty = self._copies[index]
-        threading.Thread(target=_close, args=(faulty,), daemon=True).start()
+        self._replaced.append(self._copies[index])
         self._copies[index] = self._fresh_copy(index)
         if self._is_over[index]:
             return []
@@ -202,7 +207,9 @@ class SerialVector:
         return EnvironmentFault(f"{where}: {what}")
 
     def _stack(self, rows: list[Row]) -> TimeStep:
-        step_type, reward, discount, observations, new_task = zip(*rows, strict=True)
+        step_type, reward, discount, observations, new_task, self.episode_info = zip(
+            *rows, strict=True
+        )
         self._leaves = []
         for parts, dtype in zip(
             zip(*observations, strict=True), self._contract.delivered, strict=True

@@ -312,6 +312,36 @@ class UnseededGymnasium(gymnasium.Env):
         return np.zeros(1, np.float32), 0.0, False, False, {}
 
 
+class ClosesForAll(UnseededGymnasium):
+    """As pygame does, closes what every copy in the process draws on."""
+
+    is_open = True
+
+    def reset(self, *, seed=None, options=None):
+        assert type(self).is_open
+        super().reset(seed=seed)
+        return self.np_random.uniform(size=1).astype(np.float32), {}
+
+    def close(self):
+        type(self).is_open = False
+
+
+class AddsArm(gymnasium.Wrapper):
+    """A wrapper that takes what the spec cannot hold, and so is not in it."""
+
+    def __init__(self, environment, callback):
+        super().__init__(environment)
+        self.callback = callback
+
+
+def test_gymnasium_is_not_rebuilt_from_its_spec():
+    gymnasium.register("ClosesForAll-v0", ClosesForAll)
+    environment = AddsArm(gymnasium.make("ClosesForAll-v0"), callback=lambda: None)
+    checked = check_environment(environment, num_steps=20)
+    assert checked[0] == "Gymnasium's own checker is content"
+    assert ClosesForAll.is_open
+
+
 class OutOfSpaceGymnasium(UnseededGymnasium):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

@@ -205,6 +205,8 @@ def test_faults_and_mistakes_of_host_environments(host_extension):
         names.settings_type("CartPole-v1")(max_episode_steps=0)
     with pytest.raises(ValueError, match="must be a JSON object"):
         names.settings_type("CartPole-v1")(keywords="[1]")
+    with pytest.raises(ValueError, match=r"JSON object, .* Set --env.reset-options"):
+        names.settings_type("CartPole-v1")(reset_options="low")
     with pytest.raises(ValueError, match=r"^env 'CartPole-v1': .*'size'"):
         vector_of("CartPole-v1", keywords='{"size": 1}')
 
@@ -215,6 +217,18 @@ def test_one_host_environment_of_every_kind(host_extension):
         environment = names.make_host_environment(name, settings, seed=4)
         assert isinstance(environment, dm_env.Environment)
         assert environment.reset().first()
+
+
+def test_options_of_every_reset():
+    # CartPole draws its first state between these two.
+    settings = names.settings_type("CartPole-v1")(
+        reset_options='{"low": 0.125, "high": 0.125}'
+    )
+    vector = names.make_vector("CartPole-v1", settings, num_envs=2, seed=0)
+    timesteps = [vector.reset()] + [vector.step([1, 1]) for _ in range(30)]
+    firsts = [each.observation for each in timesteps if (each.step_type == 0).all()]
+    assert len(firsts) > 1 and (np.stack(firsts) == 0.125).all()
+    vector.close()
 
 
 bsuite = pytest.mark.skipif(find_spec("bsuite") is None, reason="bsuite is not installed")

@@ -7,11 +7,12 @@ over growing delays (T-maze, memory length), which of several pairs is asked for
 
 Fair means: widths are chosen so that all networks have about as many parameters; every
 core tries the same learning rates with the same seeds, and shows the rate that did best in
-training; all other settings are the same. Two things differ because they must. The window
+training; all other settings are the same. Three things differ because they must. The window
 of `gtrxl` and the store of `memo` are as long as the delay, for what lies further back is
-out of their reach whatever they learn. And unrolls are as long as an episode, so that
-gradients reach its first row; a core whose unroll is cut shorter would have to find by
-chance what it cannot be told.
+out of their reach whatever they learn. The gates of `lstm` and `gru` start so that they
+keep a content for as long, for what has decayed gives no gradient. And unrolls are as long
+as an episode, so that gradients reach its first row; a core whose unroll is cut shorter
+would have to find by chance what it cannot be told.
 
 In the tasks of pure recall the last action and reward are no inputs. With them an agent
 without memory solves the T-maze: it answers the sign at once, by an action that has no

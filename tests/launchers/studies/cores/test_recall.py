@@ -197,6 +197,13 @@ def test_every_core_gets_the_same_settings_and_reaches_the_sign():
     assert config.unroll_length == 32
     assert not (config.use_previous_action or config.use_previous_reward)
     assert players["gtrxl"].config.memory_length == players["memo"].config.capacity == 30
+    # Gates keep 30/31 of their content a step at first.
+    kept = [
+        players["lstm"].config.forget_bias,
+        -players["lstm"].config.input_bias,
+        -players["gru"].config.update_bias,
+    ]
+    assert 1 / (1 + np.exp(-np.array(kept))) == pytest.approx(30 / 31)
     reference = players["lstm"].num_parameters
     for core, player in players.items():
         assert abs(player.num_parameters / reference - 1) <= matching.TOLERANCE, core
