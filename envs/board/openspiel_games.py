@@ -6,7 +6,9 @@ OpenSpiel is imported with the first game that is made.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Interval
 
 from tolman.envs.board.game import register_game
 from tolman.envs.board.openspiel_game import OpenSpielGame

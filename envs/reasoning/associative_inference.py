@@ -68,7 +68,7 @@ class AssociativeInference:
     chain_length: Annotated[int, Interval(ge=2, le=len(LETTERS))] = 3
     num_sequences: Annotated[int, Ge(2)] = 16
     min_sequences: Annotated[int, Ge(2)] = 16
-    num_classes: int = 100
+    num_classes: Annotated[int, Ge(1)] = 100
     item_size: Annotated[int, Ge(1)] = 32
     num_exemplars: Annotated[int, Ge(10)] = 500
     exemplar_noise: Annotated[float, Ge(0)] = 0.5

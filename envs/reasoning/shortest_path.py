@@ -60,7 +60,7 @@ class ShortestPath:
       Departure: L counts edges, so that L = 2 asks for one node and L = 3 for two.
     """
 
-    num_nodes: int = 10
+    num_nodes: Annotated[int, Ge(1)] = 10
     out_degree: Annotated[int, Ge(1)] = 2
     path_length: Annotated[int, Ge(2)] = 2
 
