@@ -92,7 +92,9 @@ def build_player(config: TrainConfig) -> Any:
     from tolman.launchers.catalog.games import make_game
 
     game = make_game(config.env, config.env_config)
-    return names.resolve(names.AGENT, config.agent)(config.agent_config, game)
+    agent = names.resolve(names.AGENT, config.agent)(config.agent_config, game)
+    check_settings(agent.data, "agent.")
+    return agent
 
 
 def groups_of(vector: HostVector, num_envs: int) -> int:

@@ -15,7 +15,7 @@ from tolman.envs.atari import AtariSettings
 from tolman.envs.board.go import Go
 from tolman.envs.gymnasium_ids import GymnasiumSettings
 from tolman.envs.memory import AssociativeRecall
-from tolman.envs.meta_rl import Harlow
+from tolman.envs.meta_rl import Harlow, TwoStep
 from tolman.envs.reasoning.associative_inference import AssociativeInference
 from tolman.envs.reasoning.babi import Babi
 from tolman.envs.reasoning.babi_style import BabiStyle
@@ -24,6 +24,7 @@ from tolman.envs.reasoning.stories import StoryTask
 from tolman.launchers.arena.engines.limits import Limits
 from tolman.launchers.arena.tournament import TournamentConfig
 from tolman.launchers.catalog import names
+from tolman.launchers.runs.build import build_agent
 from tolman.launchers.settings.bounds import check_settings, find_problem
 from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
 from tolman.launchers.studies.alphazero import large_games
@@ -340,6 +341,12 @@ def test_long_values_are_cut_and_strange_bounds_named():
 
     with pytest.raises(ValueError, match="Hidden: the type of a field is not known"):
         check_settings(Hidden())
+
+
+def test_the_data_that_an_agent_wants_is_checked_where_it_is_built():
+    words = "dqn --env two_step --agent.capacity 9 --agent.min-size 10".split()
+    with pytest.raises(ValueError, match=r"^capacity=9: must be at least min_size = 10"):
+        build_agent(resolve(parse_train(words)), TwoStep())
 
 
 def test_a_run_is_checked_where_it_is_resolved():
