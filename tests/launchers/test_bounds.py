@@ -293,6 +293,7 @@ class Outer:
     either: Annotated[int, Le(3)] | str | None = None
     derived: int = field(init=False, default=-1)
     is_on: bool = True
+    level: Literal[1, 2] = 2
 
 
 @pytest.mark.parametrize(
@@ -308,6 +309,7 @@ class Outer:
         ({"many": (1.0,) * 3}, "many=(1.0, 1.0, 1.0): must be 1 items or more and 2"),
         ({"anything": math.nan}, "anything=nan: must be a finite number. Set"),
         ({"either": 4}, "either=4: must be at most 3 or text, not of type int. Set"),
+        ({"level": True}, "level=True: must be one of 1, 2. Set --env.level."),
         ({"is_on": 1}, "is_on=1: must be True or False, not of type int. Set"),
     ],
 )
@@ -319,6 +321,9 @@ def test_a_users_own_settings(changes, message):
 
 def test_what_a_users_own_settings_may_hold():
     check_settings(Outer())  # Defaults that are not of their own type are the user's.
+    derived = Outer()
+    object.__setattr__(derived, "derived", "no flag sets it")
+    check_settings(derived)
     for changes in (
         {"limit": 3},
         {"either": "x"},
