@@ -23,7 +23,8 @@ def check_bsuite_id(name: str) -> str:
     """
     if importlib.util.find_spec("bsuite") is None:
         raise ValueError(
-            f"env {name!r}: bsuite is not installed. Run: pip install 'tolman[bsuite]'"
+            f"env {name!r}: bsuite is not installed. Run: uv sync --extra bsuite, in "
+            "a clone, or pip install 'tolman[bsuite]', where pip installed Tolman."
         )
     from bsuite import sweep
 

@@ -92,7 +92,8 @@ def _devices() -> Finding:
         return Finding(
             "devices",
             found,
-            "A GPU is there but jax has no plugin: pip install 'jax[cuda12]'.",
+            "A GPU is there but jax has no plugin. Run: uv sync --extra cuda, in a clone, "
+            "or pip install 'tolman[cuda]', where pip installed Tolman.",
         )
     return Finding("devices", found)
 

@@ -182,7 +182,8 @@ def check_logger(name: str) -> None:
     if name == "wandb":
         if importlib.util.find_spec("wandb") is None:
             raise ValueError(
-                "logger 'wandb': not installed. Run: pip install 'tolman[wandb]'"
+                "logger 'wandb': not installed. Run: uv sync --extra wandb, in a clone, or "
+                "pip install 'tolman[wandb]', where pip installed Tolman."
             )
     elif ":" not in name:
         raise ValueError(

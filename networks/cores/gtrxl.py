@@ -69,10 +69,12 @@ class GTrXL(hk.Module):
       Departure: every step attends to N earlier steps and no more, however it is
       unrolled. There, a step in the middle of a segment reaches further than one at its
       start, so that its output depends on how the sequence was cut.
-      Departure: layer normalisation has no scale and offset of its own: the linear maps
-      that follow it take them in. The memory then holds normalised inputs, and a step
-      does not normalise the window again; key and value weights are applied at every
-      step and learn from what is stored.
+      Departure: layer normalisation has no scale and no offset of its own. The linear maps
+      that follow it can express the scale. The offset is expressed by the bias of the MLP
+      and, for queries, by `content_bias` and `position_bias`; that of keys cancels in the
+      softmax. That of values, a constant in the output of an attention, is left out. The
+      memory then holds normalised inputs, and a step does not normalise the window again;
+      key and value weights are applied at every step and learn from what is stored.
     """
 
     def __init__(self, config: GTrXLConfig, name: str | None = None) -> None:

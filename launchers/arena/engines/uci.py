@@ -121,6 +121,7 @@ def _python_chess() -> Any:
         import chess.engine
     except ImportError:
         raise ValueError(
-            "UCI engines need python-chess: pip install 'tolman[engines]'."
+            "UCI engines need python-chess. Run: uv sync --extra engines, in a clone, or "
+            "pip install 'tolman[engines]', where pip installed Tolman."
         ) from None
     return chess
