@@ -1,7 +1,9 @@
 """The built wheel holds the four layers, and installs as the namespace package tolman."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -51,3 +53,21 @@ def test_wheel_imports_where_the_source_is_not(wheel, tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     assert "two_step" in ran.stdout
+
+
+def test_pip_needs_no_overrides():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pins = [item.split(";")[0] for item in project["dependency-groups"]["reverb"]]
+    assert len(pins) == 3 and all("==" in pin for pin in pins)
+    # What only an override can install, pip is not asked for.
+    apart = {pin.split("==")[0] for pin in pins}
+    extras = project["project"]["optional-dependencies"]
+    asked = [
+        *project["project"]["dependencies"],
+        *(i for each in extras.values() for i in each),
+    ]
+    assert not apart & {re.match(r"[\w-]+", item)[0] for item in asked}
+    # And every place that tells how to install these tells the same releases.
+    for path in ("docs/dependencies.md", ".ci/run"):
+        line = re.search(r"--no-deps[\s\\\\]+(.*)", (ROOT / path).read_text())[1]
+        assert sorted(line.split()) == sorted(pins), path
