@@ -24,7 +24,7 @@ def host_game(sfen, **settings):
     """The game from a position with Black to move."""
     game = openspiel_game("shogi", **settings)
     game.state = game.rules.game.new_initial_state(sfen)
-    game._trail = game.rules.start(game.state)
+    game.trail = game.rules.start(game.state)
     return game
 
 
@@ -178,7 +178,7 @@ def _letters(row):
 
 def boards_of(host):
     """What `legal_moves` takes."""
-    step, player = host._trail.steps[0], host.to_play()
+    step, player = host.trail.steps[0], host.to_play()
     board = step.board.decode()
     counts = np.rint(step.hands * np.tile([18, 4, 4, 4, 2, 2, 4], 2)).astype(int)
     hand = counts[7 * player : 7 * player + 7].tolist()
