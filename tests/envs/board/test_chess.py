@@ -342,11 +342,6 @@ def test_a_bad_fen_is_named(fen):
         chess_from_fen(Chess(), fen)
 
 
-def test_a_bad_setting_is_named():
-    with pytest.raises(ValueError, match="max_num_moves=0: must be at least 1"):
-        Chess(max_num_moves=0)
-
-
 @pytest.mark.parametrize(("field", "wanted"), [("HAha", "KQkq"), ("Ha", "Kq"), ("-", "-")])
 def test_castling_by_the_files_of_the_rooks(field, wanted):
     fen = "r3k2r/8/8/8/8/8/8/R3K2R w {} - 0 1"
