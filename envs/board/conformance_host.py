@@ -53,7 +53,7 @@ def check_host_game(game: Any, num_plies: int, seed: int) -> list[str]:
         "player 0 moves first; legal actions ascend and are within their bounds",
         "observations are as their spec says",
         "an illegal action is refused, and changes nothing",
-        "copies feel nothing of each other, and go on alike",
+        "copies are independent of each other, and go on alike",
         "moves written as text are read back",
     ]
     if num_ended:

@@ -112,7 +112,7 @@ def _axes(height: float) -> Any:
 
 
 def _short(name: str) -> str:
-    """The end of a long name, which tells more than its beginning."""
+    """The end of a long name, where names differ."""
     return name if len(name) <= 36 else "…" + name[-35:]
 
 
