@@ -20,7 +20,8 @@ class ActorCriticConfig:
         (Mnih et al. 2016, algorithm S3); below 1 generalised advantage estimation
         (Schulman et al. 2016, equation 16).
       off_policy_correction: "vtrace" when the unrolls come from older parameters
-        (Espeholt et al. 2018, section 4.1), "none" when acting and learning share them.
+        (Espeholt et al. 2018, section 4.1), "none" when acting and learning share them;
+        "auto" is "vtrace" over Ray, where they always do, and "none" elsewhere.
       entropy_cost: weight of the entropy bonus at the start. Mnih et al. 2016: 0.01.
       final_entropy_cost: its weight at the end of training, reached linearly; negative
         keeps `entropy_cost` throughout.
@@ -47,7 +48,7 @@ class ActorCriticConfig:
     batch_size: int = 16
     discount: float = 0.99
     gae_lambda: float = 1.0
-    off_policy_correction: Literal["none", "vtrace"] = "none"
+    off_policy_correction: Literal["auto", "none", "vtrace"] = "auto"
     entropy_cost: float = 0.01
     final_entropy_cost: float = -1.0
     value_cost: float = 0.5
@@ -83,7 +84,7 @@ class ActorCriticConfig:
         for name in ("entropy_cost", "value_cost"):
             require(self, name, getattr(self, name) >= 0.0, "at least 0")
         for name, allowed in (
-            ("off_policy_correction", ("none", "vtrace")),
+            ("off_policy_correction", ("auto", "none", "vtrace")),
             ("optimizer", ("rmsprop", "adam")),
             ("torso", get_args(Torso)),
         ):

@@ -1,4 +1,4 @@
-"""Starts Ray on this machine, or joins a cluster that is up, and asks what it has."""
+"""Starts Ray on this machine, or joins a running cluster, and checks its resources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMESPACE = "tolman"
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_PROBE = 120.0
-# Ray says on standard error what Tolman says in its own words.
+# Tolman reports in its own log what Ray would print on standard error.
 OPTIONS: dict[str, Any] = {
     "namespace": NAMESPACE,
     "log_to_driver": False,
@@ -47,7 +47,7 @@ class Roles(NamedTuple):
 
     @property
     def cpus(self) -> int:
-        """One for each process, and the board takes none."""
+        """One for each process; the parameter server takes none."""
         return self.actors + self.shards + self.evaluators + 1
 
     def __str__(self) -> str:
@@ -58,16 +58,16 @@ class Roles(NamedTuple):
 
 
 def connect(config: TrainConfig, roles: Roles) -> bool:
-    """Makes sure that this process is connected to a Ray with room for the roles.
+    """Connects this process to a Ray with enough CPUs and GPUs for the roles.
 
-    A connection that is there already is used as it is.
+    An existing connection is used as it is.
 
     Args:
       config: with the address.
       roles: of the run.
 
     Returns:
-      Whether a connection was made here, for `disconnect` to end.
+      Whether a connection was made, which `disconnect` has to end.
 
     Raises:
       ValueError: if there is no cluster at the address, or it has too few CPUs or GPUs.
@@ -90,7 +90,7 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
 def start(num_cpus: int) -> None:
     """Starts a Ray on this machine for this process.
 
-    Its CPUs are a count of processes, not of cores: it says that there are as many as are
+    Ray's CPUs count processes here, not cores: it is told that there are as many as are
     needed.
 
     Raises:
@@ -114,13 +114,13 @@ def start(num_cpus: int) -> None:
 
 
 def disconnect(is_ours: bool) -> None:
-    """Ends a connection that was made here, and a Ray that was started with it."""
+    """Ends a connection that `connect` made, and a Ray that it started."""
     if is_ours:
         ray.shutdown()
 
 
 def _join(address: str) -> None:
-    """Connects to a cluster and gives its machines the code of this process."""
+    """Connects to a cluster and sends its machines the code of this process."""
     if address != "auto":
         _check_address(address)
     with tempfile.TemporaryDirectory(prefix="tolman-") as folder:
@@ -140,9 +140,8 @@ def _join(address: str) -> None:
 def stage(folder: Path) -> Path:
     """Copies Tolman's four packages, wherever they are installed, into one folder.
 
-    Ray sends it to every machine of a cluster, so that all run the driver's code, and
-    need only its dependencies. A package that is installed in place has no such folder:
-    its parts stand under other names.
+    Ray sends it to every machine of a cluster, so that all run the driver's code and need
+    only its dependencies. A package that is installed in place has no such folder.
 
     Returns:
       `folder/tolman`.
@@ -161,7 +160,7 @@ def stage(folder: Path) -> Path:
 
 
 def _modules(config: TrainConfig) -> list[str]:
-    """What every machine must be able to import, the user's own modules included."""
+    """The modules that every machine must import, the user's own included."""
     named = [getattr(config, noun) for noun in ("agent", "env", "core")]
     own = [name.partition(":")[0] for name in named if ":" in name]
     return ["reverb", "tolman.launchers.cluster.session", *own]

@@ -80,9 +80,7 @@ class ItemLayout:
             timestep=jax.tree.map(side_by_side, timestep),
             action=decision.action,
             logits=decision.logits,
-            actor_state=jax.tree.map(
-                lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state
-            ),
+            actor_state=jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state),
             probability=probability,
         )
 

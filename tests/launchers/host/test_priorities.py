@@ -25,7 +25,7 @@ def test_the_first_batch_sets_the_unit_and_the_largest_so_far_stays():
 
 
 class Scaled:
-    """An agent whose errors are those of another, multiplied."""
+    """An agent whose priorities are those of another times a factor, and grow tenfold."""
 
     def __init__(self, agent, factor):
         self._agent, self._factor = agent, factor
@@ -35,16 +35,15 @@ class Scaled:
 
     def update(self, *arguments):
         learned = self._agent.update(*arguments)
-        return Learned(*learned[:2], learned.priorities * self._factor)
+        progress = arguments[-1]
+        priorities = learned.priorities * self._factor * (1.0 + 9.0 * progress)
+        return Learned(*learned[:2], priorities)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 150.0])
 def test_new_items_are_drawn_as_often_whatever_the_scale(factor, tmp_path):
     environment = CountingTask()
     agent = make_agent(
-        "dqn", environment, "feedforward", batch_size=8, min_size=200, capacity=10_000,
-        samples_per_insert=4.0, num_envs=4,
-    ) if False else make_agent(
         "dqn", environment, "feedforward", batch_size=8, min_size=200, capacity=10_000,
         samples_per_insert=4.0,
     )  # fmt: skip
@@ -57,8 +56,11 @@ def test_new_items_are_drawn_as_often_whatever_the_scale(factor, tmp_path):
     state = runner.prepare(runner.init(jax.random.PRNGKey(1)), 300)
     state, _ = runner.train(state, 300)
     client = runner._session.replay.client()
-    samples = client.sample("unrolls", 400, emit_timesteps=False)
-    priorities = np.array([sample.info.priority for sample in samples])
+    samples = [s.info for s in client.sample("unrolls", 1000, emit_timesteps=False)]
     runner.close()
-    unit, largest = state.priorities
-    print(factor, unit, largest, priorities.min(), priorities.max(), np.median(priorities))
+    priority = {info.key: info.priority for info in samples}
+    largest = float(state.priorities[1])
+    assert 2.0 < largest < 50.0  # In units of the first batch.
+    # One item was learned from with this priority; the others are new and came in with it.
+    assert sum(value == largest for value in priority.values()) > 1
+    assert min(priority.values()) > 0.01 and max(priority.values()) == largest

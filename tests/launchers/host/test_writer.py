@@ -45,7 +45,7 @@ def server():
 
 
 def write(server, unroll_length, period, num_decisions, group_size=2, priority=1.0):
-    """Two environments; decision t is t and -t with version 7 + t, after it state 100 + t."""
+    """Two environments; decision t is t and -t of version 7 + t; state 100 + t is before."""
     layout = make_layout(unroll_length, group_size)
     data = DataSpec(unroll_length, 2, period=period)
     address = f"localhost:{server.port}"
@@ -115,7 +115,9 @@ def test_no_bit_is_lost_on_the_way():
     chance = np.random.default_rng(0)
     dtypes = (np.uint8, np.int8, np.int16, np.uint32, np.float16, np.float32, jnp.bfloat16)
     tree = {
-        jnp.dtype(dtype).name: chance.integers(0, 256, (5, 3, 2 * jnp.dtype(dtype).itemsize))
+        jnp.dtype(dtype).name: chance.integers(
+            0, 256, (5, 3, 2 * jnp.dtype(dtype).itemsize)
+        )
         .astype(np.uint8)
         .view(dtype)
         for dtype in dtypes
@@ -123,7 +125,11 @@ def test_no_bit_is_lost_on_the_way():
     tree["bool"] = chance.random((5, 4)) < 0.5
     packing = Packing(jax.tree.map(lambda leaf: leaf[0], tree))
     packed = packing.pack(tree, 5)
-    assert packed.shape == (5, packing.num_bytes) == (5, 3 * 2 * (1 + 1 + 2 + 4 + 2 + 4 + 2) + 4)
+    assert (
+        packed.shape
+        == (5, packing.num_bytes)
+        == (5, 3 * 2 * (1 + 1 + 2 + 4 + 2 + 4 + 2) + 4)
+    )
     for got in (packing.read(packed), jax.jit(packing.unpack)(packed)):
         for name, leaf in tree.items():
             assert got[name].dtype == leaf.dtype and got[name].shape == leaf.shape
