@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from tolman.launchers.settings.config import TrainConfig
 
 NAMESPACE = "tolman"
+LOOPBACK = "127.0.0.1"  # All that a Ray on one machine listens on.
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_PROBE = 120.0
@@ -102,6 +103,7 @@ def start(num_cpus: int) -> None:
             num_cpus=max(os.cpu_count() or 1, num_cpus),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address=LOOPBACK,
             **OPTIONS,
         )
     except Exception as error:  # Ray has no type of its own for this.

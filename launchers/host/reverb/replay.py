@@ -19,6 +19,7 @@ from dm_env import specs
 
 from tolman.agents.agent import Agent, Array, DataSpec, Unroll, draw_noise
 from tolman.envs.environment import TimeStep
+from tolman.launchers.host.reverb.listening import accept_only
 from tolman.launchers.host.reverb.packing import Packing
 from tolman.launchers.host.reverb.writer import TABLE
 from tolman.launchers.host.state import group_size
@@ -131,7 +132,8 @@ class Replay:
           data: what the agent asks for.
           layout: of its items, such as an `ItemLayout`; its `tables` are served.
           folder: for the checkpoints of a replay; a queue has none.
-          host: the name or address by which clients reach this machine.
+          host: the name or address by which clients reach this machine; no other is
+            listened on.
           share: the number of servers that share out the data between them.
           port: to listen on; None for a free one.
         """
@@ -144,6 +146,7 @@ class Replay:
                 path=str(folder)
             )
         self._server = reverb.Server(layout.tables(data, share), port, checkpointer)
+        accept_only(self._server.port, host)
         self.address = f"{host}:{self._server.port}"
 
     def num_items(self) -> int:

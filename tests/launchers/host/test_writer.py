@@ -45,7 +45,7 @@ def server():
 
 
 def write(server, unroll_length, period, num_decisions, group_size=2, priority=1.0):
-    """Two environments; decision t is t and -t of version 7 + t; state 100 + t is before."""
+    """Two environments; decision t is t and -t of version 7 + t, after state 100 + t."""
     layout = make_layout(unroll_length, group_size)
     data = DataSpec(unroll_length, 2, period=period)
     address = f"localhost:{server.port}"
