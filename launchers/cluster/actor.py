@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.work import (
     ActingLoop,
@@ -44,23 +42,19 @@ class ActorReport(NamedTuple):
 class ActorRole:
     """Acts in a thread and writes to its replay's server; run as a Ray actor."""
 
-    def __init__(
-        self, work: Work, identity: ActorIdentity, key: np.ndarray, server: Any
-    ) -> None:
+    def __init__(self, work: Work, identity: ActorIdentity, server: Any) -> None:
         """Starts to act, as soon as there are parameters and the address of a replay.
 
         Args:
           work: the run's.
           identity: which actor this is.
-          key: `[2]`, of the run.
           server: handle of the `ParameterServer`.
         """
-        self._work, self._identity, self._key = work, identity, key
+        self._work, self._identity = work, identity
         self._log = LogBuffer()
         self._parameters = ParameterClient(server)
         self._loop: ActingLoop | None = None
         self._failure: Exception | None = None
-        self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._act, name="actor", daemon=True)
         self._thread.start()
 
@@ -78,21 +72,18 @@ class ActorRole:
 
     def close(self) -> None:
         """Ends acting, and closes the environments."""
-        self._is_closed.set()
         self._parameters.close()
         self._thread.join(SECONDS_TO_CLOSE)
 
     def _act(self) -> None:
         try:
-            self._loop = self._work.acting_loop(
-                self._identity, self._key, self._parameters, self._is_closed
-            )
-            while not self._is_closed.is_set():
+            self._loop = self._work.acting_loop(self._identity, self._parameters)
+            while not self._parameters.is_closed.is_set():
                 self._loop.unroll()
         except Closed:
             pass
         except Exception as error:
-            if not self._is_closed.is_set():
+            if not self._parameters.is_closed.is_set():
                 self._failure = portable(error)
         finally:
             if self._loop is not None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 
 from tolman.agents.agent import Agent, Params
 from tolman.launchers.cluster.parameters import ParameterClient
@@ -62,32 +60,25 @@ class EnvironmentWork:
 
         return item_layout(agent, self.specs.observation_spec(), self.num_envs)
 
-    def acting_loop(
-        self,
-        identity: ActorIdentity,
-        key: np.ndarray,
-        parameters: ParameterClient,
-        is_closed: threading.Event,
-    ) -> ActingLoop:
+    def acting_loop(self, actor: ActorIdentity, parameters: ParameterClient) -> ActingLoop:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
         from tolman.launchers.host.reverb.writer import UnrollWriter
 
-        seed = identity.env_seed(self.config.seed)
-        vector = make_vector(self.config, self.num_envs, seed)
+        env_seed = actor.env_seed(self.config.seed)
+        vector = make_vector(self.config, self.num_envs, env_seed)
         try:
             agent = self.agent()
             writer = UnrollWriter(
-                parameters.address(identity.actor % self.num_shards),
+                parameters.address(actor.index % self.num_shards),
                 agent.data,
                 self.layout(agent),
                 self.num_envs,
-                is_closed,
+                parameters.is_closed,
                 parameters.new_priority,
             )
-            key = identity.key(key)
-            actor = VectorActor(agent, self.num_envs, key, parameters, writer)
-            return EnvironmentLoop([(vector, actor)], agent.data.unroll_length)
+            acting = VectorActor(agent, self.num_envs, actor.key(), parameters, writer)
+            return EnvironmentLoop([(vector, acting)], agent.data.unroll_length)
         except BaseException:
             vector.close()
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,13 +55,9 @@ class GameWork:
         )
 
     def acting_loop(
-        self,
-        identity: ActorIdentity,
-        key: np.ndarray,
-        parameters: ParameterClient,
-        is_closed: threading.Event,
+        self, actor: ActorIdentity, parameters: ParameterClient
     ) -> SelfPlayLoop:
-        return SelfPlayLoop(self, identity, key, parameters, is_closed)
+        return SelfPlayLoop(self, actor, parameters)
 
     def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:
         from tolman.launchers.cluster.game_tables import GameCounter
@@ -110,12 +105,7 @@ class SelfPlayLoop:
     """Plays B games of an actor side by side; see `ActingLoop`."""
 
     def __init__(
-        self,
-        work: GameWork,
-        identity: ActorIdentity,
-        key: np.ndarray,
-        parameters: ParameterClient,
-        is_closed: threading.Event,
+        self, work: GameWork, actor: ActorIdentity, parameters: ParameterClient
     ) -> None:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.cluster.game_tables import GameWriter, pack_rows
@@ -123,15 +113,15 @@ class SelfPlayLoop:
         agent = build_player(work.config)
         self._parameters = parameters
         self._player = make_player(agent, jax.devices()[:1])
-        self._key, start_key = jax.random.split(identity.key(key))
+        self._key, start_key = jax.random.split(actor.key())
         self._games = self._player.start(start_key)
         self._open = OpenGames()
         self._num_iterations = 0
         self._writer = GameWriter(
-            parameters.address(identity.actor % work.num_shards),
+            parameters.address(actor.index % work.num_shards),
             pack_rows(self._player.example()),
             agent.game.info.max_num_moves,
-            is_closed,
+            parameters.is_closed,
         )
         self.num_steps, self.seconds, self.version = 0, 0.0, -1
 

@@ -73,8 +73,8 @@ class ProcessLauncher:
         return remote.remote(self._work, folder, address_before)
 
     def actor(self, index: int, incarnation: int) -> Any:
-        identity = ActorIdentity(index, incarnation, self._first_updates)
-        return _spread(ActorRole).remote(self._work, identity, self._key, self.server)
+        identity = ActorIdentity(index, incarnation, self._first_updates, self._key)
+        return _spread(ActorRole).remote(self._work, identity, self.server)
 
     def evaluator(self, incarnation: int) -> Any:
         return _spread(EvaluatorRole).remote(self._work, self.server)

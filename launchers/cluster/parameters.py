@@ -26,6 +26,9 @@ class ParameterClient:
 
     It never waits for the learner: where the server, or the machine that holds the
     parameters, does not answer in time, the ones before serve on.
+
+    Attributes:
+      is_closed: set by `close`, for all that works with it.
     """
 
     def __init__(self, server: Any) -> None:
@@ -38,7 +41,7 @@ class ParameterClient:
         self._version, self._params = -1, None
         self._known = Snapshot()
         self._request: Any = None
-        self._is_closed = threading.Event()
+        self.is_closed = threading.Event()
 
     def get(self, num_unrolls: int = 0) -> tuple[int, Params]:
         """Returns `(version, params)`, params on the device.
@@ -48,7 +51,7 @@ class ParameterClient:
         """
         self._update(SECONDS_TO_WAIT)
         while self._params is None:
-            self._is_closed.wait(SECONDS_BETWEEN_REQUESTS)
+            self.is_closed.wait(SECONDS_BETWEEN_REQUESTS)
             self._update(SECONDS_BETWEEN_REQUESTS)
         return self._version, self._params
 
@@ -63,7 +66,7 @@ class ParameterClient:
           Closed: if the client was closed meanwhile.
         """
         while self._known.is_ahead:
-            self._is_closed.wait(SECONDS_BETWEEN_REQUESTS)
+            self.is_closed.wait(SECONDS_BETWEEN_REQUESTS)
             self._update(SECONDS_BETWEEN_REQUESTS)
 
     def address(self, shard: int) -> str:
@@ -74,16 +77,16 @@ class ParameterClient:
         """
         while not self._known.addresses:
             self._update(SECONDS_BETWEEN_REQUESTS)
-            self._is_closed.wait(SECONDS_BETWEEN_REQUESTS)
+            self.is_closed.wait(SECONDS_BETWEEN_REQUESTS)
         return self._known.addresses[shard]
 
     def close(self) -> None:
         """Ends all waiting."""
-        self._is_closed.set()
+        self.is_closed.set()
 
     def _update(self, seconds: float) -> None:
         """Takes what the server answers, if it answers in time."""
-        if self._is_closed.is_set():
+        if self.is_closed.is_set():
             raise Closed
         if self._request is None:
             self._request = self._server.get.remote(self._version)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -111,13 +110,7 @@ class Work(Protocol):
         """How items lie in the tables; see `host.reverb.replay.ItemLayout`."""
         ...
 
-    def acting_loop(
-        self,
-        identity: ActorIdentity,
-        key: np.ndarray,
-        parameters: ParameterClient,
-        is_closed: threading.Event,
-    ) -> ActingLoop:
+    def acting_loop(self, actor: ActorIdentity, parameters: ParameterClient) -> ActingLoop:
         """Builds an actor's loop; returns once there is a replay to write to."""
         ...
 
@@ -142,26 +135,28 @@ class ActorIdentity(NamedTuple):
     """Which actor, and which incarnation of it: all its seeds come from here.
 
     Attributes:
-      actor: its index.
+      index: which actor.
       incarnation: 0, and one more at each restart.
       updates: of the run when it was started or resumed.
+      run_key: `[2]`, of the run.
     """
 
-    actor: int
+    index: int
     incarnation: int
     updates: int
+    run_key: np.ndarray
 
     def env_seed(self, seed: int) -> int:
         """A seed of its environments, below 2**32."""
-        words = [seed, self.updates, self.actor, self.incarnation]
+        words = [seed, self.updates, self.index, self.incarnation]
         return int(np.random.SeedSequence(words).generate_state(1)[0])
 
-    def key(self, key: np.ndarray) -> Any:
-        """The key of its decisions, `[2]`, from the run's."""
+    def key(self) -> Any:
+        """The key of its decisions, `[2]`."""
         import jax
 
-        own = jax.numpy.asarray(key)
-        for number in (self.updates, self.actor, self.incarnation):
+        own = jax.numpy.asarray(self.run_key)
+        for number in (self.updates, self.index, self.incarnation):
             own = jax.random.fold_in(own, number)
         return own
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -48,23 +49,17 @@ class Packing:
 
     def unpack(self, packed: Array) -> Any:
         """The tree of `[..., N]` bytes, with `[..., *shape]` leaves; in a jit."""
-        leaves = [
-            _from_bytes(packed[..., part], dtype).reshape(*packed.shape[:-1], *shape)
-            for part, dtype, shape in zip(
-                self._parts, self._dtypes, self._shapes, strict=True
-            )
-        ]
-        return jax.tree.unflatten(self._structure, leaves)
+        return self._split(packed, _from_bytes)
 
     def read(self, packed: np.ndarray) -> Any:
         """The tree of `[..., N]` bytes on the host."""
+        return self._split(packed, lambda part, dtype: part.copy().view(dtype))
+
+    def _split(self, packed: Any, convert: Callable[[Any, Any], Any]) -> Any:
+        layout = zip(self._parts, self._dtypes, self._shapes, strict=True)
         leaves = [
-            np.ascontiguousarray(packed[..., part])
-            .view(dtype)
-            .reshape(*packed.shape[:-1], *shape)
-            for part, dtype, shape in zip(
-                self._parts, self._dtypes, self._shapes, strict=True
-            )
+            convert(packed[..., part], dtype).reshape(*packed.shape[:-1], *shape)
+            for part, dtype, shape in layout
         ]
         return jax.tree.unflatten(self._structure, leaves)
 

@@ -22,6 +22,7 @@ class Parameters:
 
     def __init__(self, params, address):
         self.params, self._address = params, address
+        self.is_closed = threading.Event()
 
     def get(self, num_unrolls=0):
         return 3, self.params
@@ -45,9 +46,8 @@ def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_pa
     statistics = work.table_statistics(replay.client())
     params = agent.init(jax.random.PRNGKey(0)).params
     key = np.asarray(jax.random.PRNGKey(1))
-    loop = work.acting_loop(
-        ActorIdentity(0, 0, 0), key, Parameters(params, replay.address), threading.Event()
-    )
+    parameters = Parameters(params, replay.address)
+    loop = work.acting_loop(ActorIdentity(0, 0, 0, key), parameters)
     try:
         while statistics().num_inserted < 12:
             loop.unroll()

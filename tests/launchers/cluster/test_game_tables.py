@@ -149,6 +149,7 @@ class Parameters:
 
     def __init__(self, params, address=""):
         self.params, self._address = params, address
+        self.is_closed = threading.Event()
 
     def wait_while_ahead(self):
         pass
@@ -168,7 +169,7 @@ def test_actor_replay_and_learner_without_processes(serve, work):
     state = agent.init(jax.random.PRNGKey(1))
     source = Parameters(state.params, server.replay.address)
     key = np.asarray(jax.random.PRNGKey(2))
-    loop = SelfPlayLoop(work, ActorIdentity(0, 0, 0), key, source, server.is_over)
+    loop = SelfPlayLoop(work, ActorIdentity(0, 0, 0, key), source)
     while server.counter.statistics().num_inserted < 40:
         loop.unroll()
     statistics = server.counter.statistics()
@@ -209,7 +210,9 @@ def test_incarnations_play_different_games(work):
     agent = work.agent()
     params = agent.init(jax.random.PRNGKey(1)).params
     key = np.asarray(jax.random.PRNGKey(2))
-    keys = [np.asarray(ActorIdentity(*words).key(key)) for words in ((0, 0, 0), (0, 1, 0))]
+    keys = [
+        np.asarray(ActorIdentity(*words, key).key()) for words in ((0, 0, 0), (0, 1, 0))
+    ]
     assert (keys[0] != keys[1]).any()
     evaluator = GameEvaluator(agent.player, seed=0)
     first, again, other = (evaluator.evaluate(params, 4, number) for number in (0, 0, 1))

@@ -45,9 +45,9 @@ def test_records_are_handed_over_once():
 def test_every_incarnation_has_seeds_of_its_own():
     key = np.asarray(jax.random.PRNGKey(0))
     identities = [
-        ActorIdentity(*words) for words in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
+        ActorIdentity(*words, key) for words in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
     ]
     assert len({each.env_seed(5) for each in identities}) == len(identities)
-    assert len({tuple(np.asarray(each.key(key))) for each in identities}) == len(identities)
+    assert len({tuple(np.asarray(each.key())) for each in identities}) == len(identities)
     assert identities[0].env_seed(5) != identities[0].env_seed(6)
     assert all(0 <= each.env_seed(5) < 2**32 for each in identities)
