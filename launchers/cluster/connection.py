@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tolman.launchers.settings.config import TrainConfig
 
 NAMESPACE = "tolman"
-LOOPBACK = "127.0.0.1"  # All that a Ray on one machine listens on.
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_PROBE = 120.0
@@ -91,21 +93,21 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
 def start(num_cpus: int) -> None:
     """Starts a Ray on this machine for this process.
 
-    Ray's CPUs count processes here, not cores: it is told that there are as many as are
-    needed.
+    It listens on loopback only. Ray's CPUs count processes here, not cores: it is told that
+    there are as many as are needed.
 
     Raises:
       ValueError: if it does not start, as on a machine that is too busy.
     """
     try:
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, num_cpus),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _node_ip_address=LOOPBACK,
-            **OPTIONS,
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, num_cpus),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **OPTIONS,
+            )
     except Exception as error:  # Ray has no type of its own for this.
         ray.shutdown()
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -113,6 +115,24 @@ def start(num_cpus: int) -> None:
             f"launcher='ray': Ray did not start on this machine ({reason}). It needs a "
             "free core for some seconds: try again when there is one."
         ) from error
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Has a Ray that starts meanwhile listen on 127.0.0.1 only, with all its processes.
+
+    Ray does so where it supports no clusters; it has no other setting for it.
+    """
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before, enabled = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def disconnect(is_ours: bool) -> None:

@@ -1,12 +1,15 @@
 """Restarts, and parameters on their way, with small processes under a real Ray."""
 
 import os
+import re
+import shutil
+import subprocess
 import time
 
 import numpy as np
 import pytest
 import ray
-from cluster_runs import wait_for
+from cluster_runs import processes, ray_processes, wait_for
 
 from tolman.launchers.cluster import supervisor as module
 from tolman.launchers.cluster.connection import disconnect, start
@@ -22,6 +25,21 @@ def small_ray():
     start(num_cpus=4)
     yield
     disconnect(is_ours=True)
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="needs ss of iproute2")
+def test_a_ray_of_this_machine_listens_on_loopback_only(small_ray):
+    assert ray.util.get_node_ip_address() == "127.0.0.1"
+    workers = {pid for pid, title in processes() if title.startswith("ray::")}
+    ours = {os.getpid()} | ray_processes() | workers
+    listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True).stdout
+    found = 0
+    for line in listening.splitlines():
+        address, owners = line.split()[3], re.findall(r"pid=(\d+)", line)
+        if ours & set(map(int, owners)):
+            found += 1
+            assert "127.0.0.1" in address, line
+    assert found >= 3  # At least the head's, the node's and a worker's.
 
 
 @pytest.fixture(autouse=True)
