@@ -33,12 +33,12 @@ class TrainResult(NamedTuple):
 
     Attributes:
       learner: the state after them, on the host.
-      priorities: `[2]`, of `PriorityScale`.
+      priorities: `[2]`, of `PriorityScale`, or `()`.
       metrics: means over them; none for no updates.
     """
 
     learner: LearnerState
-    priorities: np.ndarray
+    priorities: np.ndarray | tuple[()]
     metrics: Mapping[str, Any]
 
 

@@ -47,7 +47,7 @@ class AgentLearner(Learner):
           num_updates: behind that state.
           total_updates: of the whole run; schedules depend on it.
           clients: of the servers, which are told new priorities.
-          priorities: how they are stored; None for a run that starts.
+          priorities: how they are stored; None where nothing is prioritised.
         """
         self._agent = agent
         self._layout = layout
@@ -55,7 +55,7 @@ class AgentLearner(Learner):
         self._state = state
         self._total_updates = total_updates
         self._clients = clients
-        self.priorities = priorities or PriorityScale()
+        self.priorities = priorities or PriorityScale(())
         self._lags: list[np.ndarray] = []
         self._is_prioritized = agent.data.replay == "prioritized"
         self._waiting: tuple[Batch, Any] | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tolman.agents.agent import DataSpec
+
 
 class PriorityScale:
     """Stores priorities as multiples of the largest one of the first batch.
@@ -19,9 +21,10 @@ class PriorityScale:
       largest: stored so far.
     """
 
-    def __init__(self, state: np.ndarray | None = None) -> None:
-        """Goes on from `state`; None for a run that starts."""
-        self._unit, self.largest = (0.0, 1.0) if state is None else map(float, state)
+    def __init__(self, state: np.ndarray | tuple[()]) -> None:
+        """Continues from a state; `()` where nothing is prioritised."""
+        self._is_used = len(state) > 0
+        self._unit, self.largest = map(float, state) if self._is_used else (0.0, 1.0)
 
     def scale(self, priorities: np.ndarray) -> np.ndarray:
         """What to store of a batch's priorities, which are above 0."""
@@ -31,6 +34,11 @@ class PriorityScale:
         self.largest = max(self.largest, float(scaled.max()))
         return scaled
 
-    def state(self) -> np.ndarray:
-        """`[2]` float64: the unit, 0 before there is one, and the largest."""
-        return np.array([self._unit, self.largest])
+    def state(self) -> np.ndarray | tuple[()]:
+        """`[2]` float64, the unit, 0 before there is one, and the largest; or `()`."""
+        return np.array([self._unit, self.largest]) if self._is_used else ()
+
+
+def initial_priorities(data: DataSpec) -> np.ndarray | tuple[()]:
+    """The state of a `PriorityScale` of a run that starts."""
+    return np.array([0.0, 1.0]) if data.replay == "prioritized" else ()

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from tolman.agents.agent import Agent, Array, DataSpec, LearnerState, Params
-from tolman.launchers.host.priorities import PriorityScale
+from tolman.launchers.host.priorities import initial_priorities
 from tolman.launchers.runs.protocol import Counts
 
 
@@ -24,14 +24,14 @@ class HostState(NamedTuple):
       key: `[2]`, of all chance in acting.
       updates: `[]` int64, done so far.
       env_steps: `[]` int64, taken so far.
-      priorities: `[2]`, of `PriorityScale`.
+      priorities: `[2]`, of `PriorityScale`; `()` without a prioritised replay.
     """
 
     learner: LearnerState
     key: Array
     updates: np.ndarray | np.int64
     env_steps: np.ndarray | np.int64
-    priorities: np.ndarray
+    priorities: np.ndarray | tuple[()] = ()
 
 
 class HostCounts:
@@ -81,7 +81,7 @@ def initial_state(agent: Agent, key: Array) -> HostState:
     """Starts a run from a key, `[2]`; equal keys start equal runs."""
     carried, learner_key, _ = jax.random.split(key, 3)
     learner = jax.jit(agent.init)(learner_key)
-    priorities = PriorityScale().state()
+    priorities = initial_priorities(agent.data)
     return HostState(learner, carried, np.int64(0), np.int64(0), priorities)
 
 

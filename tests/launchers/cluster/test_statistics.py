@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from tolman.agents.agent import DataSpec
 from tolman.launchers.cluster import statistics
 from tolman.launchers.cluster.statistics import StepCounter, Throughput
-from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.host.state import HostState, env_steps_per_update, total_updates
 
 
 def state(env_steps):
-    priorities = PriorityScale().state()
     key = np.zeros(2, np.uint32)
-    return HostState(None, key, np.int64(0), np.int64(env_steps), priorities)
+    return HostState(None, key, np.int64(0), np.int64(env_steps))
 
 
 def test_steps_of_a_queue_are_those_learned_from():

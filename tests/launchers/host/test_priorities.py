@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from toys import CountingTask, make_agent
 
-from tolman.agents.agent import Learned
+from tolman.agents.agent import DataSpec, Learned
 from tolman.envs.host import OnDeviceVector
 from tolman.launchers.host.local import LocalRunner
-from tolman.launchers.host.priorities import PriorityScale
+from tolman.launchers.host.priorities import PriorityScale, initial_priorities
 
 
 def test_the_first_batch_sets_the_unit_and_the_largest_so_far_stays():
-    scale = PriorityScale()
+    scale = PriorityScale(initial_priorities(DataSpec(1, 1, replay="prioritized")))
     assert scale.largest == 1.0  # Of items from before the first update.
     np.testing.assert_allclose(scale.scale(np.array([50.0, 200.0])), [0.25, 1.0])
     assert scale.largest == 1.0
@@ -22,6 +22,7 @@ def test_the_first_batch_sets_the_unit_and_the_largest_so_far_stays():
     again = PriorityScale(scale.state())
     np.testing.assert_allclose(again.scale(np.array([100.0])), [0.5])
     assert again.largest == 3.0
+    assert PriorityScale(initial_priorities(DataSpec(1, 1))).state() == ()
 
 
 class Scaled:
