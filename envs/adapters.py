@@ -13,6 +13,8 @@ from dm_env import specs
 
 from tolman.envs.environment import Environment, TimeStep, next_episode
 
+LOGGED_INFO = ("is_success", "episode")  # Of Gymnasium's info; the first is Baselines'.
+
 
 class Compiled(NamedTuple):
     """The functions of one on-device environment, each in a `jit` of its own."""
@@ -122,8 +124,9 @@ class GymnasiumAdapter(dm_env.Environment):
     Attributes:
       environment: what is adapted.
       new_task: the latest time step was FIRST.
-      episode_info: the numbers in the `info` of the latest time step where that was LAST,
-        else empty; of a dictionary in it, `episode/r` and so on.
+      episode_info: numbers in the `info` of the latest time step where that was LAST, else
+        empty: `is_success`, those of `episode` (as `episode/r`), and those that the
+        environment or a wrapper names in an attribute `log_info`.
     """
 
     def __init__(self, environment: Any, seed: int = 0) -> None:
@@ -135,6 +138,7 @@ class GymnasiumAdapter(dm_env.Environment):
         self.environment = environment
         self.new_task = False
         self.episode_info: dict[str, float] = {}
+        self._log_info = {*LOGGED_INFO, *_find_attribute(environment, "log_info", ())}
         self._observation_spec = space_to_spec(environment.observation_space, "observation")
         self._action_spec = space_to_spec(environment.action_space, "action")
         self._to_observation = _from_space(environment.observation_space)
@@ -161,7 +165,10 @@ class GymnasiumAdapter(dm_env.Environment):
             self._from_action(action)
         )
         self.new_task, self._is_over = False, bool(terminated or truncated)
-        self.episode_info = numbers_in(info) if self._is_over else {}
+        self.episode_info = {}
+        if self._is_over:
+            told = {key: info[key] for key in self._log_info & info.keys()}
+            self.episode_info = numbers_in(told)
         return dm_env.TimeStep(
             dm_env.StepType.LAST if self._is_over else dm_env.StepType.MID,
             np.float32(reward),
@@ -206,6 +213,14 @@ def to_gymnasium(environment: Environment | dm_env.Environment, seed: int = 0) -
     if not isinstance(environment, dm_env.Environment):
         environment = DmEnvAdapter(environment, seed)
     return ExportedEnv(environment)
+
+
+def _find_attribute(environment: Any, name: str, default: Any) -> Any:
+    """An attribute of a Gymnasium environment or of a wrapper around it."""
+    try:
+        return environment.get_wrapper_attr(name)
+    except AttributeError:
+        return default
 
 
 def numbers_in(info: dict[str, Any], prefix: str = "") -> dict[str, float]:

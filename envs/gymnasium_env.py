@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import dm_env
@@ -67,12 +68,19 @@ class ExportedEnv(gymnasium.Env):
         return {"new_task": bool(getattr(self.environment, "new_task", False))}
 
 
-class ResetOptions(gymnasium.Wrapper):
-    """Passes the same `options` to every `reset`; those of the caller win."""
+class Configured(gymnasium.Wrapper):
+    """Passes the same `options` to every `reset`; those of the caller win.
 
-    def __init__(self, environment: gymnasium.Env, options: dict[str, Any]) -> None:
+    Attributes:
+      log_info: names of further numbers in `info` that become metrics.
+    """
+
+    def __init__(
+        self, environment: gymnasium.Env, options: dict[str, Any], log_info: Sequence[str]
+    ) -> None:
         super().__init__(environment)
         self._options = options
+        self.log_info = log_info
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -21,11 +21,14 @@ class GymnasiumSettings:
         limit.
       keywords: of the environment itself, as a JSON object: {"sutton_barto_reward": true}.
       reset_options: the `options` of every `reset`, as a JSON object.
+      log_info: names of numbers in the last `info` of an episode that become metrics,
+        beside `is_success` and `episode`.
     """
 
     max_episode_steps: Annotated[int, Ge(1)] | None = None
     keywords: str = "{}"
     reset_options: str = "{}"
+    log_info: tuple[str, ...] = ()
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         self.parsed_keywords()
@@ -98,8 +101,8 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
         )
     except (gymnasium.error.Error, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
-    if not options:
+    if not options and not settings.log_info:
         return environment
-    from tolman.envs.gymnasium_env import ResetOptions
+    from tolman.envs.gymnasium_env import Configured
 
-    return ResetOptions(environment, options)
+    return Configured(environment, options, settings.log_info)

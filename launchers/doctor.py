@@ -115,7 +115,10 @@ def _host_packages() -> Finding:
         return Finding(HOST_PACKAGES, f"no import within {HOST_TIMEOUT_SECONDS} s", advice)
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        advice = "On-device runs work without; host runners need it: docs/dependencies.md."
+        advice = (
+            "On-device runs work without. For host runners: uv sync, in a clone; where pip "
+            "installed Tolman, the two lines for Reverb in docs/dependencies.md."
+        )
         return Finding(HOST_PACKAGES, f"import fails ({reason})", advice)
     return Finding(HOST_PACKAGES, f"import in {time.perf_counter() - began:.1f} s")
 

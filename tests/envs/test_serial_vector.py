@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from toys import CountingTask
 
 from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter
-from tolman.envs.conformance import check_structure
+from tolman.envs.checks import check_structure
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.serial_vector import MAX_RESTARTS, SerialVector
 
@@ -339,6 +339,7 @@ def test_a_restart_leaves_what_copies_share_open():
 def test_numbers_of_an_episode_come_with_its_last_row():
     class Tells(gymnasium.Env):
         observation_space, action_space = spaces.Box(0, 9, (1,)), spaces.Discrete(3)
+        log_info = ("height",)
 
         def reset(self, *, seed=None, options=None):
             self.time = 0
@@ -349,7 +350,8 @@ def test_numbers_of_an_episode_come_with_its_last_row():
             info = {
                 "is_success": np.bool_(action == 2),
                 "episode": {"r": np.array([4.5]), "l": self.time, "name": "short"},
-                "distances": np.ones(3),
+                "height": np.float32(0.25),
+                "width": 9.0,  # Nobody has asked for it.
             }
             return np.zeros(1, np.float32), 0.0, self.time == 2, False, info
 
@@ -359,7 +361,12 @@ def test_numbers_of_an_episode_come_with_its_last_row():
     vector.step([0, 2])
     assert [dict(each) for each in vector.episode_info] == [{}, {}]
     vector.step([0, 2])
-    assert vector.episode_info[0] == {"is_success": 0.0, "episode/r": 4.5, "episode/l": 2.0}
+    assert vector.episode_info[0] == {
+        "is_success": 0.0,
+        "episode/r": 4.5,
+        "episode/l": 2.0,
+        "height": 0.25,
+    }
     assert vector.episode_info[1]["is_success"] == 1.0
     vector.step([0, 2])
     assert [dict(each) for each in vector.episode_info] == [{}, {}]
