@@ -54,7 +54,7 @@ OTHERS = [
 # Fields whose every finite number has a meaning.
 FREE = {
     *("continue_bias", "final_entropy_cost", "gate_bias", "halting_bias", "komi"),
-    *("update_bias", "learning_rate_drops", "tasks", "sprt"),
+    *("update_bias", "forget_bias", "input_bias", "learning_rate_drops", "tasks", "sprt"),
 }
 
 
