@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from tolman.agents.settings import Torso, require
+from tolman.agents.settings import InputSettings, Torso, require
 
 
 @dataclass(frozen=True)
-class ActorCriticConfig:
+class ActorCriticConfig(InputSettings):
     """Settings of advantage actor-critic; losses are sums over time, means over the batch.
 
     Attributes:
@@ -35,12 +35,9 @@ class ActorCriticConfig:
       adam_epsilon: outside the root. Huang et al. 2022, "The 37 implementation details of
         PPO", detail 3: 1e-5.
       max_gradient_norm: global-norm clip. Mnih et al. 2016 code: 40.
-      torso: "mlp", "conv", "tiles" (small pictures side by side), "flat" (no layer), or
-        "auto": conv for images, else mlp.
-      torso_size: units of the torso's output, of each tile for "tiles". Mnih et al. 2016,
-        section 5.1: 256.
-      use_previous_action: feed the last action, one-hot, to the core.
-      use_previous_reward: feed the last reward to the core.
+      auxiliary_tasks: further losses on the network's features, by name or
+        module:attribute; see `tolman.agents.auxiliary`.
+      auxiliary_costs: their weights; none for each task's own.
     """
 
     unroll_length: int = 20
@@ -58,10 +55,8 @@ class ActorCriticConfig:
     rmsprop_epsilon: float = 0.1
     adam_epsilon: float = 1e-5
     max_gradient_norm: float = 40.0
-    torso: Torso = "auto"
-    torso_size: int = 256
-    use_previous_action: bool = True
-    use_previous_reward: bool = True
+    auxiliary_tasks: tuple[str, ...] = ()
+    auxiliary_costs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("unroll_length", "batch_size", "torso_size"):

@@ -68,6 +68,7 @@ class LearnerRole:
         self._lines = Lines()
         self._agent = work.agent()
         self._layout = work.layout(self._agent)
+        self._seed = work.config.seed
         self._publisher = Publisher(board)
         self._addresses: tuple[str, ...] = ()
         self._batches: Batches | None = None
@@ -107,6 +108,7 @@ class LearnerRole:
             jax.device_put(state, device),
             num_updates,
             total_updates,
+            self._seed,
             [PatientClient(self, shard) for shard in range(len(addresses))],  # type: ignore[misc]
         )
         self._publish()

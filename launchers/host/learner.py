@@ -32,6 +32,7 @@ class AgentLearner(Learner):
         state: LearnerState,
         num_updates: int,
         total_updates: int,
+        seed: int,
         clients: Sequence[reverb.Client] = (),
     ) -> None:
         """Compiles nothing yet; the first step does.
@@ -43,6 +44,7 @@ class AgentLearner(Learner):
           state: on the device that learns.
           num_updates: behind that state.
           total_updates: of the whole run; schedules depend on it.
+          seed: of all chance in the updates; each has its number folded in.
           clients: of the servers, which are told new priorities.
         """
         self._agent = agent
@@ -50,6 +52,7 @@ class AgentLearner(Learner):
         self._next_batch = next_batch
         self._state = state
         self._total_updates = total_updates
+        self._key = jax.random.PRNGKey(seed)
         self._clients = clients
         self._is_prioritized = agent.data.replay == "prioritized"
         self._waiting: tuple[Batch, Any] | None = None
@@ -65,6 +68,7 @@ class AgentLearner(Learner):
             batch.probability,
             np.int32(self.num_updates),
             np.int32(self._total_updates),
+            self._key,
         )
         self._state = learned.learner_state
         self.num_updates += 1
@@ -97,11 +101,18 @@ class AgentLearner(Learner):
         return self._update._cache_size()
 
     def _learn(
-        self, state: Any, items: Any, probability: Any, num_updates: Any, total: Any
+        self,
+        state: Any,
+        items: Any,
+        probability: Any,
+        num_updates: Any,
+        total: Any,
+        key: Any,
     ) -> Any:
         probability = probability if self._is_prioritized else None
         unroll = self._layout.assemble(items, probability)
-        return self._agent.update(state, unroll, num_updates / jnp.maximum(total, 1))
+        key = jax.random.fold_in(key, num_updates)
+        return self._agent.update(state, unroll, key, num_updates / jnp.maximum(total, 1))
 
     def _send_priorities(self) -> None:
         if self._waiting is None:

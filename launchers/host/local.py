@@ -142,6 +142,7 @@ class _Session:
             state.learner,
             updates,
             total_updates,
+            runner._seed,
             [self.replay.client()],
         )
         self._board = ParameterBoard(

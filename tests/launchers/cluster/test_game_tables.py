@@ -170,7 +170,7 @@ def test_actor_replay_and_learner_without_processes(serve, work):
         acting.unroll()
     insight = server.counter.look()
     assert insight.num_inserted <= acting.num_steps and acting.version == 7
-    observe = make_player(agent.player).observe
+    observe = make_player(agent).observe
     samples = server.replay.client().sample(
         "games", 20, emit_timesteps=False, unpack_as_table_signature=True
     )
@@ -179,7 +179,7 @@ def test_actor_replay_and_learner_without_processes(serve, work):
         check_game(observe(position), sample.data["outcome"])
 
     batches = batches_of(server, layout, work)
-    learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100)
+    learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100, 0)
     try:
         metrics = [jax.device_get(learner.step()) for _ in range(3)]
     finally:
@@ -208,7 +208,7 @@ def test_lives_play_different_games(work):
     key = np.asarray(jax.random.PRNGKey(2))
     keys = [np.asarray(Birth(*words).key(key)) for words in ((0, 0, 0), (0, 1, 0))]
     assert (keys[0] != keys[1]).any()
-    evaluator = GameEvaluator(agent.player, seed=0)
+    evaluator = GameEvaluator(agent, seed=0)
     first, again, other = (evaluator.evaluate(params, 4, number) for number in (0, 0, 1))
     assert first == again and set(first) == set(other)
     assert 0.0 <= first["eval/score_against_random"] <= 1.0
