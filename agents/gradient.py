@@ -1,7 +1,7 @@
 """The gradient step that every agent learns by: an objective goes in, parameters come out.
 
-An agent states its objective; what else is to be learned or kept comes in as a `Hook`, so
-that a wrapper of any agent can add a loss or correct the step; see `with_hooks`.
+An agent states its objective; a wrapper of any agent adds to it, or corrects the step, by a
+`Hook`; see `with_hooks`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import optax
 
 from tolman.agents.agent import Array, Metrics, Params
 
-OptimizerState = Any  # Pytree of arrays.
+AnyAgent = TypeVar("AnyAgent")
 
 
 class Loss(NamedTuple):
@@ -50,26 +50,23 @@ class Hook(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """Attributes:
-    params: after the step.
-    optimizer_state: after the step.
-    metrics: of the objective, and `grad/global_norm`, before any clipping.
-    extra: of the objective.
+    """Parameters and the optimizer's state after a step; metrics and extra of the loss.
+
+    `grad/global_norm` among the metrics is that of the gradient before any clipping.
     """
 
     params: Params
-    optimizer_state: OptimizerState
+    optimizer_state: optax.OptState
     metrics: Metrics
     extra: Any
 
 
 @dataclass(frozen=True)
 class GradientStep:
-    """Gradient, clip, optimizer, step.
+    """Gradient, clip, optimizer, step: w <- w - step_size scaling(clip(gradient)).
 
     Attributes:
-      scaling: the optimizer but for the step size: what it makes of a gradient is
-        multiplied by that and subtracted.
+      scaling: the optimizer but for the step size.
       max_gradient_norm: global-norm clip; None for none.
       hooks: applied in order.
     """
@@ -80,20 +77,20 @@ class GradientStep:
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
-        """The clip and the optimizer behind it."""
+        """The clip and the scaling."""
         if self.max_gradient_norm is None:
             return self.scaling
         return optax.chain(optax.clip_by_global_norm(self.max_gradient_norm), self.scaling)
 
-    def init(self, params: Params) -> OptimizerState:
-        """The state before the first step."""
+    def init(self, params: Params) -> optax.OptState:
+        """The optimizer's state before the first step."""
         return self.optimizer.init(params)
 
     def __call__(
         self,
         objective: Objective,
         params: Params,
-        optimizer_state: OptimizerState,
+        optimizer_state: optax.OptState,
         step_size: Array | float,
     ) -> Stepped:
         """Takes one step down the gradient of the objective."""
@@ -114,11 +111,7 @@ class GradientStep:
 
 
 class Wrapper:
-    """An agent around another, which has every attribute of that one but its own.
-
-    Attributes:
-      inner: the agent inside.
-    """
+    """An agent around another, `inner`, with all attributes of that one but its own."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -129,18 +122,14 @@ class Wrapper:
         return getattr(self.inner, name)
 
 
-AnyAgent = TypeVar("AnyAgent")
-
-
 def with_hooks(agent: AnyAgent, *hooks: Hook) -> AnyAgent:
-    """A copy of the agent whose gradient steps have these hooks too.
+    """A copy of the agent, or of a `Wrapper` of one, whose steps have these hooks too.
 
-    A hook may close over traced arrays: call this inside `update`, with what the wrapper's
-    own state holds. See the example in docs/agents.md.
+    A hook may close over traced arrays: call this inside the wrapper's `update`, with what
+    the wrapper's own state holds. docs/agents.md has an example.
 
     Args:
-      agent: one that learns by a `GradientStep`, its attribute `gradient_step`; or a
-        `Wrapper` of one.
+      agent: one that learns by its attribute `gradient_step`, a `GradientStep`.
       hooks: applied after those that it has.
     """
     changed: Any = copy.copy(agent)
