@@ -1,8 +1,8 @@
 """Tree search over the rules of a game, `mctx` underneath.
 
 A node keeps K slots, its legal moves of the largest prior, and a table that maps slots to
-actions: a tree of chess has 256 numbers a node in place of 4672. Where K covers all actions,
-slot and action are the same.
+actions: a tree of chess has 256 numbers a node in place of 4672. Where K covers all
+actions, slot and action are the same.
 
 Values are those of the player to move, in [-1, 1]. The value of a position counts with the
 opposite sign to the player who moved into it, unless that player moves again. A position in
@@ -153,8 +153,8 @@ class Search:
     ) -> tuple[Array, Array, mctx.Tree]:
         """AlphaZero's search: `[B]` slot, `[B, K]` weights, and the tree.
 
-        The tree stores priors in place of logits: the softmax is taken once a node, not once
-        a visit.
+        The tree stores priors in place of logits: the softmax is taken once a node, not
+        once a visit.
         """
         config = self._config
         noise_key, draw_key, search_key = jax.random.split(key, 3)

@@ -94,8 +94,8 @@ def play_moves(
 ) -> tuple[Games, Moves]:
     """Makes `num_moves` moves in every game; may be jitted.
 
-    A game that ends is replaced by a new one. The new games are made once for all the moves,
-    because an opening takes its number of steps in all games, whether they need it or not.
+    A game that ends is replaced by a new one. The new games are made once for all the
+    moves: an opening takes its number of steps in all games, whether they need it or not.
 
     Returns:
       The games as they stand then, and `[T, B, ...]` moves.
