@@ -63,14 +63,18 @@ def register_auxiliary_task(name: str) -> Callable[[Factory], Factory]:
 
 
 def make_auxiliary_tasks(
-    names: Sequence[str], costs: Sequence[float], observation_spec: Any
+    names: Sequence[str],
+    costs: Sequence[float],
+    observation_spec: Any,
+    made: Sequence[AuxiliaryTask] = (),
 ) -> tuple[AuxiliaryTask, ...]:
-    """Builds the named tasks.
+    """Builds the named tasks, and puts them before those that were made already.
 
     Args:
       names: registered ones, or module:attribute of a registered factory.
       costs: their weights; none for each task's own.
       observation_spec: what the factories get.
+      made: tasks that need no building.
 
     Raises:
       ValueError: for an unknown name, two tasks of one name, or costs that do not fit.
@@ -89,6 +93,13 @@ def make_auxiliary_tasks(
     if costs:
         pairs = zip(tasks, costs, strict=True)
         tasks = [replace(task, cost=cost) for task, cost in pairs]
+    tasks += made
+    for number, task in enumerate(tasks):
+        if task.name in {other.name for other in tasks[:number]}:
+            raise ValueError(
+                f"auxiliary task {task.name!r} is chosen twice. Set "
+                "--agent.auxiliary-tasks."
+            )
     return tuple(tasks)
 
 

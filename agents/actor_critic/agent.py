@@ -91,10 +91,12 @@ class ActorCritic:
             config.batch_size,
             max_lag=int(config.off_policy_correction == "vtrace"),
         )
-        named = make_auxiliary_tasks(
-            config.auxiliary_tasks, config.auxiliary_costs, observation_spec
+        self._auxiliary_tasks = make_auxiliary_tasks(
+            config.auxiliary_tasks,
+            config.auxiliary_costs,
+            observation_spec,
+            auxiliary_tasks,
         )
-        self._auxiliary_tasks = (*named, *auxiliary_tasks)
         self.network = make_network(
             config, observation_spec, action_spec, make_core, self._auxiliary_tasks
         )

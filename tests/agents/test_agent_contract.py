@@ -238,7 +238,7 @@ def test_auxiliary_task_adds_its_weighted_loss():
         loss=lambda prediction, unroll: jnp.square(prediction[:-1] - 3.0),
     )
     plain = make_agent("actor_critic", environment, "lstm")
-    helped = make_agent("actor_critic", environment, "lstm", auxiliary_tasks=[task])
+    helped = make_agent("actor_critic", environment, "lstm", tasks=[task])
     learner = _jit(plain.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(plain, learner.params, environment, 1)
     arguments = (learner.params, unroll, learner.hyperparameters, jnp.float32(0.0))

@@ -20,7 +20,7 @@ def test_ponder_cost_of_memo_is_charged_at_every_decision():
         loss=lambda hops, unroll: hops[:-1],
     )
     agents = [
-        make_agent("actor_critic", CountingTask(), "memo", auxiliary_tasks=tasks)
+        make_agent("actor_critic", CountingTask(), "memo", tasks=tasks)
         for tasks in ([], [ponder])
     ]
     num_steps, batch = agents[0].data.unroll_length, agents[0].data.batch_size
