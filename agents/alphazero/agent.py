@@ -78,11 +78,11 @@ class AlphaZero:
             min_size=config.min_positions,
             samples_per_insert=config.samples_per_position,
         )
-        self.gradient_step = GradientStep(
-            optax.scale_by_adam()
-            if config.optimizer == "adam"
-            else optax.trace(config.momentum)
-        )
+        is_adam = config.optimizer == "adam"
+        scaling = optax.scale_by_adam() if is_adam else optax.trace(config.momentum)
+        # Scales by 1; its count of steps is in the checkpoints of earlier versions.
+        counted = optax.scale_by_schedule(lambda count: 1.0)
+        self.gradient_step = GradientStep(optax.chain(scaling, counted))
 
     def init(self, key: Array) -> LearnerState:
         """Returns a fresh learner."""
