@@ -8,7 +8,6 @@ hold the whole observation, its targets too. `--agent.auxiliary-tasks depth my_p
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,11 +82,6 @@ def make_auxiliary_tasks(
         raise ValueError(
             f"auxiliary_costs={tuple(costs)}: must be as many as auxiliary_tasks, "
             f"{len(names)}, or none. Set --agent.auxiliary-costs."
-        )
-    if not all(math.isfinite(cost) and cost >= 0.0 for cost in costs):
-        raise ValueError(
-            f"auxiliary_costs={tuple(costs)}: must be at least 0. "
-            "Set --agent.auxiliary-costs."
         )
     tasks = [_find(name)(observation_spec) for name in names]
     if costs:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 Torso = Literal["auto", "mlp", "conv", "tiles", "flat"]
 ImageAxes = Literal["auto", "none", "HW", "HWC", "CHW", "NHWC", "NCHW"]
@@ -29,16 +31,6 @@ class InputSettings:
     reads: tuple[str, ...] = ()
     image_axes: ImageAxes = "auto"
     torso: Torso = "auto"
-    torso_size: int = 256
+    torso_size: Annotated[int, Ge(1)] = 256
     use_previous_action: bool = True
     use_previous_reward: bool = True
-
-
-def require(config: Any, name: str, holds: bool, allowed: str) -> None:
-    """Raises ValueError, in one line, unless the setting `name` of `config` holds."""
-    assert name in {field.name for field in fields(config)}
-    if not holds:
-        flag = f"--agent.{name.replace('_', '-')}"
-        raise ValueError(
-            f"{name}={getattr(config, name)!r}: must be {allowed}. Set {flag}."
-        )
