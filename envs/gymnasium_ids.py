@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tolman.envs.families import Family, register_family
+
 
 @dataclass(frozen=True)
 class GymnasiumSettings:
@@ -90,3 +92,14 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
         )
     except (gymnasium.error.Error, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+register_family("[package:]NAME-vN")(
+    Family(
+        pattern=r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
+        summary="what Gymnasium has registered, or registers when the package is imported",
+        settings=GymnasiumSettings,
+        check=check_gymnasium_id,
+        make=make_gymnasium,
+    )
+)

@@ -11,7 +11,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tolman.envs.reasoning.stories import SPLITS, Story, read_stories
+from tolman.envs.reasoning.stories import SPLITS, Story, StoryTask, read_stories
+from tolman.envs.reasoning.task import register_source
 
 PEOPLE = ("Ada", "Boris", "Chidi", "Dana")
 PLACES = ("attic", "cellar", "library", "orchard", "stable", "workshop")
@@ -270,3 +271,16 @@ _WRITERS: dict[int, Callable[[random.Random], list[str]]] = {
     16: _induction,
     19: _path_finding,
 }
+
+
+@register_source("babi_style")
+def make_babi_style(
+    tasks: tuple[int, ...] = tuple(NAMES),
+    num_train_questions: int = BabiStyle.num_train_questions,
+    num_test_questions: int = BabiStyle.num_test_questions,
+    max_facts: int = StoryTask.max_facts,
+    max_words: int = StoryTask.max_words,
+) -> StoryTask:
+    """Generated stories in the style of six bAbI tasks; see `BabiStyle`, `StoryTask`."""
+    style = BabiStyle(tasks, num_train_questions, num_test_questions)
+    return StoryTask(style, max_facts, max_words)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.envs.reasoning.task import Array, Data, Examples
+from tolman.envs.reasoning.task import Array, Data, Examples, register_source
 from tolman.envs.settings import check_at_least, check_choice
 
 SPLITS = ("train", "validation", "test")
@@ -35,6 +35,7 @@ class Graphs(NamedTuple):
     is_question: Array
 
 
+@register_source("shortest_path")
 @dataclass(frozen=True)
 class ShortestPath:
     """Given all edges in random order, a start and a goal: which nodes lie between?

@@ -25,7 +25,7 @@ from tolman.launchers.arena.match import GameRecord, play_game, record_from_dict
 from tolman.launchers.arena.openings import make_openings
 from tolman.launchers.arena.player import Player, close_player
 from tolman.launchers.arena.records import suffix_of, write_records
-from tolman.launchers.arena.specs import RunPlayerFactory, make_player
+from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import Sprt
 
 
@@ -89,17 +89,12 @@ def schedule(num_players: int, num_openings: int) -> Iterator[Pairing]:
             yield Pairing(second, first, opening)
 
 
-def run_tournament(
-    config: TournamentConfig,
-    folder: Path,
-    make_run_player: RunPlayerFactory | None = None,
-) -> dict[str, Any]:
+def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
     """Plays what `folder` does not hold yet, and writes its result.
 
     Args:
       config: what is played.
       folder: is made if it does not exist.
-      make_run_player: makes trained agents, see `specs`.
 
     Returns:
       What result.json holds.
@@ -109,7 +104,7 @@ def run_tournament(
     """
     sprt = None if config.sprt is None else Sprt(*config.sprt)
     game = make_host_game(config.game)
-    players = [make_player(spec, make_run_player) for spec in config.players]
+    players = [make_player(spec) for spec in config.players]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _claim(folder, config)

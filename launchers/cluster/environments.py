@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
 from tolman.agents.agent import Agent, Params
+from tolman.launchers.catalog.environments import Specs
 from tolman.launchers.cluster.parameters import BoardReader
 from tolman.launchers.cluster.tallies import EpisodeJournal
 from tolman.launchers.cluster.work import Birth, Insight
-from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.evaluation.episodes import (
+    environment_seed,
+    evaluation_key,
+    play_episodes_of,
+)
 from tolman.launchers.host.state import HostState, group_size
-from tolman.launchers.runs.build import MAX_DEFAULT_ENVS, build_agent, make_vector
-from tolman.launchers.runs.restore import evaluation_settings
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.config import TrainConfig
-
-
-@dataclass(frozen=True)
-class Specs:
-    """The specs of an environment that is somewhere else."""
-
-    observation: Any
-    action: Any
-
-    def observation_spec(self) -> Any:
-        """Of one copy."""
-        return self.observation
-
-    def action_spec(self) -> Any:
-        """Of one copy."""
-        return self.action
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class EnvironmentWork:
     num_shards: int
 
     def agent(self) -> Agent:
-        return build_agent(self.config, self.specs)
+        return resolve(self.config).make_agent(self.specs)
 
     def layout(self, agent: Agent) -> Any:
         from tolman.launchers.host.reverb.replay import item_layout
@@ -111,7 +99,8 @@ class EnvironmentActing:
         from tolman.launchers.host.actor import ActingLoop, VectorActor
         from tolman.launchers.host.reverb.adder import Client, UnrollAdder
 
-        vector = make_vector(work.config, work.num_envs, birth.env_seed(work.config.seed))
+        source = resolve(work.config).source
+        vector = source.make_vector(birth.env_seed(work.config.seed), work.num_envs)
         try:
             agent = work.agent()
             data = agent.data
@@ -153,20 +142,10 @@ def _evaluate(
     config: TrainConfig, agent: Agent, params: Params, num_episodes: int, number: int
 ) -> dict[str, float]:
     """Means over whole episodes of the policy, sampled from."""
-    from tolman.launchers.host.evaluation import play_host_episodes
-
-    key = jax.random.PRNGKey(config.seed)
-    key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), number)
-    env_seed = int(jax.random.randint(key, (), 0, EVALUATION))
-    num_envs = min(num_episodes, MAX_DEFAULT_ENVS)
-    config = replace(config, env_config=evaluation_settings(config.env_config))
-    vector = make_vector(config, num_envs, env_seed)
-    try:
-        episodes = play_host_episodes(agent, vector, params, key, num_episodes)
-    finally:
-        vector.close()
-    _, returns, lengths = zip(*episodes, strict=True)
+    key = jax.random.fold_in(evaluation_key(config.seed), number)
+    job = resolve(config, environment_seed(key), for_evaluation=True)
+    played = play_episodes_of(job, agent, params, key, num_episodes)
     return {
-        "eval/episode_return": float(np.mean(returns)),
-        "eval/episode_length": float(np.mean(lengths)),
+        "eval/episode_return": float(np.mean(played.returns)),
+        "eval/episode_length": float(np.mean(played.lengths)),
     }

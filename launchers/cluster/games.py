@@ -19,9 +19,9 @@ from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.cluster.parameters import BoardReader
 from tolman.launchers.cluster.tallies import Pace
 from tolman.launchers.cluster.work import Birth, Insight
-from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.host.state import HostState
-from tolman.launchers.runs.build import build_player
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.self_play.agent_player import AgentPlayer
 from tolman.launchers.self_play.open_games import OpenGames
 from tolman.launchers.self_play.players import make_player
@@ -43,7 +43,7 @@ class GameWork:
     num_envs: int = 1
 
     def agent(self) -> GameLearner:
-        return GameLearner(build_player(self.config), self.config.seed)
+        return GameLearner(resolve(self.config).make_agent(), self.config.seed)
 
     def layout(self, agent: GameLearner) -> Any:
         from tolman.launchers.cluster.game_tables import GameLayout
@@ -78,7 +78,7 @@ class GameWork:
 
     def pace(self, state: HostState) -> Pace:
         del state
-        return Pace(build_player(self.config).data)
+        return Pace(resolve(self.config).make_agent().data)
 
 
 class GameLearner:
@@ -119,7 +119,7 @@ class SelfPlaying:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.cluster.game_tables import GameWriter
 
-        agent = build_player(work.config)
+        agent = resolve(work.config).make_agent()
         self._reader = reader
         self._player = make_player(agent, jax.devices()[:1])
         self._key, start_key = jax.random.split(birth.key(key))

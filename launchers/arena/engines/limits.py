@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+from tolman.launchers.arena.player import split_keys
+
+LIMITS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "nodes": ("nodes", int),
+    "depth": ("depth", int),
+    "seconds": ("seconds", float),
+    "timeout": ("timeout_seconds", float),
+}
 
 
 @dataclass(frozen=True)
@@ -44,3 +55,34 @@ class EngineSettings:
     name: str
     limits: Limits = field(default_factory=Limits)
     options: dict[str, str] = field(default_factory=dict)
+
+
+def engine_settings(spec: str, rest: str) -> EngineSettings:
+    """Reads `uci:COMMAND?KEY=VALUE&...`, of any protocol.
+
+    Raises:
+      ValueError: for no command, an unknown key or a value that does not fit.
+    """
+    command, keys = split_keys(spec, rest)
+    if not command:
+        raise ValueError(f"player {spec!r} is unknown: must be {spec.strip(':')}:COMMAND.")
+    limits: dict[str, Any] = {}
+    options: dict[str, str] = {}
+    name = spec
+    for key, value in keys.items():
+        if key in LIMITS:
+            setting, read = LIMITS[key]
+            try:
+                limits[setting] = read(value)
+            except ValueError:
+                raise ValueError(f"player {spec!r}: {key}={value} is no number.") from None
+        elif key.startswith("option."):
+            options[key.removeprefix("option.")] = value
+        elif key == "name":
+            name = value
+        else:
+            raise ValueError(
+                f"player {spec!r}: key {key!r} is unknown: must be one of "
+                f"{', '.join(LIMITS)}, name or option.NAME."
+            )
+    return EngineSettings(command, name, Limits(**limits), options)
