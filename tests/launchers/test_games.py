@@ -5,9 +5,9 @@ import textwrap
 import pytest
 
 from tolman.envs.conformance import ConformanceError
-from tolman.launchers.catalog import names
 from tolman.launchers.catalog.games import check_named, make_game
 from tolman.launchers.catalog.listing import list_names
+from tolman.launchers.catalog.named import find
 from tolman.launchers.catalog.names import GAME
 
 
@@ -42,9 +42,9 @@ def my_rules(tmp_path, monkeypatch):
 
 def test_by_name():
     assert make_game("go_9x9").info.name == "go_9x9"
-    settings = names.settings_type("go_9x9", GAME)(komi=6.5)
+    settings = find(GAME, "go_9x9").settings_type(komi=6.5)
     assert make_game("go_9x9", settings).komi == 6.5
-    assert names.default_settings(GAME, "go").size == 19
+    assert find(GAME, "go").default_settings().size == 19
     assert "connect_four" in list_names("games")["games"]
 
 
@@ -77,6 +77,6 @@ def test_an_unknown_game_is_named(name, settings, message):
 
 
 def test_a_bad_setting_is_named():
-    settings = names.settings_type("go", GAME)
+    settings = find(GAME, "go").settings_type
     with pytest.raises(ValueError, match="size=40: must be from 2 to 19"):
         make_game("go", settings(size=40))
