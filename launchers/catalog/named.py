@@ -167,4 +167,4 @@ def _keyword_settings(factory: Any, noun: str) -> type:
 def _type_hints(factory: Any) -> dict[str, Any]:
     """Of what a class or function takes."""
     function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
-    return get_type_hints(function)
+    return get_type_hints(function, include_extras=True)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-LAUNCHERS = ("on-device", "local", "ray")
+Launcher = Literal["on-device", "local", "ray"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from tolman.launchers.catalog.named import (
     make_core,
 )
 from tolman.launchers.catalog.names import AGENT, CORE
+from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.config import (
     NO_CORE,
     OWN_SETTINGS,
@@ -68,12 +69,14 @@ class Job:
         if self.kind == "learns":
             return factory(settings, self.source.task())
         specs = self.source if specs is None else specs
-        return factory(
+        agent = factory(
             settings,
             specs.observation_spec(),
             specs.action_spec(),
             make_core(self.core, self.config.core_config),
         )
+        check_settings(agent.data, "agent.")
+        return agent
 
 
 def resolve(
@@ -91,6 +94,7 @@ def resolve(
     Raises:
       ValueError: if a name is unknown, or settings are not of the type that it takes.
     """
+    check_settings(config)
     for logger in config.loggers:
         check_logger(logger)
     found = find_run(config.agent, config.env, config.core)
@@ -133,17 +137,18 @@ def _settings(named: Named, settings: Any) -> Any:
     """The settings of a named thing, its default ones for None.
 
     Raises:
-      ValueError: if an agent's or a core's are of another type.
+      ValueError: if they are of another type, or one is not what it must be.
     """
     if settings is None:
-        return named.default_settings()
-    expected = named.settings_type
-    if named.kind in (AGENT, CORE) and not isinstance(settings, expected):
-        noun = named.kind.noun
+        settings = named.default_settings()
+    noun, expected = named.kind.noun, named.settings_type
+    is_open = named.kind not in (AGENT, CORE)  # Made from a factory's signature.
+    if not (is_dataclass(settings) if is_open else isinstance(settings, expected)):
         raise ValueError(
-            f"{noun}_config: {noun} {named.name!r} takes {expected.__name__}, got "
-            f"{type(settings).__name__}."
+            f"{named.kind.flag}_config: {noun} {named.name!r} takes {expected.__name__}, "
+            f"got {type(settings).__name__}."
         )
+    check_settings(settings, f"{named.kind.flag}.")
     return settings
 
 

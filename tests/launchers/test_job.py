@@ -173,9 +173,7 @@ def test_the_kind_of_an_agent_is_declared():
     assert resolve(TrainConfig("memo", "shortest_path")).runner == "on-device/learns"
     with pytest.raises(ValueError, match="'memo' learns from examples"):
         resolve(TrainConfig("memo", "shortest_path", launcher="local"))
-    with pytest.raises(
-        ValueError, match=r"source 'two_step' is unknown: use .*babi"
-    ):
+    with pytest.raises(ValueError, match=r"source 'two_step' is unknown: use .*babi"):
         resolve(TrainConfig("memo", "two_step"))
 
 

@@ -206,10 +206,6 @@ def test_faults_and_mistakes_of_host_environments(host_extension):
     assert vector.step([0]).step_type.tolist() == [2] and vector.num_restarts == 1
     with pytest.raises(ValueError, match="runs on the host, with --launcher local"):
         find_environments("host_extension:Stuck").environment()
-    with pytest.raises(ValueError, match=r"max_episode_steps=0: .*--env.max-episode-steps"):
-        find(ENV, "CartPole-v1").settings_type(max_episode_steps=0)
-    with pytest.raises(ValueError, match="must be a JSON object"):
-        find(ENV, "CartPole-v1").settings_type(keywords="[1]")
     with pytest.raises(ValueError, match=r"^env 'CartPole-v1': .*'size'"):
         vector_of("CartPole-v1", keywords='{"size": 1}')
 

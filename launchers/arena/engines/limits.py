@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Gt, Interval
 
 from tolman.launchers.arena.player import split_keys
+from tolman.launchers.settings.bounds import check_settings
 
 LIMITS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "nodes": ("nodes", int),
@@ -28,16 +31,10 @@ class Limits:
         lost.
     """
 
-    nodes: int | None = None
-    depth: int | None = None
-    seconds: float | None = None
-    timeout_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in ("nodes", "depth", "seconds", "timeout_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value} of an engine: must be above 0.")
+    nodes: Annotated[int, Gt(0)] | None = None
+    depth: Annotated[int, Gt(0)] | None = None
+    seconds: Annotated[float, Gt(0)] | None = None
+    timeout_seconds: Annotated[float, Interval(gt=0, le=1e9)] = 60.0
 
 
 @dataclass(frozen=True)
@@ -85,4 +82,10 @@ def engine_settings(spec: str, rest: str) -> EngineSettings:
                 f"player {spec!r}: key {key!r} is unknown: must be one of "
                 f"{', '.join(LIMITS)}, name or option.NAME."
             )
-    return EngineSettings(command, name, Limits(**limits), options)
+    settings = EngineSettings(command, name, Limits(**limits), options)
+    try:
+        check_settings(settings.limits)
+    except ValueError as error:
+        told = str(error).partition(" Set ")[0]
+        raise ValueError(f"player {spec!r}: {told}") from None
+    return settings
