@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import types
+import contextlib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from tolman.launchers.catalog.names import suggest
+from tolman.launchers.settings.bounds import find_problem
 
 SECTION = "_config"  # A field `agent_config` is the section `agent` of a file's keys.
 
@@ -45,7 +46,7 @@ def read_values(
         if is_dataclass(hint):
             values[name] = build(hint, mapping, where, f"{key}.")  # type: ignore[arg-type]
         elif key in mapping and not name.endswith(SECTION):
-            values[name] = _coerce(mapping[key], hint, key, where)
+            values[name] = _checked(mapping[key], hint, key, where)
     return values
 
 
@@ -75,78 +76,44 @@ def with_gaps(settings: type, values: Mapping[str, Any], gap: Any) -> Any:
 
 
 def _typed_fields(settings: type) -> list[tuple[str, Any]]:
-    hints = get_type_hints(settings)
-    return [(item.name, hints[item.name]) for item in fields(settings) if item.init]
+    hints = get_type_hints(settings, include_extras=True)
+    return [(item.name, _bare(hints[item.name])) for item in fields(settings) if item.init]
 
 
-def _coerce(value: Any, hint: Any, key: str, where: str) -> Any:
+def _bare(hint: Any) -> Any:
+    """A section's dataclass without what marks it as a flag's."""
+    is_section = get_origin(hint) is Annotated and is_dataclass(get_args(hint)[0])
+    return get_args(hint)[0] if is_section else hint
+
+
+def _checked(value: Any, hint: Any, key: str, where: str) -> Any:
     """The value as that type.
 
     Raises:
-      ValueError: if it is none.
+      ValueError: if it is none, or beyond its bounds.
     """
-    try:
-        return _as(value, hint)
-    except _Misfit as misfit:
-        raise ValueError(
-            f"{where}: {key}={value!r}: must be {misfit}. Set --{key.replace('_', '-')}."
-        ) from None
+    typed = _typed(value, hint)
+    if must_be := find_problem(typed, hint):
+        flag = f"--{key.replace('_', '-')}"
+        raise ValueError(f"{where}: {key}={value!r}: must be {must_be}. Set {flag}.")
+    return typed
 
 
-class _Misfit(Exception):
-    """Says what a value must be."""
-
-
-def _as(value: Any, hint: Any) -> Any:
+def _typed(value: Any, hint: Any) -> Any:
+    """What a value of YAML stands for: it has no tuples, and takes 1e-4 for a word."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _as(value, arguments[0])
-    if origin in (Union, types.UnionType):
-        return _as_one_of(value, arguments)
-    if origin is Literal:
-        if any(value == one and type(value) is type(one) for one in arguments):
-            return value
-        choices = ", ".join(str(one) for one in arguments)
-        raise _Misfit(f"one of {choices}{suggest(str(value), map(str, arguments))}")
-    if origin in (tuple, list):
-        return origin(_items(value, origin, arguments))
-    if hint in (bool, int, float, str, type(None)):
-        return _as_plain(value, hint)
+        return _typed(value, arguments[0])
+    if origin in (Union, UnionType):
+        tried = [_typed(value, one) for one in arguments if one is not type(None)]
+        return next((one for one in tried if find_problem(one, hint) is None), value)
+    if origin is tuple and isinstance(value, list):
+        ends = arguments[1:] == (Ellipsis,)
+        hints = arguments[:1] * len(value) if ends else arguments
+        if len(hints) != len(value):
+            return tuple(value)
+        return tuple(_typed(item, one) for item, one in zip(value, hints, strict=True))
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError, OverflowError):
+            return float(value)
     return value
-
-
-def _as_one_of(value: Any, hints: tuple[Any, ...]) -> Any:
-    wanted = []
-    for hint in sorted(hints, key=lambda hint: hint is not type(value)):
-        try:
-            return _as(value, hint)
-        except _Misfit as misfit:
-            wanted.append(str(misfit))
-    raise _Misfit(" or ".join(wanted))
-
-
-def _items(value: Any, origin: type, arguments: tuple[Any, ...]) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise _Misfit("a list")
-    if origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis):
-        return [_as(item, arguments[0] if arguments else Any) for item in value]
-    if arguments and len(value) != len(arguments):
-        raise _Misfit(f"a list of {len(arguments)}")
-    hints = arguments or (Any,) * len(value)
-    return [_as(item, hint) for item, hint in zip(value, hints, strict=True)]
-
-
-def _as_plain(value: Any, hint: type) -> Any:
-    if hint is type(None):
-        if value is None:
-            return None
-        raise _Misfit("null")
-    if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML takes 1e-4 for a word.
-        except (ValueError, OverflowError):
-            raise _Misfit("a number") from None
-    if type(value) is hint:
-        return value
-    named = {bool: "true or false", int: "a whole number", float: "a number"}
-    raise _Misfit(named.get(hint, "a word; put it in quotes"))
