@@ -31,6 +31,7 @@ from tolman.launchers.settings.config import TrainConfig
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 NUM_ROWS, MAX_UPDATES_PER_ROW = 50, 100
+OF_SOME = ("train/", "accuracy/")  # Metrics of what may not have happened.
 
 logger = logging.getLogger(__name__)
 
@@ -225,8 +226,9 @@ class _Run:
         seconds = time.perf_counter() - began
         counts = self._runner.counts(state)
         row = {name: value for name, value in values.items() if math.isfinite(value)}
-        # No episode may have ended in these updates: a mean of none is not a divergence.
-        bad = [name for name in values if name not in row and not name.startswith("train/")]
+        # No episode may have ended in these updates, nor a kind of question been asked: a
+        # mean of none is not a divergence.
+        bad = [name for name in values if name not in row and not name.startswith(OF_SOME)]
         if bad:
             # The total and the gradient are not finite where any term is: name that term.
             first = min(
