@@ -216,3 +216,22 @@ def test_a_run_on_examples(tolman, tmp_path):
     assert code == 0 and out.startswith("eval/accuracy 0.")
     code, _, errors = tolman("play", tmp_path / "run")
     assert code == 2 and "there is nothing to see" in errors[-1]
+
+
+def test_a_player_and_a_study_of_ones_own(tolman, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from tolman.launchers.arena.players.uniform import RandomPlayer\n"
+        "class Player(RandomPlayer):\n"
+        "    def __init__(self):\n"
+        "        super().__init__('mine')\n"
+        "class study:\n"
+        "    TITLE, PAPER = 'Mine', 'Nobody'\n"
+        "    def run(study):\n"
+        "        study.check('a claim', 1.0, '1', above=0.0)\n"
+    )
+    words = ["tournament", "tic_tac_toe", "random", "mine:Player", "--num-games", "2"]
+    code, out, errors = tolman(*words)
+    assert code == 0 and any(line.endswith("  mine") for line in out.splitlines()), errors
+    code, out, errors = tolman("study", "mine:study", "--out", tmp_path / "out")
+    assert code == 0 and "1 of 1 checks passed" in out, errors
+    sys.modules.pop("mine")
