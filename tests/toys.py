@@ -9,8 +9,7 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.environment import restart, transition
-from tolman.launchers.catalog.named import find, make_core
-from tolman.launchers.catalog.names import AGENT, CORE
+from tolman.launchers.catalog.names import AGENT, CORE, find, make_core
 
 
 def make_agent(name, environment, core_name, auxiliary_tasks=(), **settings):

@@ -23,8 +23,7 @@ def make_host_game(name: str, **settings: Any) -> HostGame:
         return openspiel_game(name, **settings)
     from tolman.envs.board.jax_as_host import JaxAsHost
     from tolman.launchers.catalog.games import build_game
-    from tolman.launchers.catalog.named import find
-    from tolman.launchers.catalog.names import GAME
+    from tolman.launchers.catalog.names import GAME, find
 
     named = find(GAME, name)
     try:

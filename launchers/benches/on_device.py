@@ -52,8 +52,7 @@ def _bench_case(case: Case) -> dict[str, Any]:
 
     from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
     from tolman.launchers.catalog.environments import find_environments
-    from tolman.launchers.catalog.named import find, make_core
-    from tolman.launchers.catalog.names import CORE
+    from tolman.launchers.catalog.names import CORE, find, make_core
     from tolman.launchers.device.on_device import OnDeviceRunner
 
     environment = find_environments(case.environment).environment()

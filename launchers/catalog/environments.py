@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
-from tolman.launchers.catalog.named import Named, find
-from tolman.launchers.catalog.names import ENV
+from tolman.launchers.catalog.names import ENV, Named, find
 
 if TYPE_CHECKING:
     import dm_env

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tolman.launchers.catalog.named import Named, find
-from tolman.launchers.catalog.names import ENV, GAME, installed, registered
+from tolman.launchers.catalog.names import ENV, GAME, Named, find, installed, registered
 
 if TYPE_CHECKING:
     from tolman.envs.board.game import Game, HostGame

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from tolman.launchers.catalog.named import Named
-from tolman.launchers.catalog.names import is_registered
+from tolman.launchers.catalog.names import Named, is_registered
 
 FIX = "If you know where this run comes from, add --trust."
 # The methods that a class of each kind has.

@@ -16,7 +16,7 @@ from tolman.envs.adapters import GymnasiumAdapter
 from tolman.envs.conformance import fail
 from tolman.envs.serial_vector import SerialVector
 from tolman.launchers.catalog.environments import EnvironmentSource
-from tolman.launchers.catalog.named import Named
+from tolman.launchers.catalog.names import Named
 from tolman.launchers.film.writer import Film
 
 RENDER_MODE = "rgb_array"

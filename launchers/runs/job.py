@@ -8,14 +8,15 @@ from typing import Any, Protocol
 
 from tolman.launchers.catalog.environments import EnvironmentSource, vector_seeds
 from tolman.launchers.catalog.games import ExampleSource, GameSource
-from tolman.launchers.catalog.named import (
+from tolman.launchers.catalog.names import (
+    AGENT,
+    CORE,
     Named,
     find,
     find_run,
     kind_of_agent,
     make_core,
 )
-from tolman.launchers.catalog.names import AGENT, CORE
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.config import (
     NO_CORE,

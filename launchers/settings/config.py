@@ -24,8 +24,13 @@ from typing import Annotated, Any, Literal, get_type_hints
 import yaml
 from annotated_types import Ge, Interval
 
-from tolman.launchers.catalog.named import Named, find_run
-from tolman.launchers.catalog.names import Launcher, import_attribute, suggest
+from tolman.launchers.catalog.names import (
+    Launcher,
+    Named,
+    find_run,
+    import_attribute,
+    suggest,
+)
 from tolman.launchers.catalog.trust import check_modules, check_things
 from tolman.launchers.settings import flags
 from tolman.launchers.settings.values import (

@@ -13,8 +13,7 @@ from tolman.agents.agent import Unroll, draw_noise, kind_of
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.catalog.named import find
-from tolman.launchers.catalog.names import AGENT, registered
+from tolman.launchers.catalog.names import AGENT, find, registered
 from tolman.launchers.device.on_device import OnDeviceRunner
 
 # Those that act in environments; agents that play games have a contract of their own.

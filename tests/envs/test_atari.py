@@ -17,8 +17,7 @@ from tolman.envs.atari import (
 )
 from tolman.envs.conformance import check_environment
 from tolman.launchers.catalog.environments import find_environments
-from tolman.launchers.catalog.named import find
-from tolman.launchers.catalog.names import ENV
+from tolman.launchers.catalog.names import ENV, find
 
 FIRST, MID, LAST = 0, 1, 2
 PLAIN = AtariSettings(

@@ -24,7 +24,7 @@ from tolman.envs.reasoning.stories import StoryTask
 from tolman.launchers.arena.engines.limits import Limits
 from tolman.launchers.arena.tournament import TournamentConfig
 from tolman.launchers.catalog import names
-from tolman.launchers.catalog.named import find
+from tolman.launchers.catalog.names import find
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.bounds import check_settings, find_problem
 from tolman.launchers.settings.config import TrainConfig, parse_train

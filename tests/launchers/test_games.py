@@ -7,8 +7,7 @@ import pytest
 from tolman.envs.conformance import ConformanceError
 from tolman.launchers.catalog.games import check_named, make_game
 from tolman.launchers.catalog.listing import list_names
-from tolman.launchers.catalog.named import find
-from tolman.launchers.catalog.names import GAME
+from tolman.launchers.catalog.names import GAME, find
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from tolman.launchers.catalog import named, names, trust
+from tolman.launchers.catalog import names, trust
 from tolman.launchers.catalog.environments import find_environments
-from tolman.launchers.catalog.named import find
+from tolman.launchers.catalog.names import find
 from tolman.launchers.evaluation.evaluate import evaluate
 from tolman.launchers.film.playing import play
 from tolman.launchers.runs.job import resolve
@@ -159,7 +159,7 @@ def test_every_name_is_looked_up_once(counted, monkeypatch, tmp_path):
         looked_up[name] += 1
         return lookup(kind, name)
 
-    monkeypatch.setattr(named, "lookup", count)
+    monkeypatch.setattr(names, "lookup", count)
     config = parse_train(["actor_critic", "--env", "counted:Host", *WORDS])
     looked_up.clear()
     train(config)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import jax
 import pytest
 
-from tolman.launchers.catalog.named import find, make_core
-from tolman.launchers.catalog.names import CORE
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.studies.matching import TOLERANCE, at_width, match_parameters
 from tolman.networks.core import CORES
 from tolman.networks.cores import GTrXLConfig, LSTMConfig, MemoConfig, StackedLSTMConfig

@@ -9,8 +9,7 @@ import pytest
 
 from tolman.launchers.catalog import names
 from tolman.launchers.catalog.environments import EnvironmentSource, find_environments
-from tolman.launchers.catalog.named import find, make_core
-from tolman.launchers.catalog.names import AGENT, CORE, ENV
+from tolman.launchers.catalog.names import AGENT, CORE, ENV, find, make_core
 from tolman.networks.cores import LSTM, LSTMConfig
 
 

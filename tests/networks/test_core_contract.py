@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.catalog.named import find, make_core
-from tolman.launchers.catalog.names import CORE
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.networks.conformance import PROPERTIES, ConformanceError, check_core
 from tolman.networks.core import CORES, register_core, reset_state
 from tolman.networks.cores import GRU, LSTM, Feedforward, GRUConfig, LSTMConfig

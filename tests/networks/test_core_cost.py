@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tolman.launchers.catalog.named import find, make_core
-from tolman.launchers.catalog.names import CORE
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.networks.core import CORES
 from tolman.networks.cores import LSTM, GTrXL, GTrXLConfig, LSTMConfig
 from tolman.networks.cost import core_cost

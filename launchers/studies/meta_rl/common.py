@@ -16,8 +16,7 @@ import numpy as np
 from tolman.agents.actor_critic import ActorCritic, Hyperparameters
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs.environment import Environment
-from tolman.launchers.catalog.named import find, make_core
-from tolman.launchers.catalog.names import CORE
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.episodes import Trajectory, play_episodes
 from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.studies.study import Study, Training

@@ -37,8 +37,7 @@ from tolman.agents.actor_critic import ActorCritic
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs.meta_rl.harlow_choice import CORRECT, HarlowChoice, HarlowChoiceState
 from tolman.envs.meta_rl.images import Source, Split, find_source
-from tolman.launchers.catalog.named import find, make_core
-from tolman.launchers.catalog.names import CORE
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.meta_rl import common, harlow_plots, plots
 from tolman.launchers.studies.study import Study, Training

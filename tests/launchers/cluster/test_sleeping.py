@@ -6,8 +6,7 @@ import pytest
 
 from tolman.envs.conformance import check_environment
 from tolman.launchers.benches.sleeping import Sleeping
-from tolman.launchers.catalog.named import find
-from tolman.launchers.catalog.names import ENV
+from tolman.launchers.catalog.names import ENV, find
 from tolman.launchers.settings.bounds import check_settings
 
 
