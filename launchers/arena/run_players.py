@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tolman.launchers.arena.agent_player import AgentPlayer
 from tolman.launchers.arena.player import register_player, split_keys
 from tolman.launchers.runs.restore import restore, stored_job
-from tolman.launchers.self_play.agent_player import AgentPlayer
 
 KEYS = ("simulations", "name")
 

@@ -14,6 +14,7 @@ import numpy as np
 from tolman.agents.agent import Array, Learned, Params
 from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
 from tolman.envs.board.game import Game, HostGame
+from tolman.launchers.arena.agent_player import AgentPlayer
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.cluster.parameters import BoardReader
@@ -22,7 +23,6 @@ from tolman.launchers.cluster.work import Birth, Insight
 from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.host.state import HostState
 from tolman.launchers.runs.job import resolve
-from tolman.launchers.self_play.agent_player import AgentPlayer
 from tolman.launchers.self_play.open_games import OpenGames
 from tolman.launchers.self_play.players import make_player
 from tolman.launchers.settings.config import TrainConfig
