@@ -22,7 +22,8 @@ def make_run_player(spec: str, rest: str) -> AgentPlayer:
     del rest
     run, _, after = spec.rpartition("@")
     checkpoint, keys = split_keys(spec, after)
-    if not run or not (checkpoint.isdigit() or checkpoint in ("", "last")):
+    is_number = checkpoint.isascii() and checkpoint.isdigit()
+    if not run or not (is_number or checkpoint in ("", "last")):
         raise ValueError(
             f"player {spec!r}: must be RUN@CHECKPOINT with the checkpoint's env steps, or "
             "RUN@last."
@@ -33,7 +34,7 @@ def make_run_player(spec: str, rest: str) -> AgentPlayer:
                 f"player {spec!r}: key {key!r} is unknown: use one of {', '.join(KEYS)}."
             )
     simulations = keys.get("simulations", "0")
-    if not simulations.isdigit():
+    if not (simulations.isascii() and simulations.isdigit()):
         raise ValueError(
             f"player {spec!r}: simulations={simulations!r} must be a whole number."
         )
@@ -42,6 +43,6 @@ def make_run_player(spec: str, rest: str) -> AgentPlayer:
         raise ValueError(
             f"player {spec!r}: agent {job.config.agent!r} plays no board games."
         )
-    restored = restore(Path(run), int(checkpoint) if checkpoint.isdigit() else None, job)
+    restored = restore(Path(run), int(checkpoint) if is_number else None, job)
     name = keys.get("name", spec)
     return AgentPlayer(restored.agent, restored.params, int(simulations), name)

@@ -153,7 +153,7 @@ def import_attribute(path: str, noun: str) -> Any:
         raise ValueError(f"{noun} {path!r}: must be spelled module:attribute.")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(
             f"{noun} {path!r}: importing {module_name} failed ({reason}). Run from the "

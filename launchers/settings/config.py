@@ -304,7 +304,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file.")
     try:
-        mapping = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        # A few lines of aliases of aliases can stand for more than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError(f"{path}: holds an alias (*NAME). Write the value out.")
+        mapping = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: is not YAML ({reason}).") from None

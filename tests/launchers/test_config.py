@@ -100,6 +100,7 @@ def test_wrong_flag_is_one_line(words, message):
         ("agent.learning_rate: fast", "agent.learning_rate='fast': must be a number"),
         ("agent.use_previous_action: 1", "must be True or False"),
         ("loggers: wandb", "loggers='wandb': must be a tuple"),
+        ("a: &a [1]\nb: [*a, *a]", "holds an alias"),
         ("a: [", "is not YAML"),
         ("- 1", "must hold `key: value` lines"),
     ],
