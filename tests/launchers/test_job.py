@@ -202,7 +202,7 @@ def test_a_stored_run_brings_no_code(name, tolman, tmp_path, capsys):
 
 def test_a_run_on_examples(tolman, tmp_path):
     words = """train memo --env associative_inference --env.num-sequences 2
-    --env.min-sequences 2 --env.num-classes 6 --env.num-exemplars 4 --env.item-size 4
+    --env.min-sequences 2 --env.num-classes 6 --env.num-exemplars 10 --env.item-size 4
     --agent.training.batch-size 4 --agent.model.item-size 4 --agent.model.head-size 4
     --agent.model.num-heads 1 --agent.model.hidden-size 4 --num-env-steps 40
     --checkpoint-interval 20"""
