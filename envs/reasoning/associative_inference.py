@@ -112,10 +112,12 @@ class AssociativeInference:
         """Draws the exemplars of a split; the same ones each time.
 
         Raises:
-          ValueError: for a split of another name.
+          ValueError: for a split of another name, or too few classes or sequences.
         """
         if split not in SPLITS:
             raise ValueError(f"split {split!r}: use one of {', '.join(SPLITS)}.")
+        for name, must_be in self.setting_problems():  # Items would be taken twice.
+            raise ValueError(f"{name}={getattr(self, name)}: must be {must_be}. Set it.")
         prototype_key, *keys = jax.random.split(jax.random.PRNGKey(self.seed), 4)
         size = self.num_classes, 1, self.item_size
         prototypes = jax.random.normal(prototype_key, size)

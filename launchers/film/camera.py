@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from tolman.envs.adapters import GymnasiumAdapter
-from tolman.envs.conformance import fail
+from tolman.envs.checks import fail
 from tolman.envs.serial_vector import SerialVector
 from tolman.launchers.catalog.environments import EnvironmentSource
 from tolman.launchers.catalog.names import Named

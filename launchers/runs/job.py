@@ -66,7 +66,9 @@ class Job:
         """
         factory, settings = self.agent.thing, self.config.agent_config
         if self.kind == "plays":
-            return factory(settings, self.source.game())
+            agent = factory(settings, self.source.game())
+            check_settings(agent.data, "agent.")
+            return agent
         if self.kind == "learns":
             return factory(settings, self.source.task())
         specs = self.source if specs is None else specs
@@ -117,7 +119,18 @@ def resolve(
     if launcher is None:
         launcher = "on-device" if source.is_on_device else "local"
     _check_launcher(config, launcher, kind, source)
-    return Job(replace(config, launcher=launcher), kind, agent, core, source)
+    settings = _with_correction(config.agent_config, launcher)
+    config = replace(config, agent_config=settings, launcher=launcher)
+    return Job(config, kind, agent, core, source)
+
+
+def _with_correction(settings: Any, launcher: str) -> Any:
+    """Agent settings whose `off_policy_correction` is what the launcher needs."""
+    if getattr(settings, "off_policy_correction", "") != "auto":
+        return settings
+    return replace(
+        settings, off_policy_correction="vtrace" if launcher == "ray" else "none"
+    )
 
 
 def _source(config: TrainConfig, kind: str, task: Named, env_seed: int | None) -> Any:

@@ -179,6 +179,12 @@ def test_short_sequences(length):
     np.testing.assert_allclose(shares, expected, atol=0.08)
 
 
+def test_too_few_classes_are_refused_before_any_are_drawn():
+    too_few = dataclasses.replace(SMALL, num_classes=19)
+    with pytest.raises(ValueError, match=r"num_classes=19: must be at least .* = 20"):
+        too_few.load("train")
+
+
 def test_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match="split 'dev': use one of train, validation, test"):
         SMALL.load("dev")

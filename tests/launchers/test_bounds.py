@@ -15,7 +15,7 @@ from tolman.envs.atari import AtariSettings
 from tolman.envs.board.go import Go
 from tolman.envs.gymnasium_ids import GymnasiumSettings
 from tolman.envs.memory import AssociativeRecall
-from tolman.envs.meta_rl import Harlow
+from tolman.envs.meta_rl import Harlow, TwoStep
 from tolman.envs.reasoning.associative_inference import AssociativeInference
 from tolman.envs.reasoning.babi import Babi
 from tolman.envs.reasoning.babi_style import BabiStyle
@@ -294,6 +294,7 @@ class Outer:
     either: Annotated[int, Le(3)] | str | None = None
     derived: int = field(init=False, default=-1)
     is_on: bool = True
+    level: Literal[1, 2] = 2
 
 
 @pytest.mark.parametrize(
@@ -309,6 +310,7 @@ class Outer:
         ({"many": (1.0,) * 3}, "many=(1.0, 1.0, 1.0): must be 1 items or more and 2"),
         ({"anything": math.nan}, "anything=nan: must be a finite number. Set"),
         ({"either": 4}, "either=4: must be at most 3 or text, not of type int. Set"),
+        ({"level": True}, "level=True: must be one of 1, 2. Set --env.level."),
         ({"is_on": 1}, "is_on=1: must be True or False, not of type int. Set"),
     ],
 )
@@ -320,6 +322,9 @@ def test_a_users_own_settings(changes, message):
 
 def test_what_a_users_own_settings_may_hold():
     check_settings(Outer())  # Defaults that are not of their own type are the user's.
+    derived = Outer()
+    object.__setattr__(derived, "derived", "no flag sets it")
+    check_settings(derived)
     for changes in (
         {"limit": 3},
         {"either": "x"},
@@ -342,6 +347,12 @@ def test_long_values_are_cut_and_strange_bounds_named():
 
     with pytest.raises(ValueError, match="Hidden: the type of a field is not known"):
         check_settings(Hidden())
+
+
+def test_the_data_that_an_agent_wants_is_checked_where_it_is_built():
+    words = "dqn --env two_step --agent.capacity 9 --agent.min-size 10".split()
+    with pytest.raises(ValueError, match=r"^capacity=9: must be at least min_size = 10"):
+        resolve(parse_train(words)).make_agent(TwoStep())
 
 
 def test_a_run_is_checked_where_it_is_resolved():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -53,6 +54,17 @@ class EngineSettings:
     limits: Limits = field(default_factory=Limits)
     options: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise ValueError(
+                f"player {self.name!r}: {error}. Write the command as in a shell, each "
+                "quote twice."
+            ) from None
+        if not words:
+            raise ValueError(f"player {self.name!r}: must name a program after the colon.")
+
 
 def engine_settings(spec: str, rest: str) -> EngineSettings:
     """Reads `uci:COMMAND?KEY=VALUE&...`, of any protocol.
@@ -61,8 +73,6 @@ def engine_settings(spec: str, rest: str) -> EngineSettings:
       ValueError: for no command, an unknown key or a value that does not fit.
     """
     command, keys = split_keys(spec, rest)
-    if not command:
-        raise ValueError(f"player {spec!r} is unknown: must be {spec.strip(':')}:COMMAND.")
     limits: dict[str, Any] = {}
     options: dict[str, str] = {}
     name = spec

@@ -11,7 +11,7 @@ import pytest
 from tolman.envs.board.conformance import check_game
 from tolman.envs.board.game import Game, register_game
 from tolman.envs.board.small import ConnectFour, TicTacToe
-from tolman.envs.conformance import ConformanceError
+from tolman.envs.checks import ConformanceError
 from tolman.launchers.catalog.names import GAME, registered
 
 GAMES = registered(GAME)
