@@ -169,16 +169,15 @@ def printed(returns, lengths, path):
 
 
 def test_on_device(bars, tolman, monkeypatch):
-    trajectories = []
+    seen, play_episodes_of = [], playing.play_episodes_of
     monkeypatch.setattr(
         playing,
-        "play_episodes",
-        lambda *given: trajectories.append(play_episodes(*given)) or trajectories[0],
+        "play_episodes_of",
+        lambda *given: seen.append(play_episodes_of(*given)) or seen[0],
     )
-    play_episodes = sys.modules["tolman.launchers.device.episodes"].play_episodes
     code, out, errors = tolman("play", bars, "--num-episodes", 3, "--seed", 5)
     assert (code, errors) == (0, [])
-    (trajectory,) = trajectories
+    (trajectory,) = (played.trajectory for played in seen)
     lengths = [
         int(np.flatnonzero(trajectory.timestep.step_type[:, 0, index] == 2)[0])
         for index in range(3)
