@@ -12,7 +12,7 @@ from tolman.envs.environment import restart, transition
 from tolman.launchers.catalog.names import AGENT, CORE, find, make_core
 
 
-def make_agent(name, environment, core_name, auxiliary_tasks=(), **settings):
+def make_agent(name, environment, core_name, tasks=(), **settings):
     """A small agent, by its registered name, with the named core at its default size."""
     settings = {"unroll_length": 10, "batch_size": 2, **settings}
     agent = find(AGENT, name)
@@ -21,7 +21,7 @@ def make_agent(name, environment, core_name, auxiliary_tasks=(), **settings):
         environment.observation_spec(),
         environment.action_spec(),
         make_core(core_name, find(CORE, core_name).default_settings()),
-        *([auxiliary_tasks] if auxiliary_tasks else []),
+        *([tasks] if tasks else []),
     )
 
 
