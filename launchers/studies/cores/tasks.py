@@ -19,7 +19,7 @@ from tolman.agents.actor_critic import ActorCritic, ActorCriticConfig, Hyperpara
 from tolman.envs.environment import Environment
 from tolman.envs.memory import AssociativeRecall, MemoryLength, TMaze
 from tolman.envs.meta_rl import HarlowChoice, IndependentBandit
-from tolman.launchers.catalog.names import CORE, default_settings, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.studies.matching import match_parameters
 from tolman.networks.cores import LSTMConfig
 
@@ -162,7 +162,7 @@ def core_settings(core: str, span: int) -> Any:
     Gates of `lstm` and `gru` start so that a content decays in `span` steps (Tallec and
     Ollivier 2018, section 2); windows and stores hold `span` steps.
     """
-    config = default_settings(CORE, core)
+    config = find(CORE, core).default_settings()
     decay = math.log(span)
     if core == "lstm":
         return replace(config, forget_bias=decay, input_bias=-decay)
