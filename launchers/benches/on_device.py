@@ -70,11 +70,11 @@ def _bench_case(case: Case) -> dict[str, Any]:
         make_core(case.core, default_settings(CORE, case.core)),
     )
     runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
-    state = runner.init(jax.random.PRNGKey(0)[None])
+    state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
 
     def loop(num_updates: int) -> None:
         nonlocal state
-        state, _ = runner.train(state, num_updates, 10**6)
+        state, _ = runner.train(state, num_updates)
         jax.block_until_ready(state)
 
     parts = {
@@ -93,7 +93,7 @@ def _bench_case(case: Case) -> dict[str, Any]:
         "environment": case.environment,
         "core": case.core,
         "batch": case.batch_size,
-        "env steps/s": round(runner.decisions_per_update / loop_seconds),
+        "env steps/s": round(runner.units_per_update / loop_seconds),
         "ratio to floor": round(shares["floor"], 3),
         "acting share": round(shares["acting"], 3),
         "environment share": round(shares["environment"], 3),

@@ -11,7 +11,7 @@ import numpy as np
 from tolman.agents.agent import Array
 from tolman.launchers.catalog import names
 from tolman.launchers.device.episodes import play_episodes
-from tolman.launchers.device.run import OnDeviceRun
+from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.runs import folder as run_folder
 from tolman.launchers.runs.build import MAX_DEFAULT_ENVS, make_vector
 from tolman.launchers.runs.restore import restore
@@ -75,7 +75,7 @@ def evaluate(
     check_plays_alone(run)
     restored = restore(run, checkpoint)
     config, agent, params = restored.config, restored.runner.agent, restored.params
-    if isinstance(restored.runner, OnDeviceRun):
+    if isinstance(restored.runner, OnDeviceRunner):
         environment = names.make_environment(config.env, config.env_config)
         played = play_episodes(agent, environment, params, key, num_episodes)
         returns, lengths = played.episode_return[0], played.episode_length[0]

@@ -10,7 +10,7 @@ from tolman.agents.agent import Array
 from tolman.envs.serial_vector import SerialVector
 from tolman.launchers.catalog import names
 from tolman.launchers.device.episodes import play_episodes
-from tolman.launchers.device.run import OnDeviceRun
+from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.evaluation.evaluate import environment_seed, evaluation_key
 from tolman.launchers.film.camera import (
     Camera,
@@ -76,7 +76,7 @@ def play(
     check_film(out or videos / "film.mp4", fps)
     restored = restore(run, checkpoint)
     path = out or videos / f"{restored.env_steps}_s{seed}.mp4"
-    play_on = _on_device if isinstance(restored.runner, OnDeviceRun) else _on_host
+    play_on = _on_device if isinstance(restored.runner, OnDeviceRunner) else _on_host
     with Film(path, fps) as film:
         returns, lengths = play_on(restored, key, num_episodes, film)
     return Played(path, restored.env_steps, returns, lengths)

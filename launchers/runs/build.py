@@ -10,7 +10,6 @@ from tolman.agents.agent import Agent, DataSpec
 from tolman.envs.host import HostVector
 from tolman.launchers.catalog import names
 from tolman.launchers.device.on_device import OnDeviceRunner
-from tolman.launchers.device.run import OnDeviceRun
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.protocol import Runner, Specified
 from tolman.launchers.settings.config import TrainConfig
@@ -42,7 +41,7 @@ def build_runner(config: TrainConfig, folder: RunFolder) -> Runner:
                 "Set --num-devices."
             )
         chosen = devices[: config.num_devices] if config.num_devices else None
-        return OnDeviceRun(OnDeviceRunner(agent, environment, devices=chosen))
+        return OnDeviceRunner(agent, environment, devices=chosen)
 
     one = make_vector(config, num_envs=1, seed=config.seed)
     agent = build_agent(config, one)
@@ -83,7 +82,7 @@ def _build_self_play(config: TrainConfig, folder: RunFolder) -> Runner:
         from tolman.launchers.cluster.runner import make_games_runner
 
         return make_games_runner(agent, config, folder.replay)
-    return SelfPlayRunner(agent, folder.replay, config.num_checkpoints_to_keep)
+    return SelfPlayRunner(agent)
 
 
 def build_player(config: TrainConfig) -> Any:

@@ -13,7 +13,7 @@ from tolman.launchers.catalog import names
 from tolman.launchers.host.state import HostRun
 from tolman.launchers.runs import folder as run_folder
 from tolman.launchers.runs.build import build_player, build_runner
-from tolman.launchers.runs.checkpoints import Checkpoints
+from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
 from tolman.launchers.runs.protocol import Runner
 from tolman.launchers.settings.config import TrainConfig, resolve
 
@@ -53,11 +53,15 @@ def restore(run: Path, checkpoint: int | None) -> Restored:
         if config.launcher == "ray":  # Its checkpoints are those of a local run.
             config = replace(config, launcher="local")
         runner = build_runner(config, folder)
-    template = runner.init(jax.random.PRNGKey(config.seed))
-    restored = Checkpoints(folder.checkpoints).restore(template, checkpoint)
+    template = runner.init(jax.random.PRNGKey(config.seed)[None])
+
+    def check(state: Any, path: Path) -> None:
+        check_finite(runner.params(state), runner.num_members)
+
+    restored = Checkpoints(folder.checkpoints).restore(template, checkpoint, check)
     params = runner.params(runner.place(restored.state))
     config = replace(config, env_config=evaluation_settings(config.env_config))
-    return Restored(config, runner, params, restored.env_steps)
+    return Restored(config, runner, params, restored.units)
 
 
 def evaluation_settings(settings: Any) -> Any:

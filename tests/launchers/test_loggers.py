@@ -7,7 +7,7 @@ import types
 import pytest
 
 from tolman.launchers.runs import folder as run_folder
-from tolman.launchers.runs import loggers
+from tolman.launchers.runs import loggers, versions
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.progress import Progress
 from tolman.launchers.settings.config import TrainConfig, resolve
@@ -91,21 +91,24 @@ def test_progress_lines_where_there_is_no_terminal(tmp_path, capsys):
 def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig("meta_rl", "bandit/easy", core="my_pkg.mod:Core", seed=3)
-    folder, is_there = run_folder.choose(config)
-    assert not is_there
+    with run_folder.new_run(config) as folder:
+        (folder.path / "config.yaml").write_text("")
     name, _, time = folder.path.name.rpartition("__")
     assert name == "bandit-easy__meta_rl__my_pkg.mod-Core__s3"
     assert len(time) == len("20260101T000000Z")
-    folder.path.mkdir(parents=True)
-    again, _ = run_folder.choose(config)
-    assert again.path != folder.path
+    with run_folder.new_run(config) as again:
+        assert again.path != folder.path
+    assert not again.path.exists()  # Nothing came of it.
 
 
 def test_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    config = resolve(TrainConfig("meta_rl", "two_step"))
-    with pytest.raises(ValueError, match=r"cannot be made \(Not a directory\)"):
-        run_folder.create(RunFolder(tmp_path / "file" / "run"), config, "1 x cpu")
+    config = TrainConfig("meta_rl", "two_step", run_dir=str(tmp_path / "file" / "run"))
+    with (
+        pytest.raises(ValueError, match=r"cannot be made \((Not a directory|File exists)\)"),
+        run_folder.new_run(config),
+    ):
+        pass
 
 
 def test_status_is_replaced_whole_and_survives_garbage(tmp_path):
@@ -122,7 +125,9 @@ def test_status_is_replaced_whole_and_survives_garbage(tmp_path):
 
 def test_changed_versions_are_named(tmp_path):
     folder = RunFolder(tmp_path)
-    config = resolve(TrainConfig("meta_rl", "two_step"))
-    run_folder.create(folder, config, "1 x cpu")
-    assert run_folder.changed_versions(folder, "1 x cpu") == []
-    assert run_folder.changed_versions(folder, "4 x gpu") == ["devices 1 x cpu -> 4 x gpu"]
+    folder.write_versions("1 x cpu")
+    assert versions.changed_versions(tmp_path, "1 x cpu") == []
+    found = versions.changed_versions(tmp_path, "4 x gpu")
+    assert found == ["devices 1 x cpu -> 4 x gpu"]
+    listed = json.loads((tmp_path / "versions.json").read_text())
+    assert {"dm-reverb", "pgx", "ray", "tolman", "commit"} <= listed.keys()

@@ -64,9 +64,9 @@ def _keys(*seeds):
 
 
 def _trained(runner, keys, chunks, total=12):
-    state, metrics = runner.init(keys), None
+    state, metrics = runner.prepare(runner.init(keys), total), None
     for num_updates in chunks:
-        state, metrics = runner.train(state, num_updates, total)
+        state, metrics = runner.train(state, num_updates)
     return jax.device_get(state), jax.device_get(metrics)
 
 
@@ -144,7 +144,7 @@ def test_a_study_fits_and_does_not_fit_again(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_fit_ends_as_an_unbroken_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("tolman.launchers.studies.stages.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("tolman.launchers.runs.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     whole = _fit(tmp_path / "whole")
     train, calls = SupervisedRunner.train, []
 
