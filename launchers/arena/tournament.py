@@ -27,7 +27,6 @@ from tolman.launchers.arena.player import Player, close_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import RunPlayerFactory, make_player
 from tolman.launchers.arena.sprt import Sprt
-from tolman.launchers.runs.folder import hold, make_folder
 
 
 @dataclass(frozen=True)
@@ -112,20 +111,17 @@ def run_tournament(
     game = make_host_game(config.game)
     players = [make_player(spec, make_run_player) for spec in config.players]
     try:
-        if not folder.exists():
-            make_folder(folder, "--out")
-        with hold(folder, "playing this tournament"):
-            _claim(folder, config)
-            played = _load(folder / "games.jsonl")
-            openings = make_openings(
-                game, config.num_games // 2, config.opening_moves, config.seed
-            )
-            _play_missing(config, folder, game, players, openings, played, sprt)
-            names = [player.name for player in players]
-            return _conclude(config, folder, game, names, played, sprt)
+        folder.mkdir(parents=True, exist_ok=True)
+        _claim(folder, config)
+        played = _load(folder / "games.jsonl")
+        openings = make_openings(
+            game, config.num_games // 2, config.opening_moves, config.seed
+        )
+        _play_missing(config, folder, game, players, openings, played, sprt)
     finally:
         for player in players:
             close_player(player)
+    return _conclude(config, folder, game, [p.name for p in players], played, sprt)
 
 
 def _play_missing(
@@ -189,7 +185,7 @@ def _claim(folder: Path, config: TournamentConfig) -> None:
 
 
 def _load(path: Path) -> list[Played]:
-    """The games so far; lines that a kill cut off are taken out of the file."""
+    """The games so far; a last line that a kill cut off is taken out of the file."""
     played: list[Played] = []
     if not path.exists():
         return played
@@ -198,7 +194,7 @@ def _load(path: Path) -> list[Played]:
         try:
             values = json.loads(line)
         except json.JSONDecodeError:
-            continue
+            break
         pairing = Pairing(*(values.pop(name) for name in Pairing._fields))
         played.append(Played(pairing, record_from_dict(values)))
         whole.append(line + "\n")

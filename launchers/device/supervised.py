@@ -1,5 +1,8 @@
 """The supervised runner: drawing examples and learning from them, in one jitted program.
 
+Where examples come as a stream from the host, one batch is on its way to the devices while
+they learn from the one before.
+
 A *population* of members trains in the same program; see `population.py`.
 
 Shapes: P members, B examples of an update.
@@ -7,20 +10,28 @@ Shapes: P members, B examples of an update.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from tolman.agents.agent import Array, LearnerState
 from tolman.agents.supervised import Examples, SupervisedAgent
-from tolman.launchers.device.population import Mean, PopulationRunner, as_means
+from tolman.launchers.device.population import (
+    MEMBERS,
+    Mean,
+    PopulationRunner,
+    as_means,
+    is_finite,
+)
 
 
+@runtime_checkable
 class Source(Protocol):
-    """Where examples come from; `tolman.envs.reasoning.task.Task` is one."""
+    """Examples that lie on the devices; `tolman.envs.reasoning.task.Task` is one."""
 
     def load(self, split: str) -> Any:
         """Returns the pytree of arrays that `sample` reads.
@@ -32,6 +43,23 @@ class Source(Protocol):
 
     def sample(self, data: Any, key: Array, batch_size: int) -> Examples:
         """Draws examples: pure, may be jitted with `batch_size` static."""
+        ...
+
+
+class StreamingSource(Protocol):
+    """Examples that the host makes or reads: from a file, a model, a generator."""
+
+    def stream(self, key: Array, first: int) -> Iterator[Examples]:
+        """The batches of a training, in order.
+
+        Args:
+          key: `[2]`, of all chance in it.
+          first: the number of the batch to begin with: a training that is resumed goes on
+            with the batch that an unbroken one would have had.
+
+        Returns:
+          Pytrees of `[B, ...]` arrays.
+        """
         ...
 
 
@@ -59,28 +87,88 @@ class SupervisedRunner(PopulationRunner):
     def __init__(
         self,
         agent: SupervisedAgent,
-        source: Source,
+        source: Source | StreamingSource,
         num_members: int = 1,
         devices: Sequence[jax.Device] | None = None,
+        unit: Literal["updates", "examples"] = "updates",
     ) -> None:
-        """Loads the training split; see `PopulationRunner` for the rest."""
-        super().__init__(agent, num_members, "updates", 1, devices=devices)
-        self.source = source
-        self._data = jax.device_put(
-            source.load("train"), NamedSharding(self.mesh, PartitionSpec())
-        )
+        """Loads the training split, if the source has one; see `PopulationRunner`."""
+        per_update = agent.batch_size if unit == "examples" else 1
+        super().__init__(agent, num_members, unit, per_update, devices=devices)
+        self.source: Any = source
+        self._is_streaming = not isinstance(source, Source)
+        self._streams: list[Iterator[Examples]] = []
+        self._next: Any = None  # The batch of the next update, on its way to the devices.
+        if isinstance(source, Source):
+            everywhere = NamedSharding(self.mesh, PartitionSpec())
+            self._data = jax.device_put(source.load("train"), everywhere)
 
     def init(self, keys: Array, hyperparameters: Any = None) -> TrainState:
         """Starts P members from keys `[P, 2]`; equal keys give equal trainings."""
         del hyperparameters  # No supervised agent has any.
+        like = next(iter(self.source.stream(keys[0], 0))) if self._is_streaming else None
 
-        def start(keys: Array) -> TrainState:
+        def start(keys: Array, examples: Examples) -> TrainState:
             pairs = jax.vmap(jax.random.split)(keys)  # [P, 2, 2]
-            examples = self.source.sample(self._data, keys[0], self.agent.batch_size)
+            if not self._is_streaming:
+                examples = self.source.sample(self._data, keys[0], self.agent.batch_size)
             learner = jax.vmap(self.agent.init, (0, None))(pairs[:, 1], examples)
             return TrainState(learner, pairs[:, 0], jnp.zeros(len(keys), jnp.int32))
 
-        return self.place(jax.jit(start)(keys))
+        return self.place(jax.jit(start)(keys, like))
+
+    def prepare(self, state: TrainState, total_updates: int) -> TrainState:
+        """Compiles the program, and opens streams where the state has come to."""
+        if self._is_streaming:
+            keys, firsts = jax.device_get((state.keys, state.updates))
+            self._streams = [
+                iter(self.source.stream(jnp.asarray(key), int(first)))
+                for key, first in zip(keys, firsts, strict=True)
+            ]
+            self._next = self._fetch()
+            self._data = self._take_next(state)  # Its shapes are compiled for.
+        return super().prepare(state, total_updates)
+
+    def train(self, state: TrainState, num_updates: int) -> tuple[TrainState, Any]:
+        """See `PopulationRunner.train`; of a stream, batch after batch from the host.
+
+        Raises:
+          ValueError: if a stream ends too early.
+        """
+        if not self._is_streaming or num_updates == 0:
+            return super().train(state, num_updates)
+        rows: list[dict[str, Array]] = []
+        for _ in range(num_updates):
+            self._data = self._take_next(state)
+            state, row = super().train(state, 1)
+            self._next = self._fetch()  # While the devices learn.
+            rows.append(row)
+            if not is_finite(rows[max(len(rows) - 2, 0)]).any():
+                break
+        stacked = as_means({name: jnp.stack([r[name] for r in rows]) for name in rows[0]})
+        return state, {
+            n: mean.total.sum(0) / mean.count.sum(0) for n, mean in stacked.items()
+        }
+
+    def _fetch(self) -> Any:
+        """A batch of every member, `[P, B, ...]`, on its way; None where a stream ended."""
+        try:
+            batches = [next(stream) for stream in self._streams]
+        except StopIteration:
+            return None
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+        return jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec(MEMBERS)))
+
+    def _take_next(self, state: TrainState) -> Any:
+        if self._next is None:
+            raise ValueError(
+                f"the stream of examples ended after {int(np.max(state.updates))} batches: "
+                "train for fewer updates, or let the source start anew."
+            )
+        return self._next
+
+    def _data_spec(self) -> PartitionSpec:
+        return PartitionSpec(MEMBERS) if self._is_streaming else PartitionSpec()
 
     def _update(
         self, state: TrainState, data: Any, total_updates: Array
@@ -88,13 +176,19 @@ class SupervisedRunner(PopulationRunner):
         """One batch and one update of every member."""
 
         def one(
-            learner: LearnerState, key: Array, updates: Array
+            learner: LearnerState, key: Array, updates: Array, batch: Any
         ) -> tuple[LearnerState, Array, dict[str, Array]]:
-            key, sample_key, update_key = jax.random.split(key, 3)
-            examples = self.source.sample(data, sample_key, self.agent.batch_size)
+            if self._is_streaming:  # The key stays: it names the stream at a resume.
+                examples, update_key = batch, jax.random.fold_in(key, updates)
+            else:
+                key, sample_key, update_key = jax.random.split(key, 3)
+                examples = self.source.sample(data, sample_key, self.agent.batch_size)
             progress = updates / jnp.maximum(total_updates, 1)
             learner, metrics, _ = self.agent.update(learner, examples, update_key, progress)
             return learner, key, dict(metrics)
 
-        learner, keys, metrics = jax.vmap(one)(state.learner, state.keys, state.updates)
+        batch = data if self._is_streaming else None
+        learner, keys, metrics = jax.vmap(one)(
+            state.learner, state.keys, state.updates, batch
+        )
         return TrainState(learner, keys, state.updates + 1), as_means(metrics)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,8 +164,11 @@ class TrainingLoop:
         self._restarts_told: dict[str, int] = {}
         _check_space(self._folder.path, self._state, self._checkpoints)
 
-    def run(self) -> Progressed:
+    def run(self, lines: Sequence[str] = ()) -> Progressed:
         """Trains to the end; the status file tells how that went, whatever happens.
+
+        Args:
+          lines: for the log, before anything else.
 
         Raises:
           RunFailure: if a loss stops being finite, the disk is full, or foreign code fails.
@@ -184,6 +187,8 @@ class TrainingLoop:
                     runner.unit,
                 )
             )
+            for line in lines:
+                logger.info("%s", line)
             try:
                 self._write_status("running")
                 loggers = self._sink.make_loggers(self._counts.units)

@@ -22,6 +22,7 @@ from tolman.launchers.runs.loop import (
 )
 from tolman.launchers.runs.protocol import Runner, State
 from tolman.launchers.runs.stopping import stop_request
+from tolman.launchers.runs.transfer import take_parameters
 from tolman.launchers.settings.config import TrainConfig, resolve
 
 MAX_UPDATES_PER_ROW = 100
@@ -45,11 +46,11 @@ def train(config: TrainConfig) -> Path:
                 assert config.run_dir is not None
                 return resume(Path(config.run_dir).expanduser())
             with contextlib.closing(build_runner(config, folder)) as runner:
-                start = Progressed(_first_state(config, runner))
-                loop = _loop(config, runner, folder, start)
+                state, lines = _first_state(config, runner)
+                loop = _loop(config, runner, folder, Progressed(state))
                 folder.write_versions(runner.describe_devices())
                 folder.write_config(config)
-                loop.run()
+                loop.run(lines)
         return folder.path
 
 
@@ -75,12 +76,8 @@ def resume(path: Path, with_empty_replay: bool = False) -> Path:
         folder = open_run(path)
         config = resolve(folder.config())
         with hold(path), contextlib.closing(build_runner(config, folder)) as runner:
-            start = pick_up(
-                runner,
-                _sink(config, folder),
-                _first_state(config, runner),
-                with_empty_replay,
-            )
+            state, _ = _first_state(config, runner)
+            start = pick_up(runner, _sink(config, folder), state, with_empty_replay)
             _loop(config, runner, folder, start).run()
         return folder.path
 
@@ -97,8 +94,14 @@ def make_plan(config: TrainConfig, total_updates: int, units_per_update: float) 
     return Plan(total_updates, num_units, row, checkpoint)
 
 
-def _first_state(config: TrainConfig, runner: Runner) -> State:
-    return runner.init(jax.random.PRNGKey(config.seed)[None])
+def _first_state(config: TrainConfig, runner: Runner) -> tuple[State, list[str]]:
+    """A fresh state, and lines on where its parameters are from."""
+    state = runner.init(jax.random.PRNGKey(config.seed)[None])
+    if config.init_from is not None:
+        return take_parameters(state, config.init_from, config.fresh)
+    if config.fresh:
+        raise ValueError("fresh: says what not to take. Set --init-from RUN, too.")
+    return state, []
 
 
 def _loop(

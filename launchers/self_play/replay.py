@@ -160,7 +160,10 @@ class Replay:
           ValueError: if it is missing, broken or of another game.
         """
         if not path.is_file():
-            raise ValueError(f"{path}: the replay of this checkpoint is missing")
+            raise ValueError(
+                f"{path}: the replay of this checkpoint is missing; tolman resume RUN "
+                "--empty-replay goes on with an empty one"
+            )
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
@@ -183,7 +186,10 @@ class Replay:
                 opened.append(pieces)
         except Exception as error:  # A torn file can make its reader raise anything.
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ValueError(f"{path}: broken replay ({reason})") from error
+            raise ValueError(
+                f"{path}: broken replay ({reason}); tolman resume RUN --empty-replay goes "
+                "on with an empty one"
+            ) from error
         self.clear()
         first = 0
         for length in lengths:

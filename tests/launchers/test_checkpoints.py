@@ -158,8 +158,6 @@ def test_killed_while_saving_leaves_a_sound_checkpoint(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         restored = checkpoints.restore(template)
-        assert (
-            restored.units == restored.metadata["step"] == checkpoints.latest() > last
-        )
+        assert restored.units == restored.metadata["step"] == checkpoints.latest() > last
         assert (restored.state["x"] == restored.units).all()
         last = restored.units

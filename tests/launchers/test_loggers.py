@@ -105,7 +105,9 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     config = TrainConfig("meta_rl", "two_step", run_dir=str(tmp_path / "file" / "run"))
     with (
-        pytest.raises(ValueError, match=r"cannot be made \((Not a directory|File exists)\)"),
+        pytest.raises(
+            ValueError, match=r"cannot be made \((Not a directory|File exists)\)"
+        ),
         run_folder.new_run(config),
     ):
         pass

@@ -165,13 +165,29 @@ def test_command_line_trains_and_resumes(tmp_path, capsys):
         f"train gumbel_alphazero --env tic_tac_toe --run-dir {tmp_path}/r "
         "--agent.num-filters 8 --agent.num-blocks 1 --agent.num-simulations 4 "
         "--agent.num-parallel-games 4 --agent.moves-per-iteration 4 --agent.batch-size 8 "
-        "--agent.min-positions 8 --log-interval 16 --num-env-steps 48"
+        "--agent.min-positions 8 --log-interval 16 --checkpoint-interval 16 "
+        "--num-env-steps 48"
     )
     assert main(words.split()) == 0
     rows = (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["env_steps"] for row in rows] == [16, 32, 48]
     assert (tmp_path / "r" / "checkpoints" / "48" / "replay.npz").is_file()
-    assert main(["resume", f"{tmp_path}/r"]) == 0
+    replays = [
+        tmp_path / "r" / "checkpoints" / f"{at}" / "replay.npz" for at in (16, 32, 48)
+    ]
+    whole = np.load(replays[2].parent / "state.npz")["arr_0"]
+    replays[2].write_bytes(replays[2].read_bytes()[:-100])
+    capsys.readouterr()
+    assert main(["resume", f"{tmp_path}/r"]) == 0  # From 32, whole, to the same bits.
+    assert "48: checkpoint not used (" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load(replays[2].parent / "state.npz")["arr_0"], whole)
+    for replay in replays:
+        replay.unlink()
+    assert main(["resume", f"{tmp_path}/r"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the replay of this checkpoint is missing" in error
+    assert "--empty-replay" in error
+    assert main(["resume", f"{tmp_path}/r", "--empty-replay"]) == 0
     capsys.readouterr()
     assert main(["eval", f"{tmp_path}/r"]) == 2
     assert "tolman tournament" in capsys.readouterr().err
