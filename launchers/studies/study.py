@@ -23,6 +23,7 @@ import numpy as np
 
 from tolman.launchers.runs.folder import LOCK, hold, make_folder
 from tolman.launchers.runs.stopping import RunStopped, stop_request
+from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies import STUDIES
 from tolman.launchers.studies.options import option_words
 from tolman.launchers.studies.stages import run_stage
@@ -248,8 +249,8 @@ def run_study(
       0 if every check passed, 1 if not.
 
     Raises:
-      ValueError: for an unknown name, a seed out of range, or a folder that holds
-        something else.
+      ValueError: for an unknown name, a seed or an option out of range, or a folder that
+        holds something else.
     """
     from tolman.launchers.catalog.names import suggest
 
@@ -263,6 +264,8 @@ def run_study(
     module = importlib.import_module(STUDIES[name])
     if options is None and hasattr(module, "Options"):
         options = module.Options()
+    if options is not None:
+        check_settings(options)
     # Between trainings a signal interrupts at once; see `StopRequest`.
     with stop_request(is_deferred=False) as stop:
         folder = _open_folder(name, quick, seed, out, options)
