@@ -13,18 +13,18 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.agents.agent import Agent, Array, LearnerState, Params
+from tolman.agents.agent import Agent, Array, LearnerState
 from tolman.envs.environment import Environment
 from tolman.launchers.device.episodes import play_episodes
-from tolman.launchers.device.on_device import OnDeviceRunner, TrainState
-from tolman.launchers.runs.protocol import MUST_BE_FINITE, Counts, RoleRow
+from tolman.launchers.device.on_device import ENVIRONMENTS, OnDeviceRunner, TrainState
+from tolman.launchers.device.population import PopulationRunner
+from tolman.launchers.runs.protocol import MUST_BE_FINITE
 
 OnSwitch = Callable[[LearnerState, Array, Array], LearnerState]
 SHARED = ("learner", "keys", "updates")  # Fields that all environments train in turn.
@@ -60,16 +60,12 @@ class SequenceState(NamedTuple):
     places: tuple[dict[str, Any], ...]
 
 
-class SequenceRunner:
-    """Trains a population on environments in turn; see `tolman.launchers.runs.protocol`.
+class SequenceRunner(PopulationRunner):
+    """Trains a population on environments in turn.
 
     Attributes:
-      agent: what learns.
-      num_members: P.
       parts: the environments, in order.
     """
-
-    unit = "env_steps"
 
     def __init__(
         self,
@@ -100,12 +96,13 @@ class SequenceRunner:
             raise ValueError("parts=(): must hold at least one environment.")
         for part in parts[1:]:
             _check_specs(parts[0], part)
-        self.agent, self.num_members, self.parts = agent, num_members, tuple(parts)
+        self.parts = tuple(parts)
         self._runners = [
             OnDeviceRunner(agent, part.environment, num_members, devices) for part in parts
         ]
-        self.mesh = self._runners[0].mesh
-        self.units_per_update = self._runners[0].units_per_update
+        one = self._runners[0]
+        share = (ENVIRONMENTS, agent.data.batch_size)
+        super().__init__(agent, num_members, one.unit, one.units_per_update, share, devices)
         lengths = [math.ceil(p.num_env_steps / self.units_per_update) for p in parts]
         self._ends = list(accumulate(lengths))
         self._num_eval_episodes = num_eval_episodes
@@ -176,30 +173,8 @@ class SequenceRunner:
         metrics["task/index"] = np.full(self.num_members, index, np.float32)
         return state, metrics | self._evaluate(state)
 
-    def counts(self, state: SequenceState) -> Counts:
-        updates = int(np.max(np.asarray(state.updates)))
-        return Counts(updates, round(updates * self.units_per_update))
-
-    def total_updates(self, num_units: int) -> int:
-        return math.ceil(num_units / self.units_per_update)
-
-    def params(self, state: SequenceState) -> Params:
-        return state.learner.params
-
-    def save_replay(self, folder: Path) -> None:
-        """Does nothing: what such a run holds is in its state."""
-
-    def load_replay(self, folder: Path | None) -> None:
-        """Does nothing; see `save_replay`."""
-
-    def roles(self) -> list[RoleRow]:
-        return []
-
-    def describe_devices(self) -> str:
-        return self._runners[0].describe_devices()
-
-    def close(self) -> None:
-        """Does nothing: nothing was started."""
+    def num_compilations(self) -> int:
+        return sum(runner.num_compilations() for runner in self._runners)
 
     def _step(self, state: SequenceState, index: int, num_updates: int) -> Any:
         trained, metrics = self._runners[index].train(_at(state, index), num_updates)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from tolman.launchers.report.status import DEAD
 from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
 from tolman.launchers.runs.failures import DivergenceError, explain
 from tolman.launchers.runs.folder import RunFolder
@@ -115,6 +116,8 @@ def pick_up(
         runner.load_replay(None if with_empty_replay else path)
 
     with log_to(folder.log):
+        if folder.status().get("state") == DEAD:
+            logger.info("the process of this run is gone: it was killed")
         for change in changed_versions(folder.path, runner.describe_devices()):
             logger.warning("%s: the bits may differ from an unbroken run's.", change)
         checkpoints = Checkpoints(folder.checkpoints)

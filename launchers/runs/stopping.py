@@ -8,9 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+
+NOTED = "stopping with a checkpoint; once more stops at once"
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +91,9 @@ class StopRequest:
             handler()
         if not self.is_deferred:
             raise KeyboardInterrupt
-        logger.info("stopping with a checkpoint; once more stops at once")
+        logger.info(NOTED)
+        if not logger.hasHandlers():  # The run has no log yet.
+            print(f"tolman: {NOTED}", file=sys.stderr)
 
 
 _installed: list[StopRequest] = []

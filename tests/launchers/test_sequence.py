@@ -10,6 +10,7 @@ from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.device.sequence import Part, SequenceRunner
 from tolman.launchers.runs.checkpoints import Checkpoints
+from tolman.launchers.studies.stages import run_stage
 
 PER_UPDATE = 5 * 2
 PARTS = [
@@ -82,6 +83,12 @@ def test_the_switch_is_told_once_or_not_at_all(agent):
     leaves = jax.tree.leaves(whole.learner.params), jax.tree.leaves(untold.learner.params)
     assert any(np.any(a != b) for a, b in zip(*leaves, strict=True))
     assert min(np.abs(leaf).max() for leaf in leaves[0]) > 0.5  # All were set to 1.
+
+
+def test_a_stage_of_a_study_trains_a_sequence(agent, tmp_path):
+    stage = run_stage(tmp_path / "s", SequenceRunner(agent, PARTS), KEYS, 70, num_rows=7)
+    assert stage.curves["task/index"][:, 0].tolist() == [0] * 4 + [1] * 3
+    assert stage.units.tolist() == [10, 20, 30, 40, 50, 60, 70]
 
 
 def test_specs_that_differ_are_refused_in_one_line(agent):
