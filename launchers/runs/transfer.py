@@ -59,7 +59,9 @@ def take_parameters(
             has = f"is {list(stored[name].shape)}" if name in stored else "has none"
             lines.append(f"fresh: {name} is {list(np.shape(like))}, that of {path} {has}")
             continue
-        values[-1] = jax.device_put(found.astype(like.dtype), like.sharding)
+        values[-1] = found.astype(like.dtype)
+        if isinstance(like, jax.Array):  # Over Ray the state is the host's.
+            values[-1] = jax.device_put(values[-1], like.sharding)
         num_taken += 1
     if not num_taken:
         why = lines[0] if lines else "it has none"
