@@ -176,7 +176,7 @@ class ActorCritic:
 
     def _targets(self, output: Output, unroll: Unroll, discount: Array) -> Targets:
         config, timestep = self.config, unroll.timestep
-        if config.off_policy_correction == "none":
+        if config.off_policy_correction != "vtrace":
             return advantage_targets(output.value, timestep, discount, config.gae_lambda)
         action = unroll.action[..., None]
         now = jnp.take_along_axis(jax.nn.log_softmax(output.logits[:-1]), action, -1)

@@ -22,7 +22,8 @@ class ActorCriticConfig:
         (Mnih et al. 2016, algorithm S3); below 1 generalised advantage estimation
         (Schulman et al. 2016, equation 16).
       off_policy_correction: "vtrace" when the unrolls come from older parameters
-        (Espeholt et al. 2018, section 4.1), "none" when acting and learning share them.
+        (Espeholt et al. 2018, section 4.1), "none" when acting and learning share them;
+        "auto" is "vtrace" over Ray, where they always do, and "none" elsewhere.
       entropy_cost: weight of the entropy bonus at the start. Mnih et al. 2016: 0.01.
       final_entropy_cost: its weight at the end of training, reached linearly; negative
         keeps `entropy_cost` throughout.
@@ -49,7 +50,7 @@ class ActorCriticConfig:
     batch_size: Annotated[int, Ge(1)] = 16
     discount: Annotated[float, Interval(ge=0, le=1)] = 0.99
     gae_lambda: Annotated[float, Interval(ge=0, le=1)] = 1.0
-    off_policy_correction: Literal["none", "vtrace"] = "none"
+    off_policy_correction: Literal["auto", "none", "vtrace"] = "auto"
     entropy_cost: Annotated[float, Ge(0)] = 0.01
     final_entropy_cost: float = -1.0
     value_cost: Annotated[float, Ge(0)] = 0.5
