@@ -156,11 +156,10 @@ def read_curves(
     """
     names = dict.fromkeys(name for row in rows for name in list(row)[1:])
     missing = [None] * num_members
-    curves = {
-        name: np.array([row.get(name, missing) for row in rows], float).reshape(
-            len(rows), num_members
-        )
-        for name in names
-        if not name.startswith("time/")
-    }
+
+    def column(name: str) -> np.ndarray:
+        cells = [np.atleast_1d(np.array(row.get(name, missing), float)) for row in rows]
+        return np.stack(cells)
+
+    curves = {name: column(name) for name in names if not name.startswith("time/")}
     return np.array([next(iter(row.values())) for row in rows]), curves

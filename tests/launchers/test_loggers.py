@@ -4,6 +4,7 @@ import logging
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from tolman.launchers.runs import folder as run_folder
@@ -133,3 +134,19 @@ def test_changed_versions_are_named(tmp_path):
     assert found == ["devices 1 x cpu -> 4 x gpu"]
     listed = json.loads((tmp_path / "versions.json").read_text())
     assert {"dm-reverb", "pgx", "ray", "tolman", "commit"} <= listed.keys()
+
+
+@pytest.mark.parametrize("num_members", [1, 2])
+def test_rows_read_back_as_curves(num_members):
+    """What is not finite, or missing in some rows, is NaN."""
+    nan = np.nan
+    wanted = {"loss/a": [[0.1, nan], [nan, 2.5]], "seldom": [[nan, nan], [3.0, 4.0]]}
+    wanted = {name: np.array(v)[:, :num_members] for name, v in wanted.items()}
+    told = [{"loss/a": wanted["loss/a"][0]}, {n: v[1] for n, v in wanted.items()}]
+    rows = [
+        loggers.make_row("updates", at, row) for at, row in zip((5, 9), told, strict=True)
+    ]
+    units, curves = loggers.read_curves(json.loads(json.dumps(rows)), num_members)
+    assert units.tolist() == [5, 9]
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(curves[name], values)
