@@ -157,7 +157,8 @@ def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int]
 
     @jax.jit
     def update(state: Any, batch: Any) -> Any:
-        return agent.update(state, layout.assemble(batch, None), jnp.float32(0.0))
+        unroll = layout.assemble(batch, None)
+        return agent.update(state, unroll, jax.random.PRNGKey(0), jnp.float32(0.0))
 
     def updates(count: int) -> None:
         nonlocal state

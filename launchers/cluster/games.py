@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from tolman.agents.agent import Array, Learned, Params
-from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
+from tolman.agents.agent import Params
+from tolman.agents.alphazero import AlphaZero
 from tolman.envs.board.game import Game, HostGame
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.players.uniform import RandomPlayer
@@ -42,14 +42,14 @@ class GameWork:
     num_shards: int
     num_envs: int = 1
 
-    def agent(self) -> GameLearner:
-        return GameLearner(build_player(self.config), self.config.seed)
+    def agent(self) -> AlphaZero:
+        return build_player(self.config)
 
-    def layout(self, agent: GameLearner) -> Any:
+    def layout(self, agent: AlphaZero) -> Any:
         from tolman.launchers.cluster.game_tables import GameLayout
 
-        player = make_player(agent.player, jax.devices()[:1])
-        config = agent.player.config
+        player = make_player(agent, jax.devices()[:1])
+        config = agent.config
         return GameLayout(
             player.example(), config.window_games, config.batch_size, player.observe
         )
@@ -64,10 +64,8 @@ class GameWork:
 
         return GameCounter(client).statistics
 
-    def evaluator(
-        self, agent: GameLearner
-    ) -> Callable[[Params, int, int], dict[str, float]]:
-        return GameEvaluator(agent.player, self.config.seed).evaluate
+    def evaluator(self, agent: AlphaZero) -> Callable[[Params, int, int], dict[str, float]]:
+        return GameEvaluator(agent, self.config.seed).evaluate
 
     def run_statistics(self) -> GameStatistics:
         return GameStatistics()
@@ -75,30 +73,6 @@ class GameWork:
     def rate_limiter(self, state: HostState) -> RateLimiter:
         del state
         return RateLimiter(build_player(self.config).data)
-
-
-class GameLearner:
-    """An AlphaZero with the signature of `Agent.update`, which `AgentLearner` calls.
-
-    Attributes:
-      player: the agent itself.
-      data: what it learns from.
-    """
-
-    def __init__(self, player: AlphaZero, seed: int) -> None:
-        """The agent, and the seed of the views of positions that it draws."""
-        self.player, self.data = player, player.data
-        self._seed = seed
-
-    def init(self, key: Array) -> LearnerState:
-        """Returns a fresh learner."""
-        return self.player.init(key)
-
-    def update(self, state: LearnerState, positions: Positions, progress: Array) -> Learned:
-        """Takes one gradient step."""
-        del progress  # Its rate goes by updates.
-        key = jax.random.fold_in(jax.random.PRNGKey(self._seed), state.updates)
-        return self.player.update(state, positions, key)
 
 
 class SelfPlayLoop:

@@ -73,6 +73,7 @@ class LearnerRole:
         self._log = LogBuffer()
         self._agent = work.agent()
         self._layout = work.layout(self._agent)
+        self._seed = work.config.seed
         self._publisher = ParameterPublisher(server, self._new_priority)
         self._addresses: tuple[str, ...] = ()
         self._batches: Batches | None = None
@@ -109,6 +110,7 @@ class LearnerRole:
             jax.device_put(state.learner, device),
             int(state.updates),
             total_updates,
+            self._seed,
             [PriorityClient(self, shard) for shard in range(len(addresses))],  # type: ignore[misc]
             PriorityScale(state.priorities),
         )

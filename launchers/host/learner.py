@@ -34,6 +34,7 @@ class AgentLearner(Learner):
         state: LearnerState,
         num_updates: int,
         total_updates: int,
+        seed: int,
         clients: Sequence[reverb.Client] = (),
         priorities: PriorityScale | None = None,
     ) -> None:
@@ -46,6 +47,7 @@ class AgentLearner(Learner):
           state: on the device that learns.
           num_updates: behind that state.
           total_updates: of the whole run; schedules depend on it.
+          seed: of all chance in the updates; each has its number folded in.
           clients: of the servers, which are told new priorities.
           priorities: how they are stored; None where nothing is prioritised.
         """
@@ -54,6 +56,7 @@ class AgentLearner(Learner):
         self._next_batch = next_batch
         self._state = state
         self._total_updates = total_updates
+        self._key = jax.random.PRNGKey(seed)
         self._clients = clients
         self.priorities = priorities or PriorityScale(())
         self._lags: list[np.ndarray] = []
@@ -72,6 +75,7 @@ class AgentLearner(Learner):
             batch.probability,
             np.int32(self.num_updates),
             np.int32(self._total_updates),
+            self._key,
         )
         self._state = learned.learner_state
         self.num_updates += 1
@@ -126,11 +130,18 @@ class AgentLearner(Learner):
         return self._update._cache_size()
 
     def _learn(
-        self, state: Any, items: Any, probability: Any, num_updates: Any, total: Any
+        self,
+        state: Any,
+        items: Any,
+        probability: Any,
+        num_updates: Any,
+        total: Any,
+        key: Any,
     ) -> Any:
         probability = probability if self._is_prioritized else None
         unroll = self._layout.assemble(items, probability)
-        return self._agent.update(state, unroll, num_updates / jnp.maximum(total, 1))
+        key = jax.random.fold_in(key, num_updates)
+        return self._agent.update(state, unroll, key, num_updates / jnp.maximum(total, 1))
 
     def _send_priorities(self) -> None:
         if self._waiting is None:

@@ -145,6 +145,7 @@ class _Session:
             state.learner,
             updates,
             total_updates,
+            runner._seed,
             [self.replay.client()],
             PriorityScale(state.priorities),
         )

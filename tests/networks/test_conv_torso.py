@@ -14,7 +14,7 @@ torso = hk.without_apply_rng(hk.transform(lambda image: ConvTorso(256)(image)))
 
 
 def test_atari_frames_get_the_papers_layers() -> None:
-    params = torso.init(jax.random.PRNGKey(0), jnp.zeros((84, 84, 4), jnp.uint8))
+    params = torso.init(jax.random.PRNGKey(0), jnp.zeros((84, 84, 4)))
     shapes = jax.tree.map(jnp.shape, params)
     assert shapes["conv_torso/conv2_d"]["w"] == (8, 8, 4, 16)
     assert shapes["conv_torso/conv2_d_1"]["w"] == (4, 4, 16, 32)

@@ -174,7 +174,7 @@ def test_actor_replay_and_learner_without_processes(serve, work):
         loop.unroll()
     statistics = server.counter.statistics()
     assert statistics.num_inserted <= loop.num_steps and loop.version == 7
-    observe = make_player(agent.player).observe
+    observe = make_player(agent).observe
     samples = server.replay.client().sample(
         "games", 20, emit_timesteps=False, unpack_as_table_signature=True
     )
@@ -183,7 +183,7 @@ def test_actor_replay_and_learner_without_processes(serve, work):
         check_game(observe(row.position), row.outcome)
 
     batches = batches_of(server, layout, work)
-    learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100)
+    learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100, 0)
     try:
         metrics = [jax.device_get(learner.step()) for _ in range(3)]
     finally:
@@ -214,7 +214,7 @@ def test_incarnations_play_different_games(work):
         np.asarray(ActorIdentity(*words, key).key()) for words in ((0, 0, 0), (0, 1, 0))
     ]
     assert (keys[0] != keys[1]).any()
-    evaluator = GameEvaluator(agent.player, seed=0)
+    evaluator = GameEvaluator(agent, seed=0)
     first, again, other = (evaluator.evaluate(params, 4, number) for number in (0, 0, 1))
     assert first == again and set(first) == set(other)
     assert 0.0 <= first["eval/score_against_random"] <= 1.0

@@ -80,7 +80,9 @@ def test_devices_share_out_games_and_batches():
     row = runner.replay.sample(np.random.default_rng(0), 8)._replace(version=None)
     learner = jax.device_get(state.learner)
     results = [
-        one._update(one.place(state._replace(learner=learner)).learner, row, key)
+        one._update(
+            one.place(state._replace(learner=learner)).learner, row, key, np.float32(0)
+        )
         for one in (runner, lone)
     ]
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), *jax.device_get(results))
