@@ -6,11 +6,12 @@ Exit codes: 0 done; 1 it ran and the result is bad; 2 a user's mistake; 128 + n 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
@@ -46,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     _prepare_process()
     try:
-        return _verb(words[0]).run(words[1:])
+        with _stops(words[0]):
+            return _verb(words[0]).run(words[1:])
     except SystemExit as stop:  # From --help.
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
@@ -56,6 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if code is None:
             raise
         return _fail(str(error), code)
+
+
+@contextlib.contextmanager
+def _stops(verb: str) -> Iterator[None]:
+    """For verbs that train, handles signals before jax is imported, which takes seconds."""
+    if verb not in ("train", "resume", "study"):
+        yield
+        return
+    from tolman.launchers.runs.stopping import stop_request
+
+    with stop_request(is_deferred=verb != "study"):
+        yield
 
 
 def _verb(name: str) -> Verb:
@@ -105,13 +119,11 @@ def _exit_code(error: Exception) -> int | None:
 
         if isinstance(error, EnvironmentFault):
             return 1
-    if "tolman.launchers.runs.training" in sys.modules:
-        from tolman.envs.host import EnvironmentFault
-        from tolman.launchers.runs.protocol import ProcessFailure
+    if "tolman.launchers.runs.loop" in sys.modules:
+        from tolman.launchers.runs.protocol import RunFailure
         from tolman.launchers.runs.stopping import RunStopped
-        from tolman.launchers.runs.training import DivergenceError
 
-        if isinstance(error, DivergenceError | EnvironmentFault | ProcessFailure):
+        if isinstance(error, RunFailure):
             return 1
         if isinstance(error, RunStopped):
             return 128 + error.signal_number
@@ -140,17 +152,19 @@ class Resume:
     Attributes:
       run: its folder.
       trust: call whatever its config names, as module:attribute.
+      empty_replay: go on without the games or steps that the checkpoint's replay holds.
     """
 
     run: Path
     trust: bool = False
+    empty_replay: bool = False
 
 
 def _resume(words: Sequence[str]) -> int:
     given = _parse(Resume, words)
     from tolman.launchers.runs.training import resume
 
-    print(resume(given.run, given.trust))
+    print(resume(given.run, given.trust, given.empty_replay))
     return 0
 
 

@@ -9,26 +9,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from tolman.launchers.runs.versions import ABSENT, package_versions
 
 HOST_PACKAGES = "tensorflow, reverb, acme"
 HOST_TIMEOUT_SECONDS = 120
 LEAST_FREE_GIGABYTES = 2.0
-PACKAGES = (
-    "tolman",
-    "jax",
-    "jaxlib",
-    "numpy",
-    "dm-haiku",
-    "optax",
-    "rlax",
-    "dm-reverb",
-    "dm-acme",
-    "tensorflow-cpu",
-    "gymnasium",
-    "wandb",
-)
 
 
 @dataclass(frozen=True)
@@ -64,13 +51,9 @@ def _world() -> Finding:
 
 
 def _packages() -> str:
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"{package} -")
-    return ", ".join(found)
+    """Those that decide a run's numbers, as `versions.json` lists them."""
+    found = package_versions().items()
+    return ", ".join(f"{name} {'-' if at == ABSENT else at}" for name, at in found)
 
 
 def _devices() -> Finding:

@@ -9,12 +9,9 @@ report.html      the page
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import fcntl
 import itertools
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +29,7 @@ from tolman.launchers.arena.player import Player, close_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import Sprt
+from tolman.launchers.runs.folder import hold
 from tolman.launchers.settings.bounds import check_settings
 
 
@@ -119,7 +117,7 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
             game, config.num_games // 2, config.opening_moves, config.seed
         )
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with hold(folder, "playing this tournament"):
             _claim(folder, config)
             played = _load(folder / "games.jsonl")
             _play_missing(config, folder, game, players, openings, played, sprt)
@@ -127,26 +125,6 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
     finally:
         for player in players:
             close_player(player)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps others out of the folder.
-
-    Raises:
-      ValueError: if a tournament is under way in it.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ValueError(
-            f"folder {folder}: a tournament is under way in it. Wait for its end, or set "
-            "--out to another folder."
-        ) from None
-    finally:
-        os.close(descriptor)
 
 
 def _play_missing(

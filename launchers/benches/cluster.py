@@ -108,18 +108,18 @@ class _Timed:
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
         self.runner: Any = build_runner(resolve(config), RunFolder(folder))
-        state = self.runner.init(jax.random.PRNGKey(0))
+        state = self.runner.init(jax.random.PRNGKey(0)[None])
         self._state = self.runner.prepare(state, TOTAL_UPDATES)
         self.rate(0.0)  # Compiles.
 
     def rate(self, seconds: float, updates_a_row: int = 1) -> float:
         """Environment steps a second, over at least so many seconds."""
-        began, before = time.perf_counter(), self.runner.counts(self._state).env_steps
+        began, before = time.perf_counter(), self.runner.counts(self._state).units
         while True:
             self._state, _ = self.runner.train(self._state, updates_a_row)
             passed = time.perf_counter() - began
             if passed >= seconds:
-                return (self.runner.counts(self._state).env_steps - before) / passed
+                return (self.runner.counts(self._state).units - before) / passed
 
     def wait_for_actors(self, count: int) -> None:
         """Has so many actors in all, and learns until each of them acts."""

@@ -10,7 +10,7 @@ from tolman.launchers.benches.turns import take_turns
 if TYPE_CHECKING:
     from tolman.agents.actor_critic import ActorCritic
     from tolman.envs.environment import Environment
-    from tolman.launchers.studies.cores.tasks import Player, Task
+    from tolman.launchers.benches.core_tasks import Player, Task
 
 LENGTH = 30  # Of the T-maze, and so of unrolls, windows and stores: 32, 30, 30.
 REFERENCE = "lstm"
@@ -25,8 +25,8 @@ def run() -> list[dict[str, Any]]:
     All networks have about the parameters of that with `lstm`, as in the study
     `cores/recall`, whose agents on the T-maze these are.
     """
+    from tolman.launchers.benches.core_tasks import make_player, t_maze
     from tolman.launchers.catalog.names import CORE, registered
-    from tolman.launchers.studies.cores.tasks import make_player, t_maze
 
     task = t_maze(LENGTH, num_env_steps=0)
     players = {core: make_player(task, core) for core in sorted(registered(CORE))}

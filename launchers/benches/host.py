@@ -182,7 +182,7 @@ def _training(
         Path(stack.enter_context(tempfile.TemporaryDirectory())),
         num_groups=num_groups,
     )
-    state = runner.prepare(runner.init(jax.random.PRNGKey(0)), 10**6)
+    state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
     stack.callback(runner.close)
 
     def updates(count: int) -> None:

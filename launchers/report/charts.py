@@ -60,6 +60,9 @@ def lay_out_chart(metric: str, series: Sequence[Series]) -> dict[str, Any] | Non
     x_range = (min(0.0, *ends), max(ends) if max(ends) > 0 else 1.0)
     return {
         "metric": metric,
+        "x_label": " or ".join(
+            dict.fromkeys(run.unit.replace("_", " ") for s in series for run in s.runs)
+        ),
         "y_label": _y_label(metric),
         "beyond": reach if reach[0] < y_range[0] or reach[1] > y_range[1] else None,
         "x_range": x_range,

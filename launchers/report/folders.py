@@ -10,8 +10,9 @@ import numpy as np
 import yaml
 
 from tolman.launchers.report.curves import Curve
+from tolman.launchers.report.status import STATUS, read_status
 
-RUN_FILES = ("metrics.jsonl", "config.yaml", "status.json")
+RUN_FILES = ("metrics.jsonl", "config.yaml", STATUS)
 IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -33,6 +34,7 @@ class Run:
     state: str
     reason: str
     seconds: float | None  # Wall time as `status.json` tells it.
+    unit: str  # The x axis of the curves.
     curves: dict[str, Curve]
     figures: list[Figure]
 
@@ -59,15 +61,16 @@ class Study:
 
 def read_run(folder: Path) -> Run:
     """Reads a run folder; any of its files may be missing."""
-    status = _read_mapping(folder / "status.json")
+    status = _read_mapping(folder / STATUS)
     seconds = status.get("seconds")
     return Run(
         name=folder.resolve().name,
         config=flatten(_read_mapping(folder / "config.yaml")),
         versions=flatten(_read_mapping(folder / "versions.json")),
-        state=str(status.get("state", "unknown")),
+        state=str(read_status(folder).get("state", "unknown")),
         reason=str(status.get("reason") or ""),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        unit=str(status.get("unit", "env_steps")),
         curves=read_curves(folder / "metrics.jsonl"),
         figures=_read_figures(folder / "figures"),
     )
@@ -110,18 +113,20 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 
 def read_curves(path: Path) -> dict[str, Curve]:
-    """Reads `metrics.jsonl`: for each metric its `env_steps` [N] and values [N].
+    """Reads `metrics.jsonl`: for each metric its place on the x axis [N] and values [N].
 
-    A last line that a killed run left torn is ignored. Where `env_steps` goes back, a
-    run was resumed from a checkpoint, and the rows it repeats count once: the later ones.
+    The x axis is the first key of the first row, such as `env_steps`. A last line that a
+    killed run left torn is ignored. Where the x axis goes back, a run was resumed from a
+    checkpoint, and the rows it repeats count once: the later ones.
 
     Raises:
-      ValueError: if any other line is not a JSON object with a number `env_steps`.
+      ValueError: if any other line is not a JSON object with a number on the x axis.
     """
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     rows: list[dict[str, Any]] = []
+    unit = "env_steps"
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -131,16 +136,18 @@ def read_curves(path: Path) -> dict[str, Curve]:
             if number == len(lines):
                 break
             raise ValueError(f"{path} line {number}: not JSON: {error.msg}.") from error
-        if not isinstance(row, dict) or not _is_number(row.get("env_steps")):
-            raise ValueError(f'{path} line {number}: no number "env_steps" in an object.')
-        while rows and rows[-1]["env_steps"] > row["env_steps"]:
+        if not rows and isinstance(row, dict):
+            unit = next((name for name in row if "/" not in name), unit)
+        if not isinstance(row, dict) or not _is_number(row.get(unit)):
+            raise ValueError(f'{path} line {number}: no number "{unit}" in an object.')
+        while rows and rows[-1][unit] > row[unit]:
             rows.pop()
         rows.append(row)
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         for name, value in row.items():
-            if name != "env_steps" and _is_number(value):
-                points.setdefault(name, []).append((row["env_steps"], value))
+            if name != unit and _is_number(value):
+                points.setdefault(name, []).append((row[unit], value))
     tables = {name: np.array(pairs, float) for name, pairs in points.items()}  # [N, 2]
     return {name: (table[:, 0], table[:, 1]) for name, table in tables.items()}
 

@@ -132,7 +132,7 @@ def _metric_order(metric: str) -> tuple[int, str]:
 def _card(run: Run, name: str) -> dict[str, Any]:
     returns = [m for m in FIRST_METRICS[:2] if m in run.curves]
     last_steps = [steps[-1] for steps, _ in run.curves.values()]
-    rate = finite_points(run.curves.get("time/env_steps_per_second"))
+    rate = finite_points(run.curves.get(f"time/{run.unit}_per_second"))
     seconds, is_estimate = run.seconds, False
     if seconds is None and rate is not None and np.all(rate[1] > 0):
         seconds = float(np.sum(np.diff(rate[0], prepend=0.0) / rate[1]))
@@ -144,7 +144,8 @@ def _card(run: Run, name: str) -> dict[str, Any]:
         "reason": run.reason,
         "final": final_value(run.curves[returns[0]]) if returns else None,
         "final_metric": returns[0] if returns else "",
-        "env_steps": max(last_steps, default=None),
+        "unit": run.unit.replace("_", " "),
+        "units": max(last_steps, default=None),
         "rate": None if rate is None else float(np.median(rate[1])),
         "wall_time": "" if seconds is None else "\u2248 " * is_estimate + duration(seconds),
     }

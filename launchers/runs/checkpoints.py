@@ -1,9 +1,10 @@
 """Checkpoints: any pytree of arrays, saved whole and restored bit by bit.
 
-A checkpoint is the folder `<env_steps>/` with `state.npz` in it: the leaves in the order
-of the flattened tree, and as `description` their names in JSON. It is written beside its
-place, flushed to disk and renamed there, so that a process killed at any point leaves
-either all of it or nothing; every byte has a checksum that `restore` verifies.
+A checkpoint is the folder `<units>/` with `state.npz` in it: the leaves in the order of the
+flattened tree, and as `description` their names in JSON; and with what else its saver adds,
+such as a replay. It is written beside its place, flushed to disk and renamed there, so that
+a process killed at any point leaves either all of it or nothing; every byte has a checksum
+that `restore` verifies. Older ones are removed only then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,12 +31,12 @@ class Checkpoint(NamedTuple):
     """What was saved.
 
     Attributes:
-      env_steps: when.
+      units: when.
       state: pytree of host arrays.
       metadata: what the saver added, JSON values.
     """
 
-    env_steps: int
+    units: int
     state: Any
     metadata: dict[str, Any]
 
@@ -52,7 +54,7 @@ class Checkpoints:
         self.keep = keep
 
     def steps(self) -> list[int]:
-        """The env steps of all complete checkpoints, in ascending order."""
+        """The units of all complete checkpoints, in ascending order."""
         if not self.folder.is_dir():
             return []
         return sorted(
@@ -60,7 +62,7 @@ class Checkpoints:
         )
 
     def latest(self) -> int | None:
-        """The env steps of the last complete checkpoint; None if there is none."""
+        """The units of the last complete checkpoint; None if there is none."""
         return max(self.steps(), default=None)
 
     def latest_updates(self) -> int:
@@ -73,29 +75,43 @@ class Checkpoints:
                 return int(file[f"arr_{names.index('.updates')}"].flat[0])
         return 0
 
-    def save(self, env_steps: int, state: Any, metadata: dict[str, Any]) -> Path:
+    def save(
+        self,
+        units: int,
+        state: Any,
+        metadata: dict[str, Any],
+        add: Callable[[Path], None] | None = None,
+    ) -> Path:
         """Writes a checkpoint and then removes the oldest ones beyond `keep`.
 
         Args:
-          env_steps: when; an earlier checkpoint of the same number is set aside.
+          units: when; an earlier checkpoint of the same number is set aside.
           state: pytree of arrays, on any devices.
           metadata: JSON values to find again at restore.
+          add: writes more files into the folder that it is given, each flushed to disk.
 
         Returns:
           The checkpoint's folder.
         """
         leaves, names = _flatten(state)
         description = json.dumps({"leaves": names, "metadata": metadata}).encode()
-        target = self.folder / str(env_steps)
-        unfinished = self.folder / f"{env_steps}{UNFINISHED}"
+        target = self.folder / str(units)
+        unfinished = self.folder / f"{units}{UNFINISHED}"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        with (unfinished / STATE).open("wb") as file:
-            np.savez(file, *leaves, description=np.frombuffer(description, np.uint8))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with (unfinished / STATE).open("wb") as file:
+                np.savez(file, *leaves, description=np.frombuffer(description, np.uint8))
+                file.flush()
+                os.fsync(file.fileno())
+            if add is not None:
+                add(unfinished)
+            _flush_folder(unfinished)
+        except BaseException:  # On a full disk, the status needs what little there is.
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
         if target.exists():
-            self._set_aside(env_steps)
+            self._set_aside(units)
         unfinished.rename(target)
         _flush_folder(self.folder)
         for old in self.steps()[: -self.keep]:
@@ -103,14 +119,20 @@ class Checkpoints:
         return target
 
     def restore(
-        self, template: Any, env_steps: int | None = None, part: str = ""
+        self,
+        template: Any,
+        units: int | None = None,
+        check: Callable[[Any, Path], None] | None = None,
+        part: str = "",
     ) -> Checkpoint:
         """Reads a checkpoint back.
 
         Args:
           template: pytree of arrays of the same structure, shapes and types.
-          env_steps: which one; None for the last that is sound. Each broken one before
-            that costs a line in the log.
+          units: which one; None for the last that is sound. Each broken one before that
+            costs a line in the log.
+          check: of a state and its checkpoint's folder; raises ValueError, in words without
+            a full stop, where the checkpoint is not sound.
           part: path in the tree of what `template` is, such as ".learner.params"; empty
             for the whole.
 
@@ -119,13 +141,14 @@ class Checkpoints:
           ValueError: if none is sound, or if one is of another structure.
         """
         steps = self.steps()
-        if env_steps is not None and env_steps not in steps:
+        if units is not None and units not in steps:
             raise FileNotFoundError(
-                f"{self.folder}: no checkpoint {env_steps}; there are {steps or 'none'}."
+                f"{self.folder}: no checkpoint {units}; there are {steps or 'none'}."
             )
         if not steps:
             raise FileNotFoundError(f"{self.folder}: no checkpoint.")
-        for candidate in reversed(steps if env_steps is None else [env_steps]):
+        reason = ""
+        for candidate in reversed(steps if units is None else [units]):
             path = self.folder / str(candidate)
             try:
                 leaves, description = _read(path)
@@ -134,20 +157,65 @@ class Checkpoints:
                 logger.warning("%s: broken checkpoint, not used (%s).", path, reason)
                 continue
             state = _unflatten(template, leaves, description["leaves"], path, part)
+            try:
+                if check is not None:
+                    check(state, path)
+            except ValueError as error:
+                reason = str(error)
+                logger.warning("%s: checkpoint not used (%s).", path, reason)
+                continue
             return Checkpoint(candidate, state, description["metadata"])
-        raise ValueError(f"{self.folder}: every checkpoint is broken; nothing was changed.")
+        raise ValueError(
+            f"{self.folder}: every checkpoint is broken; nothing was changed ({reason})."
+        )
 
-    def set_aside_after(self, env_steps: int) -> None:
-        """Renames what is later than `env_steps`, so that a run may go on from there."""
+    def set_aside_after(self, units: int) -> None:
+        """Renames what is later than `units`, and removes what was never finished."""
+        for unfinished in self.folder.glob(f"*{UNFINISHED}"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         for later in self.steps():
-            if later > env_steps:
+            if later > units:
                 self._set_aside(later)
 
-    def _set_aside(self, env_steps: int) -> None:
+    def _set_aside(self, units: int) -> None:
         number = 0
-        while (aside := self.folder / f"{env_steps}.aside{number or ''}").exists():
+        while (aside := self.folder / f"{units}.aside{number or ''}").exists():
             number += 1
-        (self.folder / str(env_steps)).rename(aside)
+        (self.folder / str(units)).rename(aside)
+
+
+def check_finite(params: Any, num_members: int) -> None:
+    """Checks that some member has finite parameters only.
+
+    Args:
+      params: of one member; of several `[P, ...]`.
+      num_members: P.
+
+    Raises:
+      ValueError: naming the first that is not, without a full stop.
+    """
+    sound, first = np.ones(num_members, bool), ""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        finite = np.isfinite(np.asarray(leaf)).reshape(num_members, -1).all(1)
+        if not finite.all() and not first:
+            first = jax.tree_util.keystr(path)
+        sound &= finite
+    if not sound.any():
+        raise ValueError(f"parameter {first} is not finite")
+
+
+def read_leaves(path: Path) -> dict[str, np.ndarray]:
+    """The leaves of the checkpoint in a folder, by their paths in the tree.
+
+    Raises:
+      ValueError: if it is broken.
+    """
+    try:
+        leaves, description = _read(path)
+    except Exception as error:  # A torn file can make its readers raise anything.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"{path}: broken checkpoint ({reason}).") from error
+    return dict(zip(description["leaves"], leaves, strict=True))
 
 
 def _flatten(state: Any) -> tuple[list[np.ndarray], list[str]]:

@@ -1,7 +1,9 @@
-"""The folder of a run: what stands where, and what happens if it is there already.
+"""The folder of a run: what stands where, how it is made, and who holds it.
 
-config.yaml versions.json status.json metrics.jsonl events.out.tfevents… log.txt
-checkpoints/<env_steps>/ videos/<env_steps>_s<seed>.mp4
+config.yaml versions.json status.json metrics.jsonl events.out.tfevents… log.txt lock
+checkpoints/<units>/ videos/<units>_s<seed>.mp4
+
+A stage of a study has the same but for the config, which is the study's.
 """
 
 from __future__ import annotations
@@ -10,16 +12,15 @@ import contextlib
 import fcntl
 import json
 import os
-import platform
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tolman.launchers.report.status import STATUS, read_status, this_process
+from tolman.launchers.runs.versions import VERSIONS, versions
 from tolman.launchers.settings.config import (
     TrainConfig,
     load_config,
@@ -27,8 +28,7 @@ from tolman.launchers.settings.config import (
     to_mapping,
 )
 
-CONFIG, STATUS, VERSIONS = "config.yaml", "status.json", "versions.json"
-PACKAGES = ("tolman", "jax", "jaxlib", "numpy", "dm-haiku", "optax", "rlax")
+CONFIG, LOCK = "config.yaml", "lock"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RunFolder:
 
     @property
     def replay(self) -> Path:
-        """The folder for checkpoints of a replay."""
+        """The folder for checkpoints of a replay that a server keeps."""
         return self.path / "replay"
 
     @property
@@ -71,107 +71,142 @@ class RunFolder:
         return load_config(self.path / CONFIG, trust)
 
     def status(self) -> dict[str, Any]:
-        """What `write_status` wrote last; `{}` where that is not readable."""
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads((self.path / STATUS).read_text())
-        return {}
+        """See `read_status`."""
+        return read_status(self.path)
 
     def write_status(
         self,
         state: str,
-        env_steps: int,
+        units: int,
         seconds: float,
         reason: str = "",
         restarts: Mapping[str, int] | None = None,
+        unit: str = "env_steps",
     ) -> None:
         """Replaces `status.json`, at once and whole.
 
         Args:
           state: running, finished, failed or interrupted.
-          env_steps: trained so far.
+          units: trained so far.
           seconds: of wall time spent training so far, over all resumes.
           reason: why it failed or was interrupted.
           restarts: of each kind of process that the run has beside its own, since it was
             last started or resumed.
+          unit: what is counted.
         """
         status = {
             "state": state,
             "reason": reason,
-            "env_steps": env_steps,
+            "unit": unit,
+            unit: units,
             "seconds": round(seconds, 3),
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "process": this_process(),
             **({"restarts": dict(restarts)} if restarts else {}),
         }
         _replace(self.path / STATUS, json.dumps(status, indent=1))
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for this process; the system frees it however that ends.
+    def write_versions(self, devices: str) -> None:
+        """Writes `versions.json`; `devices` says what trains."""
+        _replace(self.path / VERSIONS, json.dumps(versions(devices), indent=1))
 
-        Raises:
-          ValueError: if another process trains this run.
-        """
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"{self.path}: another process is training this run."
-                ) from None
-            yield
-        finally:
-            os.close(descriptor)
+    def write_config(self, config: TrainConfig) -> None:
+        """Writes `config.yaml`, the last of a new run's files: it can be resumed then."""
+        unfinished = self.path / f"{CONFIG}.unfinished"
+        save_config(config, unfinished)
+        unfinished.replace(self.path / CONFIG)
 
 
-def choose(config: TrainConfig) -> tuple[RunFolder, bool]:
-    """Says which folder a run goes to, and whether it holds that run already.
-
-    Raises:
-      ValueError: if the folder is taken, or holds a run of another config.
-    """
-    if config.run_dir is None:
-        return RunFolder(_free(_default_path(config))), False
-    path = Path(config.run_dir).expanduser()
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return RunFolder(path), False
-    if config.if_exists == "new":
-        return RunFolder(_free(path)), False
-    folder = RunFolder(path)
-    if not (path / CONFIG).is_file():
-        raise ValueError(f"{path}: exists and holds no run. Choose another --run-dir.")
-    if config.if_exists == "fail":
-        raise ValueError(
-            f"{path}: holds a run already. Say --if-exists resume or new, or choose "
-            "another --run-dir."
-        )
-    _check_same(folder.config(), config, path)
-    return folder, True
-
-
-def create(folder: RunFolder, config: TrainConfig, devices: str) -> None:
-    """Makes the folder with its config, versions and a first status.
+@contextlib.contextmanager
+def hold(path: Path, work: str = "training this run") -> Iterator[None]:
+    """Holds a folder for this process; the system frees it however that ends.
 
     Args:
-      folder: from `choose`.
-      config: resolved.
-      devices: what trains, in words.
+      path: the folder.
+      work: what another process does that holds it.
 
     Raises:
-      ValueError: if the folder cannot be made.
+      ValueError: if another process holds it.
     """
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise ValueError(
-            f"{folder.path}: cannot be made ({error.strerror}). Choose another --run-dir."
+            f"{path}: no folder that can be written to ({error.strerror})."
         ) from error
-    _replace(folder.path / VERSIONS, json.dumps(versions(devices), indent=1))
-    folder.write_status("running", 0, 0.0)
-    # The config comes last: a folder that has one can be resumed.
-    unfinished = folder.path / f"{CONFIG}.unfinished"
-    save_config(config, unfinished)
-    unfinished.replace(folder.path / CONFIG)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{path}: another process is {work}.") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path, flag: str, is_numbered: bool = False) -> Path:
+    """Makes a folder of a name that no other process gets.
+
+    Args:
+      path: the folder.
+      flag: that sets it, for messages.
+      is_numbered: take `path-2`, `path-3`, ... where there is one; else it is an error.
+
+    Returns:
+      The folder.
+
+    Raises:
+      ValueError: if it cannot be made.
+    """
+    candidate, number = path, 1
+    while True:
+        try:
+            candidate.parent.mkdir(parents=True, exist_ok=True)
+            candidate.mkdir()
+            return candidate
+        except OSError as error:
+            if not isinstance(error, FileExistsError) or not candidate.exists():
+                raise ValueError(
+                    f"{path}: cannot be made ({error.strerror}). Choose another {flag}."
+                ) from error
+            if not is_numbered:
+                raise ValueError(f"{path}: exists. Choose another {flag}.") from None
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+
+
+@contextlib.contextmanager
+def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
+    """Makes the folder of a new run and holds it; removes it again if nothing comes of it.
+
+    Yields:
+      The folder, which has no config yet; None where it holds the run already and
+      `config.if_exists` says to resume it.
+
+    Raises:
+      ValueError: if the folder is taken, held, or of a run of another config.
+    """
+    path, is_numbered = _default_path(config), True
+    if config.run_dir is not None:
+        path = Path(config.run_dir).expanduser()
+        is_numbered = config.if_exists == "new"
+    is_there = path.exists() and not (path.is_dir() and _is_unused(path))
+    if is_there and not is_numbered:
+        _check_resumable(path, config)
+        yield None
+        return
+    if is_there or not path.exists():
+        path = make_folder(path, "--run-dir", is_numbered)
+    with hold(path):
+        if (path / CONFIG).exists():  # Another process was faster.
+            raise ValueError(f"{path}: holds a run already. Choose another --run-dir.")
+        try:
+            yield RunFolder(path)
+        finally:
+            if _is_unused(path):
+                with contextlib.suppress(OSError):
+                    (path / LOCK).unlink(missing_ok=True)
+                    path.rmdir()
 
 
 def open_run(path: Path) -> RunFolder:
@@ -187,32 +222,9 @@ def open_run(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def versions(devices: str) -> dict[str, str]:
-    """What a run's numbers depend on beside its config."""
-    found = {
-        "python": platform.python_version(),
-        "system": f"{sys.platform} {os.uname().machine}",
-    }
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return {**found, "devices": devices}
-
-
-def changed_versions(folder: RunFolder, devices: str) -> list[str]:
-    """What differs from when the run was made, as `name old -> new`."""
-    try:
-        before = json.loads((folder.path / VERSIONS).read_text())
-    except (OSError, ValueError):
-        return [f"{VERSIONS} is not readable"]
-    now = versions(devices)
-    return [
-        f"{name} {before.get(name)} -> {now[name]}"
-        for name in now
-        if before.get(name) != now[name]
-    ]
+def _is_unused(path: Path) -> bool:
+    """Whether a folder holds nothing but perhaps a lock."""
+    return all(item.name == LOCK for item in path.iterdir())
 
 
 def _default_path(config: TrainConfig) -> Path:
@@ -223,16 +235,16 @@ def _default_path(config: TrainConfig) -> Path:
     )
 
 
-def _free(path: Path) -> Path:
-    """`path`, or the first of `path-2`, `path-3`, ... that does not exist."""
-    candidate, number = path, 2
-    while candidate.exists():
-        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
-    return candidate
-
-
-def _check_same(stored: TrainConfig, config: TrainConfig, path: Path) -> None:
-    before, now = to_mapping(stored), to_mapping(config)
+def _check_resumable(path: Path, config: TrainConfig) -> None:
+    """Raises ValueError unless the folder holds a run of `config` that is to be resumed."""
+    if not (path / CONFIG).is_file():
+        raise ValueError(f"{path}: exists and holds no run. Choose another --run-dir.")
+    if config.if_exists == "fail":
+        raise ValueError(
+            f"{path}: holds a run already. Say --if-exists resume or new, or choose "
+            "another --run-dir."
+        )
+    before, now = to_mapping(RunFolder(path).config()), to_mapping(config)
     for key in now.keys() | before.keys():
         if key not in ("run_dir", "if_exists") and before.get(key) != now.get(key):
             flag = f"--{key.replace('_', '-')}"

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from tolman.launchers.catalog.names import import_attribute
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.settings.config import TrainConfig, to_mapping
 
-X_AXIS = "env_steps"
+Row = dict[str, Any]  # Its first key is the x axis: {"env_steps": 40, "loss/policy": 0.5}.
 
 
 class Logger(Protocol):
-    """Takes rows of metrics, all values finite."""
+    """Takes rows of metrics, all values finite numbers."""
 
-    def write(self, row: dict[str, float]) -> None:
-        """Takes one row; `row["env_steps"]` says when."""
+    def write(self, row: Row) -> None:
+        """Takes one row; the value of its first key, the run's unit, says when."""
         ...
 
     def close(self) -> None:
@@ -35,7 +39,7 @@ class JsonLinesLogger:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a")
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: Row) -> None:
         """Appends the row."""
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
@@ -57,11 +61,11 @@ class TensorBoardLogger:
         suffix = f".{time.time_ns()}"
         self._writer = SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix)
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: Row) -> None:
         """Adds every value but the x axis."""
-        for name, value in row.items():
-            if name != X_AXIS:
-                self._writer.add_scalar(name, value, int(row[X_AXIS]))
+        (_, step), *metrics = row.items()
+        for name, value in metrics:
+            self._writer.add_scalar(name, value, int(step))
 
     def close(self) -> None:
         """Flushes and closes the file."""
@@ -86,17 +90,17 @@ class WandbLogger:
             config=dict(config),
         )
 
-    def write(self, row: dict[str, float]) -> None:
-        """Logs the row at its env step."""
-        self._run.log(row, step=int(row[X_AXIS]))
+    def write(self, row: Row) -> None:
+        """Logs the row at its place on the x axis."""
+        self._run.log(row, step=int(next(iter(row.values()))))
 
     def close(self) -> None:
         """Ends the run."""
         self._run.finish()
 
 
-def make_loggers(config: TrainConfig, folder: RunFolder, env_steps: int) -> list[Logger]:
-    """Opens the loggers of a run that stands at `env_steps`."""
+def make_loggers(config: TrainConfig, folder: RunFolder, units: int) -> list[Logger]:
+    """Opens the loggers of a run that stands at `units`."""
     loggers: list[Logger] = []
     for name in config.loggers:
         if name == "wandb":
@@ -105,21 +109,57 @@ def make_loggers(config: TrainConfig, folder: RunFolder, env_steps: int) -> list
             target = import_attribute(name, "logger")
             loggers.append(target() if isinstance(target, type) else target)
     loggers.append(JsonLinesLogger(folder.metrics))
-    loggers.append(TensorBoardLogger(folder.path, env_steps + 1 if env_steps else 0))
+    loggers.append(TensorBoardLogger(folder.path, units + 1 if units else 0))
     return loggers
 
 
-def cut_metrics(path: Path, env_steps: int) -> None:
-    """Drops every row after `env_steps`, and a last line that was never finished."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)[X_AXIS] <= env_steps:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text("".join(kept))
-    unfinished.replace(path)
+def read_rows(path: Path, last: float = math.inf) -> list[Row]:
+    """The rows up to `last` units; none of a line that was never finished."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, AttributeError, StopIteration, TypeError):
+            row = json.loads(line)
+            if next(iter(row.values())) <= last:
+                rows.append(row)
+    return rows
+
+
+def cut_metrics(path: Path, last: int) -> None:
+    """Drops every row after `last` units, and a last line that was never finished."""
+    if path.exists():
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        rows = read_rows(path, last)
+        unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        unfinished.replace(path)
+
+
+def make_row(unit: str, units: int, metrics: Mapping[str, Any]) -> Row:
+    """A row of metrics, `[P]` each: numbers of one member, lists of several.
+
+    What is not finite is left out of a number and None in a list.
+    """
+    row: Row = {unit: units}
+    for name, values in metrics.items():
+        plain = [float(value) if np.isfinite(value) else None for value in values]
+        if len(plain) > 1 or plain[0] is not None:
+            row[name] = plain if len(plain) > 1 else plain[0]
+    return row
+
+
+def read_curves(
+    rows: Sequence[Row], num_members: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What `make_row` wrote, as arrays.
+
+    Returns:
+      `[C]` units, and metric to `[C, P]`, NaN where it was not finite.
+    """
+    names = dict.fromkeys(name for row in rows for name in list(row)[1:])
+    missing = [None] * num_members
+
+    def column(name: str) -> np.ndarray:
+        cells = [np.atleast_1d(np.array(row.get(name, missing), float)) for row in rows]
+        return np.stack(cells)
+
+    curves = {name: column(name) for name in names if not name.startswith("time/")}
+    return np.array([next(iter(row.values())) for row in rows]), curves

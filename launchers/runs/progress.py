@@ -8,8 +8,9 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import rich.progress
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -36,6 +37,7 @@ def log_to(file: Path) -> Iterator[Console]:
     """
     console = Console(stderr=True)
     to_file = logging.FileHandler(file)
+    to_file.handleError = lambda record: None  # type: ignore[method-assign]  # A full disk.
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_console = _ConsoleHandler(console)
     # On a terminal the bar shows what progress lines (level DEBUG there) would repeat.
@@ -102,13 +104,17 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._exits.close()
 
-    def update(self, row: dict[str, float]) -> None:
-        """Shows a row; as log lines at most one in ten seconds, and the last."""
+    def update(self, row: dict[str, Any]) -> None:
+        """Shows a row, of several members the median; as log lines at most one in ten
+        seconds, and the last.
+        """
         done = int(row[self._unit])
         speed = row[f"time/{self._unit}_per_second"]
         word = self._unit.removeprefix("env_")
         shown = [f"{speed:,.0f} {word}/s"]
-        shown += [f"{word} {row[name]:.3g}" for name, word in SHOWN.items() if name in row]
+        shown += [
+            f"{w} {_median(row[name]):.3g}" for name, w in SHOWN.items() if name in row
+        ]
         self._bar.update(self._task, completed=done, shown="  ".join(shown))
         now = time.monotonic()
         if done >= self._total or now - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -126,6 +132,11 @@ class Progress:
                 "  ".join(shown),
                 max(self._total - done, 0) / speed if speed else math.inf,
             )
+
+
+def _median(value: Any) -> float:
+    known = [each for each in np.atleast_1d(value) if each is not None]
+    return float(np.median(known)) if known else math.nan
 
 
 class _Bar(rich.progress.Progress):
@@ -165,6 +176,8 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:  # The file has it; who called the run tells people.
+            return
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         text = f"tolman: {prefix}{record.getMessage()}"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

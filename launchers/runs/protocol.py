@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from tolman.agents.agent import Agent, Array, Params
+from tolman.agents.agent import Array, Params
 
 State = Any  # Pytree of arrays: all that a checkpoint holds.
+MUST_BE_FINITE = ("loss/", "grad/")  # Metrics of which one that is not ends a member.
 
 
 class Counts(NamedTuple):
     """How far a run is.
 
     Attributes:
-      updates: done.
-      env_steps: taken.
+      updates: done by each member.
+      units: done by each member, of the runner's `unit`.
     """
 
     updates: int
-    env_steps: int
+    units: int
 
 
-class ProcessFailure(RuntimeError):
+class RunFailure(RuntimeError):
+    """What ended a run; the message says in one line what it was and what to do."""
+
+
+class ProcessFailure(RunFailure):
     """A process of the run dies again and again; the message says which, and of what."""
 
 
@@ -44,16 +50,29 @@ class RoleRow(NamedTuple):
 
 
 class Runner(Protocol):
-    """Trains one agent on one environment, wherever that takes place.
+    """Trains a population of P members, one in an ordinary run, wherever that takes place.
 
     Attributes:
       agent: what learns.
+      num_members: P.
+      unit: the x axis of metrics: env_steps, updates, examples, ...
+      units_per_update: units that one update of a member takes, on average.
     """
 
-    agent: Agent
+    agent: Any
+    num_members: int
+    unit: str
 
-    def init(self, key: Array) -> State:
-        """Starts a run from a key, `[2]`."""
+    @property
+    def units_per_update(self) -> float: ...
+
+    def init(self, keys: Array, hyperparameters: Any = None) -> State:
+        """Starts P members.
+
+        Args:
+          keys: `[P, 2]`, one a member; equal keys give equal members.
+          hyperparameters: pytree of `[P]` that `agent.init` takes, or None.
+        """
         ...
 
     def place(self, state: State) -> State:
@@ -73,7 +92,7 @@ class Runner(Protocol):
         """Takes `num_updates` updates; consumes `state`.
 
         Returns:
-          The new state, and metrics, `[1]` each, means over these updates; NaN for the
+          The new state, and metrics, `[P]` each, means over these updates; NaN for the
           return and length of episodes where none ended.
         """
         ...
@@ -82,21 +101,24 @@ class Runner(Protocol):
         """How far a state is."""
         ...
 
-    @property
-    def env_steps_per_update(self) -> float:
-        """Environment steps that one update takes, on average."""
-        ...
-
-    def total_updates(self, num_env_steps: int) -> int:
-        """Updates in a run of `num_env_steps` env steps, rounded up to whole ones."""
+    def total_updates(self, num_units: int) -> int:
+        """Updates in a run of `num_units`, rounded up to whole ones."""
         ...
 
     def params(self, state: State) -> Params:
-        """The parameters in a state."""
+        """The parameters in a state; `[P, ...]` where the runner takes populations."""
         ...
 
-    def save_replay(self) -> None:
-        """Saves what is too large for a state, at the moment of its checkpoint."""
+    def save_replay(self, folder: Path) -> None:
+        """Saves what is too large for a state in the folder of the state's checkpoint."""
+        ...
+
+    def load_replay(self, folder: Path | None) -> None:
+        """Takes up what `save_replay` saved; None goes on with an empty replay.
+
+        Raises:
+          ValueError: if it is missing or broken.
+        """
         ...
 
     def roles(self) -> list[RoleRow]:

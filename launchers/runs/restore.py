@@ -9,7 +9,7 @@ import jax
 
 from tolman.agents.agent import Params
 from tolman.launchers.runs import folder as run_folder
-from tolman.launchers.runs.checkpoints import Checkpoints
+from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
 from tolman.launchers.runs.job import Job, resolve
 
 PARAMS = ".learner.params"  # Where every runner's state has them.
@@ -63,9 +63,14 @@ def restore(run: Path, checkpoint: int | None, job: Job | None = None) -> Restor
     job = stored_job(run) if job is None else job
     agent = job.make_agent()
     template = _shapes(job, agent)
-    restored = Checkpoints(folder.checkpoints).restore(template, checkpoint, PARAMS)
+
+    def check(params: Params, path: Path) -> None:
+        check_finite(params, num_members=1)
+
+    checkpoints = Checkpoints(folder.checkpoints)
+    restored = checkpoints.restore(template, checkpoint, check, PARAMS)
     params = jax.device_put(restored.state, jax.devices()[0])
-    return Restored(job, agent, params, restored.env_steps)
+    return Restored(job, agent, params, restored.units)
 
 
 def _shapes(job: Job, agent: Any) -> Any:

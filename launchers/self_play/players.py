@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import jax
@@ -16,7 +15,7 @@ from tolman.agents.alphazero.search import narrow
 from tolman.agents.alphazero.self_play import Games, Moves, play_moves, start_games
 from tolman.envs.board.game import Game, HostGame
 from tolman.envs.board.planes import Packed, pack, unpack
-from tolman.launchers.device.devices import dividing
+from tolman.launchers.device.population import make_mesh, share_out
 
 GAMES = "games"  # The axis of a mesh that they are shared out along.
 
@@ -58,30 +57,17 @@ class DevicePlayer:
         """Prepares games; devices beyond those that divide them evenly stay idle."""
         self._agent = agent
         config = agent.config
-        self.mesh = Mesh(dividing(devices, config.num_parallel_games), (GAMES,))
-        play: Callable[..., Any] = partial(
-            play_moves, agent, num_moves=config.moves_per_iteration
-        )
-        if self.mesh.size > 1:
-            play = self._shared_out(play)
-        self._play = jax.jit(play, donate_argnums=1)
+        self.mesh = make_mesh(GAMES, config.num_parallel_games, devices)
+        num_moves, by_game = config.moves_per_iteration, PartitionSpec(GAMES)
 
-    def _shared_out(self, play: Callable[..., Any]) -> Callable[..., Any]:
-        """`play` of each device's games, with chance of its own and no word between."""
-        games, moves = PartitionSpec(GAMES), PartitionSpec(None, GAMES)
+        def play(params: Params, some: Games, key: Array) -> tuple[Games, Moves]:
+            if self.mesh.size > 1:  # Each device's games have chance of their own.
+                key = jax.random.fold_in(key, jax.lax.axis_index(GAMES))
+            return play_moves(agent, params, some, key, num_moves)
 
-        def share(params: Params, some: Games, key: Array) -> tuple[Games, Moves]:
-            own = jax.random.fold_in(key, jax.lax.axis_index(GAMES))
-            result: tuple[Games, Moves] = play(params, some, own)
-            return result
-
-        return jax.shard_map(
-            share,
-            mesh=self.mesh,
-            in_specs=(PartitionSpec(), games, PartitionSpec()),
-            out_specs=(games, moves),
-            check_vma=False,
-        )
+        in_specs = (PartitionSpec(), by_game, PartitionSpec())
+        shared = share_out(play, self.mesh, in_specs, (by_game, PartitionSpec(None, GAMES)))
+        self._play = jax.jit(shared, donate_argnums=1)
 
     def start(self, key: Array) -> Games:
         assert isinstance(self._agent.game, Game)
@@ -115,7 +101,7 @@ class HostPlayer:
 
     def __init__(self, agent: AlphaZero, devices: Sequence[jax.Device]) -> None:
         self._agent = agent
-        self.mesh = Mesh(devices[:1], (GAMES,))
+        self.mesh = make_mesh(GAMES, 1, devices)
         self._games: list[HostGame] = []
         self._openings: list[list[int]] = []  # Of each game, moves drawn at random.
         self._move_number = np.zeros(0, np.int32)

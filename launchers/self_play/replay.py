@@ -7,7 +7,7 @@ of its game.
 
 from __future__ import annotations
 
-import io
+import os
 from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +45,7 @@ class Replay:
 
     def __init__(self, window_games: int) -> None:
         self.window_games = window_games
-        self._open = OpenGames()
-        self._clear()
+        self.clear()
 
     def __len__(self) -> int:
         """Positions in the window."""
@@ -82,8 +81,10 @@ class Replay:
     def _capacity(self) -> int:
         return 0 if self._rows is None else len(self._rows.outcome)
 
-    def _clear(self) -> None:
-        """Forgets all finished games."""
+    def clear(self, num_open: int = 0) -> None:
+        """Forgets all games; of `num_open` under way, the moves made so far."""
+        self._open = OpenGames()
+        self._open.pieces = [[] for _ in range(num_open)]
         self.num_inserted = 0
         self._lengths: deque[int] = deque()
         self._rows: Any = None  # A ring, `[capacity, ...]`.
@@ -130,7 +131,7 @@ class Replay:
         return jax.tree.map(lambda leaf: leaf[index], self._rows)
 
     def save(self, path: Path) -> None:
-        """Writes everything to one file, at once and whole."""
+        """Writes everything to one file, and that to the disk."""
         arrays: dict[str, Any] = {
             "lengths": np.array(self._lengths, np.int64),
             "num_inserted": np.int64(self.num_inserted),
@@ -143,12 +144,10 @@ class Replay:
                 moves = jax.tree.map(lambda *p: np.concatenate(p), *[p for p, _ in pieces])
                 arrays |= _named(f"open{game}", moves)
                 arrays[f"open{game}_version"] = np.concatenate([v for _, v in pieces])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        unfinished.write_bytes(buffer.getbuffer())
-        unfinished.replace(path)
+        with path.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load(self, path: Path, like: Moves) -> None:
         """Reads back what `save` wrote.
@@ -158,11 +157,13 @@ class Replay:
           like: moves, of any number, of the same game.
 
         Raises:
-          FileNotFoundError: if there is none.
-          ValueError: if it is broken or of another game.
+          ValueError: if it is missing, broken or of another game.
         """
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: the replay of this checkpoint is missing.")
+            raise ValueError(
+                f"{path}: the replay of this checkpoint is missing; tolman resume RUN "
+                "--empty-replay goes on with an empty one"
+            )
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
@@ -185,8 +186,11 @@ class Replay:
                 opened.append(pieces)
         except Exception as error:  # A torn file can make its reader raise anything.
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ValueError(f"{path}: broken replay ({reason}).") from error
-        self._clear()
+            raise ValueError(
+                f"{path}: broken replay ({reason}); tolman resume RUN --empty-replay goes "
+                "on with an empty one"
+            ) from error
+        self.clear()
         first = 0
         for length in lengths:
             piece = slice(first, first + length)

@@ -22,6 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
 from tolman.envs.board.game import Game
+from tolman.launchers.device.population import is_finite
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
@@ -30,6 +31,7 @@ from tolman.launchers.self_play.open_games import Row
 from tolman.launchers.self_play.players import GAMES, make_player
 from tolman.launchers.self_play.replay import Finished, Replay
 
+REPLAY = "replay.npz"  # In the folder of a checkpoint.
 PLAY, LEARN = 0, 1  # Folded into the key of an iteration.
 
 
@@ -54,7 +56,7 @@ class SelfPlayState(NamedTuple):
 
 
 class SelfPlayRunner:
-    """Trains an AlphaZero by games against itself; a `tolman.launchers.runs.build.Runner`.
+    """Trains an AlphaZero by games against itself; see `tolman.launchers.runs.protocol`.
 
     Attributes:
       agent: what learns; one of its updates is a gradient step, one of the runner's an
@@ -62,27 +64,21 @@ class SelfPlayRunner:
       replay: the last games.
     """
 
+    num_members, unit = 1, "env_steps"
+
     def __init__(
-        self,
-        agent: AlphaZero,
-        folder: Path,
-        num_to_keep: int = 3,
-        devices: Sequence[jax.Device] | None = None,
+        self, agent: AlphaZero, devices: Sequence[jax.Device] | None = None
     ) -> None:
         """Prepares a run; nothing is compiled yet.
 
         Args:
           agent: what learns.
-          folder: for the replays of checkpoints.
-          num_to_keep: the latest ones.
           devices: that share out the games, and each batch where they divide it evenly;
             all by default.
         """
         self.agent: Any = agent
         self.replay = Replay(agent.config.window_games)
         self._config = agent.config
-        self._folder = folder
-        self._num_to_keep = num_to_keep
         self._player = make_player(agent, devices)
         mesh = self._player.mesh
         self._everywhere = NamedSharding(mesh, PartitionSpec())
@@ -95,10 +91,11 @@ class SelfPlayRunner:
             in_shardings=(self._everywhere, batch, self._everywhere, self._everywhere),
             out_shardings=self._everywhere,
         )
-        self._env_steps, self._total_updates = 0, 1
+        self._total_updates = 1
 
-    def init(self, key: Array) -> SelfPlayState:
-        carried, learner_key, game_key = jax.random.split(key, 3)
+    def init(self, keys: Array, hyperparameters: Any = None) -> SelfPlayState:
+        del hyperparameters
+        carried, learner_key, game_key = jax.random.split(keys[0], 3)
         learner = jax.jit(self.agent.init)(learner_key)
         games = self._player.start(game_key)
         zero = np.int64(0)
@@ -111,17 +108,16 @@ class SelfPlayRunner:
         )
 
     def prepare(self, state: SelfPlayState, total_updates: int) -> SelfPlayState:
-        """Reads the replay of a checkpoint; programs are compiled when they first run."""
+        """Takes up the games under way; programs are compiled when they first run."""
         self._total_updates = max(total_updates, 1)
-        self._env_steps = int(state.env_steps)
-        if self._env_steps:
-            self.replay.load(self._file(self._env_steps), self._player.example())
+        if int(state.env_steps):
             self._player.resume(state.games, self.replay.open_actions())
         return state
 
     def train(
         self, state: SelfPlayState, num_updates: int
     ) -> tuple[SelfPlayState, dict[str, Any]]:
+        """Stops early where a loss is not finite; see `PopulationRunner.train`."""
         sums: dict[str, list[Any]] = defaultdict(list)
         finished: list[Finished] = []
         play_seconds = 0.0
@@ -131,10 +127,13 @@ class SelfPlayRunner:
             finished.append(ended)
             play_seconds += time.perf_counter() - began
             state = self._iterate_learn(state, sums)
+            last = {name: np.asarray(rows[-1])[None] for name, rows in sums.items()}
+            if not is_finite(last).all():
+                break
         metrics = {name: np.mean(jax.device_get(rows)) for name, rows in sums.items()}
         metrics |= _tell(finished)
         if num_updates:
-            moves = num_updates * self.env_steps_per_update
+            moves = len(finished) * self.units_per_update
             metrics["time/self_play_positions_per_second"] = moves / play_seconds
         metrics["board/games"] = float(state.num_games)
         metrics["board/replay_games"] = float(self.replay.num_games)
@@ -146,20 +145,23 @@ class SelfPlayRunner:
         return Counts(int(state.iterations), int(state.env_steps))
 
     @property
-    def env_steps_per_update(self) -> float:
+    def units_per_update(self) -> float:
         return self._config.num_parallel_games * self._config.moves_per_iteration
 
-    def total_updates(self, num_env_steps: int) -> int:
-        return math.ceil(num_env_steps / self.env_steps_per_update)
+    def total_updates(self, num_units: int) -> int:
+        return math.ceil(num_units / self.units_per_update)
 
     def params(self, state: SelfPlayState) -> Params:
         return jax.device_put(state.learner.params, self._player.mesh.devices.flat[0])
 
-    def save_replay(self) -> None:
-        self.replay.save(self._file(self._env_steps))
-        files = sorted(self._folder.glob("*.npz"), key=lambda path: int(path.stem))
-        for old in files[: -self._num_to_keep]:
-            old.unlink()
+    def save_replay(self, folder: Path) -> None:
+        self.replay.save(folder / REPLAY)
+
+    def load_replay(self, folder: Path | None) -> None:
+        if folder is None:
+            self.replay.clear(self._config.num_parallel_games)
+        else:
+            self.replay.load(folder / REPLAY, self._player.example())
 
     def roles(self) -> list[RoleRow]:
         return []
@@ -171,18 +173,14 @@ class SelfPlayRunner:
     def close(self) -> None:
         """Does nothing: nothing was started."""
 
-    def _file(self, env_steps: int) -> Path:
-        return self._folder / f"{env_steps}.npz"
-
     def _iterate_play(self, state: SelfPlayState) -> tuple[SelfPlayState, Finished]:
         key = _fold(state.key, int(state.iterations), PLAY)
         games, moves = self._player.play(state.learner.params, state.games, key)
         ended = self.replay.add(moves, int(state.learner.updates))
-        self._env_steps = int(state.env_steps) + moves.is_last.size
         state = state._replace(
             games=games,
             iterations=np.int64(state.iterations + 1),
-            env_steps=np.int64(self._env_steps),
+            env_steps=np.int64(state.env_steps + moves.is_last.size),
             num_games=np.int64(state.num_games + len(ended.lengths)),
         )
         return state, ended
@@ -248,7 +246,8 @@ def make_self_play_runner(job: Job, folder: RunFolder) -> SelfPlayRunner:
                 f"{name}={getattr(config, name)}: self-play has no such setting. Set "
                 "--agent.num-parallel-games."
             )
-    return SelfPlayRunner(job.make_agent(), folder.replay, config.num_checkpoints_to_keep)
+    del folder
+    return SelfPlayRunner(job.make_agent())
 
 
 @register_runner("local/plays")

@@ -89,6 +89,8 @@ class TrainConfig:
       learner_gpus: of the learner, 0 or 1; actors use none.
       eval_episodes: of one evaluation, by a process of its own; 0 for no evaluations,
         None for 10.
+      init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
+      fresh: patterns of paths of parameters that are not taken from there: heads.
       agent_config: the agent's own settings.
       core_config: the core's own settings.
       env_config: the environment's own settings.
@@ -118,6 +120,8 @@ class TrainConfig:
     agent_config: Any = None
     core_config: Any = None
     env_config: Any = None
+    init_from: str | None = None
+    fresh: tuple[str, ...] = ()
 
 
 def check_logger(name: str) -> None:

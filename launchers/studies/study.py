@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tolman.launchers.runs.folder import LOCK, hold, make_folder
+from tolman.launchers.runs.stopping import RunStopped, stop_request
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies.options import find_study, option_words
 from tolman.launchers.studies.stages import run_stage
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from tolman.agents.supervised import SupervisedAgent
     from tolman.envs.environment import Environment
     from tolman.launchers.device.supervised import Source
+
+MARKER = "study.json"  # What a study's folder holds.
 
 
 @dataclass(frozen=True)
@@ -161,18 +166,19 @@ class Study:
           num_members: P; member p draws from seed `(study.seed, p)`.
           hyperparameters: pytree of `[P]` that `agent.init` takes, or None.
         """
-        import jax
-
         from tolman.launchers.device.on_device import OnDeviceRunner
 
         runner = OnDeviceRunner(agent, environment, num_members)
-        per_update = runner.units_per_update
-        total = -(-num_env_steps // per_update)
-        state = runner.init(self._keys(num_members), hyperparameters)
-        done = run_stage(self.folder, label, runner, state, total, "env_steps", per_update)
-        params = jax.device_get(done.state.learner.params)
-        returns = done.curves["train/episode_return"]
-        return Training(params, done.updates * per_update, returns)
+        done = run_stage(
+            self.folder / "training" / label,
+            runner,
+            self._keys(num_members),
+            num_env_steps,
+            hyperparameters,
+        )
+        none = np.full((len(done.units), num_members), np.nan)
+        returns = done.curves.get("train/episode_return", none)
+        return Training(done.params, done.units, returns)
 
     def fit(
         self,
@@ -191,15 +197,12 @@ class Study:
           num_updates: of each member.
           num_members: P; member p draws from seed `(study.seed, p)`.
         """
-        import jax
-
         from tolman.launchers.device.supervised import SupervisedRunner
 
         runner = SupervisedRunner(agent, source, num_members)
-        state = runner.init(self._keys(num_members))
-        done = run_stage(self.folder, label, runner, state, num_updates)
-        params = jax.device_get(done.state.learner.params)
-        return Fit(params, done.updates, done.curves)
+        folder, keys = self.folder / "training" / label, self._keys(num_members)
+        done = run_stage(folder, runner, keys, num_updates)
+        return Fit(done.params, done.units, done.curves)
 
     def _keys(self, num_members: int) -> Array:
         """`[P, 2]`, one a member."""
@@ -247,8 +250,6 @@ def run_study(
       ValueError: for an unknown name, a seed or an option out of range, or a folder that
         holds something else.
     """
-    from tolman.launchers.report import write_report
-
     module = find_study(name)
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
@@ -256,35 +257,44 @@ def run_study(
         options = module.Options()
     if options is not None:
         check_settings(options)
-    folder = _open_folder(name, quick, seed, out, options)
-    study = Study(name, module.TITLE, module.PAPER, quick, seed, folder)
-    print(
-        f"{module.TITLE} ({'quick' if quick else 'full'} setting), in {folder}", flush=True
-    )
+    # Between trainings a signal interrupts at once; see `StopRequest`.
+    with stop_request(is_deferred=False) as stop:
+        folder = _open_folder(name, quick, seed, out, options)
+        with hold(folder, "running this study"):
+            study = Study(name, module.TITLE, module.PAPER, quick, seed, folder)
+            setting = "quick" if quick else "full"
+            print(f"{module.TITLE} ({setting} setting), in {folder}", flush=True)
+            try:
+                return _run(study, module, options)
+            except (KeyboardInterrupt, RunStopped):
+                words = ["--quick"] * quick + option_words(options)
+                given = f" {shlex.join(words)}" if words else ""
+                print(
+                    f"\nInterrupted. To go on from the last checkpoint: "
+                    f"tolman study {name}{given} --seed {seed} --out {folder}"
+                )
+                return 128 + (stop.signal_number or signal.SIGINT)
+            except ValueError:  # Refused, perhaps before anything was trained.
+                if {path.name for path in folder.iterdir()} <= {MARKER, LOCK}:
+                    shutil.rmtree(folder)
+                raise
+
+
+def _run(study: Study, module: Any, options: Any) -> int:
+    from tolman.launchers.report import write_report
+
     start = time.monotonic()
-    try:
-        module.run(study, *([] if options is None else [options]))
-    except KeyboardInterrupt:
-        words = ["--quick"] * quick + option_words(options)
-        given = f" {shlex.join(words)}" if words else ""
-        print(
-            f"\nInterrupted. To go on from the last checkpoint: "
-            f"tolman study {name}{given} --seed {seed} --out {folder}"
-        )
-        return 130
-    except ValueError:  # Refused, perhaps before anything was trained.
-        if [path.name for path in folder.iterdir()] == ["study.json"]:
-            shutil.rmtree(folder)
-        raise
+    module.run(study, *([] if options is None else [options]))
     study.seconds = time.monotonic() - start
     study.write()
-    report = write_report([folder], folder / "report.html")
+    report = write_report([study.folder], study.folder / "report.html")
     _print_verdict(study)
     print(f"Figures and tables: {report}")
     return 0 if all(check.passed for check in study.checks) else 1
 
 
 def _open_folder(name: str, quick: bool, seed: int, out: Path | None, options: Any) -> Path:
+    """Makes the study's folder, or finds the one that holds it."""
     asked: dict[str, Any] = {"study": name, "quick": quick, "seed": seed}
     if words := option_words(options):
         asked["options"] = words
@@ -292,19 +302,34 @@ def _open_folder(name: str, quick: bool, seed: int, out: Path | None, options: A
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         setting = "quick" if quick else "full"
         out = Path("runs") / f"{name.replace('/', '.')}__{setting}__s{seed}__{now}"
-    marker = out / "study.json"
-    if marker.exists():
-        found = json.loads(marker.read_text())
-        if found != asked:
+        out = make_folder(out, "--out", is_numbered=True)
+    elif not out.exists():
+        out = make_folder(out, "--out")
+    with hold(out, "running this study"):
+        marker = out / MARKER
+        if marker.exists():
+            _check_same(marker, asked)
+        elif any(path.name != LOCK for path in out.iterdir()):
             raise ValueError(
-                f"--out {out}: holds {found}, not {asked}. Choose another folder, or the "
-                "same study, setting and seed to go on."
+                f"--out {out}: exists and holds no study. Choose a new folder."
             )
-    elif out.exists() and any(out.iterdir()):
-        raise ValueError(f"--out {out}: exists and holds no study. Choose a new folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(asked))
+        marker.write_text(json.dumps(asked))
     return out
+
+
+def _check_same(marker: Path, asked: dict[str, Any]) -> None:
+    try:
+        found = json.loads(marker.read_text())
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{marker}: is not JSON ({reason}). Choose another --out."
+        ) from None
+    if found != asked:
+        raise ValueError(
+            f"--out {marker.parent}: holds {found}, not {asked}. Choose another folder, or "
+            "the same study, setting and seed to go on."
+        )
 
 
 def _print_verdict(study: Study) -> None:

@@ -149,7 +149,7 @@ def test_a_wrapper_trains_where_its_agent_does():
     runner = OnDeviceRunner(Elastic(agent, 1e6), CountingTask())
     state = runner.init(jax.random.split(KEY, 1))
     anchor = jax.device_get(state.learner.anchor)
-    state, metrics = runner.train(state, 2, 4)
+    state, metrics = runner.train(runner.prepare(state, 4), 2)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
         jax.device_get(state.learner.params),
@@ -171,8 +171,8 @@ def test_every_update_of_every_member_has_a_key_of_its_own():
     agent = make_agent("actor_critic", CountingTask(), "feedforward")
     runner = OnDeviceRunner(Noisy(agent), CountingTask(), num_members=2)
     drawn = []
-    state = runner.init(jax.random.split(KEY, 2))
+    state = runner.prepare(runner.init(jax.random.split(KEY, 2)), 4)
     for _ in range(3):
-        state, metrics = runner.train(state, 1, 4)
+        state, metrics = runner.train(state, 1)
         drawn += np.asarray(metrics["chance"]).tolist()
     assert len(set(drawn)) == 6

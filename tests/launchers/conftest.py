@@ -68,6 +68,13 @@ class Signalling(Slow):
             os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
 
 
+class Failing(Slow):
+    """A logger that fails as only a user's own code can."""
+
+    def write(self, row):
+        raise KeyError("nothing")
+
+
 A_NUMBER = 3
 '''
 

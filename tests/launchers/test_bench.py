@@ -68,7 +68,7 @@ def test_cores_are_compared_at_equal_size(short, monkeypatch, capsys):
 
 def test_a_step_of_gtrxl_costs_the_same_wherever_it_is():
     """A window run anew would cost many times as much at its end as at its start."""
-    from tolman.launchers.studies.cores.tasks import make_player, t_maze
+    from tolman.launchers.benches.core_tasks import make_player, t_maze
 
     task = t_maze(64, 1)
     agent = make_player(task, "gtrxl").agent

@@ -49,7 +49,7 @@ def test_restores_every_bit_and_type(tmp_path):
     assert checkpoints.latest() is None
     checkpoints.save(10, make_state(3), {"seconds": 1.5})
     restored = checkpoints.restore(make_state(0))
-    assert (restored.env_steps, restored.metadata) == (10, {"seconds": 1.5})
+    assert (restored.units, restored.metadata) == (10, {"seconds": 1.5})
     assert same_bits(restored.state, make_state(3))
     assert type(restored.state) is State
 
@@ -82,7 +82,7 @@ def test_broken_checkpoint_costs_a_line_and_the_one_before_is_used(
     checkpoints.save(2, make_state(2), {})
     damage(tmp_path / "2" / "state.npz")
     restored = checkpoints.restore(make_state())
-    assert restored.env_steps == 1
+    assert restored.units == 1
     assert same_bits(restored.state, make_state(1))
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"{tmp_path / '2'}: broken checkpoint, not used (")
@@ -90,7 +90,7 @@ def test_broken_checkpoint_costs_a_line_and_the_one_before_is_used(
     checkpoints.set_aside_after(1)
     assert checkpoints.steps() == [1]
     checkpoints.save(2, make_state(2), {})
-    assert checkpoints.restore(make_state()).env_steps == 2
+    assert checkpoints.restore(make_state()).units == 2
 
     damage(tmp_path / "2" / "state.npz")
     damage(tmp_path / "1" / "state.npz")
@@ -110,7 +110,7 @@ def test_any_flipped_byte_is_noticed_or_harmless(tmp_path):
         data[place] ^= 0x10
         path.write_bytes(bytes(data))
         restored = checkpoints.restore(make_state())
-        assert same_bits(restored.state, make_state(restored.env_steps))
+        assert same_bits(restored.state, make_state(restored.units))
 
 
 def test_wrong_template_names_the_leaf(tmp_path):
@@ -158,8 +158,6 @@ def test_killed_while_saving_leaves_a_sound_checkpoint(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         restored = checkpoints.restore(template)
-        assert (
-            restored.env_steps == restored.metadata["step"] == checkpoints.latest() > last
-        )
-        assert (restored.state["x"] == restored.env_steps).all()
-        last = restored.env_steps
+        assert restored.units == restored.metadata["step"] == checkpoints.latest() > last
+        assert (restored.state["x"] == restored.units).all()
+        last = restored.units

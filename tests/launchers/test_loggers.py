@@ -4,10 +4,11 @@ import logging
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from tolman.launchers.runs import folder as run_folder
-from tolman.launchers.runs import loggers
+from tolman.launchers.runs import loggers, versions
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.progress import Progress
@@ -92,21 +93,26 @@ def test_progress_lines_where_there_is_no_terminal(tmp_path, capsys):
 def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig("meta_rl", "bandit/easy", core="my_pkg.mod:Core", seed=3)
-    folder, is_there = run_folder.choose(config)
-    assert not is_there
+    with run_folder.new_run(config) as folder:
+        (folder.path / "config.yaml").write_text("")
     name, _, time = folder.path.name.rpartition("__")
     assert name == "bandit-easy__meta_rl__my_pkg.mod-Core__s3"
     assert len(time) == len("20260101T000000Z")
-    folder.path.mkdir(parents=True)
-    again, _ = run_folder.choose(config)
-    assert again.path != folder.path
+    with run_folder.new_run(config) as again:
+        assert again.path != folder.path
+    assert not again.path.exists()  # Nothing came of it.
 
 
 def test_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    config = resolve(TrainConfig("meta_rl", "two_step")).config
-    with pytest.raises(ValueError, match=r"cannot be made \(Not a directory\)"):
-        run_folder.create(RunFolder(tmp_path / "file" / "run"), config, "1 x cpu")
+    config = TrainConfig("meta_rl", "two_step", run_dir=str(tmp_path / "file" / "run"))
+    with (
+        pytest.raises(
+            ValueError, match=r"cannot be made \((Not a directory|File exists)\)"
+        ),
+        run_folder.new_run(config),
+    ):
+        pass
 
 
 def test_status_is_replaced_whole_and_survives_garbage(tmp_path):
@@ -123,7 +129,25 @@ def test_status_is_replaced_whole_and_survives_garbage(tmp_path):
 
 def test_changed_versions_are_named(tmp_path):
     folder = RunFolder(tmp_path)
-    config = resolve(TrainConfig("meta_rl", "two_step")).config
-    run_folder.create(folder, config, "1 x cpu")
-    assert run_folder.changed_versions(folder, "1 x cpu") == []
-    assert run_folder.changed_versions(folder, "4 x gpu") == ["devices 1 x cpu -> 4 x gpu"]
+    folder.write_versions("1 x cpu")
+    assert versions.changed_versions(tmp_path, "1 x cpu") == []
+    found = versions.changed_versions(tmp_path, "4 x gpu")
+    assert found == ["devices 1 x cpu -> 4 x gpu"]
+    listed = json.loads((tmp_path / "versions.json").read_text())
+    assert {"dm-reverb", "pgx", "ray", "tolman", "commit"} <= listed.keys()
+
+
+@pytest.mark.parametrize("num_members", [1, 2])
+def test_rows_read_back_as_curves(num_members):
+    """What is not finite, or missing in some rows, is NaN."""
+    nan = np.nan
+    wanted = {"loss/a": [[0.1, nan], [nan, 2.5]], "seldom": [[nan, nan], [3.0, 4.0]]}
+    wanted = {name: np.array(v)[:, :num_members] for name, v in wanted.items()}
+    told = [{"loss/a": wanted["loss/a"][0]}, {n: v[1] for n, v in wanted.items()}]
+    rows = [
+        loggers.make_row("updates", at, row) for at, row in zip((5, 9), told, strict=True)
+    ]
+    units, curves = loggers.read_curves(json.loads(json.dumps(rows)), num_members)
+    assert units.tolist() == [5, 9]
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(curves[name], values)

@@ -17,9 +17,9 @@ def _keys(*seeds):
 
 
 def _trained(runner, keys, chunks, total=6, hyperparameters=None):
-    state, metrics = runner.init(keys, hyperparameters), None
+    state, metrics = runner.prepare(runner.init(keys, hyperparameters), total), None
     for num_updates in chunks:
-        state, metrics = runner.train(state, num_updates, total)
+        state, metrics = runner.train(state, num_updates)
     return state, metrics
 
 
@@ -91,7 +91,7 @@ def test_hyperparameters_of_members_are_their_own(runner):
     rates = Hyperparameters(jnp.array([0.0, 1e-2]), jnp.full(2, 0.9), jnp.full(2, 0.05))
     start = population.init(_keys(1, 1), rates)
     before = jax.device_get(start.learner.params)
-    state, _ = population.train(start, 3, 3)
+    state, _ = population.train(population.prepare(start, 3), 3)
     moved = jax.tree.map(
         lambda a, b: np.abs(a - b).max(axis=tuple(range(1, a.ndim))),
         before,
@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_the_program(runner):
     state = runner.init(_keys(0))
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan, state.learner.params)
     state = state._replace(learner=state.learner._replace(params=broken))
-    state, metrics = runner.train(state, 100, 100)
+    state, metrics = runner.train(runner.place(state), 100)
     assert int(state.updates[0]) == 1
     assert np.isnan(metrics["loss/policy"]).all()
 

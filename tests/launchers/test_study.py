@@ -15,7 +15,8 @@ from toys import make_agent
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers import cli
 from tolman.launchers.device.on_device import OnDeviceRunner
-from tolman.launchers.studies.stages import next_point
+from tolman.launchers.runs.failures import DivergenceError
+from tolman.launchers.runs.loop import Plan
 from tolman.launchers.studies.study import Study, run_study
 
 
@@ -97,9 +98,9 @@ def test_mistakes_in_one_line(toy, tmp_path):
 
 @pytest.mark.parametrize("total", [1, 7, 50, 60, 99, 1000, 2801])
 def test_points_of_the_curve_are_even(total):
-    done, points = 0, []
+    done, points, plan = 0, [], Plan(total, total)
     while done < total:
-        points.append(next_point(done, total) - done)
+        points.append(plan.next_row(done) - done)
         done += points[-1]
     assert done == total and len(points) == min(total, 50)
     assert max(points) - min(points) <= 1
@@ -114,7 +115,7 @@ def test_training_is_kept_and_not_repeated(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_stage_ends_as_an_unbroken_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("tolman.launchers.studies.stages.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("tolman.launchers.runs.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     whole = _train(_study(tmp_path / "whole"))
     train, calls = OnDeviceRunner.train, []
 
@@ -159,8 +160,12 @@ def test_a_sample_that_diverges_as_a_whole_is_named(tmp_path):
     agent = make_agent(
         "meta_rl", environment, "feedforward", unroll_length=5, learning_rate=1e30
     )
-    with pytest.raises(ValueError, match=r"training 'stage': loss/\w+ is finite for no"):
+    with pytest.raises(
+        DivergenceError, match=r"loss/\w+ is finite for no member any more.*'stage'"
+    ):
         _study(tmp_path).train("stage", agent, environment, 6000, 2)
+    status = json.loads((tmp_path / "training" / "stage" / "status.json").read_text())
+    assert status["state"] == "failed" and "for no member" in status["reason"]
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,9 @@ def _keys(*seeds):
 
 
 def _trained(runner, keys, chunks, total=12):
-    state, metrics = runner.init(keys), None
+    state, metrics = runner.prepare(runner.init(keys), total), None
     for num_updates in chunks:
-        state, metrics = runner.train(state, num_updates, total)
+        state, metrics = runner.train(state, num_updates)
     return jax.device_get(state), jax.device_get(metrics)
 
 
@@ -144,7 +144,7 @@ def test_a_study_fits_and_does_not_fit_again(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_fit_ends_as_an_unbroken_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("tolman.launchers.studies.stages.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("tolman.launchers.runs.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     whole = _fit(tmp_path / "whole")
     train, calls = SupervisedRunner.train, []
 
@@ -160,3 +160,47 @@ def test_an_interrupted_fit_ends_as_an_unbroken_one(tmp_path, monkeypatch):
     monkeypatch.setattr(SupervisedRunner, "train", train)
     resumed = _fit(tmp_path / "cut")
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+
+
+class LineByLine:
+    """The same line as a stream from the host, which ends after `length` batches."""
+
+    def __init__(self, length=10**6):
+        self.length, self.opened = length, []
+
+    def stream(self, key, first):
+        self.opened.append(first)
+        for number in range(first, self.length):
+            rng = np.random.default_rng([*np.asarray(key), number])
+            x = rng.uniform(-1.0, 1.0, 4).astype(np.float32)
+            yield Pairs(x, 3.0 * x)
+
+
+def test_a_stream_trains_to_the_same_bits_however_it_is_cut():
+    runner = SupervisedRunner(Slope(), LineByLine(), 2, unit="examples")
+    whole, metrics = _trained(runner, _keys(4, 5), [12])
+    assert np.abs(whole.learner.params - 3.0).max() < 0.5
+    assert runner.counts(whole) == (12, 48)
+    assert metrics["progress"][0] == pytest.approx(np.mean(np.arange(12) / 12))
+    assert metrics["seldom"].tolist() == [1.0, 1.0]
+    parts, _ = _trained(runner, _keys(4, 5), [1, 0, 8, 3])
+    jax.tree.map(np.testing.assert_array_equal, whole, parts)
+    assert runner.num_compilations() == 1
+    half, _ = _trained(runner, _keys(4, 5), [7])
+    resumed = SupervisedRunner(Slope(), LineByLine(), 2)
+    state = resumed.prepare(resumed.place(half), 12)
+    assert resumed.source.opened[-2:] == [7, 7]
+    jax.tree.map(np.testing.assert_array_equal, resumed.train(state, 5)[0], whole)
+    for member, seed in enumerate((4, 5)):
+        alone, _ = _trained(SupervisedRunner(Slope(), LineByLine()), _keys(seed), [12])
+        assert alone.learner.params[0] == pytest.approx(
+            whole.learner.params[member], abs=1e-6
+        )
+
+
+def test_a_stream_that_ends_is_one_line():
+    runner = SupervisedRunner(Slope(), LineByLine(length=5))
+    state, _ = _trained(runner, _keys(0), [5])
+    assert state.updates.tolist() == [5]
+    with pytest.raises(ValueError, match="ended after 5 batches"):
+        _trained(runner, _keys(0), [6])

@@ -51,7 +51,8 @@ def unbroken(tmp_path_factory):
 
 def test_run_folder_is_complete(unbroken):
     assert {path.name.split(".")[0] for path in unbroken.iterdir()} == {
-        *("config", "versions", "metrics", "events", "checkpoints", "log", "status")
+        *("config", "versions", "metrics", "events", "checkpoints", "log", "status"),
+        "lock",
     }
     assert status(unbroken)["state"] == "finished"
     assert status(unbroken)["env_steps"] == TOTAL  # 1991, rounded up to whole updates.
@@ -247,9 +248,9 @@ def test_folder_of_something_else_is_left_alone(tolman, tiny, tmp_path):
 
 
 def test_locked_run_cannot_be_resumed_twice(unbroken, tolman):
-    from tolman.launchers.runs.folder import open_run
+    from tolman.launchers.runs.folder import hold
 
-    with open_run(unbroken).lock():
+    with hold(unbroken):
         code, _, (error,) = tolman("resume", unbroken)
     assert code == 2
     assert error.endswith("another process is training this run.")

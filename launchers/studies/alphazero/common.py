@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero
 from tolman.launchers.runs.checkpoints import Checkpoints
-from tolman.launchers.self_play.runner import SelfPlayRunner
+from tolman.launchers.runs.protocol import Counts
+from tolman.launchers.self_play.runner import SelfPlayRunner, SelfPlayState
+from tolman.launchers.studies.stages import run_stage
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
+NUM_ROWS = 1000
 
 
 class Trained(NamedTuple):
@@ -45,7 +46,7 @@ def train(
     """Trains by self-play, or takes up where an interrupted training stood.
 
     Args:
-      folder: for checkpoints.
+      folder: of the training.
       agent: what learns.
       num_positions: to play.
       seed: of all chance.
@@ -53,61 +54,19 @@ def train(
         never does.
       snapshot_at: positions played after which the parameters are kept too.
     """
-    runner = SelfPlayRunner(agent, folder / "replay", num_to_keep=1)
-    state = runner.init(jax.random.PRNGKey(seed))
-    first = _copy(runner.params(state))
-    kept = {0: first, **dict.fromkeys(sorted(snapshot_at), first)}
-    checkpoints = Checkpoints(folder / "checkpoints", keep=1)
-    rows: list[dict[str, float]] = []
-    spent, reached = 0.0, [0]
-    if checkpoints.latest() is not None:
-        restored = checkpoints.restore((state, kept))
-        state, kept = restored.state
-        state, rows = runner.place(state), restored.metadata["rows"]
-        spent, reached = restored.metadata["seconds"], restored.metadata["reached"]
-    total = runner.total_updates(num_positions)
-    state = runner.prepare(state, total)
-    began = saved_at = time.monotonic()
+    runner, key = SelfPlayRunner(agent), jax.random.PRNGKey(seed)[None]
+    untrained = jax.device_get(runner.params(runner.init(key)))
+    snapshots = Checkpoints(folder / "snapshots", keep=len(snapshot_at) + 1)
+    budget = math.inf if max_seconds is None else max_seconds
 
-    def seconds() -> float:
-        return spent + time.monotonic() - began
+    def after_row(state: SelfPlayState, counts: Counts, seconds: float) -> bool:
+        for due in snapshot_at:
+            if counts.units >= due and due not in snapshots.steps():
+                snapshots.save(due, runner.params(state), {})
+        return seconds > budget
 
-    def save() -> None:
-        runner.save_replay()
-        metadata = {"rows": rows, "seconds": seconds(), "reached": reached}
-        checkpoints.save(runner.counts(state).env_steps, (state, kept), metadata)
-
-    step = max(total // 1000, 1)
-    while runner.counts(state).updates < total:
-        if rows and max_seconds is not None and seconds() > max_seconds:
-            break
-        done = runner.counts(state).updates
-        state, metrics = runner.train(state, min(step, total - done))
-        env_steps = runner.counts(state).env_steps
-        values = {name: float(value[0]) for name, value in metrics.items()}
-        rows.append({"env_steps": env_steps, "seconds": round(seconds(), 1), **values})
-        for due in kept:
-            if due not in reached and env_steps >= due:
-                kept[due] = _copy(runner.params(state))
-                reached.append(due)
-        if time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
-            save()
-            saved_at = time.monotonic()
-            print(_line(rows[-1]), flush=True)
-    save()
-    params = _copy(runner.params(state))
-    snapshots = {when: kept[when] for when in reached}
-    return Trained(params, snapshots, rows, seconds())
-
-
-def _copy(params: Params) -> Params:
-    """In memory of its own: the runner gives away that of its state."""
-    return jax.tree.map(np.array, params)
-
-
-def _line(row: dict[str, float]) -> str:
-    shown = {"loss/policy_divergence": "divergence", "loss/value": "value loss"}
-    words = [f"{label} {row[name]:.3f}" for name, label in shown.items() if name in row]
-    return f"  {row['env_steps']:,.0f} positions in {row['seconds']:.0f} s  " + "  ".join(
-        words
+    done = run_stage(
+        folder, runner, key, num_positions, after_row=after_row, num_rows=NUM_ROWS
     )
+    kept = {due: snapshots.restore(untrained, due).state for due in snapshots.steps()}
+    return Trained(done.params, {0: untrained, **kept}, done.rows, done.seconds)

@@ -29,11 +29,12 @@ import numpy as np
 import tyro
 from annotated_types import Ge
 
+from tolman.launchers.benches import core_tasks as tasks
+from tolman.launchers.benches.core_tasks import Player, Task
 from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.evaluation.episodes import EVALUATION
-from tolman.launchers.studies.cores import recall_plots, tasks
-from tolman.launchers.studies.cores.tasks import Player, Task
+from tolman.launchers.studies.cores import recall_plots
 from tolman.launchers.studies.study import Study, Training
 
 TITLE = "Memory cores side by side: what each remembers, how fast, at what cost"

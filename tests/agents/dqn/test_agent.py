@@ -283,7 +283,7 @@ def test_a_population_trains_in_one_program():
     agent = _agent()
     runner = OnDeviceRunner(agent, ENVIRONMENT, num_members=2)
     state = runner.init(jax.random.split(jax.random.PRNGKey(0), 2))
-    state, metrics = runner.train(state, 3, 10)
+    state, metrics = runner.train(runner.prepare(state, 10), 3)
     assert state.learner.params.epsilon.shape == (2,)
     assert np.isfinite(metrics["loss/value"]).all()
     np.testing.assert_array_equal(state.learner.updates, [3, 3])

@@ -2,10 +2,8 @@
 
 import dataclasses
 import datetime
-import fcntl
 import io
 import json
-import os
 import random
 import re
 import sys
@@ -29,6 +27,7 @@ from tolman.launchers.arena.tournament import (
     run_tournament,
     schedule,
 )
+from tolman.launchers.runs.folder import hold
 
 DATE = datetime.date(2026, 1, 2)
 
@@ -163,12 +162,12 @@ def test_tournament_ranks_writes_and_goes_on(tmp_path, capsys):
 
 
 def test_one_tournament_in_a_folder(tmp_path):
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(ValueError, match="a tournament is under way in it"):
+    with (
+        hold(tmp_path),
+        pytest.raises(ValueError, match="another process is playing this tournament"),
+    ):
         run_tournament(small(), tmp_path)
-    os.close(descriptor)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
     (tmp_path / "tournament.json").write_text('{"game": "tic')
     with pytest.raises(ValueError, match="is no JSON of a tournament") as error:
         run_tournament(small(), tmp_path)

@@ -33,7 +33,7 @@ def make_runner(
 
 
 def train(runner, *pieces, total=100):
-    state, metrics = runner.prepare(runner.init(KEY), total), []
+    state, metrics = runner.prepare(runner.init(KEY[None]), total), []
     try:
         for num_updates in pieces:
             state, row = runner.train(state, num_updates)
@@ -51,8 +51,9 @@ def test_host_and_device_paths_give_the_same_bits(environment, tmp_path):
         make_runner(agent, environment, tmp_path, num_envs=4), 2, 10
     )
     on_device = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
-    expected, _ = on_device.train(on_device.init(KEY[None]), 2, 100)
-    expected, row = on_device.train(expected, 10, 100)
+    expected = on_device.prepare(on_device.init(KEY[None]), 100)
+    expected, _ = on_device.train(expected, 2)
+    expected, row = on_device.train(expected, 10)
     jax.tree.map(
         lambda ours, theirs: np.testing.assert_array_equal(ours, theirs[0]),
         state.learner,
@@ -86,7 +87,7 @@ def test_one_program_learns(tmp_path):
     environment = TwoStep(num_trials=3)
     agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
     runner = make_runner(agent, environment, tmp_path, num_envs=2)
-    state = runner.prepare(runner.init(KEY), 10)
+    state = runner.prepare(runner.init(KEY[None]), 10)
     for _ in range(3):
         state, _ = runner.train(state, 2)
     assert runner.num_compilations() == 1

@@ -54,7 +54,7 @@ def test_new_items_are_drawn_as_often_whatever_the_scale(factor, tmp_path):
         return OnDeviceVector(environment, jax.random.split(jax.random.PRNGKey(0), number))
 
     runner = LocalRunner(Scaled(agent, factor), make_vector, 4, tmp_path, num_groups=1)
-    state = runner.prepare(runner.init(jax.random.PRNGKey(1)), 300)
+    state = runner.prepare(runner.init(jax.random.PRNGKey(1)[None]), 300)
     state, _ = runner.train(state, 300)
     client = runner._session.replay.client()
     samples = [s.info for s in client.sample("unrolls", 1000, emit_timesteps=False)]

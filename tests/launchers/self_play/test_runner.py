@@ -26,13 +26,16 @@ SMALL = replace(
 def run(game, folder, parts, config=SMALL):
     """Trains in parts, each in a fresh runner from the checkpoint of the one before."""
     state, metrics = None, []
+    folder.mkdir()
     for num_updates in parts:
-        runner = SelfPlayRunner(AlphaZero(config, game), folder)
-        fresh = runner.init(jax.random.PRNGKey(3))
+        runner = SelfPlayRunner(AlphaZero(config, game))
+        fresh = runner.init(jax.random.PRNGKey(3)[None])
+        if state is not None:
+            runner.load_replay(folder)
         state = runner.prepare(fresh if state is None else runner.place(state), 99)
         state, row = runner.train(state, num_updates)
         metrics.append(row)
-        runner.save_replay()
+        runner.save_replay(folder)
         state = jax.device_get(state)
     return state, runner, metrics
 
@@ -53,11 +56,11 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
     assert int(whole.learner.updates) > 5 and int(whole.env_steps) == 9 * 12
 
 
-def test_devices_share_out_games_and_batches(tmp_path):
+def test_devices_share_out_games_and_batches():
     """Each half of the games has chance of its own; the gradient is that of one device."""
     agent = AlphaZero(replace(SMALL, num_exploring_moves=99), Stones())
-    runner = SelfPlayRunner(agent, tmp_path, devices=jax.devices()[:2])
-    state = runner.init(jax.random.PRNGKey(0))
+    runner = SelfPlayRunner(agent, devices=jax.devices()[:2])
+    state = runner.init(jax.random.PRNGKey(0)[None])
     game_key = jax.random.split(jax.random.PRNGKey(0), 3)[2]
     one = make_player(agent, jax.devices()[:1]).start(game_key)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.games), one)
@@ -73,18 +76,20 @@ def test_devices_share_out_games_and_batches(tmp_path):
         np.testing.assert_array_equal(
             moves.action[:, half * 2 : half * 2 + 2], expected.action
         )
-    lone = SelfPlayRunner(agent, tmp_path, devices=jax.devices()[:1])
-    state, _ = runner.train(runner.init(key), 6)
+    lone = SelfPlayRunner(agent, devices=jax.devices()[:1])
+    state, _ = runner.train(runner.init(key[None]), 6)
     row = runner.replay.sample(np.random.default_rng(0), 8)._replace(version=None)
     learner = jax.device_get(state.learner)
     results = [
-        one._update(one.place(state._replace(learner=learner)).learner, row, key)
+        one._update(
+            one.place(state._replace(learner=learner)).learner, row, key, np.float32(0)
+        )
         for one in (runner, lone)
     ]
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), *jax.device_get(results))
     assert runner.describe_devices() == "2 x cpu" and int(state.learner.updates) > 0
     odd = AlphaZero(replace(SMALL, num_parallel_games=3), Stones())
-    assert SelfPlayRunner(odd, tmp_path).describe_devices() == "1 x cpu"
+    assert SelfPlayRunner(odd).describe_devices() == "1 x cpu"
 
 
 def test_moves_follow_one_another_and_games_are_replaced():
@@ -146,7 +151,7 @@ def test_an_opening_that_ends_the_game_is_taken_back(game):
 
 
 def test_rows_tell_of_the_games(tmp_path):
-    _, runner, (row,) = run(Stones(), tmp_path, [8])
+    _, runner, (row,) = run(Stones(), tmp_path / "one", [8])
     values = {name: float(value[0]) for name, value in row.items()}
     assert values["board/replay_games"] == min(values["board/games"], 6)
     assert values["board/replay_positions"] == len(runner.replay)
@@ -163,13 +168,29 @@ def test_command_line_trains_and_resumes(tmp_path, capsys):
         f"train gumbel_alphazero --env tic_tac_toe --run-dir {tmp_path}/r "
         "--agent.num-filters 8 --agent.num-blocks 1 --agent.num-simulations 4 "
         "--agent.num-parallel-games 4 --agent.moves-per-iteration 4 --agent.batch-size 8 "
-        "--agent.min-positions 8 --log-interval 16 --num-env-steps 48"
+        "--agent.min-positions 8 --log-interval 16 --checkpoint-interval 16 "
+        "--num-env-steps 48"
     )
     assert main(words.split()) == 0
     rows = (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["env_steps"] for row in rows] == [16, 32, 48]
-    assert (tmp_path / "r" / "replay" / "48.npz").is_file()
-    assert main(["resume", f"{tmp_path}/r"]) == 0
+    assert (tmp_path / "r" / "checkpoints" / "48" / "replay.npz").is_file()
+    replays = [
+        tmp_path / "r" / "checkpoints" / f"{at}" / "replay.npz" for at in (16, 32, 48)
+    ]
+    whole = np.load(replays[2].parent / "state.npz")["arr_0"]
+    replays[2].write_bytes(replays[2].read_bytes()[:-100])
+    capsys.readouterr()
+    assert main(["resume", f"{tmp_path}/r"]) == 0  # From 32, whole, to the same bits.
+    assert "48: checkpoint not used (" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load(replays[2].parent / "state.npz")["arr_0"], whole)
+    for replay in replays:
+        replay.unlink()
+    assert main(["resume", f"{tmp_path}/r"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the replay of this checkpoint is missing" in error
+    assert "--empty-replay" in error
+    assert main(["resume", f"{tmp_path}/r", "--empty-replay"]) == 0
     capsys.readouterr()
     assert main(["eval", f"{tmp_path}/r"]) == 2
     assert "tolman tournament" in capsys.readouterr().err

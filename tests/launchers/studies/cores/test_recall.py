@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tolman.envs.memory import TMaze
-from tolman.launchers.benches import turns
-from tolman.launchers.studies import matching
+from tolman.launchers.benches import core_tasks as tasks
+from tolman.launchers.benches import matching, turns
 from tolman.launchers.studies import options as study_options
-from tolman.launchers.studies.cores import recall, tasks
+from tolman.launchers.studies.cores import recall
 from tolman.launchers.studies.study import Study, Training, run_study
 from tolman.networks.core import CORES
 

@@ -1,0 +1,66 @@
+"""What ends a training early, in one line that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from pathlib import Path
+
+from tolman.launchers.runs.protocol import RunFailure
+
+LAYERS = ("agents", "envs", "networks", "launchers")
+FOREIGN = ("site-packages", "dist-packages", "lib/python")  # Where packages are installed.
+
+
+class DivergenceError(RunFailure):
+    """A loss or parameter is not finite; the message names it and the last checkpoint."""
+
+
+class DiskFullError(RunFailure):
+    """There is no space left; the message names the last checkpoint."""
+
+
+class FailedCodeError(RunFailure):
+    """Code that the run called raised something that nobody expected, such as a user's."""
+
+
+def explain(error: Exception, log: Path, where: str) -> Exception:
+    """What a user is told of an error: itself where it was written for users.
+
+    Args:
+      error: what was raised.
+      log: the file that its whole traceback goes to.
+      where: how far the training was, in words.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"the disk is full {where}. Make room, then resume the run.")
+    if isinstance(error, RunFailure) or _is_environment_fault(error):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, ValueError | FileNotFoundError) and _is_own(frames[-1]):
+        return error
+    # The innermost line outside of packages is where a user can look.
+    users = [
+        frame
+        for frame in frames
+        if not _is_own(frame) and not any(part in frame.filename for part in FOREIGN)
+    ]
+    place = (users or frames)[-1]
+    text = " ".join(str(error).split()) or "no message"
+    return FailedCodeError(
+        f"{type(error).__name__}: {text} ({place.filename}:{place.lineno}) {where}. The "
+        f"whole traceback is in {log}."
+    )
+
+
+def _is_own(frame: traceback.FrameSummary) -> bool:
+    """Whether a line is Tolman's, in a checkout or installed."""
+    root, path = Path(__file__).resolve().parents[2], Path(frame.filename).resolve()
+    return any(root / layer in path.parents for layer in LAYERS)
+
+
+def _is_environment_fault(error: Exception) -> bool:
+    """Whether an environment broke down: its message says which and how."""
+    module = sys.modules.get("tolman.envs.host")
+    return module is not None and isinstance(error, module.EnvironmentFault)
