@@ -9,11 +9,12 @@ Shapes: T steps of one unroll, B parallel sequences, A actions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
+from annotated_types import Ge, Gt
 
 from tolman.envs.environment import TimeStep
 
@@ -89,42 +90,22 @@ class DataSpec:
       min_size: sequences kept before the first update; of a replay only.
       samples_per_insert: how often a sequence is drawn, on average; of a replay only.
       priority_exponent: probability goes with this power of the priority.
-
-    Raises:
-      ValueError: for a number outside its range.
     """
 
-    unroll_length: int
-    batch_size: int
+    unroll_length: Annotated[int, Ge(1)]
+    batch_size: Annotated[int, Ge(1)]
     replay: Literal["queue", "uniform", "prioritized"] = "queue"
-    max_lag: int = 0
-    period: int = 0
-    capacity: int = 100_000
-    min_size: int = 1_000
-    samples_per_insert: float = 1.0
-    priority_exponent: float = 0.6
+    max_lag: Annotated[int, Ge(0)] = 0
+    period: Annotated[int, Ge(0)] = 0
+    capacity: Annotated[int, Ge(1)] = 100_000
+    min_size: Annotated[int, Ge(1)] = 1_000
+    samples_per_insert: Annotated[float, Gt(0)] = 1.0
+    priority_exponent: Annotated[float, Ge(0)] = 0.6
 
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("unroll_length", 1),
-            ("batch_size", 1),
-            ("max_lag", 0),
-            ("period", 0),
-            ("min_size", 1),
-            ("capacity", self.min_size if self.replay != "queue" else 1),
-            ("priority_exponent", 0),
-        ):
-            value = getattr(self, name)
-            if value < least:
-                raise ValueError(
-                    f"{name}={value!r}: must be at least {least}. "
-                    f"Set --agent.{name.replace('_', '-')}."
-                )
-        if self.samples_per_insert <= 0:
-            raise ValueError(
-                f"samples_per_insert={self.samples_per_insert!r}: must be above 0. "
-                "Set --agent.samples-per-insert."
-            )
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        """What relates two of them; see `tolman.launchers.settings.bounds`."""
+        if self.replay != "queue" and self.capacity < self.min_size:
+            yield "capacity", f"at least min_size = {self.min_size}"
 
 
 class Agent(Protocol):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 Torso = Literal["auto", "mlp", "conv", "tiles", "flat"]
 
@@ -30,13 +29,3 @@ class InputSettings(Protocol):
     def use_previous_reward(self) -> bool:
         """The last reward enters the core."""
         ...
-
-
-def require(config: Any, name: str, holds: bool, allowed: str) -> None:
-    """Raises ValueError, in one line, unless the setting `name` of `config` holds."""
-    assert name in {field.name for field in fields(config)}
-    if not holds:
-        flag = f"--agent.{name.replace('_', '-')}"
-        raise ValueError(
-            f"{name}={getattr(config, name)!r}: must be {allowed}. Set {flag}."
-        )

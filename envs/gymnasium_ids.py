@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,14 @@ class GymnasiumSettings:
       max_episode_steps: after which an episode is truncated; None for the id's own
         limit.
       keywords: of the environment itself, as a JSON object: {"sutton_barto_reward": true}.
-
-    Raises:
-      ValueError: for a limit below 1, or what is no JSON object.
     """
 
-    max_episode_steps: int | None = None
+    max_episode_steps: Annotated[int, Ge(1)] | None = None
     keywords: str = "{}"
 
-    def __post_init__(self) -> None:
-        if self.max_episode_steps is not None and self.max_episode_steps < 1:
-            raise ValueError(
-                f"max_episode_steps={self.max_episode_steps}: must be at least 1. "
-                "Set --env.max-episode-steps."
-            )
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
         self.parsed_keywords()
+        yield from ()
 
     def parsed_keywords(self) -> dict[str, Any]:
         """`keywords` as a dictionary."""

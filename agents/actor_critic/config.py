@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from tolman.agents.settings import Torso, require
+from annotated_types import Ge, Gt, Interval
+
+from tolman.agents.settings import Torso
 
 
 @dataclass(frozen=True)
@@ -43,50 +45,22 @@ class ActorCriticConfig:
       use_previous_reward: feed the last reward to the core.
     """
 
-    unroll_length: int = 20
-    batch_size: int = 16
-    discount: float = 0.99
-    gae_lambda: float = 1.0
+    unroll_length: Annotated[int, Ge(1)] = 20
+    batch_size: Annotated[int, Ge(1)] = 16
+    discount: Annotated[float, Interval(ge=0, le=1)] = 0.99
+    gae_lambda: Annotated[float, Interval(ge=0, le=1)] = 1.0
     off_policy_correction: Literal["none", "vtrace"] = "none"
-    entropy_cost: float = 0.01
+    entropy_cost: Annotated[float, Ge(0)] = 0.01
     final_entropy_cost: float = -1.0
-    value_cost: float = 0.5
+    value_cost: Annotated[float, Ge(0)] = 0.5
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    learning_rate: float = 7e-4
-    final_learning_rate_scale: float = 0.0
-    rmsprop_decay: float = 0.99
-    rmsprop_epsilon: float = 0.1
-    adam_epsilon: float = 1e-5
-    max_gradient_norm: float = 40.0
+    learning_rate: Annotated[float, Gt(0)] = 7e-4
+    final_learning_rate_scale: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    rmsprop_decay: Annotated[float, Interval(ge=0, le=1)] = 0.99
+    rmsprop_epsilon: Annotated[float, Gt(0)] = 0.1
+    adam_epsilon: Annotated[float, Gt(0)] = 1e-5
+    max_gradient_norm: Annotated[float, Gt(0)] = 40.0
     torso: Torso = "auto"
-    torso_size: int = 256
+    torso_size: Annotated[int, Ge(1)] = 256
     use_previous_action: bool = True
     use_previous_reward: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("unroll_length", "batch_size", "torso_size"):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in (
-            "discount",
-            "gae_lambda",
-            "rmsprop_decay",
-            "final_learning_rate_scale",
-        ):
-            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
-        for name in (
-            "learning_rate",
-            "rmsprop_epsilon",
-            "adam_epsilon",
-            "max_gradient_norm",
-        ):
-            require(self, name, getattr(self, name) > 0.0, "above 0")
-        for name in ("entropy_cost", "value_cost"):
-            require(self, name, getattr(self, name) >= 0.0, "at least 0")
-        for name, allowed in (
-            ("off_policy_correction", ("none", "vtrace")),
-            ("optimizer", ("rmsprop", "adam")),
-            ("torso", get_args(Torso)),
-        ):
-            require(
-                self, name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
-            )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from tolman.agents.settings import require
+from annotated_types import Ge, Gt, Interval
 
 SearchName = Literal["puct", "gumbel"]
 FirstPlay = Literal["draw", "loss", "parent"]
@@ -74,86 +74,39 @@ class AlphaZeroConfig:
       use_symmetries: draw one of the game's equivalent views for each position. 2017: none.
     """
 
-    num_filters: int = 256
-    num_blocks: int = 19
-    policy_filters: int = 2
-    value_filters: int = 1
-    value_units: int = 256
+    num_filters: Annotated[int, Ge(1)] = 256
+    num_blocks: Annotated[int, Ge(0)] = 19
+    policy_filters: Annotated[int, Ge(1)] = 2
+    value_filters: Annotated[int, Ge(1)] = 1
+    value_units: Annotated[int, Ge(1)] = 256
     policy_head: PolicyHead = "auto"
     precision: Precision = "float32"
     search: SearchName = "puct"
-    num_simulations: int = 800
-    max_num_slots: int = 0
-    exploration_init: float = 1.25
-    exploration_base: float = 19652.0
+    num_simulations: Annotated[int, Ge(1)] = 800
+    max_num_slots: Annotated[int, Ge(0)] = 0
+    exploration_init: Annotated[float, Ge(0)] = 1.25
+    exploration_base: Annotated[float, Gt(0)] = 19652.0
     first_play: FirstPlay = "draw"
-    noise_alpha: float = 0.3
-    noise_share: float = 0.25
-    num_exploring_moves: int = 30
-    num_random_moves: int = 0
-    num_considered_actions: int = 16
-    gumbel_value_scale: float = 0.1
+    noise_alpha: Annotated[float, Gt(0)] = 0.3
+    noise_share: Annotated[float, Interval(ge=0, le=1)] = 0.25
+    num_exploring_moves: Annotated[int, Ge(0)] = 30
+    num_random_moves: Annotated[int, Ge(0)] = 0
+    num_considered_actions: Annotated[int, Ge(1)] = 16
+    gumbel_value_scale: Annotated[float, Gt(0)] = 0.1
     gumbel_scales_values: bool = True
-    batch_size: int = 4096
+    batch_size: Annotated[int, Ge(1)] = 4096
     optimizer: Optimizer = "momentum"
-    learning_rate: float = 0.2
-    momentum: float = 0.9
+    learning_rate: Annotated[float, Gt(0)] = 0.2
+    momentum: Annotated[float, Interval(ge=0, le=1)] = 0.9
     learning_rate_drops: tuple[int, ...] = (100_000, 300_000, 500_000)
-    weight_cost: float = 1e-4
-    value_cost: float = 1.0
-    num_parallel_games: int = 256
-    moves_per_iteration: int = 16
-    samples_per_position: float = 0.8
-    window_games: int = 1_000_000
-    min_positions: int = 4096
+    weight_cost: Annotated[float, Ge(0)] = 1e-4
+    value_cost: Annotated[float, Ge(0)] = 1.0
+    num_parallel_games: Annotated[int, Ge(1)] = 256
+    moves_per_iteration: Annotated[int, Ge(1)] = 16
+    samples_per_position: Annotated[float, Gt(0)] = 0.8
+    window_games: Annotated[int, Ge(1)] = 1_000_000
+    min_positions: Annotated[int, Ge(1)] = 4096
     use_symmetries: bool = False
-
-    def __post_init__(self) -> None:
-        for name in (
-            "num_filters",
-            "policy_filters",
-            "value_filters",
-            "value_units",
-            "num_simulations",
-            "num_considered_actions",
-            "batch_size",
-            "num_parallel_games",
-            "moves_per_iteration",
-            "window_games",
-            "min_positions",
-        ):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in (
-            "num_blocks",
-            "max_num_slots",
-            "num_exploring_moves",
-            "num_random_moves",
-            "weight_cost",
-            "value_cost",
-            "exploration_init",
-        ):
-            require(self, name, getattr(self, name) >= 0, "at least 0")
-        for name in (
-            "noise_alpha",
-            "exploration_base",
-            "gumbel_value_scale",
-            "learning_rate",
-            "samples_per_position",
-        ):
-            require(self, name, getattr(self, name) > 0.0, "above 0")
-        for name in ("noise_share", "momentum"):
-            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
-        for name, words in (
-            ("search", SearchName),
-            ("first_play", FirstPlay),
-            ("policy_head", PolicyHead),
-            ("optimizer", Optimizer),
-            ("precision", Precision),
-        ):
-            allowed = get_args(words)
-            require(
-                self, name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
-            )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from tolman.agents.settings import Torso, require
+from annotated_types import Ge, Gt, Interval
+
+from tolman.agents.settings import Torso
 
 
 @dataclass(frozen=True)
@@ -67,73 +70,39 @@ class DQNConfig:
       use_previous_reward: feed the last reward to the core.
     """
 
-    unroll_length: int = 3
-    burn_in: int = 0
-    n_step: int = 3
-    period: int = 1
-    batch_size: int = 32
+    unroll_length: Annotated[int, Ge(1)] = 3
+    burn_in: Annotated[int, Ge(0)] = 0
+    n_step: Annotated[int, Ge(1)] = 3
+    period: Annotated[int, Ge(0)] = 1
+    batch_size: Annotated[int, Ge(1)] = 32
     replay: Literal["uniform", "prioritized"] = "prioritized"
-    capacity: int = 100_000
-    min_size: int = 20_000
-    samples_per_insert: float = 8.0
-    priority_exponent: float = 0.6
-    importance_exponent: float = 0.4
-    final_importance_exponent: float = 1.0
-    priority_max_share: float = 0.9
-    min_priority: float = 1e-3
-    discount: float = 0.99
+    capacity: Annotated[int, Ge(1)] = 100_000
+    min_size: Annotated[int, Ge(1)] = 20_000
+    samples_per_insert: Annotated[float, Gt(0)] = 8.0
+    priority_exponent: Annotated[float, Ge(0)] = 0.6
+    importance_exponent: Annotated[float, Interval(ge=0, le=1)] = 0.4
+    final_importance_exponent: Annotated[float, Interval(ge=0, le=1)] = 1.0
+    priority_max_share: Annotated[float, Interval(ge=0, le=1)] = 0.9
+    min_priority: Annotated[float, Gt(0)] = 1e-3
+    discount: Annotated[float, Interval(ge=0, le=1)] = 0.99
     use_value_rescaling: bool = False
-    huber_threshold: float = 1.0
+    huber_threshold: Annotated[float, Ge(0)] = 1.0
     use_dueling_head: bool = False
-    target_update_period: int = 2_500
-    epsilon: float = 1.0
-    final_epsilon: float = 0.01
-    exploration_share: float = 0.02
+    target_update_period: Annotated[int, Ge(1)] = 2_500
+    epsilon: Annotated[float, Interval(ge=0, le=1)] = 1.0
+    final_epsilon: Annotated[float, Interval(ge=0, le=1)] = 0.01
+    exploration_share: Annotated[float, Interval(ge=0, le=1)] = 0.02
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    learning_rate: float = 1e-4
-    optimizer_epsilon: float = 1e-3
-    rmsprop_decay: float = 0.95
-    max_gradient_norm: float = 10.0
+    learning_rate: Annotated[float, Gt(0)] = 1e-4
+    optimizer_epsilon: Annotated[float, Gt(0)] = 1e-3
+    rmsprop_decay: Annotated[float, Interval(ge=0, le=1)] = 0.95
+    max_gradient_norm: Annotated[float, Gt(0)] = 10.0
     torso: Torso = "auto"
-    torso_size: int = 512
+    torso_size: Annotated[int, Ge(1)] = 512
     use_previous_action: bool = False
     use_previous_reward: bool = False
 
-    def __post_init__(self) -> None:
-        for name in ("n_step", "target_update_period", "torso_size"):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in ("burn_in", "huber_threshold"):
-            require(self, name, getattr(self, name) >= 0, "at least 0")
-        for name in (
-            "importance_exponent",
-            "final_importance_exponent",
-            "priority_max_share",
-            "discount",
-            "epsilon",
-            "final_epsilon",
-            "exploration_share",
-            "rmsprop_decay",
-        ):
-            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
-        for name in (
-            "min_priority",
-            "learning_rate",
-            "optimizer_epsilon",
-            "max_gradient_norm",
-        ):
-            require(self, name, getattr(self, name) > 0.0, "above 0")
-        for name, allowed in (
-            ("replay", ("uniform", "prioritized")),
-            ("optimizer", ("adam", "rmsprop")),
-            ("torso", get_args(Torso)),
-        ):
-            require(
-                self, name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
-            )
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
         least = self.burn_in + self.n_step
-        require(
-            self,
-            "unroll_length",
-            self.unroll_length >= least,
-            f"at least burn_in + n_step = {least}",
-        )
+        if self.unroll_length < least:
+            yield "unroll_length", f"at least burn_in + n_step = {least}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from tolman.agents.settings import require
+from annotated_types import Ge, Gt, Interval
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,16 @@ class TrainingConfig:
         names none; without it the number of hops is soon the same for every question.
     """
 
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    warmup_share: float = 0.0
-    final_learning_rate_scale: float = 0.05
-    max_gradient_norm: float = 1.0
-    hop_cost: float = 0.01
-    halting_start: float = 0.4
-    discount: float = 1.0
-    value_cost: float = 0.5
-    entropy_cost: float = 0.01
-
-    def __post_init__(self) -> None:
-        require(self, "batch_size", self.batch_size >= 1, "at least 1")
-        for name in ("learning_rate", "max_gradient_norm"):
-            require(self, name, getattr(self, name) > 0.0, "above 0")
-        for name in (
-            "warmup_share",
-            "final_learning_rate_scale",
-            "halting_start",
-            "discount",
-        ):
-            require(self, name, 0.0 <= getattr(self, name) <= 1.0, "in [0, 1]")
-        for name in ("hop_cost", "value_cost", "entropy_cost"):
-            require(self, name, getattr(self, name) >= 0.0, "at least 0")
+    batch_size: Annotated[int, Ge(1)] = 64
+    learning_rate: Annotated[float, Gt(0)] = 2e-3
+    warmup_share: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    final_learning_rate_scale: Annotated[float, Interval(ge=0, le=1)] = 0.05
+    max_gradient_norm: Annotated[float, Gt(0)] = 1.0
+    hop_cost: Annotated[float, Ge(0)] = 0.01
+    halting_start: Annotated[float, Interval(ge=0, le=1)] = 0.4
+    discount: Annotated[float, Interval(ge=0, le=1)] = 1.0
+    value_cost: Annotated[float, Ge(0)] = 0.5
+    entropy_cost: Annotated[float, Ge(0)] = 0.01
 
 
 @dataclass(frozen=True)
@@ -81,31 +67,15 @@ class MemoConfig:
         holds all that have more facts.
     """
 
-    item_size: int = 32
-    num_heads: int = 4
-    head_size: int = 64
-    max_hops: int = 4
-    hidden_size: int = 128
+    item_size: Annotated[int, Ge(1)] = 32
+    num_heads: Annotated[int, Ge(1)] = 4
+    head_size: Annotated[int, Ge(1)] = 64
+    max_hops: Annotated[int, Ge(1)] = 4
+    hidden_size: Annotated[int, Ge(1)] = 128
     halting: Literal["fixed", "learned"] = "fixed"
-    halting_size: int = 32
+    halting_size: Annotated[int, Ge(1)] = 32
     continue_bias: float = 2.0
-    attention_dropout: float = 0.0
-    answer_dropout: float = 0.0
+    attention_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    answer_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     use_fact_order: bool = False
-    short_facts: int = 0
-
-    def __post_init__(self) -> None:
-        for name in (
-            "item_size",
-            "num_heads",
-            "head_size",
-            "max_hops",
-            "hidden_size",
-            "halting_size",
-        ):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
-        require(self, "short_facts", self.short_facts >= 0, "at least 0")
-        for name in ("attention_dropout", "answer_dropout"):
-            require(self, name, 0.0 <= getattr(self, name) < 1.0, "in [0, 1)")
-        allowed = ("fixed", "learned")
-        require(self, "halting", self.halting in allowed, "fixed or learned")
+    short_facts: Annotated[int, Ge(0)] = 0

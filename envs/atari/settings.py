@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
-from tolman.envs.settings import check_at_least, check_probability
+from annotated_types import Ge, Interval
 
 # These need two players; ale-py holds them, and registers no id for one player.
 TWO_PLAYER_ROMS = {"combat", "joust", "maze_craze", "warlords"}
@@ -39,32 +41,21 @@ class AtariSettings:
       full_action_set: all 18 actions rather than those that the game uses.
       max_episode_frames: after which a game is truncated. Mnih 2015: 18,000 (five
         minutes) in evaluation; tables of human scores: 108,000 (thirty).
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    frame_skip: int = 4
+    frame_skip: Annotated[int, Ge(1)] = 4
     max_pool: bool = True
-    stack: int = 4
-    sticky_action_probability: float = 0.25
-    max_noops: int = 30
+    stack: Annotated[int, Ge(1)] = 4
+    sticky_action_probability: Annotated[float, Interval(ge=0, le=1)] = 0.25
+    max_noops: Annotated[int, Ge(0)] = 30
     life_loss_ends_episode: bool = False
     clip_rewards: bool = True
     full_action_set: bool = False
-    max_episode_frames: int = 108_000
+    max_episode_frames: Annotated[int, Ge(1)] = 108_000
 
-    def __post_init__(self) -> None:
-        check_at_least("frame_skip", self.frame_skip, 1)
-        check_at_least("stack", self.stack, 1)
-        check_probability("sticky_action_probability", self.sticky_action_probability)
-        check_at_least("max_noops", self.max_noops, 0)
-        check_at_least("max_episode_frames", self.max_episode_frames, 1)
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
         if self.max_pool and self.frame_skip < 2:
-            raise ValueError(
-                "max_pool=True: needs two frames a step, frame_skip is "
-                f"{self.frame_skip}. Set --env.no-max-pool."
-            )
+            yield "frame_skip", "at least 2 with max_pool, which takes two frames a step"
 
     def for_evaluation(self) -> AtariSettings:
         """The same game, with whole games as episodes and true scores as rewards."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from dm_env import specs
 
 from tolman.envs.board import chess_board as board_of
@@ -61,14 +62,7 @@ class Chess(BoardGame):
         maximum number of steps".
     """
 
-    max_num_moves: int = 512
-
-    def __post_init__(self) -> None:
-        if self.max_num_moves < 1:
-            raise ValueError(
-                f"max_num_moves={self.max_num_moves}: must be at least 1. Set "
-                "--env.max-num-moves."
-            )
+    max_num_moves: Annotated[int, Ge(1)] = 512
 
     @property
     def info(self) -> GameInfo:

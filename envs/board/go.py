@@ -10,12 +10,14 @@ Source: Silver et al. 2017, "Mastering chess and shogi by self-play", methods: 1
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Interval
 from dm_env import specs
 from jax import lax
 
@@ -58,25 +60,14 @@ class Go(BoardGame):
         which is the paper's 722 on 19 x 19.
     """
 
-    size: int = 19
+    size: Annotated[int, Interval(ge=2, le=MAX_SIZE)] = 19
     komi: float = 7.5
-    max_num_moves: int = 0
+    max_num_moves: Annotated[int, Ge(0)] = 0
 
-    def __post_init__(self) -> None:
-        if not 2 <= self.size <= MAX_SIZE:
-            raise ValueError(
-                f"size={self.size}: must be from 2 to {MAX_SIZE}. Set --env.size."
-            )
-        if self.komi != self.komi or abs(self.komi) > self.size**2:
-            raise ValueError(
-                f"komi={self.komi}: must lie in [-{self.size**2}, {self.size**2}]. Set "
-                "--env.komi."
-            )
-        if self.max_num_moves < 0:
-            raise ValueError(
-                f"max_num_moves={self.max_num_moves}: must be at least 1, or 0 for "
-                "2 * size * size. Set --env.max-num-moves."
-            )
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        most = self.size**2
+        if abs(self.komi) > most:
+            yield "komi", f"in [-{most}, {most}], the points of the board"
 
     @property
     def info(self) -> GameInfo:
@@ -174,13 +165,19 @@ class Go(BoardGame):
 
 
 @register_game("go_19x19")
-def go_19x19(komi: float = 7.5, max_num_moves: int = 0) -> Go:
+def go_19x19(
+    komi: Annotated[float, Interval(ge=-361, le=361)] = 7.5,
+    max_num_moves: Annotated[int, Ge(0)] = 0,
+) -> Go:
     """Go on 19 x 19, as in the paper."""
     return Go(19, komi, max_num_moves)
 
 
 @register_game("go_9x9")
-def go_9x9(komi: float = 7.5, max_num_moves: int = 0) -> Go:
+def go_9x9(
+    komi: Annotated[float, Interval(ge=-81, le=81)] = 7.5,
+    max_num_moves: Annotated[int, Ge(0)] = 0,
+) -> Go:
     """Go on 9 x 9."""
     return Go(9, komi, max_num_moves)
 

@@ -6,7 +6,9 @@ OpenSpiel is imported with the first game that is made.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Interval
 
 from tolman.envs.board.game import register_game
 from tolman.envs.board.openspiel_game import OpenSpielGame
@@ -37,7 +39,7 @@ def _othello() -> OpenSpielGame:
 
 
 @register_game("openspiel/hex")
-def _hex(size: int = 11) -> OpenSpielGame:
+def _hex(size: Annotated[int, Interval(ge=2, le=26)] = 11) -> OpenSpielGame:
     """Hex in C++, with the swap."""
     from tolman.envs.board.openspiel_small import HexRules
 
@@ -45,7 +47,11 @@ def _hex(size: int = 11) -> OpenSpielGame:
 
 
 @register_game("openspiel/go")
-def _go(size: int = 9, komi: float = 7.5, max_num_moves: int = 0) -> OpenSpielGame:
+def _go(
+    size: Annotated[int, Interval(ge=2, le=19)] = 9,
+    komi: float = 7.5,
+    max_num_moves: Annotated[int, Ge(0)] = 0,
+) -> OpenSpielGame:
     """Go in C++, with positional superko."""
     from tolman.envs.board.openspiel_go import GoRules
 
@@ -53,19 +59,19 @@ def _go(size: int = 9, komi: float = 7.5, max_num_moves: int = 0) -> OpenSpielGa
 
 
 @register_game("openspiel/go_9x9")
-def _go_9x9(komi: float = 7.5, max_num_moves: int = 0) -> OpenSpielGame:
+def _go_9x9(komi: float = 7.5, max_num_moves: Annotated[int, Ge(0)] = 0) -> OpenSpielGame:
     """Go on 9 x 9 in C++."""
     return _go(9, komi, max_num_moves)
 
 
 @register_game("openspiel/go_19x19")
-def _go_19x19(komi: float = 7.5, max_num_moves: int = 0) -> OpenSpielGame:
+def _go_19x19(komi: float = 7.5, max_num_moves: Annotated[int, Ge(0)] = 0) -> OpenSpielGame:
     """Go on 19 x 19 in C++, as in the paper."""
     return _go(19, komi, max_num_moves)
 
 
 @register_game("openspiel/chess")
-def _chess(max_num_moves: int = 512) -> OpenSpielGame:
+def _chess(max_num_moves: Annotated[int, Ge(1)] = 512) -> OpenSpielGame:
     """Chess in C++, with the paper's planes and moves."""
     from tolman.envs.board.openspiel_chess import ChessRules
 
@@ -73,7 +79,9 @@ def _chess(max_num_moves: int = 512) -> OpenSpielGame:
 
 
 @register_game("openspiel/shogi")
-def _shogi(max_num_moves: int = 512, with_declaration: bool = True) -> OpenSpielGame:
+def _shogi(
+    max_num_moves: Annotated[int, Ge(1)] = 512, with_declaration: bool = True
+) -> OpenSpielGame:
     """Shogi in C++, with the paper's planes and moves."""
     from tolman.envs.board.openspiel_shogi import ShogiRules
 

@@ -54,8 +54,6 @@ class GoRules:
     """
 
     def __init__(self, size: int = 9, komi: float = 7.5, max_num_moves: int = 0) -> None:
-        if not 2 <= size <= 19:
-            raise ValueError(f"size={size} of go: must be in 2..19.")
         self.size = size
         self.komi = komi
         num_points = size * size

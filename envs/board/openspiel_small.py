@@ -125,8 +125,6 @@ class HexRules(_SmallRules):
     """
 
     def __init__(self, size: int = 11) -> None:
-        if not 2 <= size <= len(LETTERS):
-            raise ValueError(f"size={size} of hex: must be in 2..{len(LETTERS)}.")
         num_actions = size * size + 1
         super().__init__(
             GameInfo(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from dm_env import specs
 
 from tolman.envs.board import packing, shogi_rules
@@ -62,15 +63,8 @@ class Shogi(BoardGame):
         rule of computer shogi; see `shogi_rules.can_declare`. The paper does not say.
     """
 
-    max_num_moves: int = 512
+    max_num_moves: Annotated[int, Ge(1)] = 512
     with_declaration: bool = True
-
-    def __post_init__(self) -> None:
-        if self.max_num_moves < 1:
-            raise ValueError(
-                f"max_num_moves={self.max_num_moves}: must be at least 1. Set "
-                "--env.max-num-moves."
-            )
 
     @property
     def info(self) -> GameInfo:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 import pgx
+from annotated_types import Interval
 
 from tolman.envs.board import symmetry
 from tolman.envs.board.game import Array, GameInfo, register_game
@@ -80,11 +81,7 @@ class Hex(PgxGame):
       size: of the board, from 2 to 19. 11, as in pgx.
     """
 
-    size: int = 11
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.size <= 19:
-            raise ValueError(f"size={self.size}: must be from 2 to 19. Set --env.size.")
+    size: Annotated[int, Interval(ge=2, le=19)] = 11
 
     @property
     def env(self) -> pgx.Env:

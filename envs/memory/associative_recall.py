@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
-from tolman.envs.settings import check_at_least
 
 PAIR, DISTRACTOR, QUERY = range(3)  # Kinds of rows, shown one-hot.
 
@@ -49,21 +50,16 @@ class AssociativeRecall:
       num_distractors: shown next, one a step.
       num_keys: different keys.
       num_values: different values, each the action of its number.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    num_pairs: int = 3
-    num_distractors: int = 6
-    num_keys: int = 6
-    num_values: int = 3
+    num_pairs: Annotated[int, Ge(1)] = 3
+    num_distractors: Annotated[int, Ge(0)] = 6
+    num_keys: Annotated[int, Ge(1)] = 6
+    num_values: Annotated[int, Ge(2)] = 3
 
-    def __post_init__(self) -> None:
-        check_at_least("num_pairs", self.num_pairs, 1)
-        check_at_least("num_distractors", self.num_distractors, 0)
-        check_at_least("num_keys", self.num_keys, self.num_pairs)
-        check_at_least("num_values", self.num_values, 2)
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.num_keys < self.num_pairs:
+            yield "num_keys", f"at least num_pairs = {self.num_pairs}"
 
     def reset(self, key: Array) -> tuple[AssociativeRecallState, TimeStep]:
         """Draws all rows, and shows the first pair."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
-from tolman.envs.settings import check_at_least
 
 
 class MemoryLengthState(NamedTuple):
@@ -44,17 +44,10 @@ class MemoryLength:
       memory_length: decisions between the first row and the asking one; an episode has one
         more.
       num_bits: in the context.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    memory_length: int = 10
-    num_bits: int = 1
-
-    def __post_init__(self) -> None:
-        check_at_least("memory_length", self.memory_length, 1)
-        check_at_least("num_bits", self.num_bits, 1)
+    memory_length: Annotated[int, Ge(1)] = 10
+    num_bits: Annotated[int, Ge(1)] = 1
 
     def reset(self, key: Array) -> tuple[MemoryLengthState, TimeStep]:
         """Draws the bits and which of them will be asked."""

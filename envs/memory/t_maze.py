@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
-from tolman.envs.settings import check_at_least
 
 LEFT, RIGHT, CORRIDOR, JUNCTION = range(4)  # What is seen; the first two are the signs.
 
@@ -43,15 +43,9 @@ class TMaze:
 
     Attributes:
       length: steps from the sign to the junction; an episode has one decision more.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    length: int = 10
-
-    def __post_init__(self) -> None:
-        check_at_least("length", self.length, 1)
+    length: Annotated[int, Ge(1)] = 10
 
     def reset(self, key: Array) -> tuple[TMazeState, TimeStep]:
         """Draws the sign, and shows it."""

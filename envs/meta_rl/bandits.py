@@ -8,15 +8,15 @@ be learned, are what a meta-learning agent feeds itself. Shapes: K arms, T trial
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Interval
 from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
-from tolman.envs.settings import check_at_least, check_probability
 
 
 class BanditState(NamedTuple):
@@ -43,17 +43,10 @@ class IndependentBandit:
     Attributes:
       num_trials: pulls an episode.
       num_arms: at least 2.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    num_trials: int = 100
-    num_arms: int = 2
-
-    def __post_init__(self) -> None:
-        check_at_least("num_trials", self.num_trials, 1)
-        check_at_least("num_arms", self.num_arms, 2)
+    num_trials: Annotated[int, Ge(1)] = 100
+    num_arms: Annotated[int, Ge(2)] = 2
 
     def reset(self, key: Array) -> tuple[BanditState, TimeStep]:
         """Draws the arms and the luck of every pull."""
@@ -85,18 +78,10 @@ class DependentBandit:
       num_trials: pulls an episode.
       first_arm_probabilities: what p is drawn from, all equally likely; empty for
         U[0, 1].
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    num_trials: int = 100
-    first_arm_probabilities: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_at_least("num_trials", self.num_trials, 1)
-        for probability in self.first_arm_probabilities:
-            check_probability("first_arm_probabilities", probability)
+    num_trials: Annotated[int, Ge(1)] = 100
+    first_arm_probabilities: tuple[Annotated[float, Interval(ge=0, le=1)], ...] = ()
 
     def reset(self, key: Array) -> tuple[BanditState, TimeStep]:
         """Draws the arms and the luck of every pull."""
@@ -123,19 +108,19 @@ class DependentBandit:
 
 
 @register_env("bandit/easy")
-def easy(num_trials: int = 100) -> DependentBandit:
+def easy(num_trials: Annotated[int, Ge(1)] = 100) -> DependentBandit:
     """Dependent arms of 0.1 and 0.9."""
     return DependentBandit(num_trials, (0.1, 0.9))
 
 
 @register_env("bandit/medium")
-def medium(num_trials: int = 100) -> DependentBandit:
+def medium(num_trials: Annotated[int, Ge(1)] = 100) -> DependentBandit:
     """Dependent arms of 0.25 and 0.75."""
     return DependentBandit(num_trials, (0.25, 0.75))
 
 
 @register_env("bandit/hard")
-def hard(num_trials: int = 100) -> DependentBandit:
+def hard(num_trials: Annotated[int, Ge(1)] = 100) -> DependentBandit:
     """Dependent arms of 0.4 and 0.6."""
     return DependentBandit(num_trials, (0.4, 0.6))
 
@@ -177,16 +162,10 @@ class InformativeBandit:
       reward_one_hot: the observation tells the previous reward, as a one-hot vector of
         its 11 possible values in ascending order, all 0 before the first pull. False
         for a control that must not see rewards.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    num_trials: int = 5
+    num_trials: Annotated[int, Ge(1)] = 5
     reward_one_hot: bool = True
-
-    def __post_init__(self) -> None:
-        check_at_least("num_trials", self.num_trials, 1)
 
     def reset(self, key: Array) -> tuple[InformativeState, TimeStep]:
         """Draws the target."""

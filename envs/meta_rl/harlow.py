@@ -7,11 +7,13 @@ side of the window, P of a picture, G the furthest turn in pixels, T trials.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt, Interval
 from dm_env import specs
 from jax import lax
 
@@ -23,8 +25,7 @@ from tolman.envs.meta_rl.harlow_choice import (
     left_and_right,
     record,
 )
-from tolman.envs.meta_rl.images import SPLITS, Source, Split, find_source, load_images
-from tolman.envs.settings import check_at_least, check_choice, check_positive
+from tolman.envs.meta_rl.images import Source, Split, find_source, load_images
 
 LEFT, RIGHT, NO_OP = 0, 1, 2
 FIXATION, CHOICE, INTERVAL = 0, 1, 2
@@ -92,38 +93,24 @@ class Harlow:
       hold_steps: steps that the cross must be held.
       interval_steps: blank steps after a choice.
       field_of_view_degrees: what the window spans.
-
-    Raises:
-      ValueError: for a setting outside its range, or pictures that are absent.
     """
 
-    num_trials: int = 10
-    max_num_steps: int = 3600
-    screen_size: int = 84
-    num_images: int = 1000
+    num_trials: Annotated[int, Ge(1)] = 10
+    max_num_steps: Annotated[int, Ge(1)] = 3600
+    screen_size: Annotated[int, Ge(16)] = 84
+    num_images: Annotated[int, Ge(2)] = 1000
     source: Source = "auto"
     split: Split = "train"
-    action_repeat: int = 4
-    turn_degrees: float = 4.4
-    momentum: float = 0.5
-    hold_steps: int = 4
-    interval_steps: int = 10
-    field_of_view_degrees: float = 60.0
+    action_repeat: Annotated[int, Ge(1)] = 4
+    turn_degrees: Annotated[float, Gt(0)] = 4.4
+    momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    hold_steps: Annotated[int, Ge(1)] = 4
+    interval_steps: Annotated[int, Ge(1)] = 10
+    field_of_view_degrees: Annotated[float, Ge(30)] = 60.0
 
-    def __post_init__(self) -> None:
-        for name in ("num_trials", "max_num_steps", "action_repeat", "hold_steps"):
-            check_at_least(name, getattr(self, name), 1)
-        check_at_least("interval_steps", self.interval_steps, 1)
-        check_at_least("screen_size", self.screen_size, 16)
-        check_at_least("num_images", self.num_images, 2)
-        check_at_least("field_of_view_degrees", self.field_of_view_degrees, 30.0)
-        check_positive("turn_degrees", self.turn_degrees)
-        if not 0.0 <= self.momentum < 1.0:
-            raise ValueError(
-                f"momentum={self.momentum!r}: must lie in [0, 1). Set --env.momentum."
-            )
-        check_choice("split", self.split, SPLITS)
-        find_source(self.source)
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        find_source(self.source)  # Refuses one whose pictures are absent.
+        yield from ()
 
     @functools.cached_property
     def source_used(self) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Len
 from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
 from tolman.envs.meta_rl.bandits import clock_spec, observe_clock
-from tolman.envs.settings import check_at_least
 
 LOW_VOLATILITY, HIGH_VOLATILITY = 0.02, 0.2
+Volatility = Annotated[float, Ge(0)]
 
 
 class RestlessState(NamedTuple):
@@ -49,22 +50,13 @@ class RestlessBandit:
     Attributes:
       num_trials: pulls an episode.
       volatilities: standard deviations of a step, one of which is drawn an episode.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    num_trials: int = 100
-    volatilities: tuple[float, ...] = (LOW_VOLATILITY, HIGH_VOLATILITY)
-
-    def __post_init__(self) -> None:
-        check_at_least("num_trials", self.num_trials, 1)
-        if not self.volatilities:
-            raise ValueError(
-                "volatilities=(): must name at least one. Set --env.volatilities."
-            )
-        for volatility in self.volatilities:
-            check_at_least("volatilities", volatility, 0.0)
+    num_trials: Annotated[int, Ge(1)] = 100
+    volatilities: Annotated[tuple[Volatility, ...], Len(1)] = (
+        LOW_VOLATILITY,
+        HIGH_VOLATILITY,
+    )
 
     def reset(self, key: Array) -> tuple[RestlessState, TimeStep]:
         """Draws the volatility, the whole walk and the luck of every pull."""
@@ -98,7 +90,7 @@ class RestlessBandit:
 
 @register_env("bandit/restless_low")
 def restless_low(
-    num_trials: int = 100, volatility: float = LOW_VOLATILITY
+    num_trials: Annotated[int, Ge(1)] = 100, volatility: Volatility = LOW_VOLATILITY
 ) -> RestlessBandit:
     """Arms that always wander slowly."""
     return RestlessBandit(num_trials, (volatility,))
@@ -106,7 +98,7 @@ def restless_low(
 
 @register_env("bandit/restless_high")
 def restless_high(
-    num_trials: int = 100, volatility: float = HIGH_VOLATILITY
+    num_trials: Annotated[int, Ge(1)] = 100, volatility: Volatility = HIGH_VOLATILITY
 ) -> RestlessBandit:
     """Arms that always wander quickly."""
     return RestlessBandit(num_trials, (volatility,))

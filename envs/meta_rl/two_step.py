@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Interval
 from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
-from tolman.envs.settings import check_at_least, check_probability
 
 NUM_STATES = 3  # The first stage, and the two states of the second.
 
@@ -55,21 +55,12 @@ class TwoStep:
       common_probability: of the transition that an action usually causes.
       high_reward_probability: of a reward of 1 in the good state.
       low_reward_probability: of a reward of 1 in the other state.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
-    num_trials: int = 10
-    common_probability: float = 0.75
-    high_reward_probability: float = 0.9
-    low_reward_probability: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_at_least("num_trials", self.num_trials, 1)
-        check_probability("common_probability", self.common_probability)
-        check_probability("high_reward_probability", self.high_reward_probability)
-        check_probability("low_reward_probability", self.low_reward_probability)
+    num_trials: Annotated[int, Ge(1)] = 10
+    common_probability: Annotated[float, Interval(ge=0, le=1)] = 0.75
+    high_reward_probability: Annotated[float, Interval(ge=0, le=1)] = 0.9
+    low_reward_probability: Annotated[float, Interval(ge=0, le=1)] = 0.1
 
     def reset(self, key: Array) -> tuple[TwoStepState, TimeStep]:
         """Draws which second-stage state is good, and the luck of every step."""

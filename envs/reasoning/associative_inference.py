@@ -11,11 +11,13 @@ an item, C classes, E exemplars of a class.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Interval
 
 from tolman.envs.reasoning.task import Array, Examples
 
@@ -63,39 +65,21 @@ class AssociativeInference:
       so that the longest is not the rarest.
     """
 
-    chain_length: int = 3
-    num_sequences: int = 16
-    min_sequences: int = 16
-    num_classes: int = 100
-    item_size: int = 32
-    num_exemplars: int = 500
-    exemplar_noise: float = 0.5
-    seed: int = 0
+    chain_length: Annotated[int, Interval(ge=2, le=len(LETTERS))] = 3
+    num_sequences: Annotated[int, Ge(2)] = 16
+    min_sequences: Annotated[int, Ge(2)] = 16
+    num_classes: Annotated[int, Ge(1)] = 100
+    item_size: Annotated[int, Ge(1)] = 32
+    num_exemplars: Annotated[int, Ge(10)] = 500
+    exemplar_noise: Annotated[float, Ge(0)] = 0.5
+    seed: Annotated[int, Ge(0)] = 0
 
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("chain_length", 2),
-            ("num_sequences", 2),
-            ("min_sequences", 2),
-            ("item_size", 1),
-            ("num_exemplars", 10),
-            ("exemplar_noise", 0.0),
-            ("num_classes", self.chain_length * self.num_sequences),
-        ):
-            if not getattr(self, name) >= least:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}: must be at least {least} here. "
-                    f"Set {name}."
-                )
-        for name, most in (
-            ("chain_length", len(LETTERS)),
-            ("min_sequences", self.num_sequences),
-        ):
-            if getattr(self, name) > most:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}: must be at most {most} here. "
-                    f"Set {name}."
-                )
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.min_sequences > self.num_sequences:
+            yield "min_sequences", f"at most num_sequences = {self.num_sequences}"
+        num_items = self.chain_length * self.num_sequences
+        if self.num_classes < num_items:
+            yield "num_classes", f"at least chain_length * num_sequences = {num_items}"
 
     @property
     def num_answers(self) -> int:
@@ -127,10 +111,12 @@ class AssociativeInference:
         """Draws the exemplars of a split; the same ones each time.
 
         Raises:
-          ValueError: for a split of another name.
+          ValueError: for a split of another name, or too few classes or sequences.
         """
         if split not in SPLITS:
             raise ValueError(f"split {split!r}: use one of {', '.join(SPLITS)}.")
+        for name, must_be in self.setting_problems():  # Items would be taken twice.
+            raise ValueError(f"{name}={getattr(self, name)}: must be {must_be}. Set it.")
         prototype_key, *keys = jax.random.split(jax.random.PRNGKey(self.seed), 4)
         size = self.num_classes, 1, self.item_size
         prototypes = jax.random.normal(prototype_key, size)

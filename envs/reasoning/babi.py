@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Len
 
 from tolman.envs.data import DATA_VARIABLE, data_set
 from tolman.envs.reasoning.stories import SPLITS, Story, read_stories
@@ -43,14 +47,11 @@ class Babi:
     """
 
     folder: str = ""
-    tasks: tuple[int, ...] = ALL_TASKS
+    tasks: Annotated[tuple[int, ...], Len(1)] = ALL_TASKS
 
-    def __post_init__(self) -> None:
-        for task in self.tasks:
-            if task not in ALL_TASKS:
-                raise ValueError(f"tasks={self.tasks}: holds {task}. Give numbers 1 to 20.")
-        if len(set(self.tasks)) < len(self.tasks) or not self.tasks:
-            raise ValueError(f"tasks={self.tasks}: give each once, and at least one.")
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if not set(self.tasks) <= set(ALL_TASKS) or len(set(self.tasks)) < len(self.tasks):
+            yield "tasks", "numbers from 1 to 20, each once"
 
     @property
     def kinds(self) -> tuple[str, ...]:

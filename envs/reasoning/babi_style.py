@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Len
 
 from tolman.envs.reasoning.stories import SPLITS, Story, read_stories
 
@@ -49,21 +52,14 @@ class BabiStyle:
       seed: of the generator.
     """
 
-    tasks: tuple[int, ...] = tuple(NAMES)
-    num_train_questions: int = 10_000
-    num_test_questions: int = 1_000
-    seed: int = 0
+    tasks: Annotated[tuple[int, ...], Len(1)] = tuple(NAMES)
+    num_train_questions: Annotated[int, Ge(1)] = 10_000
+    num_test_questions: Annotated[int, Ge(1)] = 1_000
+    seed: Annotated[int, Ge(0)] = 0
 
-    def __post_init__(self) -> None:
-        unknown = set(self.tasks) - set(NAMES)
-        if unknown or not self.tasks or len(set(self.tasks)) < len(self.tasks):
-            allowed = ", ".join(map(str, NAMES))
-            raise ValueError(f"tasks={self.tasks}: give some of {allowed}, each once.")
-        for name in ("num_train_questions", "num_test_questions"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name}={getattr(self, name)}: must be at least 1. Set it."
-                )
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if not set(self.tasks) <= set(NAMES) or len(set(self.tasks)) < len(self.tasks):
+            yield "tasks", f"some of {', '.join(map(str, NAMES))}, each once"
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -7,15 +7,17 @@ S = 2 items, Q = 2, P = L - 1 answers.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 
 from tolman.envs.reasoning.task import Array, Data, Examples
-from tolman.envs.settings import check_at_least, check_choice
+from tolman.envs.settings import check_choice
 
 SPLITS = ("train", "validation", "test")
 MAX_DRAWS = 100  # Graphs drawn for one question.
@@ -58,14 +60,13 @@ class ShortestPath:
       Departure: L counts edges, so that L = 2 asks for one node and L = 3 for two.
     """
 
-    num_nodes: int = 10
-    out_degree: int = 2
-    path_length: int = 2
+    num_nodes: Annotated[int, Ge(1)] = 10
+    out_degree: Annotated[int, Ge(1)] = 2
+    path_length: Annotated[int, Ge(2)] = 2
 
-    def __post_init__(self) -> None:
-        check_at_least("out_degree", self.out_degree, 1)
-        check_at_least("path_length", self.path_length, 2)
-        check_at_least("num_nodes", self.num_nodes, self.out_degree + 2)
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.num_nodes < self.out_degree + 2:
+            yield "num_nodes", f"at least out_degree + 2 = {self.out_degree + 2}"
 
     @property
     def num_classes(self) -> int:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 
 from tolman.envs.reasoning.task import Array, Data, Examples
-from tolman.envs.settings import check_at_least, check_choice
+from tolman.envs.settings import check_choice
 
 SPLITS = ("train", "validation", "test")
 Words = tuple[str, ...]
@@ -106,12 +107,8 @@ class StoryTask:
     """
 
     source: StorySource
-    max_facts: int = 320
-    max_words: int = 11
-
-    def __post_init__(self) -> None:
-        check_at_least("max_facts", self.max_facts, 1)
-        check_at_least("max_words", self.max_words, 1)
+    max_facts: Annotated[int, Ge(1)] = 320
+    max_words: Annotated[int, Ge(1)] = 11
 
     @property
     def vocabulary(self) -> tuple[str, ...]:

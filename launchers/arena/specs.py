@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tolman.launchers.arena.player import Player
+from tolman.launchers.settings.bounds import check_settings
 
 PROTOCOLS = {"uci": "UciPlayer", "gtp": "GtpPlayer", "usi": "UsiPlayer"}
 LIMITS: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -111,6 +112,11 @@ def _engine(spec: str, kind: str, rest: str) -> Player:
             )
     module = importlib.import_module(f"tolman.launchers.arena.engines.{kind}")
     settings = EngineSettings(command, name, Limits(**limits), options)
+    try:
+        check_settings(settings.limits)
+    except ValueError as error:
+        told = str(error).partition(" Set ")[0]
+        raise ValueError(f"player {spec!r}: {told}") from None
     return getattr(module, PROTOCOLS[kind])(settings)
 
 

@@ -27,7 +27,7 @@ class Sprt:
 
     Attributes:
       elo_0: the difference under H0, "no stronger than this".
-      elo_1: the difference under H1, "at least this much stronger".
+      elo_1: the difference under H1, "at least this much stronger"; above elo_0.
       alpha: probability to accept H1 where H0 holds.
       beta: probability to accept H0 where H1 holds.
     """
@@ -36,15 +36,6 @@ class Sprt:
     elo_1: float = 50.0
     alpha: float = 0.05
     beta: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not self.elo_0 < self.elo_1:
-            raise ValueError(
-                f"sprt={self.elo_0:g},{self.elo_1:g}: the first must be below the second."
-            )
-        for name in ("alpha", "beta"):
-            if not 0.0 < getattr(self, name) < 0.5:
-                raise ValueError(f"{name}={getattr(self, name)}: must be within (0, 0.5).")
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -16,7 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge, Interval, Len, MultipleOf
 
 from tolman.envs.board.game import HostGame
 from tolman.launchers.arena import ratings
@@ -27,6 +29,7 @@ from tolman.launchers.arena.player import Player, close_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import RunPlayerFactory, make_player
 from tolman.launchers.arena.sprt import Sprt
+from tolman.launchers.settings.bounds import check_settings
 
 
 @dataclass(frozen=True)
@@ -45,25 +48,20 @@ class TournamentConfig:
     """
 
     game: str
-    players: tuple[str, ...]
-    num_games: int = 20
-    opening_moves: int = 4
-    seed: int = 0
+    players: Annotated[tuple[str, ...], Len(2)]
+    num_games: Annotated[int, Ge(2), MultipleOf(2)] = 20
+    opening_moves: Annotated[int, Ge(0)] = 4
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     anchor: str | None = None
     sprt: tuple[float, float] | None = None
 
-    def __post_init__(self) -> None:
-        if len(self.players) < 2 or len(set(self.players)) < len(self.players):
-            raise ValueError(
-                f"players={', '.join(self.players)}: must be two or more, all different. "
-                "Two engines alike tell themselves apart by ?name=..."
-            )
-        if self.num_games < 2 or self.num_games % 2:
-            raise ValueError(f"num_games={self.num_games}: must be even, and at least 2.")
-        if self.opening_moves < 0:
-            raise ValueError(f"opening_moves={self.opening_moves}: must be at least 0.")
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if len(set(self.players)) < len(self.players):
+            yield "players", "all different: tell equal engines apart by ?name=..."
+        if self.sprt is not None and not self.sprt[0] < self.sprt[1]:
+            yield "sprt", "two differences, the first below the second"
         if self.sprt is not None and len(self.players) != 2:
-            raise ValueError("sprt: takes two players exactly.")
+            yield "sprt", "left out where there are not two players"
 
 
 class Pairing(NamedTuple):
@@ -105,8 +103,10 @@ def run_tournament(
       What result.json holds.
 
     Raises:
-      ValueError: if the folder holds another tournament, or a player or game is unknown.
+      ValueError: if the folder holds another tournament, a player or game is unknown, or
+        a setting is not what it must be.
     """
+    check_settings(config)
     sprt = None if config.sprt is None else Sprt(*config.sprt)
     game = make_host_game(config.game)
     players = [make_player(spec, make_run_player) for spec in config.players]

@@ -7,9 +7,11 @@ On a machine with few cores it shows what a cluster adds to many slow environmen
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 import dm_env
 import numpy as np
+from annotated_types import Ge
 from dm_env import specs
 
 NUM_FEATURES, NUM_ACTIONS = 4, 2
@@ -19,7 +21,10 @@ class Sleeping(dm_env.Environment):
     """Pays 1 for the action that the last observation named; sleeps at every step."""
 
     def __init__(
-        self, seconds: float = 0.01, episode_length: int = 50, seed: int = 0
+        self,
+        seconds: Annotated[float, Ge(0)] = 0.01,
+        episode_length: Annotated[int, Ge(1)] = 50,
+        seed: int = 0,
     ) -> None:
         """Opens no episode yet.
 
@@ -27,19 +32,7 @@ class Sleeping(dm_env.Environment):
           seconds: that a step takes.
           episode_length: decisions.
           seed: of the observations.
-
-        Raises:
-          ValueError: for a setting outside its range.
         """
-        for name, value, least in (
-            ("seconds", seconds, 0.0),
-            ("episode_length", episode_length, 1),
-        ):
-            if value < least:
-                raise ValueError(
-                    f"{name}={value!r}: must be at least {least}. "
-                    f"Set --env.{name.replace('_', '-')}."
-                )
         self._seconds, self._episode_length = seconds, episode_length
         self._random = np.random.default_rng(seed)
         self._time, self._is_over = 0, True

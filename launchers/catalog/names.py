@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from tolman.launchers.catalog.host_ids import HostFactory, find_host_factory
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tolman.envs.host import HostVector
     from tolman.networks.core import MemoryCore
 
-LAUNCHERS = ("on-device", "local", "ray")
+Launcher = Literal["on-device", "local", "ray"]
 HOST_BASES = {"dm_env._environment.Environment", "gymnasium.core.Env"}
 
 
@@ -363,7 +363,7 @@ def _build(name: str, settings: Any, seed: int = 0) -> Any:
 def _type_hints(factory: Any) -> dict[str, Any]:
     """Of what a class or function takes."""
     function = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
-    return get_type_hints(function)
+    return get_type_hints(function, include_extras=True)
 
 
 def _runs_on_device(environment: Any) -> bool:

@@ -13,6 +13,7 @@ from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.device.run import OnDeviceRun
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.protocol import Runner, Specified
+from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.config import TrainConfig
 
 MAX_DEFAULT_ENVS = 16
@@ -91,7 +92,9 @@ def build_player(config: TrainConfig) -> Any:
     from tolman.launchers.catalog.games import make_game
 
     game = make_game(config.env, config.env_config)
-    return names.resolve(names.AGENT, config.agent)(config.agent_config, game)
+    agent = names.resolve(names.AGENT, config.agent)(config.agent_config, game)
+    check_settings(agent.data, "agent.")
+    return agent
 
 
 def groups_of(vector: HostVector, num_envs: int) -> int:
@@ -105,12 +108,14 @@ def groups_of(vector: HostVector, num_envs: int) -> int:
 
 def build_agent(config: TrainConfig, environment: Specified) -> Agent:
     """Builds a config's agent for the specs of `environment`."""
-    return names.resolve(names.AGENT, config.agent)(
+    agent = names.resolve(names.AGENT, config.agent)(
         config.agent_config,
         environment.observation_spec(),
         environment.action_spec(),
         names.make_core(config.core, config.core_config),
     )
+    check_settings(agent.data, "agent.")
+    return agent
 
 
 def make_vector(config: TrainConfig, num_envs: int, seed: int) -> HostVector:

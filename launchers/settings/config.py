@@ -21,16 +21,16 @@ from dataclasses import (
 )
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
+from annotated_types import Ge, Interval
 
 from tolman.launchers.catalog import names
-from tolman.launchers.catalog.names import LAUNCHERS, suggest
+from tolman.launchers.catalog.names import Launcher, suggest
 from tolman.launchers.settings import flags
+from tolman.launchers.settings.bounds import check_settings
 
-EXISTS_POLICIES = ("fail", "resume", "new")
-ENV_ERROR_POLICIES = ("fail", "restart")
 OWN_SETTINGS = {
     "on-device": ("num_devices",),
     "local": ("num_envs",),
@@ -82,84 +82,42 @@ class TrainConfig:
       agent_config: the agent's own settings.
       core_config: the core's own settings.
       env_config: the environment's own settings.
-
-    Raises:
-      ValueError: for a setting outside its range.
     """
 
     agent: str
     env: str
     core: str = "lstm"
-    launcher: str | None = None
-    num_env_steps: int = 1_000_000
-    seed: int = 0
+    launcher: Launcher | None = None
+    num_env_steps: Annotated[int, Ge(1)] = 1_000_000
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     run_dir: str | None = None
-    if_exists: str = EXISTS_POLICIES[0]
-    checkpoint_interval: int | None = None
-    log_interval: int | None = None
-    num_checkpoints_to_keep: int = 3
+    if_exists: Literal["fail", "resume", "new"] = "fail"
+    checkpoint_interval: Annotated[int, Ge(1)] | None = None
+    log_interval: Annotated[int, Ge(1)] | None = None
+    num_checkpoints_to_keep: Annotated[int, Ge(1)] = 3
     loggers: tuple[str, ...] = ()
-    num_devices: int = 0
-    num_envs: int = 0
-    on_env_error: str = ENV_ERROR_POLICIES[0]
-    env_timeout: float = 60.0
-    actors: int = 0
+    num_devices: Annotated[int, Ge(0)] = 0
+    num_envs: Annotated[int, Ge(0)] = 0
+    on_env_error: Literal["fail", "restart"] = "fail"
+    env_timeout: Annotated[float, Interval(gt=0, le=1e9)] = 60.0
+    actors: Annotated[int, Ge(0)] = 0
     address: str | None = None
-    replay_shards: int = 0
-    learner_gpus: int = 0
-    eval_episodes: int | None = None
+    replay_shards: Annotated[int, Ge(0)] = 0
+    learner_gpus: Annotated[int, Interval(ge=0, le=1)] = 0
+    eval_episodes: Annotated[int, Ge(0)] | None = None
     agent_config: Any = None
     core_config: Any = None
     env_config: Any = None
 
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("num_env_steps", 1),
-            ("checkpoint_interval", 1),
-            ("log_interval", 1),
-            ("num_checkpoints_to_keep", 1),
-            ("num_devices", 0),
-            ("num_envs", 0),
-            ("actors", 0),
-            ("replay_shards", 0),
-            ("learner_gpus", 0),
-            ("eval_episodes", 0),
-            ("seed", 0),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                flag = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{name}={value!r}: must be at least {least}. Set {flag}.")
-        if self.learner_gpus > 1:
-            raise ValueError(
-                f"learner_gpus={self.learner_gpus}: must be 0 or 1, the learner uses one "
-                "device. Set --learner-gpus."
-            )
-        if self.seed >= 2**32:
-            raise ValueError(f"seed={self.seed!r}: must be below 2**32. Set --seed.")
-        if self.env_timeout <= 0:
-            raise ValueError(
-                f"env_timeout={self.env_timeout!r}: must be above 0. Set --env-timeout."
-            )
-        for name, allowed in (
-            ("launcher", LAUNCHERS),
-            ("if_exists", EXISTS_POLICIES),
-            ("on_env_error", ENV_ERROR_POLICIES),
-        ):
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise ValueError(
-                    f"{name}={value!r}: must be one of {', '.join(allowed)}"
-                    f"{suggest(value, allowed)}. Set --{name.replace('_', '-')}."
-                )
-
 
 def resolve(config: TrainConfig) -> TrainConfig:
-    """Fills in the default settings of the agent, core and environment.
+    """Fills in the default settings of the agent, core and environment; checks all.
 
     Raises:
-      ValueError: if a name is unknown, or settings are not of the type that it takes.
+      ValueError: if a name is unknown, settings are not of the type that it takes, or one
+        is not what it must be.
     """
+    check_settings(config)
     for logger in config.loggers:
         check_logger(logger)
     filled = {}
@@ -171,11 +129,13 @@ def resolve(config: TrainConfig) -> TrainConfig:
         expected = _section_type(kind, name)
         if settings is None:
             settings = names.default_settings(kind, name)
-        if kind in (names.AGENT, names.CORE) and not isinstance(settings, expected):
+        is_open = kind in (names.ENV, names.GAME)  # Made from a factory's signature.
+        if not (is_dataclass(settings) if is_open else isinstance(settings, expected)):
             raise ValueError(
                 f"{noun}_config: {noun} {name!r} takes {expected.__name__}, got "
                 f"{type(settings).__name__}."
             )
+        check_settings(settings, f"{noun}.")
         filled[noun + SECTION] = settings
     on_device = _is_on_device(config, filled[f"env{SECTION}"])
     launcher = config.launcher or ("on-device" if on_device else "local")

@@ -10,10 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tolman.launchers.catalog.names import suggest
+from tolman.launchers.settings.bounds import one_of
 
 Parsed = TypeVar("Parsed")
 
 RULE = re.compile(r"^[╭│├╰─\s]*─{3,}")
+CHOICE = re.compile(
+    r"invalid choice '(.*)' for argument '--((?:.*\.)?(.*))'\. Expected one of \((.*)\)"
+)
 OWN = re.compile(r"^Error parsing (?!-)[\w.-]+: ")  # A dataclass refused its values.
 
 
@@ -109,6 +113,11 @@ def _one_line(box: str, program: str) -> str:
             break
         message.append(line.strip("│ "))
     text = " ".join(message)
+    if choice := CHOICE.match(text):
+        got, flag, name, listed = choice.groups()
+        allowed = sorted(set(re.findall("'([^']*)'", listed)) - {"None"})
+        name = name.replace("-", "_")
+        return f"{name}={got!r}: must be {one_of(got, allowed)}. Set --{flag}."
     if OWN.match(text):
         return OWN.sub("", text)
     return f"{text.removeprefix('Error parsing ').rstrip('.')}. See {program} --help."

@@ -2,7 +2,8 @@
 
 A study module that wants more than the common flags has a frozen dataclass `Options`, all
 of whose fields have defaults; they become flags of that study, and its function is
-`run(study, options)`. Field that may be given several times are tuples, annotated
+`run(study, options)`. Bounds stand at the fields; see `tolman.launchers.settings.bounds`.
+Fields that may be given several times are tuples, annotated
 `Annotated[tuple[str, ...], tyro.conf.UseAppendAction]`.
 """
 

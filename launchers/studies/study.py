@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies import STUDIES
 from tolman.launchers.studies.options import option_words
 from tolman.launchers.studies.stages import run_stage
@@ -245,8 +246,8 @@ def run_study(
       0 if every check passed, 1 if not.
 
     Raises:
-      ValueError: for an unknown name, a seed out of range, or a folder that holds
-        something else.
+      ValueError: for an unknown name, a seed or an option out of range, or a folder that
+        holds something else.
     """
     from tolman.launchers.catalog.names import suggest
     from tolman.launchers.report import write_report
@@ -261,6 +262,8 @@ def run_study(
     module = importlib.import_module(STUDIES[name])
     if options is None and hasattr(module, "Options"):
         options = module.Options()
+    if options is not None:
+        check_settings(options)
     folder = _open_folder(name, quick, seed, out, options)
     study = Study(name, module.TITLE, module.PAPER, quick, seed, folder)
     print(

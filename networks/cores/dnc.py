@@ -7,16 +7,16 @@ heads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 
 from tolman.networks import dnc
 from tolman.networks.core import Array, register_core, reset_state
 from tolman.networks.cores.recurrent import LSTM, LSTMConfig, LSTMState
-from tolman.networks.settings import check_at_least
 
 
 class DNCState(NamedTuple):
@@ -42,14 +42,10 @@ class DNCConfig:
       num_read_heads: R.
     """
 
-    hidden_size: int = 64
-    num_slots: int = 16
-    slot_size: int = 16
-    num_read_heads: int = 4
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_slots", "slot_size", "num_read_heads"):
-            check_at_least(name, getattr(self, name), 1)
+    hidden_size: Annotated[int, Ge(1)] = 64
+    num_slots: Annotated[int, Ge(1)] = 16
+    slot_size: Annotated[int, Ge(1)] = 16
+    num_read_heads: Annotated[int, Ge(1)] = 4
 
 
 @register_core("dnc")

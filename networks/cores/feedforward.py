@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import haiku as hk
 import jax
+from annotated_types import Ge
 
 from tolman.networks.core import Array, register_core
-from tolman.networks.settings import check_at_least
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,7 @@ class FeedforwardConfig:
       hidden_size: units of the one hidden layer, which is also the output.
     """
 
-    hidden_size: int = 48
-
-    def __post_init__(self) -> None:
-        check_at_least("hidden_size", self.hidden_size, 1)
+    hidden_size: Annotated[int, Ge(1)] = 48
 
 
 @register_core("feedforward")

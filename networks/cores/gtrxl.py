@@ -5,16 +5,17 @@ Shapes: B batch, T time, D input features, H hidden size, L layers, N memory len
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, MultipleOf
 
 from tolman.networks import attention, window
 from tolman.networks.core import Array, register_core
-from tolman.networks.settings import check_at_least, check_divides, check_one_of
 
 
 class GTrXLState(NamedTuple):
@@ -46,20 +47,17 @@ class GTrXLConfig:
         float32, and parameters, layer norms, softmax, gates, state and gradients stay so.
     """
 
-    hidden_size: int = 64
-    num_layers: int = 2
-    num_heads: int = 4
-    memory_length: int = 64
-    mlp_size: int = 256
+    hidden_size: Annotated[int, Ge(1), MultipleOf(2)] = 64
+    num_layers: Annotated[int, Ge(1)] = 2
+    num_heads: Annotated[int, Ge(1)] = 4
+    memory_length: Annotated[int, Ge(1)] = 64
+    mlp_size: Annotated[int, Ge(1)] = 256
     gate_bias: float = 2.0
     dtype: Literal["float32", "bfloat16"] = "float32"
 
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "num_layers", "num_heads", "memory_length", "mlp_size"):
-            check_at_least(name, getattr(self, name), 1)
-        check_divides("hidden_size", self.hidden_size, 2)
-        check_divides("hidden_size", self.hidden_size, self.num_heads)
-        check_one_of("dtype", self.dtype, ("float32", "bfloat16"))
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.hidden_size % self.num_heads:
+            yield "hidden_size", f"a multiple of num_heads = {self.num_heads}"
 
 
 @register_core("gtrxl")

@@ -6,16 +6,17 @@ Q = heads * head size, n a hop.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 
 from tolman.networks import memo, window
 from tolman.networks.core import Array, Diagnostics, register_core
-from tolman.networks.settings import check_at_least
 
 
 class MemoState(NamedTuple):
@@ -45,28 +46,19 @@ class MemoConfig:
       continue_bias: initial logit of another hop; above 0 a learner begins by hopping.
     """
 
-    hidden_size: int = 64
-    capacity: int = 32
-    items_per_fact: int = 2
-    item_size: int = 32
-    num_heads: int = 4
-    head_size: int = 16
-    max_hops: int = 4
-    halting_size: int = 16
+    hidden_size: Annotated[int, Ge(1)] = 64
+    capacity: Annotated[int, Ge(1)] = 32
+    items_per_fact: Annotated[int, Ge(1)] = 2
+    item_size: Annotated[int, Ge(1)] = 32
+    num_heads: Annotated[int, Ge(1)] = 4
+    head_size: Annotated[int, Ge(1)] = 16
+    max_hops: Annotated[int, Ge(1)] = 4
+    halting_size: Annotated[int, Ge(1)] = 16
     continue_bias: float = 2.0
 
-    def __post_init__(self) -> None:
-        for name in (
-            "hidden_size",
-            "items_per_fact",
-            "item_size",
-            "num_heads",
-            "head_size",
-            "max_hops",
-            "halting_size",
-        ):
-            check_at_least(name, getattr(self, name), 1)
-        check_at_least("capacity", self.capacity, self.items_per_fact)
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.capacity < self.items_per_fact:
+            yield "capacity", f"at least items_per_fact = {self.items_per_fact}"
 
 
 @register_core("memo")

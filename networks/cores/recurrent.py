@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 
 from tolman.networks.core import Array, register_core, reset_state
-from tolman.networks.settings import check_at_least
 
 
 class LSTMState(NamedTuple):
@@ -33,10 +33,7 @@ class LSTMConfig:
       hidden_size: units; 48 in most experiments of Wang et al. 2016, table 1.
     """
 
-    hidden_size: int = 48
-
-    def __post_init__(self) -> None:
-        check_at_least("hidden_size", self.hidden_size, 1)
+    hidden_size: Annotated[int, Ge(1)] = 48
 
 
 @register_core("lstm")
@@ -98,11 +95,8 @@ class GRUConfig:
         and thirty steps on too little is left to learn from.
     """
 
-    hidden_size: int = 48
+    hidden_size: Annotated[int, Ge(1)] = 48
     update_bias: float = -1.0
-
-    def __post_init__(self) -> None:
-        check_at_least("hidden_size", self.hidden_size, 1)
 
 
 @register_core("gru")
@@ -167,12 +161,8 @@ class StackedLSTMConfig:
       hidden_size: units of the second LSTM, which is the output; 256 there.
     """
 
-    first_hidden_size: int = 64
-    hidden_size: int = 256
-
-    def __post_init__(self) -> None:
-        check_at_least("first_hidden_size", self.first_hidden_size, 1)
-        check_at_least("hidden_size", self.hidden_size, 1)
+    first_hidden_size: Annotated[int, Ge(1)] = 64
+    hidden_size: Annotated[int, Ge(1)] = 256
 
 
 @register_core("stacked_lstm")

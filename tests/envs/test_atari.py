@@ -268,9 +268,6 @@ def test_settings_and_names():
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (lambda: AtariSettings(frame_skip=0), r"frame_skip=0: .* Set --env.frame-skip"),
-        (lambda: AtariSettings(frame_skip=1), r"max_pool=True: needs two frames"),
-        (lambda: AtariSettings(sticky_action_probability=2), r"must lie in \[0, 1\]"),
         (lambda: check_atari_id("ALE/Ping-v5"), r"did you mean 'ALE/Pong-v5'.*104 games"),
         (lambda: AtariVector("ALE/Pong-v5", PLAIN, 0), r"num_envs=0"),
         (lambda: vector_of_two().step([0, 6]), r"actions from 0 to 6: .*\[0, 6\)"),

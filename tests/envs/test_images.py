@@ -73,7 +73,7 @@ def test_generated_pictures_repeat_and_keep_their_content_at_another_size():
 def test_absent_source_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("TOLMAN_DATA", str(tmp_path))
     with pytest.raises(ValueError, match="source='fruits': its folder") as caught:
-        HarlowChoice(source="fruits")
+        list(HarlowChoice(source="fruits").setting_problems())
     assert "TOLMAN_DATA" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert find_source("auto") == "generated"
@@ -83,7 +83,7 @@ def test_absent_source_is_one_line(monkeypatch, tmp_path):
 def test_data_variable_that_names_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("TOLMAN_DATA", str(tmp_path / "absent"))
     with pytest.raises(ValueError, match=r"TOLMAN_DATA=.*: must name a folder"):
-        HarlowChoice()
+        list(HarlowChoice().setting_problems())
 
 
 def test_auto_prefers_characters_then_photographs(monkeypatch, tmp_path):

@@ -9,8 +9,10 @@ import dataclasses
 import os
 import signal
 import time
+from typing import Annotated
 
 import jax.numpy as jnp
+from annotated_types import Ge
 
 from tolman.agents.actor_critic import ActorCritic, ActorCriticConfig
 from tolman.envs.meta_rl import TwoStep
@@ -23,11 +25,7 @@ class MyConfig:
     units: of it.
     """
 
-    units: int = 3
-
-    def __post_init__(self):
-        if self.units < 1:
-            raise ValueError(f"units={self.units}: must be at least 1.")
+    units: Annotated[int, Ge(1)] = 3
 
 
 class MyCore(Feedforward):

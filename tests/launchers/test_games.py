@@ -74,9 +74,3 @@ def test_an_unknown_game_is_named(name, settings, message):
     with pytest.raises(ValueError, match=message) as caught:
         make_game(name, settings)
     assert "\n" not in str(caught.value)
-
-
-def test_a_bad_setting_is_named():
-    settings = names.settings_type("go", GAME)
-    with pytest.raises(ValueError, match="size=40: must be from 2 to 19"):
-        make_game("go", settings(size=40))

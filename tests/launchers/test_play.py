@@ -12,8 +12,8 @@ from films import read, shades
 from tolman.envs.atari import human_normalized_score
 from tolman.launchers.cli import main
 from tolman.launchers.evaluation.evaluate import environment_seed, evaluation_key
-from tolman.launchers.film.camera import Camera
 from tolman.launchers.film import playing
+from tolman.launchers.film.camera import Camera
 from tolman.launchers.runs.restore import restore
 
 MODULE = '''

@@ -189,17 +189,3 @@ def test_gradients_are_finite_and_reach_what_reads_the_memory(small):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     # One step: the keys matter only through the rows that were stored before it.
     assert np.abs(gradients["core/~/layer_0"]["key_weights"]).max() > 1e-6
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"memory_length": 0}, "memory_length=0: must be at least 1"),
-        ({"hidden_size": 10, "num_heads": 4}, "hidden_size=10: must be a multiple of 4"),
-        ({"hidden_size": 9, "num_heads": 3}, "hidden_size=9: must be a multiple of 2"),
-        ({"dtype": "float16"}, "dtype='float16': must be float32 or bfloat16"),
-    ],
-)
-def test_impossible_settings_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        GTrXLConfig(**settings)

@@ -243,8 +243,3 @@ def test_most_cores_have_no_diagnostics():
     params = jax.jit(transformed.init)(jax.random.PRNGKey(0), x, reset)
     outputs, _, diagnostics = jax.jit(transformed.apply)(params, x, reset)
     assert outputs.shape == (3, 2, 4) and diagnostics == {}
-
-
-def test_a_store_too_small_for_its_facts_is_refused():
-    with pytest.raises(ValueError, match="capacity=1: must be at least 2"):
-        MemoConfig(capacity=1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from tolman.agents.settings import require
+from annotated_types import Ge, Interval
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,10 @@ class MemoryNetworkConfig:
         Sukhbaatar et al. 2015, section 4.1: temporal encoding.
     """
 
-    size: int = 128
-    num_hops: int = 4
-    hidden_size: int = 128
+    size: Annotated[int, Ge(1)] = 128
+    num_hops: Annotated[int, Ge(1)] = 4
+    hidden_size: Annotated[int, Ge(1)] = 128
     use_fact_order: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("size", "num_hops", "hidden_size"):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,12 @@ class DNCReaderConfig:
       num_thinking_steps: without input, after the query and before the answer.
     """
 
-    item_size: int = 32
-    hidden_size: int = 128
-    num_slots: int = 64
-    slot_size: int = 32
-    num_read_heads: int = 4
-    num_thinking_steps: int = 3
-
-    def __post_init__(self) -> None:
-        for name in (
-            "item_size",
-            "hidden_size",
-            "num_slots",
-            "slot_size",
-            "num_read_heads",
-        ):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
-        least = self.num_thinking_steps >= 0
-        require(self, "num_thinking_steps", least, "at least 0")
+    item_size: Annotated[int, Ge(1)] = 32
+    hidden_size: Annotated[int, Ge(1)] = 128
+    num_slots: Annotated[int, Ge(1)] = 64
+    slot_size: Annotated[int, Ge(1)] = 32
+    num_read_heads: Annotated[int, Ge(1)] = 4
+    num_thinking_steps: Annotated[int, Ge(0)] = 3
 
 
 @dataclass(frozen=True)
@@ -80,25 +65,12 @@ class UniversalTransformerConfig:
       use_fact_order: tell each fact's place in the memory, from the last one back.
     """
 
-    item_size: int = 32
-    num_heads: int = 4
-    head_size: int = 32
-    transition_size: int = 256
-    max_steps: int = 6
-    hidden_size: int = 128
-    halting_threshold: float = 0.99
+    item_size: Annotated[int, Ge(1)] = 32
+    num_heads: Annotated[int, Ge(1)] = 4
+    head_size: Annotated[int, Ge(1)] = 32
+    transition_size: Annotated[int, Ge(1)] = 256
+    max_steps: Annotated[int, Ge(1)] = 6
+    hidden_size: Annotated[int, Ge(1)] = 128
+    halting_threshold: Annotated[float, Interval(gt=0, le=1)] = 0.99
     halting_bias: float = -1.0
     use_fact_order: bool = False
-
-    def __post_init__(self) -> None:
-        for name in (
-            "item_size",
-            "num_heads",
-            "head_size",
-            "transition_size",
-            "max_steps",
-            "hidden_size",
-        ):
-            require(self, name, getattr(self, name) >= 1, "at least 1")
-        threshold = self.halting_threshold
-        require(self, "halting_threshold", 0.0 < threshold <= 1.0, "in (0, 1]")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Gt, Interval
 
 
 @dataclass(frozen=True)
@@ -17,16 +20,10 @@ class Limits:
         lost.
     """
 
-    nodes: int | None = None
-    depth: int | None = None
-    seconds: float | None = None
-    timeout_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in ("nodes", "depth", "seconds", "timeout_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value} of an engine: must be above 0.")
+    nodes: Annotated[int, Gt(0)] | None = None
+    depth: Annotated[int, Gt(0)] | None = None
+    seconds: Annotated[float, Gt(0)] | None = None
+    timeout_seconds: Annotated[float, Interval(gt=0, le=1e9)] = 60.0
 
 
 @dataclass(frozen=True)

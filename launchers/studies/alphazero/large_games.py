@@ -16,10 +16,11 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import numpy as np
+from annotated_types import Ge, MultipleOf
 
 from tolman.agents.alphazero import (
     AlphaZero,
@@ -100,20 +101,16 @@ class Options:
       num_games: of each pair in the leagues; even.
     """
 
-    num_positions: int = 0
-    max_hours: float = 0.0
-    num_simulations: int = 0
-    num_filters: int = 0
-    num_blocks: int = 0
-    num_games: int = 0
+    num_positions: Annotated[int, Ge(0)] = 0
+    max_hours: Annotated[float, Ge(0)] = 0.0
+    num_simulations: Annotated[int, Ge(0)] = 0
+    num_filters: Annotated[int, Ge(0)] = 0
+    num_blocks: Annotated[int, Ge(0)] = 0
+    num_games: Annotated[int, Ge(0), MultipleOf(2)] = 0
 
 
 def run_setting(study: Study, setting: Setting, options: Options) -> None:
-    """Trains, rates snapshots and numbers of simulations, and says what strength costs.
-
-    Raises:
-      ValueError: for a budget below 0, or games that do not make pairs.
-    """
+    """Trains, rates snapshots and numbers of simulations, and says what strength costs."""
     config, num_positions, num_games = _scale(study, setting, options)
     study.settings = {**asdict(config), "positions": num_positions}
     on_host = setting.is_faster_on_host and jax.default_backend() == "cpu"
@@ -217,12 +214,6 @@ def _scale(
     study: Study, setting: Setting, options: Options
 ) -> tuple[AlphaZeroConfig, int, int]:
     """The agent, positions to play, and games of each pair."""
-    for name, value in asdict(options).items():
-        flag = f"--{name.replace('_', '-')}"
-        if value < 0:
-            raise ValueError(f"{flag} {value}: must be above 0, or 0 for the setting's.")
-    if options.num_games % 2:
-        raise ValueError(f"--num-games {options.num_games}: must be even.")
     if study.quick:
         num_positions = options.num_positions or setting.quick_positions
         num_games = setting.quick_games

@@ -26,6 +26,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import numpy as np
 import tyro
+from annotated_types import Ge
 
 from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.device.episodes import play_episodes
@@ -57,7 +58,7 @@ class Options:
 
     core: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     task: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    num_seeds: int = 0
+    num_seeds: Annotated[int, Ge(0)] = 0
 
 
 class Result(NamedTuple):
@@ -97,16 +98,12 @@ def run(study: Study, options: Options) -> None:
     """Trains every core on every task, compares them, checks the claims.
 
     Raises:
-      ValueError: for a task that the setting does not have, or a negative number of seeds.
+      ValueError: for a task that the setting does not have.
     """
     from tolman.launchers.benches.cores import measure
 
     cores = tuple(dict.fromkeys((*sorted(registered(CORE)), *options.core)))
     rates = QUICK_RATES if study.quick else FULL_RATES
-    if options.num_seeds < 0:
-        raise ValueError(
-            f"--num-seeds {options.num_seeds}: must be at least 1, or 0 for the setting's."
-        )
     num_seeds = options.num_seeds or (QUICK_SEEDS if study.quick else FULL_SEEDS)
     compared = choose_tasks(tasks.tasks(study.quick), options.task)
     # Sizes first: a core that cannot be compared is refused before anything is trained.

@@ -147,19 +147,3 @@ def test_memory_of_a_search_is_bounded_and_known():
     config = AlphaZeroConfig(num_simulations=800)
     expected = 256 * 801 * (4 * (6 * 7 + 5) + own)
     assert tree_bytes(game, config, 256) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("num_simulations", 0),
-        ("noise_share", 1.5),
-        ("search", "alphabeta"),
-        ("learning_rate", 0.0),
-    ],
-)
-def test_wrong_settings_are_refused_in_one_line(name, value):
-    flag = f"--agent.{name.replace('_', '-')}"
-    with pytest.raises(ValueError, match=flag) as caught:
-        AlphaZeroConfig(**{name: value})
-    assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 from toys import make_agent
 
 from tolman.agents.agent import Unroll
-from tolman.agents.dqn import DQNConfig, with_epsilon
+from tolman.agents.dqn import with_epsilon
 from tolman.envs.environment import FIRST, LAST, MID, TimeStep
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.device.on_device import OnDeviceRunner
@@ -282,25 +282,6 @@ def test_a_population_trains_in_one_program():
     assert state.learner.params.epsilon.shape == (2,)
     assert np.isfinite(metrics["loss/value"]).all()
     np.testing.assert_array_equal(state.learner.updates, [3, 3])
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        (
-            {"unroll_length": 4, "burn_in": 2},
-            r"unroll_length=4: .* burn_in \+ n_step = 5\.",
-        ),
-        ({"n_step": 0}, r"n_step=0: must be at least 1\. Set --agent\.n-step\."),
-        ({"final_epsilon": 2.0}, r"final_epsilon=2\.0: must be in \[0, 1\]"),
-        ({"replay": "queue"}, r"replay='queue': must be one of uniform, prioritized"),
-        ({"min_priority": 0.0}, r"min_priority=0\.0: must be above 0"),
-    ],
-)
-def test_wrong_settings_are_one_line(settings, message):
-    with pytest.raises(ValueError, match=message) as error:
-        DQNConfig(**settings)
-    assert "\n" not in str(error.value)
 
 
 def test_data_is_what_the_config_says():

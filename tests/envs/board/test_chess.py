@@ -340,8 +340,3 @@ def test_a_bad_move_is_named(text):
 def test_a_bad_fen_is_named(fen):
     with pytest.raises(ValueError, match="must"):
         chess_from_fen(Chess(), fen)
-
-
-def test_a_bad_setting_is_named():
-    with pytest.raises(ValueError, match="max_num_moves=0: must be at least 1"):
-        Chess(max_num_moves=0)

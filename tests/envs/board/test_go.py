@@ -154,17 +154,3 @@ def test_a_long_game_is_scored():
     state = game.play(game.start(), [0, 1, 2])
     assert bool(game.game.is_over(state))
     assert abs(game.game.outcome(state)[0]) == 1
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"size": 1}, "size=1: must be from 2 to 19"),
-        ({"komi": float("nan")}, "komi=nan: must lie in"),
-        ({"size": 5, "komi": 26.0}, "komi=26.0: must lie in"),
-        ({"max_num_moves": -1}, "max_num_moves=-1: must be at least 1"),
-    ],
-)
-def test_a_bad_setting_is_named(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Go(**settings)

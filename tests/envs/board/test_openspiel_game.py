@@ -98,8 +98,6 @@ def test_mistakes_are_refused_in_one_line():
     ) as error:
         openspiel_game("checkers")
     assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="size=1 of hex"):
-        openspiel_game("hex", size=1)
     with pytest.raises(ValueError, match="connect_four"):
         openspiel_game("connect_four", size=1)
     game = openspiel_game("tic_tac_toe")

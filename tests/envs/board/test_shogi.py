@@ -327,8 +327,3 @@ def test_a_bad_move_is_named(text):
 def test_a_bad_sfen_is_named(sfen):
     with pytest.raises(ValueError, match="must"):
         shogi_from_sfen(Shogi(), sfen)
-
-
-def test_a_bad_setting_is_named():
-    with pytest.raises(ValueError, match="max_num_moves=0: must be at least 1"):
-        Shogi(max_num_moves=0)

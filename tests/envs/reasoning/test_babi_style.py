@@ -128,10 +128,3 @@ def test_no_answer_is_given_by_its_frequency():
         answers = [q.answer for story in stories(task) for q in story.questions]
         _, counts = np.unique(answers, return_counts=True)
         assert counts.max() < 0.32 * len(answers)
-
-
-def test_unknown_tasks_are_refused():
-    with pytest.raises(ValueError, match=r"tasks=\(4,\): give some of 1, 2, 3, 15"):
-        BabiStyle((4,))
-    with pytest.raises(ValueError, match="num_train_questions=0"):
-        BabiStyle(num_train_questions=0)

@@ -109,10 +109,3 @@ def test_sprt_errs_as_rarely_as_it_says():
             verdicts.append(verdict)
         # 5 % of 100 is 5, standard deviation 2.2.
         assert verdicts.count(right) >= 100 - 14
-
-
-def test_sprt_refuses_nonsense():
-    with pytest.raises(ValueError, match="first must be below"):
-        Sprt(10.0, 10.0)
-    with pytest.raises(ValueError, match="alpha"):
-        Sprt(alpha=0.6)

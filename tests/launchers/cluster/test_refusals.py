@@ -85,11 +85,6 @@ def test_code_for_other_machines_is_one_whole_folder(tmp_path):
     }
 
 
-def test_one_device_learns():
-    with pytest.raises(ValueError, match=r"^learner_gpus=2: must be 0 or 1, the learner"):
-        TrainConfig("a", "e", learner_gpus=2)
-
-
 def test_defaults_say_none():
     config = TrainConfig("a", "e")
     assert (config.actors, config.address, config.eval_episodes) == (0, None, None)

@@ -170,8 +170,8 @@ def test_the_last_quarter_of_a_quick_run_has_a_tenth_of_the_learning_rate(tmp_pa
 @pytest.mark.parametrize(
     ("flag", "value", "reason"),
     [
-        ("--num-positions", "-1", "--num-positions -1: must be above 0"),
-        ("--num-games", "3", "--num-games 3: must be even"),
+        ("--num-positions", "-1", "num_positions=-1: must be at least 0"),
+        ("--num-games", "3", "num_games=3: must be at least 0 and a multiple of 2"),
         ("--num-position", "3", "did you mean '--num-positions'"),
     ],
 )

@@ -134,7 +134,7 @@ def test_some_tasks_only(no_training, tmp_path, monkeypatch):
     assert (folder / "figures" / "delays.png").is_file()
     with pytest.raises(ValueError, match="'t-maze': must be one of T-maze 4, T-maze 8"):
         run_study("cores/recall", True, 0, tmp_path / "b", recall.Options(task=("t-maze",)))
-    with pytest.raises(ValueError, match="num-seeds -1: must be at least 1"):
+    with pytest.raises(ValueError, match="num_seeds=-1: must be at least 0"):
         run_study("cores/recall", True, 0, tmp_path / "c", recall.Options(num_seeds=-1))
 
 
