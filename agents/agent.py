@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
+import jax.numpy as jnp
 from annotated_types import Ge, Gt
 
 from tolman.envs.environment import TimeStep
@@ -141,17 +142,26 @@ class Agent(Protocol):
         ...
 
     def update(
-        self, learner_state: LearnerState, unroll: Unroll, progress: Array
+        self, learner_state: LearnerState, batch: Unroll, key: Array, progress: Array
     ) -> Learned:
-        """Learns from one unroll.
+        """Learns from one batch; agents of every kind have this signature.
 
         Args:
           learner_state: as returned by `init` or the last `update`.
-          unroll: `data.unroll_length` steps of `data.batch_size` sequences.
+          batch: `data.unroll_length` steps of `data.batch_size` sequences.
+          key: `[2]`, of all chance in the update.
           progress: `[]`, the share of the planned training that is done, in [0, 1];
             schedules read it.
         """
         ...
+
+
+def decision_mask(timestep: TimeStep) -> Array:
+    """`[T, B]` float32 from `[T + 1, B]` rows: 0 where the decision had no effect.
+
+    That is on LAST, whose following row is the FIRST of another episode.
+    """
+    return 1.0 - timestep.is_last()[:-1].astype(jnp.float32)
 
 
 def draw_noise(agent: Agent, key: Array, batch_size: int) -> Any:

@@ -6,7 +6,7 @@ output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import haiku as hk
@@ -15,11 +15,12 @@ import jax.numpy as jnp
 from dm_env import specs
 
 from tolman.agents.agent import ActorState, Array, Params, Unroll
+from tolman.agents.inputs import make_torso, plan_inputs
 from tolman.agents.settings import InputSettings
 from tolman.envs.environment import TimeStep
-from tolman.networks.core import Diagnostics, MemoryCore, State, run_core
-from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
+from tolman.networks.core import Diagnostics, Input, MemoryCore, State, run_core
 
+OWN_INPUTS = ("features", "previous_action", "previous_reward")  # Beside the parts.
 NO_ACTION = -1  # Its one-hot is all zeros: at FIRST no action precedes.
 
 Output = TypeVar("Output")
@@ -90,6 +91,7 @@ def make_recurrent_network(
     num_actions: int,
     make_core: Callable[[], MemoryCore],
     make_heads: Callable[[], Callable[[Features], Output]],
+    targets: Sequence[str] = (),
 ) -> Network[Output]:
     """Builds the network; `step` and `unroll` share every layer and every input.
 
@@ -99,22 +101,30 @@ def make_recurrent_network(
       num_actions: of the environment.
       make_core: builds the memory core; called inside the Haiku transform.
       make_heads: builds what maps `Features` to the agent's outputs; called there too.
+      targets: parts of the observation that only losses read.
+
+    Raises:
+      ValueError: if the observation cannot be read as the settings say.
     """
+    parts = plan_inputs(observation_spec, settings, targets)
 
     def build() -> tuple[Callable[[TimeStep], Output], tuple[Callable[..., Any], ...]]:
-        torso = make_torso(settings, observation_spec)
         core = make_core()
+        core_inputs = tuple(getattr(core, "inputs", ()))
+        torso = make_torso(settings, parts, [n for n in core_inputs if n not in OWN_INPUTS])
         heads = make_heads()
 
-        def inputs(timestep: TimeStep, previous_action: Array) -> tuple[Array, Array]:
-            features = torso(timestep.observation)  # [..., D]
-            extras = [features]
+        def inputs(timestep: TimeStep, previous_action: Array) -> tuple[Array, Input]:
+            given = torso(timestep.observation)  # [..., D] by name.
+            features = given.get("features", jnp.zeros((*timestep.reward.shape, 0)))
             if settings.use_previous_action:
                 action = jnp.where(timestep.is_first(), NO_ACTION, previous_action)
-                extras.append(jax.nn.one_hot(action, num_actions))
+                given["previous_action"] = jax.nn.one_hot(action, num_actions)
             if settings.use_previous_reward:
-                extras.append(timestep.reward[..., None])
-            return features, jnp.concatenate(extras, axis=-1)
+                given["previous_reward"] = timestep.reward[..., None]
+            if core_inputs:
+                return features, _choose(given, core_inputs)
+            return features, jnp.concatenate(list(given.values()), axis=-1)
 
         def initial_state(batch_size: int) -> RecurrentState:
             no_action = jnp.full(batch_size, NO_ACTION, jnp.int32)
@@ -133,9 +143,11 @@ def make_recurrent_network(
             features, x = inputs(unroll.timestep, previous_action)  # [T + 1, B, ...]
             core_state = state.core
             if burn_in:
-                _, core_state = core.unroll(x[:burn_in], new_task[:burn_in], core_state)
+                first = jax.tree.map(lambda leaf: leaf[:burn_in], x)
+                _, core_state = core.unroll(first, new_task[:burn_in], core_state)
                 core_state = jax.lax.stop_gradient(core_state)
-            ran = run_core(core, x[burn_in:], new_task[burn_in:], core_state)
+            x = jax.tree.map(lambda leaf: leaf[burn_in:], x)
+            ran = run_core(core, x, new_task[burn_in:], core_state)
             hidden, core_state, diagnostics = ran
             return heads(Features(features[burn_in:], hidden, core_state, diagnostics))
 
@@ -155,37 +167,23 @@ def make_recurrent_network(
     )
 
 
-def make_torso(settings: InputSettings, observation_spec: Any) -> Callable[[Any], Array]:
-    """Returns the torso that `settings.torso` names, for one array or a nest of arrays.
-
-    Every array of a nest gets a torso of its own; their outputs are joined.
-    """
-
-    def one(spec: specs.Array) -> Callable[[Array], Array]:
-        kind: str = settings.torso
-        if kind == "auto":
-            kind = "conv" if len(spec.shape) == 3 else "mlp"
-        if kind in ("conv", "tiles"):
-            if len(spec.shape) != 3:
-                raise ValueError(
-                    f"torso={kind!r} needs images [height, width, channels], got shape "
-                    f"{spec.shape}. Set --agent.torso auto."
-                )
-            image_torso = ConvTorso if kind == "conv" else TileTorso
-            return image_torso(settings.torso_size)
-        num_axes = len(spec.shape)
-        if kind == "flat":
-            return lambda observation: flatten(observation, num_axes)
-        mlp = MLPTorso([settings.torso_size])
-        return lambda observation: mlp(flatten(observation, num_axes))
-
-    torsos = jax.tree.map(one, observation_spec)
-
-    def torso(observation: Any) -> Array:
-        outputs = jax.tree.map(lambda apply, leaf: apply(leaf), torsos, observation)
-        return jnp.concatenate(jax.tree.leaves(outputs), axis=-1)
-
-    return torso
+def _choose(given: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+    """The inputs that a core names; none may be missing, and none left over."""
+    for name in names:
+        if name not in given:
+            is_own = name in OWN_INPUTS and name != "features"
+            flag = f"use-{name.replace('_', '-')}" if is_own else "reads"
+            raise ValueError(
+                f"core input {name!r}: the agent gives {', '.join(given)}. Set "
+                f"--agent.{flag}, or name other inputs in the core's settings."
+            )
+    for name in given:
+        if name not in names:
+            raise ValueError(
+                f"core inputs {', '.join(names)}: {name!r}, which the agent reads, would "
+                "reach no layer of the core. Name it there, or have the agent not read it."
+            )
+    return {name: given[name] for name in names}
 
 
 def _example_timestep(observation_spec: Any) -> TimeStep:

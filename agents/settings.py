@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 Torso = Literal["auto", "mlp", "conv", "tiles", "flat"]
+ImageAxes = Literal["auto", "none", "HW", "HWC", "CHW", "NHWC", "NCHW"]
 
 
-class InputSettings(Protocol):
-    """The settings that `tolman.agents.recurrent` reads from an agent's config."""
+@dataclass(frozen=True)
+class InputSettings:
+    """How an agent's network takes in what it sees; see `tolman.agents.inputs`.
 
-    @property
-    def torso(self) -> Torso:
-        """What turns an observation into features; "auto": conv for images, else mlp."""
-        ...
+    Attributes:
+      reads: the parts of the observation that policy and value read, such as "rgb" or
+        "camera.depth"; none for all that are not targets.
+      image_axes: the order of an image's axes, where its shape leaves that open: N stacked
+        images, H height, W width, C channels; "none" where there are no images.
+      torso: "mlp", "conv", "tiles" (small pictures side by side), "flat" (no layer), or
+        "auto": conv for images, else mlp.
+      torso_size: units of the torso's output, of each tile for "tiles". Mnih et al. 2016,
+        section 5.1: 256.
+      use_previous_action: feed the last action, one-hot, to the core.
+      use_previous_reward: feed the last reward to the core.
+    """
 
-    @property
-    def torso_size(self) -> int:
-        """Units of the torso's output, of each tile for "tiles"."""
-        ...
-
-    @property
-    def use_previous_action(self) -> bool:
-        """The last action, one-hot, enters the core."""
-        ...
-
-    @property
-    def use_previous_reward(self) -> bool:
-        """The last reward enters the core."""
-        ...
+    reads: tuple[str, ...] = ()
+    image_axes: ImageAxes = "auto"
+    torso: Torso = "auto"
+    torso_size: Annotated[int, Ge(1)] = 256
+    use_previous_action: bool = True
+    use_previous_reward: bool = True

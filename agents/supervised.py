@@ -44,13 +44,13 @@ class SupervisedAgent(Protocol):
         ...
 
     def update(
-        self, learner_state: LearnerState, examples: Examples, key: Array, progress: Array
+        self, learner_state: LearnerState, batch: Examples, key: Array, progress: Array
     ) -> Learned:
         """Learns from one batch.
 
         Args:
           learner_state: as returned by `init` or the last `update`.
-          examples: B of them.
+          batch: B examples.
           key: `[2]`, of all chance in the update.
           progress: `[]`, the share of the planned training that is done, in [0, 1];
             schedules read it.

@@ -1,22 +1,17 @@
 """Is this an environment that agents can rely on? Names the first violation in one line.
 
-Shapes in this module: T steps, N copies.
+Shapes in this module: T steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import dm_env
-import jax
-import jax.numpy as jnp
-import numpy as np
-from dm_env import specs
 
-
-class ConformanceError(ValueError):
-    """One broken promise of an environment: what, got, allowed, fix, on one line."""
+from tolman.envs.checks import fail
+from tolman.envs.conformance_host import check_dm_env, check_gymnasium
+from tolman.envs.conformance_on_device import check_on_device
 
 
 def check_environment(environment: Any, num_steps: int = 200, seed: int = 0) -> list[str]:
@@ -34,8 +29,6 @@ def check_environment(environment: Any, num_steps: int = 200, seed: int = 0) -> 
     Raises:
       ConformanceError: at the first violation.
     """
-    from tolman.envs import conformance_host, conformance_on_device
-
     if isinstance(environment, type):
         fail(
             "environment",
@@ -44,140 +37,7 @@ def check_environment(environment: Any, num_steps: int = 200, seed: int = 0) -> 
             "Call it, with its settings.",
         )
     if isinstance(environment, dm_env.Environment):
-        return conformance_host.check_dm_env(environment, num_steps, seed)
+        return check_dm_env(environment, num_steps, seed)
     if hasattr(environment, "observation_space"):
-        return conformance_host.check_gymnasium(environment, num_steps, seed)
-    return conformance_on_device.check_on_device(environment, num_steps, seed)
-
-
-def fail(what: str, got: Any, allowed: str, fix: str) -> NoReturn:
-    """Raises the ConformanceError of one violation."""
-    line = f"{what}: got {got}; must be {allowed}. {fix}"
-    raise ConformanceError(" ".join(line.split()))
-
-
-def check_methods(item: Any, methods: Sequence[str], protocol: str) -> None:
-    """Fails for the first method of a protocol that cannot be called.
-
-    Args:
-      item: an environment or a game.
-      methods: their names.
-      protocol: where they are described.
-    """
-    for method in methods:
-        if not callable(getattr(item, method, None)):
-            fail(
-                f"{type(item).__name__}.{method}",
-                "nothing that can be called",
-                "a method",
-                f"See {protocol}.",
-            )
-
-
-def brief(error: BaseException) -> str:
-    """The kind of an error and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def spec_leaves(spec: Any) -> list[tuple[str, specs.Array]]:
-    """Every spec of a nest, with where it stands in it ("" for a bare one).
-
-    Raises:
-      ConformanceError: for a nest without specs, or with something else in it.
-    """
-    leaves = [
-        (jax.tree_util.keystr(path), leaf)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(spec)[0]
-    ]
-    for where, leaf in leaves or [("", None)]:
-        if not isinstance(leaf, specs.Array):
-            fail(
-                f"spec{where}",
-                repr(leaf),
-                "a dm_env.specs.Array",
-                "Return a spec, or a dict or tuple of specs.",
-            )
-    return leaves
-
-
-def check_structure(what: str, spec: Any, value: Any) -> None:
-    """Raises ConformanceError unless `value` is nested as `spec` is, leaf shapes alike.
-
-    Leaves of `value` may be arrays or anything else with a shape and a dtype.
-    """
-    wanted: Any = jax.tree.structure(spec)
-    got: Any = jax.tree.structure(value)
-    if wanted != got:
-        fail(f"{what} structure", got, f"{wanted} as in its spec", "Make the two agree.")
-    for (where, leaf_spec), leaf in zip(
-        spec_leaves(spec), jax.tree.leaves(value), strict=True
-    ):
-        if not hasattr(leaf, "shape"):
-            leaf = np.asarray(leaf)
-        if tuple(leaf.shape) != tuple(leaf_spec.shape):
-            fail(
-                f"{what}{where} shape",
-                tuple(leaf.shape),
-                f"{tuple(leaf_spec.shape)} as in its spec",
-                "Make the two agree.",
-            )
-        if np.dtype(leaf.dtype) != leaf_spec.dtype:
-            fail(
-                f"{what}{where} dtype",
-                leaf.dtype,
-                f"{leaf_spec.dtype} as in its spec",
-                "Cast it, or change the spec.",
-            )
-
-
-def check_values(what: str, spec: Any, value: Any, num_axes: int = 0) -> None:
-    """Raises ConformanceError for values that are not finite, or out of their bounds.
-
-    Args:
-      what: the name of `value` in the error.
-      spec: a nest of specs.
-      value: arrays in the same nest, with `num_axes` leading axes that the specs lack.
-      num_axes: as said.
-    """
-    for (where, leaf_spec), leaf in zip(
-        spec_leaves(spec), jax.tree.leaves(value), strict=True
-    ):
-        leaf = np.asarray(leaf)
-        if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
-            first = leaf[~np.isfinite(leaf)].flat[0]
-            fail(f"{what}{where}", first, "finite", "Look for a division by 0.")
-        if isinstance(leaf_spec, specs.BoundedArray):
-            low = np.broadcast_to(leaf_spec.minimum, leaf.shape[num_axes:])
-            high = np.broadcast_to(leaf_spec.maximum, leaf.shape[num_axes:])
-            outside = (leaf < low) | (leaf > high)
-            if outside.any():
-                fail(
-                    f"{what}{where}",
-                    leaf[outside].flat[0],
-                    f"in [{low.min()}, {high.max()}] as in its spec",
-                    "Widen the spec, or clip.",
-                )
-
-
-def is_same(first: Any, second: Any) -> bool:
-    """Two nests hold the same numbers; floats within 1e-5, for two ways to compile."""
-    first_leaves, second_leaves = jax.tree.leaves(first), jax.tree.leaves(second)
-    if len(first_leaves) != len(second_leaves):
-        return False
-    for one, other in zip(first_leaves, second_leaves, strict=True):
-        one, other = _plain(one), _plain(other)
-        if one.shape != other.shape or one.dtype != other.dtype:
-            return False
-        if np.issubdtype(one.dtype, np.floating):
-            if not np.allclose(one, other, rtol=1e-5, atol=1e-5, equal_nan=True):
-                return False
-        elif not np.array_equal(one, other):
-            return False
-    return True
-
-
-def _plain(leaf: Any) -> np.ndarray:
-    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
+        return check_gymnasium(environment, num_steps, seed)
+    return check_on_device(environment, num_steps, seed)

@@ -12,7 +12,7 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.adapters import GymnasiumAdapter
-from tolman.envs.conformance import (
+from tolman.envs.checks import (
     brief,
     check_structure,
     check_values,

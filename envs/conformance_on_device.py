@@ -14,7 +14,7 @@ from jax import lax
 
 from tolman.envs import vector
 from tolman.envs.adapters import DmEnvAdapter
-from tolman.envs.conformance import (
+from tolman.envs.checks import (
     brief,
     check_methods,
     check_structure,

@@ -77,6 +77,22 @@ class Environment(Protocol):
         ...
 
 
+TARGET = "target:"  # Before the name of a spec.
+
+
+def as_target(spec: Any) -> Any:
+    """Marks a spec, or a nest of them, as a target: losses read it, policies do not.
+
+    Such are depth images, poses and labels that ride in an observation to be predicted.
+    """
+    return jax.tree.map(lambda leaf: leaf.replace(name=f"{TARGET}{leaf.name}"), spec)
+
+
+def is_target(spec: specs.Array) -> bool:
+    """Whether `as_target` marked this spec."""
+    return str(spec.name).startswith(TARGET)
+
+
 def restart(observation: Any, new_task: Array | bool = True) -> TimeStep:
     """A FIRST time step."""
     return TimeStep(

@@ -12,7 +12,7 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.adapters import single_precision
-from tolman.envs.conformance import check_structure, check_values, fail, spec_leaves
+from tolman.envs.checks import check_structure, check_values, fail, spec_leaves
 from tolman.envs.environment import FIRST, LAST, MID
 
 Factory = Callable[[int], dm_env.Environment]  # Takes a seed.

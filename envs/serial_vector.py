@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tolman.envs.adapters import single_precision_spec
-from tolman.envs.conformance import ConformanceError, brief
+from tolman.envs.checks import ConformanceError, brief
 from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
 from tolman.envs.host import EnvironmentFault

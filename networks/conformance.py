@@ -14,7 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.networks.core import Array, Diagnostics, MemoryCore, State, run_core
+from tolman.networks.core import (
+    Array,
+    Diagnostics,
+    MemoryCore,
+    State,
+    run_core,
+    split_inputs,
+)
 
 BATCH, TIME, FEATURES = 3, 22, 5
 MIDDLE = TIME // 2  # Both halves are of one length, and share a compiled program.
@@ -100,12 +107,18 @@ def _bind(
         core = make_core()
 
         def init(x: Array, reset: Array) -> Any:
-            return core.unroll(x, reset, core.initial_state(BATCH))
+            return unroll(x, reset, core.initial_state(BATCH))
+
+        def step(x: Array, reset: Array, state: State) -> Any:
+            return core(split_inputs(core, x), reset, state)
+
+        def unroll(x: Array, reset: Array, state: State) -> Any:
+            return core.unroll(split_inputs(core, x), reset, state)
 
         def diagnose(x: Array, reset: Array, state: State) -> Any:
-            return run_core(core, x, reset, state)
+            return run_core(core, split_inputs(core, x), reset, state)
 
-        return init, (core.initial_state, core.__call__, core.unroll, diagnose)
+        return init, (core.initial_state, step, unroll, diagnose)
 
     transformed = hk.without_apply_rng(hk.multi_transform(build))
     params = jax.jit(transformed.init)(jax.random.PRNGKey(seed), x, reset)

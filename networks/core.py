@@ -12,6 +12,7 @@ import jax
 
 Array = jax.Array
 State = Any  # Any pytree of arrays with a leading batch axis; () for a core without memory.
+Input = Array | Mapping[str, Array]  # Of a core that names its inputs, a mapping.
 Diagnostics = Mapping[str, Array]  # Name to `[T, B, ...]`, or `[B, ...]` of one step.
 
 
@@ -26,6 +27,11 @@ class MemoryCore(Protocol):
     A core is a Haiku module whose constructor takes one frozen dataclass, annotated:
     `def __init__(self, config: LSTMConfig, name: str | None = None)`. That dataclass is
     what `--core.KEY` sets on the command line.
+
+    A core whose layers take different inputs has an attribute `inputs`, a tuple of names:
+    "features" (of what the agent sees), "previous_action", "previous_reward", or a part of
+    the observation. Its `x` is then a mapping of these names to arrays `[B, D]`; any other
+    core gets all inputs joined.
 
     A core that can tell what went on inside it at each step, for a loss or a plot, also
     has a method `diagnose`; see `run_core`.
@@ -63,7 +69,7 @@ class MemoryCore(Protocol):
 
 
 def run_core(
-    core: MemoryCore, x: Array, reset: Array, state: State
+    core: MemoryCore, x: Input, reset: Array, state: State
 ) -> tuple[Array, State, Diagnostics]:
     """Takes one step or T, and returns the core's diagnostics of them too.
 
@@ -73,7 +79,7 @@ def run_core(
 
     Args:
       core: the core.
-      x: `[B, D]` for one step, `[T, B, D]` for an unroll.
+      x: `[B, D]` for one step, `[T, B, D]` for an unroll; or a mapping to these.
       reset: `[B]` or `[T, B]` bool.
       state: the state before `x`.
 
@@ -87,8 +93,18 @@ def run_core(
         return outputs, state, {}
     if not is_step:
         return diagnose(x, reset, state)
-    outputs, state, diagnostics = diagnose(x[None], reset[None], state)
+    row = jax.tree.map(lambda leaf: leaf[None], x)
+    outputs, state, diagnostics = diagnose(row, reset[None], state)
     return outputs[0], state, {name: value[0] for name, value in diagnostics.items()}
+
+
+def split_inputs(core: MemoryCore, x: Array) -> Input:
+    """An array `[..., D]` as the core takes it: cut into the inputs that it names."""
+    names = tuple(getattr(core, "inputs", ()))
+    if not names:
+        return x
+    parts = jax.numpy.array_split(x, len(names), axis=-1)
+    return dict(zip(names, parts, strict=True))
 
 
 CORES: dict[str, type] = {}

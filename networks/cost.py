@@ -9,7 +9,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from tolman.networks.core import Array, MemoryCore, State
+from tolman.networks.core import Array, MemoryCore, State, split_inputs
 
 
 class CoreCost(NamedTuple):
@@ -35,7 +35,7 @@ def core_cost(make_core: Callable[[], MemoryCore], num_features: int) -> CoreCos
 
     def step(x: Array, reset: Array) -> tuple[Array, State]:
         core = make_core()
-        return core(x, reset, core.initial_state(1))
+        return core(split_inputs(core, x), reset, core.initial_state(1))
 
     transformed: Any = hk.without_apply_rng(hk.transform(step))
     x, reset = jnp.zeros((1, num_features)), jnp.zeros(1, bool)

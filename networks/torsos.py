@@ -34,9 +34,9 @@ class MLPTorso(hk.Module):
 class ConvTorso(hk.Module):
     """Two convolutions and a fully connected layer: `[..., H, W, C]` to `[..., D]`.
 
-    16 filters of 8x8, stride 4; 32 of 4x4, stride 2; 256 units; ReLU after each. A byte
-    image is scaled to [0, 1]. No padding where the strides fit, as for 84 x 84: 20 x 20 and
-    9 x 9 are left; else zeros at the far sides, as few as have every pixel seen.
+    16 filters of 8x8, stride 4; 32 of 4x4, stride 2; 256 units; ReLU after each. No padding
+    where the strides fit, as for 84 x 84: 20 x 20 and 9 x 9 are left; else zeros at the far
+    sides, as few as have every pixel seen.
 
     Source: Mnih et al. 2016, section 4 (and Mirowski et al. 2016, section 3).
     """
@@ -45,8 +45,7 @@ class ConvTorso(hk.Module):
         super().__init__(name)
         self._output_size = output_size
 
-    def __call__(self, observation: Array) -> Array:
-        image = scale_bytes(observation)
+    def __call__(self, image: Array) -> Array:
         leading, spatial = image.shape[:-3], image.shape[-3:]
         x = image.reshape(-1, *spatial)  # [N, H, W, C]
         for channels, size, stride in ((16, 8, 4), (32, 4, 2)):
@@ -74,8 +73,7 @@ class TileTorso(hk.Module):
         super().__init__(name)
         self._output_size = output_size
 
-    def __call__(self, observation: Array) -> Array:
-        image = scale_bytes(observation)
+    def __call__(self, image: Array) -> Array:
         *leading, height, width, channels = image.shape
         side = min(height, width)
         if height % side or width % side:
@@ -95,11 +93,3 @@ class TileTorso(hk.Module):
 def _padding(side: int, size: int, stride: int) -> tuple[int, int]:
     """Zeros before and after a side, so that windows of `size` end where it ends."""
     return 0, size - side if side < size else -(side - size) % stride
-
-
-def scale_bytes(observation: Array) -> Array:
-    """As float32; a byte image is scaled to [0, 1]."""
-    image = observation.astype(jnp.float32)
-    if jnp.issubdtype(observation.dtype, jnp.integer):
-        image = image / 255.0
-    return image

@@ -95,7 +95,7 @@ def role_processes(name=""):
     """The pids of Ray actors whose role begins so."""
     found = []
     for pid, title in processes():
-        if title.startswith(f"ray::{name}") and ("Role" in title or "Board" in title):
+        if title.startswith(f"ray::{name}") and ("Role" in title or "Server" in title):
             found.append(pid)
     return found
 

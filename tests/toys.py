@@ -12,7 +12,7 @@ from tolman.envs.environment import restart, transition
 from tolman.launchers.catalog.names import AGENT, CORE, default_settings, make_core, resolve
 
 
-def make_agent(name, environment, core_name, auxiliary_tasks=(), **settings):
+def make_agent(name, environment, core_name, tasks=(), **settings):
     """A small agent, by its registered name, with the named core at its default size."""
     settings = {"unroll_length": 10, "batch_size": 2, **settings}
     return resolve(AGENT, name)(
@@ -20,7 +20,7 @@ def make_agent(name, environment, core_name, auxiliary_tasks=(), **settings):
         environment.observation_spec(),
         environment.action_spec(),
         make_core(core_name, default_settings(CORE, core_name)),
-        *([auxiliary_tasks] if auxiliary_tasks else []),
+        *([tasks] if tasks else []),
     )
 
 

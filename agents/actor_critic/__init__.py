@@ -2,6 +2,6 @@
 
 from tolman.agents.actor_critic.agent import ActorCritic, Hyperparameters
 from tolman.agents.actor_critic.config import ActorCriticConfig
-from tolman.agents.actor_critic.network import AuxiliaryTask
+from tolman.agents.auxiliary import AuxiliaryTask
 
 __all__ = ["ActorCritic", "ActorCriticConfig", "AuxiliaryTask", "Hyperparameters"]

@@ -18,21 +18,27 @@ from tolman.agents.actor_critic.loss import (
     Targets,
     actor_critic_loss,
     advantage_targets,
-    decision_mask,
     vtrace_targets,
 )
-from tolman.agents.actor_critic.network import AuxiliaryTask, Output, make_network
+from tolman.agents.actor_critic.network import Output, make_network
 from tolman.agents.agent import (
     Array,
     DataSpec,
     Decision,
     Learned,
-    Metrics,
     Params,
     Unroll,
+    decision_mask,
     register_agent,
 )
+from tolman.agents.auxiliary import (
+    AuxiliaryTask,
+    auxiliary_loss,
+    make_auxiliary_tasks,
+)
+from tolman.agents.gradient import GradientStep, Loss
 from tolman.agents.recurrent import RecurrentState, count_actions
+from tolman.agents.schedules import linear
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore
 
@@ -85,16 +91,21 @@ class ActorCritic:
             config.batch_size,
             max_lag=int(config.off_policy_correction == "vtrace"),
         )
-        self.network = make_network(
-            config, observation_spec, action_spec, make_core, auxiliary_tasks
+        self._auxiliary_tasks = make_auxiliary_tasks(
+            config.auxiliary_tasks,
+            config.auxiliary_costs,
+            observation_spec,
+            auxiliary_tasks,
         )
-        self._auxiliary_tasks = tuple(auxiliary_tasks)
+        self.network = make_network(
+            config, observation_spec, action_spec, make_core, self._auxiliary_tasks
+        )
         scaling = {
             "rmsprop": optax.scale_by_rms(config.rmsprop_decay, config.rmsprop_epsilon),
             "adam": optax.scale_by_adam(eps=config.adam_epsilon),
         }
-        self._optimizer = optax.chain(
-            optax.clip_by_global_norm(config.max_gradient_norm), scaling[config.optimizer]
+        self.gradient_step = GradientStep(
+            scaling[config.optimizer], config.max_gradient_norm
         )
 
     def init(
@@ -109,7 +120,7 @@ class ActorCritic:
                 jnp.float32(config.entropy_cost),
             )
         params = self.network.init(key)
-        return LearnerState(params, self._optimizer.init(params), hyperparameters)
+        return LearnerState(params, self.gradient_step.init(params), hyperparameters)
 
     def initial_actor_state(self, batch_size: int) -> RecurrentState:
         """Returns empty memories and no previous action."""
@@ -128,19 +139,22 @@ class ActorCritic:
         return Decision(action, output.logits), RecurrentState(core_state, action)
 
     def update(
-        self, learner_state: LearnerState, unroll: Unroll, progress: Array
+        self, learner_state: LearnerState, batch: Unroll, key: Array, progress: Array
     ) -> Learned:
-        """Takes one gradient step on the unroll."""
+        """Takes one gradient step on the unroll; draws nothing."""
+        del key
         params, optimizer_state, hyperparameters = learner_state
-        gradients, metrics = jax.grad(self.loss, has_aux=True)(
-            params, unroll, hyperparameters, progress
-        )
-        updates, optimizer_state = self._optimizer.update(gradients, optimizer_state)
         final_scale = self.config.final_learning_rate_scale
-        step_size = hyperparameters.learning_rate * _anneal(1.0, final_scale, progress)
-        params = jax.tree.map(lambda p, u: p - step_size * u, params, updates)
-        metrics = {**metrics, "grad/global_norm": optax.global_norm(gradients)}
-        return Learned(LearnerState(params, optimizer_state, hyperparameters), metrics)
+        stepped = self.gradient_step(
+            lambda params: self.loss(params, batch, hyperparameters, progress),
+            params,
+            optimizer_state,
+            hyperparameters.learning_rate * linear(1.0, final_scale, progress),
+        )
+        learner_state = LearnerState(
+            stepped.params, stepped.optimizer_state, hyperparameters
+        )
+        return Learned(learner_state, stepped.metrics)
 
     def loss(
         self,
@@ -148,14 +162,14 @@ class ActorCritic:
         unroll: Unroll,
         hyperparameters: Hyperparameters,
         progress: Array,
-    ) -> tuple[Array, Metrics]:
+    ) -> Loss:
         """The loss of one unroll, the network recomputed from the stored actor state."""
         config = self.config
         output = self.network.unroll(params, unroll)  # [T + 1, B, ...]
         mask = decision_mask(unroll.timestep)
         entropy_cost = hyperparameters.entropy_cost
         if config.final_entropy_cost >= 0.0:
-            entropy_cost = _anneal(entropy_cost, config.final_entropy_cost, progress)
+            entropy_cost = linear(entropy_cost, config.final_entropy_cost, progress)
 
         total, metrics = actor_critic_loss(
             output.logits[:-1],
@@ -166,25 +180,18 @@ class ActorCritic:
             entropy_cost,
             config.value_cost,
         )
-        metrics = dict(metrics)
-        for task in self._auxiliary_tasks:
-            losses = task.loss(output.auxiliary[task.name], unroll) * mask  # [T, B]
-            total += task.cost * losses.sum() / losses.shape[1]
-            metrics[f"loss/{task.name}"] = losses.sum() / jnp.maximum(mask.sum(), 1.0)
-        metrics["loss/total"] = total
-        return total, metrics
+        auxiliary, auxiliary_metrics = auxiliary_loss(
+            self._auxiliary_tasks, output.auxiliary, unroll, mask
+        )
+        total += auxiliary
+        return Loss(total, {**metrics, **auxiliary_metrics, "loss/total": total})
 
     def _targets(self, output: Output, unroll: Unroll, discount: Array) -> Targets:
         config, timestep = self.config, unroll.timestep
-        if config.off_policy_correction == "none":
+        if config.off_policy_correction != "vtrace":
             return advantage_targets(output.value, timestep, discount, config.gae_lambda)
         action = unroll.action[..., None]
         now = jnp.take_along_axis(jax.nn.log_softmax(output.logits[:-1]), action, -1)
         then = jnp.take_along_axis(jax.nn.log_softmax(unroll.logits), action, -1)
         ratio = jax.lax.stop_gradient(jnp.exp(now - then)[..., 0])  # [T, B]
         return vtrace_targets(output.value, timestep, discount, config.gae_lambda, ratio)
-
-
-def _anneal(start: Array | float, end: float, progress: Array) -> Array:
-    """Linear from `start` at progress 0 to `end` at progress 1."""
-    return jnp.asarray(start + (end - start) * progress)

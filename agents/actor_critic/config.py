@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.agents.settings import Torso
+from tolman.agents.settings import InputSettings
 
 
 @dataclass(frozen=True)
-class ActorCriticConfig:
+class ActorCriticConfig(InputSettings):
     """Settings of advantage actor-critic; losses are sums over time, means over the batch.
 
     Attributes:
@@ -22,7 +22,8 @@ class ActorCriticConfig:
         (Mnih et al. 2016, algorithm S3); below 1 generalised advantage estimation
         (Schulman et al. 2016, equation 16).
       off_policy_correction: "vtrace" when the unrolls come from older parameters
-        (Espeholt et al. 2018, section 4.1), "none" when acting and learning share them.
+        (Espeholt et al. 2018, section 4.1), "none" when acting and learning share them;
+        "auto" is "vtrace" over Ray, where they always do, and "none" elsewhere.
       entropy_cost: weight of the entropy bonus at the start. Mnih et al. 2016: 0.01.
       final_entropy_cost: its weight at the end of training, reached linearly; negative
         keeps `entropy_cost` throughout.
@@ -37,19 +38,16 @@ class ActorCriticConfig:
       adam_epsilon: outside the root. Huang et al. 2022, "The 37 implementation details of
         PPO", detail 3: 1e-5.
       max_gradient_norm: global-norm clip. Mnih et al. 2016 code: 40.
-      torso: "mlp", "conv", "tiles" (small pictures side by side), "flat" (no layer), or
-        "auto": conv for images, else mlp.
-      torso_size: units of the torso's output, of each tile for "tiles". Mnih et al. 2016,
-        section 5.1: 256.
-      use_previous_action: feed the last action, one-hot, to the core.
-      use_previous_reward: feed the last reward to the core.
+      auxiliary_tasks: further losses on the network's features, by name or
+        module:attribute; see `tolman.agents.auxiliary`.
+      auxiliary_costs: their weights; none for each task's own.
     """
 
     unroll_length: Annotated[int, Ge(1)] = 20
     batch_size: Annotated[int, Ge(1)] = 16
     discount: Annotated[float, Interval(ge=0, le=1)] = 0.99
     gae_lambda: Annotated[float, Interval(ge=0, le=1)] = 1.0
-    off_policy_correction: Literal["none", "vtrace"] = "none"
+    off_policy_correction: Literal["auto", "none", "vtrace"] = "auto"
     entropy_cost: Annotated[float, Ge(0)] = 0.01
     final_entropy_cost: float = -1.0
     value_cost: Annotated[float, Ge(0)] = 0.5
@@ -60,7 +58,5 @@ class ActorCriticConfig:
     rmsprop_epsilon: Annotated[float, Gt(0)] = 0.1
     adam_epsilon: Annotated[float, Gt(0)] = 1e-5
     max_gradient_norm: Annotated[float, Gt(0)] = 40.0
-    torso: Torso = "auto"
-    torso_size: Annotated[int, Ge(1)] = 256
-    use_previous_action: bool = True
-    use_previous_reward: bool = True
+    auxiliary_tasks: tuple[str, ...] = ()
+    auxiliary_costs: tuple[Annotated[float, Ge(0)], ...] = ()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tolman.agents.agent import Array, Metrics
+from tolman.agents.agent import Array, Metrics, decision_mask
 from tolman.envs.environment import TimeStep
 
 
@@ -22,14 +22,6 @@ class Targets(NamedTuple):
 
     advantage: Array
     value: Array
-
-
-def decision_mask(timestep: TimeStep) -> Array:
-    """`[T, B]` float32 from `[T + 1, B]` rows: 0 where the decision had no effect.
-
-    That is on LAST, whose following row is the FIRST of another episode.
-    """
-    return 1.0 - timestep.is_last()[:-1].astype(jnp.float32)
 
 
 def advantage_targets(

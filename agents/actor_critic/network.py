@@ -6,13 +6,13 @@ Shapes: `...` is `[B]` for one step and `[T, B]` for an unroll; A actions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dm_env import specs
 
 from tolman.agents.actor_critic.config import ActorCriticConfig
-from tolman.agents.agent import Array, Unroll
+from tolman.agents.agent import Array
+from tolman.agents.auxiliary import AuxiliaryTask
 from tolman.agents.recurrent import Features, Network, make_recurrent_network
 from tolman.networks.core import MemoryCore
 from tolman.networks.heads import PolicyValueHead
@@ -28,23 +28,6 @@ class Output(NamedTuple):
     logits: Array
     value: Array
     auxiliary: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class AuxiliaryTask:
-    """A further loss on the network's features: the seam for depth, loop closure, ponder.
-
-    Attributes:
-      name: of its metric, `loss/<name>`.
-      cost: weight in the total loss.
-      head: called inside the network; maps `Features` to a prediction.
-      loss: maps that prediction over `[T + 1, B]` rows and the unroll to `[T, B]` losses.
-    """
-
-    name: str
-    cost: float
-    head: Callable[[Features], Any]
-    loss: Callable[[Any, Unroll], Array]
 
 
 def make_network(
@@ -66,5 +49,10 @@ def make_network(
         return heads
 
     return make_recurrent_network(
-        config, observation_spec, action_spec.num_values, make_core, make_heads
+        config,
+        observation_spec,
+        action_spec.num_values,
+        make_core,
+        make_heads,
+        targets=[name for task in auxiliary_tasks for name in task.targets],
     )

@@ -17,6 +17,8 @@ from tolman.agents.alphazero.host_search import HostSearch
 from tolman.agents.alphazero.loss import alphazero_loss, dense_policy, weight_loss
 from tolman.agents.alphazero.network import make_network
 from tolman.agents.alphazero.search import Search
+from tolman.agents.gradient import GradientStep, Loss
+from tolman.agents.schedules import drops
 from tolman.envs.board.game import Game, HostGame
 
 
@@ -76,47 +78,42 @@ class AlphaZero:
             min_size=config.min_positions,
             samples_per_insert=config.samples_per_position,
         )
-        drops = {updates: 0.1 for updates in config.learning_rate_drops}
-        self._rate = optax.piecewise_constant_schedule(config.learning_rate, drops)
-        self._optimizer = (
-            optax.adam(self._rate)
-            if config.optimizer == "adam"
-            else optax.sgd(self._rate, config.momentum)
-        )
+        is_adam = config.optimizer == "adam"
+        scaling = optax.scale_by_adam() if is_adam else optax.trace(config.momentum)
+        # Scales by 1; its count of steps is in the checkpoints of earlier versions.
+        counted = optax.scale_by_schedule(lambda count: 1.0)
+        self.gradient_step = GradientStep(optax.chain(scaling, counted))
 
     def init(self, key: Array) -> LearnerState:
         """Returns a fresh learner."""
         params = self.network.init(key)
-        return LearnerState(params, self._optimizer.init(params), jnp.int32(0))
+        return LearnerState(params, self.gradient_step.init(params), jnp.int32(0))
 
     def update(
-        self, learner_state: LearnerState, positions: Positions, key: Array
+        self, learner_state: LearnerState, batch: Positions, key: Array, progress: Array
     ) -> Learned:
-        """Takes one gradient step on a batch; `key` draws the views of the positions."""
-        params, optimizer_state, updates = learner_state
-        observation, policy = self._views(positions, key)
+        """Takes one gradient step; `key` draws the views of the positions.
 
-        def loss(params: Params) -> tuple[Array, dict[str, Array]]:
+        The learning rate goes by updates, not by `progress`.
+        """
+        del progress
+        params, optimizer_state, updates = learner_state
+        observation, policy = self._views(batch, key)
+        rate = drops(self.config.learning_rate, self.config.learning_rate_drops, updates)
+
+        def objective(params: Params) -> Loss:
             prediction = self.network.apply(params, observation)
             total, metrics = alphazero_loss(
-                prediction, policy, positions.outcome, self.config.value_cost
+                prediction, policy, batch.outcome, self.config.value_cost
             )
             weights = weight_loss(params, self.config.weight_cost)
             total = total + weights
-            return total, {**metrics, "loss/weights": weights, "loss/total": total}
+            return Loss(total, {**metrics, "loss/weights": weights, "loss/total": total})
 
-        gradients, metrics = jax.grad(loss, has_aux=True)(params)
-        steps, optimizer_state = self._optimizer.update(gradients, optimizer_state, params)
-        learner_state = LearnerState(
-            optax.apply_updates(params, steps), optimizer_state, updates + 1
-        )
+        stepped = self.gradient_step(objective, params, optimizer_state, rate)
         return Learned(
-            learner_state,
-            {
-                **metrics,
-                "grad/global_norm": optax.global_norm(gradients),
-                "learning_rate": jnp.asarray(self._rate(updates), jnp.float32),
-            },
+            LearnerState(stepped.params, stepped.optimizer_state, updates + 1),
+            {**stepped.metrics, "learning_rate": rate},
         )
 
     def _views(self, positions: Positions, key: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""What a search over rules on the host tries next, and what it makes of it all.
+"""How a search over rules on the host chooses the next move, and its final policy.
 
 PUCT and Gumbel as `tolman.agents.alphazero.search` has them, of one node at a time.
 
@@ -24,7 +24,7 @@ TINY = float(np.finfo(np.float32).tiny)
 
 @dataclass(slots=True)
 class Node:
-    """One position, and what the search knows of its moves.
+    """One position, and the search's statistics of its moves.
 
     `mean` is of all values that came up to it, its own among them, to its player.
     """
@@ -64,7 +64,7 @@ class Choice(Protocol):
         ...
 
     def inside(self, node: Node) -> int:
-        """The move tried further down."""
+        """The move tried below the root."""
         ...
 
     def end(
@@ -75,7 +75,7 @@ class Choice(Protocol):
 
 
 class Puct:
-    """The paper's."""
+    """PUCT, AlphaZero's rule; see `tolman.agents.alphazero.puct`."""
 
     def __init__(self, config: AlphaZeroConfig) -> None:
         self._config = config
@@ -150,7 +150,7 @@ class Gumbel:
         return int(np.where(root.visits == visits, score, -np.inf).argmax())
 
     def _scaled_values(self, node: Node) -> np.ndarray:
-        """The values of all moves, as much as they count: sigma of equation 8.
+        """sigma(q) of equation 8 for all moves: (c_visit + largest visit count) c_scale q.
 
         A move not tried yet has the mean of the network's value and those of the moves
         tried, weighed by their prior (appendix D).

@@ -48,7 +48,7 @@ class HostSearch:
     ) -> Searched:
         """Searches; see `Search.__call__`. The games themselves stay as they are.
 
-        `is_enough` is asked after each simulation, and ends the search before its time.
+        `is_enough` is asked after each simulation, and ends the search early.
         """
         count = num_simulations or self._config.num_simulations
         is_opening = np.asarray(move_number) < self._config.num_exploring_moves
@@ -136,7 +136,7 @@ def _descend(
 def _back_up(path: Sequence[tuple[Node, int]]) -> None:
     """Takes the leaf's value up to the root.
 
-    A game that is over is worth its outcome, whatever the network would say.
+    A position in which the game is over has the outcome as its value.
     """
     leaf = path[-1][0]
     player = leaf.player

@@ -1,4 +1,4 @@
-"""The paper's rule of choice, and the noise at its root.
+"""PUCT, by which a search chooses the next slot, and the Dirichlet noise at the root.
 
 Shapes: B positions, K slots.
 """
@@ -17,8 +17,8 @@ ILLEGAL = float(jnp.finfo(jnp.float32).min)  # Logit of a move that cannot be ma
 def to_prior(logits: Array) -> Array:
     """Probabilities over the legal moves, `[B, K]`; -1 marks the illegal ones.
 
-    Where no move is legal, the game is over: all slots are alike then, as what the tree
-    grows beyond the end counts for nothing.
+    Where no move is legal, the game is over, and the prior is uniform: what the tree adds
+    beyond the end has no effect.
     """
     is_legal = logits != ILLEGAL
     some = is_legal.any(-1, keepdims=True)
@@ -29,8 +29,8 @@ def to_prior(logits: Array) -> Array:
 def legal_noise(key: Array, legal: Array, alpha: float) -> Array:
     """Dirichlet noise over the legal moves alone: `[B, K]`, rows sum to 1.
 
-    Source: Silver et al. 2017, methods. Small alphas need the logarithm of the gamma
-    variates: these themselves are all 0 in float32 now and then.
+    Source: Silver et al. 2017, methods. The gamma variates are drawn as logarithms: with a
+      small alpha all of them may be 0 in float32.
     """
     drawn = jax.random.loggamma(key, jnp.float32(alpha), legal.shape)
     return jax.nn.softmax(jnp.where(legal, drawn, -jnp.inf), axis=-1)
@@ -49,7 +49,7 @@ def select_puct(
 
     Source: Silver et al. 2018, pseudocode `ucb_score`.
       Departure: values lie in [-1, 1], and a node counts its own evaluation among its
-      visits. Theirs leaves out the root's, so that its first move is chosen blindly.
+      visits. Theirs does not count the root's, so that its first move ignores the prior.
     """
     del key, depth
     prior = tree.children_prior_logits[node_index]  # [K]; priors, see `_puct`.

@@ -1,12 +1,12 @@
 """Tree search over the rules of a game, `mctx` underneath.
 
-A node keeps K slots, its legal moves of the largest prior, and a table that says which
-moves these are; so a tree of chess has 256 numbers a node where it would have 4672. Where
-K covers all actions, slot and action are the same.
+A node keeps K slots, its legal moves of the largest prior, and a table that maps slots to
+actions: a tree of chess has 256 numbers a node in place of 4672. Where K covers all
+actions, slot and action are the same.
 
-Values are those of the player to move, in [-1, 1]. What a move leads to is worth the
-opposite to the one who made it, unless that player moves again; and a game that is over is
-worth what the rules say, whatever the network would.
+Values are those of the player to move, in [-1, 1]. The value of a position counts with the
+opposite sign to the player who moved into it, unless that player moves again. A position in
+which the game is over has the outcome as its value; the network's is not used.
 
 Shapes: B positions, A actions, K slots, N = simulations + 1 nodes.
 """
@@ -31,7 +31,7 @@ Apply = Callable[[Params, Array], Prediction]
 
 
 class Searched(NamedTuple):
-    """What a search found out; of `K` slots, in NumPy or JAX.
+    """The result of a search over K slots, in NumPy or JAX.
 
     Attributes:
       action: `[B]` int32, to be played.
@@ -49,7 +49,7 @@ class Searched(NamedTuple):
 
 
 class Node(NamedTuple):
-    """What a tree keeps of a position.
+    """What a tree stores for a position.
 
     Attributes:
       state: compact, see `Game.compact`.
@@ -61,11 +61,11 @@ class Node(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One move as the backup sees it; see `score_step`.
+    """What the backup needs of one move; see `score_step`.
 
     Attributes:
       reward: `[B]`, to the player who moved.
-      discount: `[B]`: by what the value of the new position counts to that player.
+      discount: `[B]`, the factor of the new position's value for that player: 1, -1 or 0.
       value: `[B]`, of the new position to the player to move there.
     """
 
@@ -153,7 +153,8 @@ class Search:
     ) -> tuple[Array, Array, mctx.Tree]:
         """AlphaZero's search: `[B]` slot, `[B, K]` weights, and the tree.
 
-        The tree keeps priors in the place of logits: a node is passed more often than made.
+        The tree stores priors in place of logits: the softmax is taken once a node, not
+        once a visit.
         """
         config = self._config
         noise_key, draw_key, search_key = jax.random.split(key, 3)
@@ -266,14 +267,14 @@ class Search:
 
 
 def narrow(actions: Any, num_actions: int) -> Any:
-    """Actions, in NumPy or JAX, in the smallest integers that hold them all."""
+    """Actions, in NumPy or JAX, as the smallest integer type that holds them all."""
     return actions.astype(jnp.int16 if num_actions < 2**15 else jnp.int32)
 
 
 def score_step(
     mover: Array, player: Array, is_over: Array, outcome: Array, value: Array
 ) -> Step:
-    """What a move was worth to whoever made it.
+    """The reward of a move to the player who made it, and the discount that follows.
 
     Args:
       mover: `[B]`, who moved.

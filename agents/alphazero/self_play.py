@@ -1,4 +1,4 @@
-"""Self-play on the device: B games side by side, and a new one wherever one has ended.
+"""Self-play on the device: B games in parallel; a game that ends is replaced by a new one.
 
 Shapes: T moves, B games, K slots.
 """
@@ -31,7 +31,7 @@ class Games(NamedTuple):
 
 
 class Moves(NamedTuple):
-    """What a replay keeps of moves, `[T, B, ...]` or `[n, ...]`.
+    """What a replay stores for moves, `[T, B, ...]` or `[n, ...]`.
 
     Attributes:
       position: in which the move was made: compact, or its planes for rules on the host,
@@ -94,8 +94,8 @@ def play_moves(
 ) -> tuple[Games, Moves]:
     """Makes `num_moves` moves in every game; may be jitted.
 
-    A game that ends makes place for a fresh one. These are made once for all the moves: an
-    opening costs as many steps as it is long, in all games, whether they need it or not.
+    A game that ends is replaced by a new one. The new games are made once for all the
+    moves: an opening takes its number of steps in all games, whether they need it or not.
 
     Returns:
       The games as they stand then, and `[T, B, ...]` moves.

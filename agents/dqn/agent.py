@@ -14,14 +14,13 @@ import jax.numpy as jnp
 import optax
 from dm_env import specs
 
-from tolman.agents.actor_critic.loss import decision_mask
 from tolman.agents.agent import (
     Array,
     DataSpec,
     Decision,
     Learned,
-    Metrics,
     Unroll,
+    decision_mask,
     register_agent,
 )
 from tolman.agents.dqn.config import DQNConfig
@@ -35,7 +34,9 @@ from tolman.agents.dqn.loss import (
     sequence_priorities,
 )
 from tolman.agents.dqn.network import make_network
+from tolman.agents.gradient import GradientStep, Loss
 from tolman.agents.recurrent import RecurrentState, count_actions
+from tolman.agents.schedules import linear
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore
 
@@ -119,11 +120,11 @@ class DQN:
             priority_exponent=config.priority_exponent,
         )
         self.network = make_network(config, observation_spec, action_spec, make_core)
-        self._optimizer = optax.chain(
-            optax.clip_by_global_norm(config.max_gradient_norm),
+        self.gradient_step = GradientStep(
             optax.scale_by_adam(eps=config.optimizer_epsilon)
             if config.optimizer == "adam"
             else optax.scale_by_stddev(config.rmsprop_decay, config.optimizer_epsilon),
+            config.max_gradient_norm,
         )
 
     def init(
@@ -140,7 +141,7 @@ class DQN:
             params=Params(weights, jnp.float32(config.epsilon)),
             # A copy: the runner may give away the memory of each leaf.
             target_weights=jax.tree.map(jnp.copy, weights),
-            optimizer_state=self._optimizer.init(weights),
+            optimizer_state=self.gradient_step.init(weights),
             hyperparameters=hyperparameters,
             updates=jnp.int32(0),
         )
@@ -167,37 +168,35 @@ class DQN:
         return Decision(action, output.logits), RecurrentState(core_state, action)
 
     def update(
-        self, learner_state: LearnerState, unroll: Unroll, progress: Array
+        self, learner_state: LearnerState, batch: Unroll, key: Array, progress: Array
     ) -> Learned:
-        """Takes one gradient step, and now and then renews the target network."""
+        """Takes one gradient step, and copies the network to the target when it is due."""
+        del key
         params, target_weights, optimizer_state, hyperparameters, updates = learner_state
-        gradients, (metrics, priorities) = jax.grad(self.loss, has_aux=True)(
-            params.weights, target_weights, unroll, hyperparameters, progress
+        stepped = self.gradient_step(
+            lambda weights: self.loss(
+                weights, target_weights, batch, hyperparameters, progress
+            ),
+            params.weights,
+            optimizer_state,
+            hyperparameters.learning_rate,
         )
-        steps, optimizer_state = self._optimizer.update(gradients, optimizer_state)
-        weights = jax.tree.map(
-            lambda w, s: w - hyperparameters.learning_rate * s, params.weights, steps
-        )
-        updates = updates + 1
+        weights, updates = stepped.params, updates + 1
         is_due = updates % self.config.target_update_period == 0
         target_weights = jax.tree.map(
             lambda new, old: jnp.where(is_due, new, old), weights, target_weights
         )
         epsilon = self._epsilon(progress)
-        metrics = {
-            **metrics,
-            "grad/global_norm": optax.global_norm(gradients),
-            "train/epsilon": epsilon,
-        }
         learner_state = LearnerState(
             Params(weights, epsilon),
             target_weights,
-            optimizer_state,
+            stepped.optimizer_state,
             hyperparameters,
             updates,
         )
+        metrics = {**stepped.metrics, "train/epsilon": epsilon}
         is_prioritized = self.data.replay == "prioritized"
-        return Learned(learner_state, metrics, priorities if is_prioritized else None)
+        return Learned(learner_state, metrics, stepped.extra if is_prioritized else None)
 
     def loss(
         self,
@@ -206,8 +205,8 @@ class DQN:
         unroll: Unroll,
         hyperparameters: Hyperparameters,
         progress: Array,
-    ) -> tuple[Array, tuple[Metrics, Array]]:
-        """The loss of one unroll, with its metrics and the sequences' priorities `[B]`.
+    ) -> Loss:
+        """The loss of one unroll; `extra` is the sequences' priorities `[B]`.
 
         Both networks start from the stored actor state and share the burn-in rows.
         """
@@ -230,7 +229,7 @@ class DQN:
         num_learned = len(action) - config.n_step + 1  # Later returns are cut short.
         errors = (returns - values)[:num_learned]
         mask = decision_mask(timestep)[:num_learned]
-        exponent = _between(
+        exponent = linear(
             config.importance_exponent, config.final_importance_exponent, progress
         )
         importance = importance_weights(unroll.probability, exponent)
@@ -239,19 +238,14 @@ class DQN:
         priorities = sequence_priorities(
             errors, mask, config.priority_max_share, config.min_priority
         )
-        return total, ({**metrics, "value/mean": mean_value}, priorities)
+        return Loss(total, {**metrics, "value/mean": mean_value}, priorities)
 
     def _epsilon(self, progress: Array) -> Array:
         config = self.config
         fallen = progress / jnp.maximum(config.exploration_share, 1e-9)
-        return _between(config.epsilon, config.final_epsilon, jnp.minimum(fallen, 1.0))
+        return linear(config.epsilon, config.final_epsilon, jnp.minimum(fallen, 1.0))
 
 
 def with_epsilon(params: Params, epsilon: float) -> Params:
     """The same network with another share of random actions: 0 to act greedily."""
     return params._replace(epsilon=jnp.full_like(params.epsilon, epsilon))
-
-
-def _between(start: float, end: float, share: Array) -> Array:
-    """Linear from `start` at share 0 to `end` at share 1."""
-    return jnp.asarray(start + (end - start) * share, jnp.float32)

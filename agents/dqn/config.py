@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.agents.settings import Torso
+from tolman.agents.settings import InputSettings
 
 
 @dataclass(frozen=True)
-class DQNConfig:
+class DQNConfig(InputSettings):
     """Settings of Double DQN: by default on transitions, for a core without memory.
 
     A sequence of `unroll_length` decisions begins with `burn_in` ones that only refresh
@@ -63,8 +63,7 @@ class DQNConfig:
         Mnih et al. 2015, table 1: 0.01 (RMSProp, inside the root).
       rmsprop_decay: Mnih et al. 2015, table 1: 0.95.
       max_gradient_norm: global-norm clip. Wang et al. 2016 (dueling), section 4.2: 10.
-      torso: see `ActorCriticConfig`.
-      torso_size: see `ActorCriticConfig`. Mnih et al. 2015: 512.
+      torso_size: units of the torso's output. Mnih et al. 2015: 512.
       use_previous_action: feed the last action, one-hot, to the core. Kapturowski et al.
         2019 feed both to a memory, Mnih et al. 2015 neither.
       use_previous_reward: feed the last reward to the core.
@@ -97,7 +96,6 @@ class DQNConfig:
     optimizer_epsilon: Annotated[float, Gt(0)] = 1e-3
     rmsprop_decay: Annotated[float, Interval(ge=0, le=1)] = 0.95
     max_gradient_norm: Annotated[float, Gt(0)] = 10.0
-    torso: Torso = "auto"
     torso_size: Annotated[int, Ge(1)] = 512
     use_previous_action: bool = False
     use_previous_reward: bool = False

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from tolman.agents.actor_critic.loss import decision_mask
-from tolman.agents.agent import Array, Metrics
+from tolman.agents.agent import Array, Metrics, decision_mask
 from tolman.envs.environment import TimeStep
 
 RESCALING_EPSILON = (

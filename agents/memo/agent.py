@@ -9,15 +9,16 @@ from functools import partial
 from typing import NamedTuple
 
 import haiku as hk
-import jax
 import jax.numpy as jnp
 import optax
 
-from tolman.agents.agent import Array, Learned, Metrics, Params
+from tolman.agents.agent import Array, Learned, Params
+from tolman.agents.gradient import GradientStep, Loss
 from tolman.agents.memo.config import TrainingConfig
 from tolman.agents.memo.loss import answer_loss, halting_loss, is_right
 from tolman.agents.memo.models import ModelConfig, make_model
 from tolman.agents.memo.reading import Mode, Reading
+from tolman.agents.schedules import rise_and_cosine
 from tolman.agents.supervised import Answers
 from tolman.envs.reasoning.task import Examples, Task
 
@@ -53,27 +54,23 @@ class Reasoner:
             make_model, model, task.num_words, task.num_answers, task.num_classes
         )
         self._network = hk.transform(lambda examples, mode: build()(examples, mode))
-        self._optimizer = optax.chain(
-            optax.clip_by_global_norm(training.max_gradient_norm), optax.scale_by_adam()
-        )
+        self.gradient_step = GradientStep(optax.scale_by_adam(), training.max_gradient_norm)
 
     def init(self, key: Array, examples: Examples) -> LearnerState:
         params = self._network.init(key, examples, "train")
-        return LearnerState(params, self._optimizer.init(params))
+        return LearnerState(params, self.gradient_step.init(params))
 
     def update(
-        self, learner_state: LearnerState, examples: Examples, key: Array, progress: Array
+        self, learner_state: LearnerState, batch: Examples, key: Array, progress: Array
     ) -> Learned:
-        """Takes one gradient step on the batch."""
-        params, optimizer_state = learner_state
-        gradients, metrics = jax.grad(self.loss, has_aux=True)(
-            params, examples, key, progress
+        """Takes one gradient step on the batch; `key` draws dropout and halting."""
+        stepped = self.gradient_step(
+            lambda params: self.loss(params, batch, key, progress),
+            *learner_state,
+            self.learning_rate(progress),
         )
-        updates, optimizer_state = self._optimizer.update(gradients, optimizer_state)
-        step_size = self.learning_rate(progress)
-        params = jax.tree.map(lambda p, u: p - step_size * u, params, updates)
-        metrics = {**metrics, "grad/global_norm": optax.global_norm(gradients)}
-        return Learned(LearnerState(params, optimizer_state), metrics)
+        learner_state = LearnerState(stepped.params, stepped.optimizer_state)
+        return Learned(learner_state, stepped.metrics)
 
     def answer(
         self, params: Params, examples: Examples, key: Array, mode: Mode = "greedy"
@@ -90,9 +87,7 @@ class Reasoner:
         """What the network makes of the questions."""
         return self._network.apply(params, key, examples, mode)
 
-    def loss(
-        self, params: Params, examples: Examples, key: Array, progress: Array
-    ) -> tuple[Array, Metrics]:
+    def loss(self, params: Params, examples: Examples, key: Array, progress: Array) -> Loss:
         """The loss of one batch, and its metrics.
 
         The answer is that of the hop at which it stopped, and no other hop's is taught.
@@ -123,12 +118,14 @@ class Reasoner:
         for number, kind in enumerate(self.kinds):
             is_kind = examples.kind == number  # Without any, the mean is NaN.
             metrics[f"accuracy/{kind}"] = (right & is_kind).sum() / is_kind.sum()
-        return total, {**metrics, "loss/total": total}
+        return Loss(total, {**metrics, "loss/total": total})
 
     def learning_rate(self, progress: Array) -> Array:
         """A linear rise, then a cosine down to the final rate."""
         training = self.training
-        rise = jnp.minimum(progress / max(training.warmup_share, 1e-9), 1.0)
-        last = training.final_learning_rate_scale
-        fall = last + (1.0 - last) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
-        return training.learning_rate * jnp.where(training.warmup_share > 0, rise, 1) * fall
+        return rise_and_cosine(
+            training.learning_rate,
+            training.warmup_share,
+            training.final_learning_rate_scale,
+            progress,
+        )

@@ -1,4 +1,4 @@
-"""Short memories apart from long ones, so that few long ones do not make all of them long.
+"""Short and long memories in two batches, so that the short ones need less padding.
 
 Shapes: B questions, I facts, J facts of a short memory, Q = heads * head size.
 """

@@ -1,4 +1,4 @@
-"""What every model of reasoning shares: the embedding of items, and what it returns.
+"""What every model of reasoning shares: the embedding of items, and the result `Reading`.
 
 Shapes: B questions, I facts, S items of a fact, Q items of a query, O numbers of an item, D
 units of an embedding, P answers, C classes, N hops.
@@ -20,7 +20,7 @@ Mode = Literal["train", "sampled", "greedy"]
 
 
 class HaltingTrace(NamedTuple):
-    """What a halting network decided.
+    """The outputs of a halting network.
 
     Attributes:
       continue_logits: `[N, B]`, of another hop after each.
@@ -32,7 +32,7 @@ class HaltingTrace(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a model made of B questions.
+    """The result of a model on B questions.
 
     Attributes:
       logits: `[B, P, C]`.

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
+from tolman.envs.board.conformance_host import check_host_game, check_masks
 from tolman.envs.board.game import Array, Game, GameInfo
-from tolman.envs.board.planes import pack
-from tolman.envs.conformance import (
+from tolman.envs.checks import (
     brief,
     check_methods,
     check_structure,
@@ -75,8 +75,6 @@ def check_game(game: Any, num_plies: int = 200, seed: int = 0) -> list[str]:
     if isinstance(game, type):
         fail("game", f"the class {game.__name__}", "an instance", "Call it.")
     if hasattr(game, "legal_actions"):
-        from tolman.envs.board.conformance_host import check_host_game
-
         return check_host_game(game, num_plies, seed)
     checked = [_check_interface(game), _check_traced(game)]
     key = jax.random.PRNGKey(seed)
@@ -323,21 +321,6 @@ def _check_positions(game: Game, played: list[Played]) -> str:
         check_values("observe", game.observation_spec(), look.observation, 1)
         check_masks(game.info, look.observation)
     return f"{len(played)} plies: legal actions, players, outcomes and planes in order"
-
-
-def check_masks(info: GameInfo, planes: np.ndarray) -> None:
-    """Sees to it that planes `[..., R, S, C]` are masks where `info` says so."""
-    if not info.planes_are_masks:
-        return
-    try:
-        pack(planes.reshape(-1, *info.board, planes.shape[-1]))
-    except ValueError:
-        fail(
-            "info.planes_are_masks",
-            "True, with two numbers beside 0 in a plane",
-            "one",
-            "Set it to False.",
-        )
 
 
 def _check_end(game: Game, played: list[Played]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tolman.envs.board.conformance import check_masks
 from tolman.envs.board.game import GameInfo
-from tolman.envs.conformance import (
+from tolman.envs.board.planes import pack
+from tolman.envs.checks import (
     ConformanceError,
     brief,
     check_methods,
@@ -53,7 +53,7 @@ def check_host_game(game: Any, num_plies: int, seed: int) -> list[str]:
         "player 0 moves first; legal actions ascend and are within their bounds",
         "observations are as their spec says",
         "an illegal action is refused, and changes nothing",
-        "copies feel nothing of each other, and go on alike",
+        "copies are independent of each other, and go on alike",
         "moves written as text are read back",
     ]
     if num_ended:
@@ -120,6 +120,21 @@ def _check_position(game: Any, ply: int) -> None:
     check_masks(info, game.observe())
     if not isinstance(game.render(), str):
         fail("render", type(game.render()).__name__, "a text", "Return a str.")
+
+
+def check_masks(info: GameInfo, planes: np.ndarray) -> None:
+    """Sees to it that planes `[..., R, S, C]` are masks where `info` says so."""
+    if not info.planes_are_masks:
+        return
+    try:
+        pack(planes.reshape(-1, *info.board, planes.shape[-1]))
+    except ValueError:
+        fail(
+            "info.planes_are_masks",
+            "True, with two numbers beside 0 in a plane",
+            "one",
+            "Set it to False.",
+        )
 
 
 def _check_illegal(game: Any) -> None:

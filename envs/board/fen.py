@@ -7,6 +7,7 @@ import re
 import jax.numpy as jnp
 import numpy as np
 
+from tolman.envs.board.castling import standard_castling
 from tolman.envs.board.chess import SIZE, Chess, pgx_rules, start_at
 from tolman.envs.board.game import Array
 from tolman.envs.board.position import Position
@@ -20,7 +21,8 @@ def chess_from_fen(game: Chess, fen: str) -> Position:
 
     Args:
       game: whose rules go on from there.
-      fen: the last two fields, the counts of moves, may be left out.
+      fen: the last two fields, the counts of moves, may be left out; castling is spelled
+        KQkq, or by the files of the rooks, HAha.
 
     Raises:
       ValueError: if it is no position of chess.
@@ -30,6 +32,7 @@ def chess_from_fen(game: Chess, fen: str) -> Position:
         fields += NO_MOVES
     try:
         placement, side, castling, en_passant, num_quiet, move = fields
+        castling = standard_castling(castling)
         grid = _grid(placement)
         is_black = {"w": False, "b": True}[side]
         passed = _pgx_square(en_passant, is_black) if en_passant != "-" else -1

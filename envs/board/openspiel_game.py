@@ -65,14 +65,15 @@ class Rules(Protocol):
 class OpenSpielGame:
     """A game under way; a `HostGame`.
 
-    `state` is OpenSpiel's own, for its bots to look at, not to change.
+    `state` is OpenSpiel's own, `trail` what the rules remember; both are to be looked at,
+    not changed.
     """
 
     def __init__(self, rules: Rules) -> None:
         """The start of a game of these rules."""
         self.rules = rules
         self.state = rules.game.new_initial_state()
-        self._trail = rules.start(self.state)
+        self.trail = rules.start(self.state)
         self._legal: list[int] | None = None
 
     @property
@@ -94,7 +95,7 @@ class OpenSpielGame:
                 "legal_actions()."
             )
         self.state.apply_action(self.rules.to_openspiel(self.state, action))
-        self._trail = self.rules.follow(self._trail, self.state)
+        self.trail = self.rules.follow(self.trail, self.state)
         self._legal = None
 
     def legal_actions(self) -> list[int]:
@@ -102,8 +103,8 @@ class OpenSpielGame:
 
     def _known_legal(self) -> list[int]:
         if self._legal is None:
-            over = self.rules.is_over(self.state, self._trail)
-            self._legal = [] if over else self.rules.legal(self.state, self._trail)
+            over = self.rules.is_over(self.state, self.trail)
+            self._legal = [] if over else self.rules.legal(self.state, self.trail)
         return self._legal
 
     def to_play(self) -> int:
@@ -112,15 +113,15 @@ class OpenSpielGame:
         return self.state.move_number() % 2
 
     def is_over(self) -> bool:
-        return self.rules.is_over(self.state, self._trail)
+        return self.rules.is_over(self.state, self.trail)
 
     def outcome(self) -> tuple[float, float]:
-        if not self.rules.is_over(self.state, self._trail):
+        if not self.rules.is_over(self.state, self.trail):
             return 0.0, 0.0
-        return self.rules.outcome(self.state, self._trail)
+        return self.rules.outcome(self.state, self.trail)
 
     def observe(self) -> np.ndarray:
-        return self.rules.observe(self.state, self._trail)
+        return self.rules.observe(self.state, self.trail)
 
     def observation_spec(self) -> specs.Array:
         return self.rules.observation_spec()

@@ -1,4 +1,8 @@
-"""Shogi under OpenSpiel's rules, with the paper's planes and actions.
+"""Shogi by OpenSpiel's moves, with the paper's planes and actions.
+
+OpenSpiel finds the moves and counts repetitions. When a game ends, and who has won, is
+decided here, as in `shogi`: OpenSpiel ends games by an entering-king rule of its own, and
+takes six checks in a row for perpetual check.
 
 Source: Silver et al. 2017, "Mastering Chess and Shogi by Self-Play with a General
 Reinforcement Learning Algorithm", tables S1 and S2.
@@ -6,6 +10,7 @@ Reinforcement Learning Algorithm", tables S1 and S2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +26,7 @@ from tolman.envs.board.shogi_moves import (
     action_to_usi,
     usi_to_action,
 )
+from tolman.envs.board.shogi_plain import legal_moves, turned
 
 NUM_STEPS = 8  # Positions that the planes show.
 NUM_REPEATS = 3
@@ -64,10 +70,19 @@ class Step(NamedTuple):
 
 
 class Trail(NamedTuple):
-    """The last positions, newest first, and whether the player to move declares a win."""
+    """What of the past the rules and the planes need.
+
+    Attributes:
+      steps: the last positions, newest first.
+      checks: how many of each player's last moves gave check, without a break.
+      result: of a game that is over, for each player; None before.
+      legal: the legal actions where OpenSpiel gives none, as it takes the game to be over.
+    """
 
     steps: tuple[Step, ...]
-    declares: bool
+    checks: tuple[int, int]
+    result: tuple[float, float] | None
+    legal: tuple[int, ...] = ()
 
 
 class ShogiRules:
@@ -90,16 +105,33 @@ class ShogiRules:
         self._to_openspiel: tuple[dict[int, int], ...] = ({}, {})
 
     def start(self, state: Any) -> Trail:
-        return self.follow(Trail((), False), state)
+        return self.follow(Trail((), (0, 0), None), state)
 
     def follow(self, trail: Trail, state: Any) -> Trail:
         board, hands = _parse(str(state))
-        num_repeats = min(state.num_repetitions(state) - 1, NUM_REPEATS)
-        newest = Step(board, hands, num_repeats)
-        declares = self.with_declaration and _can_declare(newest, state)
-        return Trail((newest, *trail.steps[: NUM_STEPS - 1]), declares)
+        num_before = state.num_repetitions(state) - 1
+        newest = Step(board, hands, min(num_before, NUM_REPEATS))
+        player = state.move_number() % 2
+        in_check = state.in_check()
+        checks = list(trail.checks)
+        checks[1 - player] = checks[1 - player] + 1 if in_check else 0
+        legal = _missing_moves(newest, state)
+        won, lost = ((1.0, -1.0), (-1.0, 1.0))[:: -1 if player else 1]
+        result: tuple[float, float] | None = None
+        if legal is not None and not legal:
+            result = lost
+        elif num_before >= NUM_REPEATS:
+            result = _repetition_result(state, checks)
+        elif self.with_declaration and _can_declare(newest, player) and not in_check:
+            result = won
+        elif state.move_number() >= self.info.max_num_moves:
+            result = 0.0, 0.0
+        steps = (newest, *trail.steps[: NUM_STEPS - 1])
+        return Trail(steps, (checks[0], checks[1]), result, tuple(legal or ()))
 
     def legal(self, state: Any, trail: Trail) -> list[int]:
+        if trail.legal:
+            return list(trail.legal)
         legal, player = state.legal_actions(), state.move_number() % 2
         ours = self._to_ours[player]
         try:
@@ -112,22 +144,16 @@ class ShogiRules:
             return sorted([ours[action] for action in legal])
 
     def to_openspiel(self, state: Any, action: int) -> int:
-        return self._to_openspiel[state.move_number() % 2][action]
+        numbers = self._to_openspiel[state.move_number() % 2]
+        if action not in numbers:
+            numbers[action] = state.parse_move_to_action(self.to_text(state, action))
+        return numbers[action]
 
     def is_over(self, state: Any, trail: Trail) -> bool:
-        return (
-            state.is_terminal()
-            or trail.declares
-            or state.move_number() >= self.info.max_num_moves
-        )
+        return trail.result is not None
 
     def outcome(self, state: Any, trail: Trail) -> tuple[float, float]:
-        if state.is_terminal():
-            first, second = state.returns()
-            return first, second
-        if trail.declares:
-            return (1.0, -1.0) if state.move_number() % 2 == 0 else (-1.0, 1.0)
-        return 0.0, 0.0
+        return (0.0, 0.0) if trail.result is None else trail.result
 
     def observe(self, state: Any, trail: Trail) -> np.ndarray:
         player, steps = state.move_number() % 2, trail.steps
@@ -188,17 +214,43 @@ def _parse(sfen: str) -> tuple[bytes, np.ndarray]:
 _NONE_IN_HAND = np.zeros(14, np.float32)
 
 
-def _can_declare(step: Step, state: Any) -> bool:
-    """As `shogi_rules.can_declare`."""
+def _hand(step: Step, player: int) -> list[int]:
+    """How many pieces of each kind a player holds."""
+    shares = step.hands[7 * player : 7 * player + 7]
+    return [int(count) for count in np.rint(shares * MOST_IN_HAND)]
+
+
+def _missing_moves(step: Step, state: Any) -> list[int] | None:
+    """The legal actions where OpenSpiel gives none; None where it gives them."""
+    if not state.is_terminal():
+        return None
     player = state.move_number() % 2
+    board = step.board.decode()
+    return legal_moves(turned(board) if player else board, _hand(step, player))
+
+
+def _repetition_result(state: Any, checks: Sequence[int]) -> tuple[float, float]:
+    """Who gave check with every move since the position was there first, loses."""
+    replayed = state.get_game().new_initial_state(state.start_sfen())
+    wanted = str(state).rpartition(" ")[0]  # All but the number of the move.
+    for action in state.history():
+        if str(replayed).rpartition(" ")[0] == wanted:
+            break
+        replayed.apply_action(action)
+    num_moves = (state.move_number() - replayed.move_number()) // 2
+    has_checked = [float(count >= num_moves) for count in checks]
+    return has_checked[1] - has_checked[0], has_checked[0] - has_checked[1]
+
+
+def _can_declare(step: Step, player: int) -> bool:
+    """As `shogi_rules.can_declare`, of a player that is not in check."""
     zone = step.board[-ZONE:] if player else step.board[:ZONE]
     if (b"k" if player else b"K") not in zone:
         return False
     pieces = zone.decode()
     own = [p.upper() for p in pieces if p.isalpha() and p.islower() == (player == 1)]
-    hand = np.rint(step.hands[7 * player : 7 * player + 7] * MOST_IN_HAND)
     points = sum(_POINTS[letter] for letter in own) + sum(
-        _POINTS[letter] * int(count) for letter, count in zip(LETTERS, hand, strict=False)
+        _POINTS[letter] * count
+        for letter, count in zip(LETTERS, _hand(step, player), strict=False)
     )
-    enough = len(own) - 1 >= NEEDED_IN_ZONE and points >= NEEDED_POINTS[player]
-    return enough and not state.in_check()
+    return len(own) - 1 >= NEEDED_IN_ZONE and points >= NEEDED_POINTS[player]

@@ -1,4 +1,4 @@
-"""One game between two players, whatever they do."""
+"""One game between two players, faults included."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class GameRecord:
       game: name of the game.
       players: names, of player 0 and player 1.
       moves: as the players write them, the opening's first.
-      num_opening_moves: how many of them nobody chose.
+      num_opening_moves: how many of them are the opening's.
       outcome: 1, 0 or -1 for each player.
       ending: "rules", "resigned", "illegal move" or "fault"; all but the first lose the
         game for the player to move.
-      detail: what exactly went wrong, or nothing.
+      detail: what went wrong; empty where nothing did.
       seconds: that each player thought.
       seed: of the players.
     """
@@ -65,7 +65,7 @@ def play_game(
 ) -> GameRecord:
     """Plays one game to its end.
 
-    A player that hangs, crashes, resigns or does what the rules forbid loses that game.
+    A player that hangs, crashes, resigns or makes an illegal move loses that game.
     Any other exception of a player is a bug in it, and is raised.
 
     Args:

@@ -1,4 +1,4 @@
-"""First moves that nobody chooses; without them deterministic players repeat a game."""
+"""Random first moves; without them deterministic players repeat a game."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make_openings(
     """Openings of random moves, after which neither player can win at once.
 
     They differ as far as the game has enough of them. Each is to be played twice, with
-    colours exchanged, so that what luck it holds goes to both.
+    colours exchanged, so that its advantage goes to both players once.
 
     Args:
       game: its rules; is not changed.

@@ -66,7 +66,7 @@ def _ratings_figure(
     axes.set_yticks(range(len(names)), [_short(name) for name in reversed(names)])
     axes.set_ylim(-0.6, len(names) - 0.2)
     zero = f"{_short(anchor)} = 0" if anchor else "mean = 0"
-    axes.set_xlabel(f"Elo ({zero}), 95 % bootstrap interval")
+    axes.set_xlabel(f"Elo ({zero}), 95 % interval")
     axes.grid(axis="x", alpha=0.3)
     return _as_uri(figure)
 
@@ -112,7 +112,7 @@ def _axes(height: float) -> Any:
 
 
 def _short(name: str) -> str:
-    """The end of a long name, which tells more than its beginning."""
+    """The end of a long name, where names differ."""
     return name if len(name) <= 36 else "…" + name[-35:]
 
 

@@ -1,4 +1,4 @@
-"""What takes part in a match."""
+"""Players of a match: the protocol, budgets of thought, and faults."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Budget:
       nodes: positions to look at; None for no such limit.
       seconds: of thought, which may be without end; None for no such limit. With neither
         limit a player thinks as it is set to.
-      is_stopped: asked again and again; once it says so, the best move so far is wanted.
+      is_stopped: asked repeatedly; once True, the best move so far is wanted.
     """
 
     nodes: int | None = None
@@ -49,7 +49,7 @@ class Budget:
 
 
 class Thought(NamedTuple):
-    """What came of thinking about a move.
+    """The result of a search for a move.
 
     Attributes:
       action: to be played.
@@ -76,7 +76,7 @@ class PlayerFault(RuntimeError):
 
 
 class IllegalMove(PlayerFault):
-    """A player wants to do what the rules forbid."""
+    """A player chose an illegal move."""
 
 
 class Resigned(Exception):

@@ -18,23 +18,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tolman.launchers.arena.intervals import Observations, profile_intervals
+
 ELO_PER_NAT = 400.0 / math.log(10.0)
 # Virtual draws of each player, shared out evenly among all others. They keep who won or
 # lost every game finite, and tie players together who never met.
 PRIOR_DRAWS = 1.0
-NUM_RESAMPLES = 200
-INTERVAL = (2.5, 97.5)  # Percentiles: 95 %.
 
 
 @dataclass(frozen=True)
 class Result:
-    """One game's share in a rating; games of one `opening` are drawn together.
+    """One game's share in a rating.
 
     Attributes:
       first: index of player 0.
       second: index of player 1.
       score: of player 0: 1, 0.5 or 0.
-      opening: games with the same number are not independent.
+      opening: games of two players with the same number are one observation.
     """
 
     first: int
@@ -49,7 +49,7 @@ class Rating:
 
     Attributes:
       elo: relative to the anchor.
-      low: of the 95 % bootstrap interval.
+      low: of the 95 % interval, see `intervals`.
       high: of the same.
       num_games: that it played.
       score: points per game, a draw for half.
@@ -105,8 +105,7 @@ def fit_elo(
     num_players = len(wins)
     if num_players < 2:
         return np.zeros(num_players)
-    prior = np.full(wins.shape, prior_draws / (num_players - 1) / 2.0)
-    np.fill_diagonal(prior, 0.0)
+    prior = _prior(num_players, prior_draws)
     try:
         strengths = choix.ilsr_pairwise_dense(wins + prior, max_iter=10_000, tol=1e-9)
     except (ValueError, RuntimeError) as error:
@@ -119,23 +118,14 @@ def fit_elo(
 
 
 def rate(
-    names: Sequence[str],
-    results: Sequence[Result],
-    anchor: str | None = None,
-    seed: int = 0,
-    num_resamples: int = NUM_RESAMPLES,
+    names: Sequence[str], results: Sequence[Result], anchor: str | None = None
 ) -> dict[str, Rating]:
     """Ratings of all players, with intervals.
-
-    The interval is bootstrapped: openings are drawn anew with replacement, each with all
-    of its games, and the ratings fitted again.
 
     Args:
       names: of the players.
       results: of their games; indices are places in `names`.
       anchor: the player whose Elo is 0; None to set the mean to 0.
-      seed: of the resampling.
-      num_resamples: of the bootstrap.
 
     Raises:
       ValueError: if the anchor is none of the players.
@@ -145,13 +135,9 @@ def rate(
     place = None if anchor is None else list(names).index(anchor)
     wins = win_matrix(results, len(names))
     elo = fit_elo(wins, place)
-    groups = _by_opening(results, len(names))
-    rng = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(num_resamples if len(groups) > 1 else 0):
-        drawn = rng.integers(len(groups), size=len(groups))
-        resampled.append(fit_elo(groups[drawn].sum(axis=0), place))
-    low, high = np.percentile(resampled or [elo], INTERVAL, axis=0)
+    prior = _prior(len(names), PRIOR_DRAWS)
+    ends = profile_intervals(_by_opening(results), prior, elo / ELO_PER_NAT, place)
+    low, high = ELO_PER_NAT * ends[0], ELO_PER_NAT * ends[1]
     num_games = wins.sum(axis=1) + wins.sum(axis=0)
     return {
         name: Rating(
@@ -165,14 +151,28 @@ def rate(
     }
 
 
-def _by_opening(results: Sequence[Result], num_players: int) -> np.ndarray:
-    """`[openings, N, N]`: the win matrix of each pair's games from each opening."""
-    groups: dict[tuple[int, int, int], list[Result]] = {}
+def _prior(num_players: int, prior_draws: float) -> np.ndarray:
+    """`[N, N]`: virtual points of each row against each column."""
+    prior = np.full((num_players, num_players), prior_draws / max(num_players - 1, 1) / 2.0)
+    np.fill_diagonal(prior, 0.0)
+    return prior
+
+
+def _by_opening(results: Sequence[Result]) -> Observations:
+    """The points of each two players from each opening."""
+    points: dict[tuple[int, int, int], list[float]] = {}
     for result in results:
+        is_turned = result.first > result.second
         pair = sorted((result.first, result.second))
-        groups.setdefault((pair[0], pair[1], result.opening), []).append(result)
-    matrices = [win_matrix(group, num_players) for group in groups.values()]
-    return np.array(matrices).reshape(-1, num_players, num_players)
+        score = 1.0 - result.score if is_turned else result.score
+        points.setdefault((pair[0], pair[1], result.opening), []).append(score)
+    keys = np.array(list(points), int).reshape(-1, 3)
+    return Observations(
+        keys[:, 0],
+        keys[:, 1],
+        np.array([sum(scores) for scores in points.values()]),
+        np.array([float(len(scores)) for scores in points.values()]),
+    )
 
 
 def cross_table(

@@ -1,4 +1,4 @@
-"""A host game that remembers its moves: engines are told them, records hold them."""
+"""A host game that keeps its moves, for engines and for records."""
 
 from __future__ import annotations
 

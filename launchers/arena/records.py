@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
+from tolman.envs.board.openspiel_game import OpenSpielGame
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.match import GameRecord
 
@@ -13,6 +14,7 @@ _CSA = ("FU", "KY", "KE", "GI", "KA", "HI", "KI", "OU", "TO", "NY", "NK", "NG", 
 CSA_PIECES = dict(zip("PLNSBRGKACDEHT", _CSA, strict=True))
 GTP_COLUMNS = "ABCDEFGHJKLMNOPQRST"
 SGF_LETTERS = "abcdefghijklmnopqrs"
+NUM_REPEATS = 3  # With the fourth time a position ends a game of shogi.
 SUFFIXES = {"chess": "pgn", "shogi": "csa"}
 
 
@@ -125,7 +127,9 @@ def to_csa(record: GameRecord, date: datetime.date) -> str:
         "PI",
         "+",
     ]
-    game = openspiel_game("shogi")
+    # Nothing but mate and repetition ends this copy before its last move.
+    num_moves = len(record.moves)
+    game = openspiel_game("shogi", max_num_moves=num_moves + 1, with_declaration=False)
     for number, move in enumerate(record.moves):
         game.step(game.text_to_action(move))
         origin = "00" if move[1] == "*" else _csa_square(move[:2])
@@ -134,7 +138,7 @@ def to_csa(record: GameRecord, date: datetime.date) -> str:
         row, column = int(target[1]) - 1, 9 - int(target[0])
         letter = game.render().splitlines()[row].split(" ")[1 + column].upper()
         lines.append(f"{'+-'[number % 2]}{origin}{target}{CSA_PIECES[letter]}")
-    lines.append(_csa_ending(record))
+    lines.append(_csa_ending(record, game))
     if record.ending != "rules":
         lines.insert(-1, f"'{_ending_text(record)}")
     return "\n".join(lines) + "\n"
@@ -144,16 +148,26 @@ def _csa_square(text: str) -> str:
     return text[0] + str("abcdefghi".index(text[1]) + 1)
 
 
-def _csa_ending(record: GameRecord) -> str:
+def _csa_ending(record: GameRecord, game: OpenSpielGame) -> str:
+    """The last line of a record; `game` is at its last position.
+
+    Source: CSA standard of game records, version 2.2 of 2008, section 2.5. A sign names the
+      side that broke the rules where it is not the one to move.
+    """
     if record.ending == "illegal move":
         return "%ILLEGAL_MOVE"
     if record.ending == "fault":
         return "%TIME_UP" if "in time" in record.detail else "%CHUDAN"
     if record.ending == "resigned":
         return "%TORYO"
+    is_repeated = game.trail.steps[0].num_repeats >= NUM_REPEATS
     if record.outcome[0] == 0:
-        return "%SENNICHITE" if len(record.moves) < 512 else "%MAX_MOVES"
-    return "%TSUMI"
+        return "%SENNICHITE" if is_repeated else "%MAX_MOVES"
+    loser = 0 if record.outcome[0] < 0 else 1
+    if is_repeated:  # Perpetual check; the side to move may have given it, too.
+        is_mover = loser == game.to_play()
+        return "%ILLEGAL_MOVE" if is_mover else f"%{'+-'[loser]}ILLEGAL_ACTION"
+    return "%TSUMI" if game.is_over() else "%KACHI"
 
 
 def to_text(record: GameRecord, date: datetime.date) -> str:

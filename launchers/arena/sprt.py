@@ -1,4 +1,4 @@
-"""When have two players played enough? The sequential probability ratio test.
+"""The sequential probability ratio test: when two players have played enough.
 
 The games from one opening, colours exchanged, are one observation: their mean score is in
 {0, 1/4, 1/2, 3/4, 1}. The log-likelihood ratio of two expected scores is that of a normal

@@ -9,9 +9,12 @@ report.html      the page
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import itertools
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -103,25 +106,52 @@ def run_tournament(
       What result.json holds.
 
     Raises:
-      ValueError: if the folder holds another tournament, a player or game is unknown, or
-        a setting is not what it must be.
+      ValueError: if the folder holds another tournament or one that is under way, a player,
+        anchor or game is unknown, or a setting is not what it must be.
     """
     check_settings(config)
     sprt = None if config.sprt is None else Sprt(*config.sprt)
     game = make_host_game(config.game)
     players = [make_player(spec, make_run_player) for spec in config.players]
+    names = [player.name for player in players]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _claim(folder, config)
-        played = _load(folder / "games.jsonl")
+        if config.anchor is not None and config.anchor not in names:
+            raise ValueError(
+                f"anchor {config.anchor!r}: must be one of {', '.join(names)}. Set "
+                "--anchor."
+            )
         openings = make_openings(
             game, config.num_games // 2, config.opening_moves, config.seed
         )
-        _play_missing(config, folder, game, players, openings, played, sprt)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            _claim(folder, config)
+            played = _load(folder / "games.jsonl")
+            _play_missing(config, folder, game, players, openings, played, sprt)
+            return _conclude(config, folder, game, names, played, sprt)
     finally:
         for player in players:
             close_player(player)
-    return _conclude(config, folder, game, [p.name for p in players], played, sprt)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps others out of the folder.
+
+    Raises:
+      ValueError: if a tournament is under way in it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ValueError(
+            f"folder {folder}: a tournament is under way in it. Wait for its end, or set "
+            "--out to another folder."
+        ) from None
+    finally:
+        os.close(descriptor)
 
 
 def _play_missing(
@@ -148,7 +178,7 @@ def _play_missing(
                 seed=config.seed + pairing.opening,
             )
             played.append(Played(pairing, record))
-            file.write(json.dumps({**pairing._asdict(), **record.as_dict()}) + "\n")
+            file.write(_written(played[-1]))
             file.flush()
             print(_line(record), flush=True)
 
@@ -172,34 +202,55 @@ def _claim(folder: Path, config: TournamentConfig) -> None:
     """Writes what is played, or checks that the folder is of the same tournament."""
     path, wanted = folder / "tournament.json", json.loads(json.dumps(asdict(config)))
     if not path.exists():
-        path.write_text(json.dumps(wanted, indent=2) + "\n")
+        _replace(path, json.dumps(wanted, indent=2) + "\n")
         return
-    held = json.loads(path.read_text())
+    try:
+        held = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{path}: is no JSON of a tournament; must say what is played. Remove it to go "
+            "on with the games in the folder, or take another folder."
+        ) from None
     for name, value in wanted.items():
         if name != "num_games" and held.get(name) != value:
             raise ValueError(
                 f"folder {folder}: holds a tournament with {name}={held.get(name)}, not "
                 f"{value}. Take another folder; only num_games may change."
             )
-    path.write_text(json.dumps(wanted, indent=2) + "\n")
+    _replace(path, json.dumps(wanted, indent=2) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that is whole at any time."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 def _load(path: Path) -> list[Played]:
-    """The games so far; a last line that a kill cut off is taken out of the file."""
-    played: list[Played] = []
+    """The games so far, each once; lines that hold no game are taken out of the file."""
     if not path.exists():
-        return played
-    whole = []
-    for line in path.read_text().splitlines():
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        pairing = Pairing(*(values.pop(name) for name in Pairing._fields))
-        played.append(Played(pairing, record_from_dict(values)))
-        whole.append(line + "\n")
-    path.write_text("".join(whole))
+        return []
+    lines = path.read_text(errors="replace").splitlines()
+    read = [played for played in map(_read, lines) if played is not None]
+    played = list({one.pairing: one for one in reversed(read)}.values())[::-1]
+    _replace(path, "".join(map(_written, played)))
     return played
+
+
+def _written(played: Played) -> str:
+    pairing, record = played
+    return json.dumps({**pairing._asdict(), **record.as_dict()}) + "\n"
+
+
+def _read(line: str) -> Played | None:
+    """The game of a line; None for one that a kill cut off."""
+    try:
+        values = json.loads(line)
+        pairing = Pairing(*(values.pop(name) for name in Pairing._fields))
+        return Played(pairing, record_from_dict(values))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _conclude(
@@ -216,7 +267,7 @@ def _conclude(
         ratings.Result(p.first, p.second, record.score, p.opening) for p, record in played
     ]
     anchor = config.anchor or ("random" if "random" in names else None)
-    rated = ratings.rate(names, results, anchor, config.seed)
+    rated = ratings.rate(names, results, anchor)
     table = ratings.cross_table(names, results)
     result: dict[str, Any] = {
         "game": config.game,
@@ -229,7 +280,11 @@ def _conclude(
     }
     if sprt is not None:
         scores = pair_scores(played)
+        first = ratings.rate(names, results, names[1])[names[0]]
         result["sprt"] = {
+            "elo": first.elo,
+            "low": first.low,
+            "high": first.high,
             "elo_0": sprt.elo_0,
             "elo_1": sprt.elo_1,
             "bounds": sprt.bounds,

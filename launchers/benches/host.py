@@ -126,16 +126,16 @@ def _deciding(agent: Agent, vector: HostVector) -> Callable[[int], None]:
 def _acting(
     config: TrainConfig, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
 ) -> Callable[[int], None]:
-    from tolman.launchers.host.actor import ActingLoop, VectorActor
+    from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
     from tolman.launchers.host.evaluation import Frozen
 
     params = Frozen(agent.init(jax.random.PRNGKey(0)).params)
     groups = []
     for seed in range(num_groups):
         vector = make_vector(config, num_envs // num_groups, seed)
-        actor = VectorActor(agent, vector.num_envs, jax.random.PRNGKey(seed), params, [])
+        actor = VectorActor(agent, vector.num_envs, jax.random.PRNGKey(seed), params, None)
         groups.append((vector, actor))
-    loop = ActingLoop(groups, agent.data.unroll_length)
+    loop = EnvironmentLoop(groups, agent.data.unroll_length)
     stack.callback(loop.close)
 
     def unrolls(count: int) -> None:
@@ -149,22 +149,16 @@ def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int]
     from tolman.launchers.host.reverb.replay import item_layout
 
     layout = item_layout(agent, vector.observation_spec(), num_envs)
-    items = {
-        name: jax.tree.map(
-            lambda spec: np.zeros(
-                (layout.num_items, *spec.shape), spec.dtype.as_numpy_dtype
-            ),
-            column,
-        )
+    batch = {
+        name: jnp.zeros((layout.num_items, *column.shape), jnp.uint8)
         for name, column in layout.signature().items()
     }
-    items.pop("version")
-    batch = jax.device_put(items)
     state = agent.init(jax.random.PRNGKey(0))
 
     @jax.jit
     def update(state: Any, batch: Any) -> Any:
-        return agent.update(state, layout.assemble(batch, None), jnp.float32(0.0))
+        unroll = layout.assemble(batch, None)
+        return agent.update(state, unroll, jax.random.PRNGKey(0), jnp.float32(0.0))
 
     def updates(count: int) -> None:
         nonlocal state
@@ -246,17 +240,15 @@ def _reading_pair(replay: Any, data: DataSpec, layout: Any) -> float:
 
 def _fill(replay: Any, data: DataSpec, layout: Any) -> None:
     """Writes items of noise, which compresses as badly as anything can."""
-    from tolman.launchers.host.reverb.adder import TABLE
+    from tolman.launchers.host.reverb.writer import TABLE
 
     chance = np.random.default_rng(0)
     with replay.client().trajectory_writer(num_keep_alive_refs=1) as writer:
         for _ in range(READ_ITEMS):
-            item = jax.tree.map(
-                lambda spec: chance.integers(0, 2, spec.shape).astype(
-                    spec.dtype.as_numpy_dtype
-                ),
-                layout.signature(),
-            )
+            item = {
+                name: chance.integers(0, 256, column.shape, np.uint8)
+                for name, column in layout.signature().items()
+            }
             writer.append(item)
             writer.create_item(
                 TABLE, 1.0, jax.tree.map(lambda column: column[-1], writer.history)

@@ -62,4 +62,22 @@ def check_named(name: str) -> list[str]:
     if name in registered(GAME) or name in installed(GAME):
         return check_game(make_game(name))
     thing = any_environment(name)
-    return check_game(thing) if looks_like_game(thing) else check_environment(thing)
+    if looks_like_game(thing):
+        return check_game(thing)
+    return [*check_environment(thing), *describe_observation(thing)]
+
+
+def describe_observation(environment: Any) -> list[str]:
+    """How each part of an environment's observation enters a network, a line each.
+
+    Args:
+      environment: of any kind.
+    """
+    from tolman.agents.inputs import describe_inputs
+    from tolman.envs.adapters import single_precision_spec, space_to_spec
+
+    if hasattr(environment, "observation_space"):
+        spec = space_to_spec(environment.observation_space, "observation")
+    else:
+        spec = single_precision_spec(environment.observation_spec())
+    return [f"enters a network: {line}" for line in describe_inputs(spec)]

@@ -1,16 +1,19 @@
-"""Starts Ray on this machine, or joins a cluster that is up, and asks what it has."""
+"""Starts Ray on this machine, or joins a running cluster, and checks its resources."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -20,7 +23,7 @@ NAMESPACE = "tolman"
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_PROBE = 120.0
-# Ray says on standard error what Tolman says in its own words.
+# Tolman reports in its own log what Ray would print on standard error.
 OPTIONS: dict[str, Any] = {
     "namespace": NAMESPACE,
     "log_to_driver": False,
@@ -47,7 +50,7 @@ class Roles(NamedTuple):
 
     @property
     def cpus(self) -> int:
-        """One for each process, and the board takes none."""
+        """One for each process; the parameter server takes none."""
         return self.actors + self.shards + self.evaluators + 1
 
     def __str__(self) -> str:
@@ -58,16 +61,16 @@ class Roles(NamedTuple):
 
 
 def connect(config: TrainConfig, roles: Roles) -> bool:
-    """Makes sure that this process is connected to a Ray with room for the roles.
+    """Connects this process to a Ray with enough CPUs and GPUs for the roles.
 
-    A connection that is there already is used as it is.
+    An existing connection is used as it is.
 
     Args:
       config: with the address.
       roles: of the run.
 
     Returns:
-      Whether a connection was made here, for `disconnect` to end.
+      Whether a connection was made, which `disconnect` has to end.
 
     Raises:
       ValueError: if there is no cluster at the address, or it has too few CPUs or GPUs.
@@ -90,20 +93,21 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
 def start(num_cpus: int) -> None:
     """Starts a Ray on this machine for this process.
 
-    Its CPUs are a count of processes, not of cores: it says that there are as many as are
-    needed.
+    It listens on loopback only. Ray's CPUs count processes here, not cores: it is told that
+    there are as many as are needed.
 
     Raises:
       ValueError: if it does not start, as on a machine that is too busy.
     """
     try:
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, num_cpus),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            **OPTIONS,
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=max(os.cpu_count() or 1, num_cpus),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **OPTIONS,
+            )
     except Exception as error:  # Ray has no type of its own for this.
         ray.shutdown()
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -113,14 +117,32 @@ def start(num_cpus: int) -> None:
         ) from error
 
 
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Has a Ray that starts meanwhile listen on 127.0.0.1 only, with all its processes.
+
+    Ray does so where it supports no clusters; it has no other setting for it.
+    """
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before, enabled = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
 def disconnect(is_ours: bool) -> None:
-    """Ends a connection that was made here, and a Ray that was started with it."""
+    """Ends a connection that `connect` made, and a Ray that it started."""
     if is_ours:
         ray.shutdown()
 
 
 def _join(address: str) -> None:
-    """Connects to a cluster and gives its machines the code of this process."""
+    """Connects to a cluster and sends its machines the code of this process."""
     if address != "auto":
         _check_address(address)
     with tempfile.TemporaryDirectory(prefix="tolman-") as folder:
@@ -140,9 +162,8 @@ def _join(address: str) -> None:
 def stage(folder: Path) -> Path:
     """Copies Tolman's four packages, wherever they are installed, into one folder.
 
-    Ray sends it to every machine of a cluster, so that all run the driver's code, and
-    need only its dependencies. A package that is installed in place has no such folder:
-    its parts stand under other names.
+    Ray sends it to every machine of a cluster, so that all run the driver's code and need
+    only its dependencies. A package that is installed in place has no such folder.
 
     Returns:
       `folder/tolman`.
@@ -161,7 +182,7 @@ def stage(folder: Path) -> Path:
 
 
 def _modules(config: TrainConfig) -> list[str]:
-    """What every machine must be able to import, the user's own modules included."""
+    """The modules that every machine must import, the user's own included."""
     named = [getattr(config, noun) for noun in ("agent", "env", "core")]
     own = [name.partition(":")[0] for name in named if ":" in name]
     return ["reverb", "tolman.launchers.cluster.session", *own]

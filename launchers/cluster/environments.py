@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 
 from tolman.agents.agent import Agent, Params
-from tolman.launchers.cluster.parameters import BoardReader
-from tolman.launchers.cluster.tallies import EpisodeJournal
-from tolman.launchers.cluster.work import Birth, Insight
+from tolman.launchers.cluster.parameters import ParameterClient
+from tolman.launchers.cluster.statistics import EpisodeStatistics
+from tolman.launchers.cluster.work import ActingLoop, ActorIdentity, TableStatistics
 from tolman.launchers.evaluation.evaluate import EVALUATION
-from tolman.launchers.host.state import HostState, group_size
+from tolman.launchers.host.episodes import episode_means
+from tolman.launchers.host.state import HostState
 from tolman.launchers.runs.build import MAX_DEFAULT_ENVS, build_agent, make_vector
 from tolman.launchers.runs.restore import evaluation_settings
 from tolman.launchers.settings.config import TrainConfig
@@ -23,7 +22,7 @@ from tolman.launchers.settings.config import TrainConfig
 
 @dataclass(frozen=True)
 class Specs:
-    """The specs of an environment that is somewhere else."""
+    """The specs of an environment that another process has."""
 
     observation: Any
     action: Any
@@ -61,27 +60,41 @@ class EnvironmentWork:
 
         return item_layout(agent, self.specs.observation_spec(), self.num_envs)
 
-    def acting(
-        self,
-        birth: Birth,
-        key: np.ndarray,
-        reader: BoardReader,
-        is_closed: threading.Event,
-    ) -> EnvironmentActing:
-        return EnvironmentActing(self, birth, key, reader, is_closed)
+    def acting_loop(self, actor: ActorIdentity, parameters: ParameterClient) -> ActingLoop:
+        # Seconds of imports, which the driver would have to wait for too at the top.
+        from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
+        from tolman.launchers.host.reverb.writer import UnrollWriter
 
-    def watch(self, client: Any) -> Callable[[], Insight]:
-        from tolman.launchers.host.reverb.adder import TABLE
+        env_seed = actor.env_seed(self.config.seed)
+        vector = make_vector(self.config, self.num_envs, env_seed)
+        try:
+            agent = self.agent()
+            writer = UnrollWriter(
+                parameters.address(actor.index % self.num_shards),
+                agent.data,
+                self.layout(agent),
+                self.num_envs,
+                parameters.is_closed,
+                parameters.new_priority,
+            )
+            acting = VectorActor(agent, self.num_envs, actor.key(), parameters, writer)
+            return EnvironmentLoop([(vector, acting)], agent.data.unroll_length)
+        except BaseException:
+            vector.close()
+            raise
 
-        def look() -> Insight:
+    def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:
+        from tolman.launchers.host.reverb.writer import TABLE
+
+        def statistics() -> TableStatistics:
             table = client.server_info()[TABLE]
-            stats = table.rate_limiter_info
-            inserted = stats.insert_stats.completed - before.insert_stats.completed
-            sampled = stats.sample_stats.completed - before.sample_stats.completed
-            return Insight(inserted, sampled, table.current_size)
+            now = table.rate_limiter_info
+            inserted = now.insert_stats.completed - before.insert_stats.completed
+            sampled = now.sample_stats.completed - before.sample_stats.completed
+            return TableStatistics(inserted, sampled, table.current_size)
 
         before = client.server_info()[TABLE].rate_limiter_info
-        return look
+        return statistics
 
     def evaluator(self, agent: Agent) -> Callable[[Params, int, int], dict[str, float]]:
         def evaluate(params: Params, num_episodes: int, number: int) -> dict[str, float]:
@@ -89,70 +102,17 @@ class EnvironmentWork:
 
         return evaluate
 
-    def journal(self) -> EpisodeJournal:
-        return EpisodeJournal()
+    def run_statistics(self) -> EpisodeStatistics:
+        return EpisodeStatistics()
 
-    def pace(self, state: HostState) -> None:
-        """The tables hold inserts and samples to each other."""
-
-
-class EnvironmentActing:
-    """Steps the environments of one actor; see `Acting`."""
-
-    def __init__(
-        self,
-        work: EnvironmentWork,
-        birth: Birth,
-        key: np.ndarray,
-        reader: BoardReader,
-        is_closed: threading.Event,
-    ) -> None:
-        # Seconds of imports, which the driver would have to wait for too at the top.
-        from tolman.launchers.host.actor import ActingLoop, VectorActor
-        from tolman.launchers.host.reverb.adder import Client, UnrollAdder
-
-        vector = make_vector(work.config, work.num_envs, birth.env_seed(work.config.seed))
-        try:
-            agent = work.agent()
-            data = agent.data
-            address = reader.address(birth.actor % work.num_shards)
-            adders = [
-                UnrollAdder(Client(address), data, is_closed)
-                for _ in range(work.num_envs // group_size(data, work.num_envs))
-            ]
-            self._actor = VectorActor(agent, work.num_envs, birth.key(key), reader, adders)
-            self._loop = ActingLoop([(vector, self._actor)], data.unroll_length)
-        except BaseException:
-            vector.close()
-            raise
-
-    @property
-    def num_steps(self) -> int:
-        return self._loop.num_steps
-
-    @property
-    def seconds(self) -> float:
-        return self._loop.seconds
-
-    @property
-    def version(self) -> int:
-        return self._actor.version
-
-    def unroll(self) -> None:
-        self._loop.unroll()
-
-    def take_episodes(self) -> list[tuple[float, int]]:
-        episodes = self._loop.take_episodes()
-        return [(each.episode_return, each.episode_length) for each in episodes]
-
-    def close(self) -> None:
-        self._loop.close()
+    def rate_limiter(self, state: HostState) -> None:
+        """None: Reverb's own limits the tables."""
 
 
 def _evaluate(
     config: TrainConfig, agent: Agent, params: Params, num_episodes: int, number: int
 ) -> dict[str, float]:
-    """Means over whole episodes of the policy, sampled from."""
+    """Mean return and length of whole episodes; actions are sampled from the policy."""
     from tolman.launchers.host.evaluation import play_host_episodes
 
     key = jax.random.PRNGKey(config.seed)
@@ -165,8 +125,4 @@ def _evaluate(
         episodes = play_host_episodes(agent, vector, params, key, num_episodes)
     finally:
         vector.close()
-    _, returns, lengths = zip(*episodes, strict=True)
-    return {
-        "eval/episode_return": float(np.mean(returns)),
-        "eval/episode_length": float(np.mean(lengths)),
-    }
+    return episode_means("eval", episodes)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tolman.launchers.cluster.parameters import BoardReader
-from tolman.launchers.cluster.work import Lines, Work
+from tolman.launchers.cluster.parameters import ParameterClient
+from tolman.launchers.cluster.work import LogBuffer, Work
 
 
 class EvaluatorReport(NamedTuple):
-    """What was logged since the report before, level and text."""
+    """The log records since the report before, level and text."""
 
-    lines: list[tuple[int, str]]
+    log: list[tuple[int, str]]
 
 
 class EvaluatorRole:
-    """Evaluates the newest parameters whenever it is asked to; run as a Ray actor."""
+    """Evaluates the newest parameters on request; run as a Ray actor."""
 
-    def __init__(self, work: Work, board: Any) -> None:
+    def __init__(self, work: Work, server: Any) -> None:
         """Builds the agent.
 
         Args:
           work: the run's.
-          board: handle of the `Board`.
+          server: handle of the `ParameterServer`.
         """
-        self._lines = Lines()
-        self._reader = BoardReader(board)
+        self._log = LogBuffer()
+        self._parameters = ParameterClient(server)
         self._evaluate = work.evaluator(work.agent())
 
     def evaluate(self, num_episodes: int, number: int) -> dict[str, float]:
@@ -33,18 +33,18 @@ class EvaluatorRole:
 
         Args:
           num_episodes: to play.
-          number: of the evaluation; its luck comes from it.
+          number: of the evaluation; its seeds come from it.
 
         Returns:
           Metrics: means over the episodes.
         """
-        _, params = self._reader.get()
+        _, params = self._parameters.get()
         return self._evaluate(params, num_episodes, number)
 
     def report(self) -> EvaluatorReport:
         """What it logged."""
-        return EvaluatorReport(self._lines.take())
+        return EvaluatorReport(self._log.take())
 
     def close(self) -> None:
-        """Waits for nothing any more."""
-        self._reader.close()
+        """Ends all waiting for parameters."""
+        self._parameters.close()

@@ -1,4 +1,4 @@
-"""Whole games in Reverb: one item a game, and a slip of paper for those who count.
+"""Whole games in Reverb: one item a game, and one ledger entry by which it is counted.
 
 Shapes: n positions of a game, B positions of a batch.
 """
@@ -17,13 +17,14 @@ import tensorflow as tf
 from tolman.agents.agent import Array, DataSpec
 from tolman.agents.alphazero import Positions
 from tolman.agents.alphazero.self_play import Moves
-from tolman.launchers.cluster.work import Insight
-from tolman.launchers.host.reverb.adder import MILLISECONDS_A_WAIT, Client
+from tolman.launchers.cluster.work import TableStatistics
+from tolman.launchers.host.reverb.packing import Packing
+from tolman.launchers.host.reverb.writer import RowWriter
 from tolman.launchers.self_play.open_games import EndedGame, Row
 
 GAMES, LEDGER = "games", "ledger"
-LEDGER_SIZE = 1_000_000  # Games that nobody has counted yet.
-NUM_TOTALS = 4  # Games, moves, points of the first player, draws.
+LEDGER_SIZE = 1_000_000  # Games that are not counted yet.
+NUM_TOTALS = 5  # Games, moves, points of the first player, draws, value errors.
 
 
 class GameLayout:
@@ -34,7 +35,7 @@ class GameLayout:
 
     Attributes:
       num_items: B, games in a batch.
-      structure: of a position, whose leaves lie side by side.
+      row: packs a position, a `Row` without its leading axis.
     """
 
     table = GAMES
@@ -55,18 +56,9 @@ class GameLayout:
           observe: planes `[B, H, W, C]` of positions in `Moves`.
         """
         self.num_items = batch_size
+        self.row = pack_rows(example)
         self._window_games = window_games
         self._observe = observe
-        leaves, self.structure = jax.tree.flatten(example.position)
-        whole_number = np.zeros(1, np.int32)
-        self._example = {
-            "position": leaves,
-            "slots": example.slots,
-            "weights": example.weights,
-            "value": example.value,
-            "outcome": np.zeros(1, np.int8),
-            "version": whole_number,
-        }
 
     def tables(self, data: DataSpec, share: int) -> list[reverb.Table]:
         """The window and the ledger of one of `share` servers."""
@@ -78,7 +70,7 @@ class GameLayout:
             remover=fifo(),
             max_size=max(self._window_games // share, 1),
             rate_limiter=reverb.rate_limiters.MinSize(1),
-            signature=jax.tree.map(_of_any_length, self._example),
+            signature=tf.TensorSpec((None, self.row.num_bytes), tf.uint8),
         )
         ledger = reverb.Table(
             LEDGER,
@@ -93,102 +85,106 @@ class GameLayout:
 
     def pick(self, sample: Any) -> Any:
         """One position of a game; in TensorFlow."""
-        length = tf.shape(sample.data["version"])[0]
-        index = tf.random.uniform((), 0, length, tf.int32)
-        data = tf.nest.map_structure(lambda leaf: leaf[index], sample.data)
-        return sample._replace(data=data)
+        index = tf.random.uniform((), 0, tf.shape(sample.data)[0], tf.int32)
+        return sample._replace(data=sample.data[index])
 
-    def assemble(self, items: Any, probability: Array | None) -> Positions:
-        """A batch of positions, `[B, ...]` leaves, as the agent has it; in a jit."""
+    def versions(self, items: np.ndarray) -> np.ndarray:
+        """`[B]`, of the networks that played; on the host."""
+        row: Row = self.row.read(items)
+        return row.version
+
+    def assemble(self, items: Array, probability: Array | None) -> Positions:
+        """A batch of packed positions, `[B, N]`, as the agent has it; in a jit."""
         del probability
-        position = jax.tree.unflatten(self.structure, items["position"])
+        row: Row = self.row.unpack(items)
         return Positions(
-            self._observe(position),
-            items["slots"],
-            items["weights"].astype(np.float32),
-            items["outcome"].astype(np.float32),
+            self._observe(row.position),
+            row.slots,
+            row.weights.astype(np.float32),
+            row.outcome.astype(np.float32),
         )
 
 
-def columns(rows: Row) -> dict[str, Any]:
-    """The rows of a game as they are written, `[n, ...]`."""
-    return {**rows._asdict(), "position": jax.tree.leaves(rows.position)}
+def pack_rows(example: Moves) -> Packing:
+    """The layout of one `Row` of a game whose moves are like `example`, `[1, ...]`."""
+    row = Row(
+        example.position,
+        example.slots,
+        example.weights,
+        example.value,
+        np.zeros(1, np.int8),
+        np.zeros(1, np.int32),
+    )
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), row)
+    return Packing(one)
 
 
 class GameWriter:
     """Writes games that have ended into a server's tables."""
 
-    def __init__(self, address: str, max_num_moves: int, is_over: threading.Event) -> None:
+    def __init__(
+        self, address: str, row: Packing, max_num_moves: int, is_over: threading.Event
+    ) -> None:
         """Connects.
 
         Args:
           address: of the server.
+          row: see `pack_rows`.
           max_num_moves: of a game.
-          is_over: once set, nothing is waited for.
+          is_over: once set, no game waits for room in its table.
         """
-        self._writer = Client(address).trajectory_writer(max_num_moves)
-        self._is_over = is_over
+        self._writer = RowWriter(address, max_num_moves, is_over)
+        self._row = row
 
     def write(self, game: EndedGame) -> None:
-        """Returns when the game is in the tables. It is counted after it has come in."""
-        kept = columns(game.rows)
+        """Returns when the game is in the tables; its ledger entry comes after it."""
+        length, writer = game.length, self._writer
         points = (1.0 + game.outcome) / 2.0
-        slip = np.array([1, game.length, points, game.outcome == 0.0], np.float32)
-        for number in range(game.length):
-            row = jax.tree.map(lambda leaf, number=number: leaf[number], kept)
-            self._writer.append({"row": row, "slip": slip})
-        history = self._writer.history
-        whole = jax.tree.map(lambda column: column[-game.length :], history["row"])
-        self._writer.create_item(GAMES, float(game.length), whole)
-        self._flush()
-        self._writer.create_item(LEDGER, 1.0, history["slip"][-1])
-        self._flush()
-        self._writer.end_episode(True, MILLISECONDS_A_WAIT)
+        is_draw = game.outcome == 0.0
+        entry = np.array([1, length, points, is_draw, game.value_error], np.float32)
+        for row in self._row.pack(game.rows, length):
+            writer.append({"row": row, "entry": entry})
+        writer.write(GAMES, float(length), writer.history["row"][-length:])
+        writer.write(LEDGER, 1.0, writer.history["entry"][-1])
+        writer.end_sequence()
 
     def close(self) -> None:
         """Ends the connection."""
         self._writer.close()
 
-    def _flush(self) -> None:
-        while not self._is_over.is_set():
-            try:
-                return self._writer.flush(0, MILLISECONDS_A_WAIT)
-            except reverb.DeadlineExceededError:
-                continue
-
 
 class GameCounter:
-    """Counts the games that come into a server, each once, by what the ledger says."""
+    """Counts the games that are inserted, each once, by the entries of the ledger."""
 
     def __init__(self, client: reverb.Client) -> None:
-        """Starts at nothing: what the ledger still has was counted in the life before."""
+        """Starts at 0: entries that are there belong to the incarnation before."""
         self._client = client
         self._totals = np.zeros(NUM_TOTALS)
         tables = client.server_info()
         self._read(tables[LEDGER].current_size)
-        self._slips_before = _inserted(tables[LEDGER])
+        self._inserted_before = _inserted(tables[LEDGER])
         self._num_read = 0
         self._sampled_before = _sampled(tables[GAMES])
 
-    def look(self) -> Insight:
-        """What came in since the start of this life."""
+    def statistics(self) -> TableStatistics:
+        """What was inserted and sampled since the start of this incarnation."""
         tables = self._client.server_info()
         # More than are there would be waited for without end: a size may be out of date.
-        num_new = _inserted(tables[LEDGER]) - self._slips_before - self._num_read
+        num_new = _inserted(tables[LEDGER]) - self._inserted_before - self._num_read
         self._totals += self._read(num_new)
         self._num_read += num_new
-        return Insight(
+        return TableStatistics(
             int(self._totals[1]),
             _sampled(tables[GAMES]) - self._sampled_before,
             tables[GAMES].current_size,
             tuple(self._totals.tolist()),
         )
 
-    def _read(self, num_slips: int) -> np.ndarray:
-        """Takes slips out of the ledger; returns their sum."""
-        if not num_slips:
+    def _read(self, num_entries: int) -> np.ndarray:
+        """Takes entries out of the ledger; returns their sum."""
+        if not num_entries:
             return np.zeros(NUM_TOTALS)
-        samples = self._client.sample(LEDGER, num_slips, emit_timesteps=False)
+        samples = self._client.sample(LEDGER, num_entries, emit_timesteps=False)
         return np.sum([sample.data[0] for sample in samples], axis=0)
 
 
@@ -198,7 +194,3 @@ def _inserted(table: Any) -> int:
 
 def _sampled(table: Any) -> int:
     return table.rate_limiter_info.sample_stats.completed
-
-
-def _of_any_length(leaf: np.ndarray) -> tf.TensorSpec:
-    return tf.TensorSpec((None, *leaf.shape[1:]), leaf.dtype)

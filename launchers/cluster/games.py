@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +10,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from tolman.agents.agent import Array, Learned, Params
-from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
+from tolman.agents.agent import Params
+from tolman.agents.alphazero import AlphaZero
 from tolman.envs.board.game import Game, HostGame
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.players.uniform import RandomPlayer
-from tolman.launchers.cluster.parameters import BoardReader
-from tolman.launchers.cluster.tallies import Pace
-from tolman.launchers.cluster.work import Birth, Insight
+from tolman.launchers.cluster.parameters import ParameterClient
+from tolman.launchers.cluster.statistics import RateLimiter
+from tolman.launchers.cluster.work import ActorIdentity, TableStatistics
 from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.state import HostState
 from tolman.launchers.runs.build import build_player
 from tolman.launchers.self_play.agent_player import AgentPlayer
@@ -42,98 +42,67 @@ class GameWork:
     num_shards: int
     num_envs: int = 1
 
-    def agent(self) -> GameLearner:
-        return GameLearner(build_player(self.config), self.config.seed)
+    def agent(self) -> AlphaZero:
+        return build_player(self.config)
 
-    def layout(self, agent: GameLearner) -> Any:
+    def layout(self, agent: AlphaZero) -> Any:
         from tolman.launchers.cluster.game_tables import GameLayout
 
-        player = make_player(agent.player, jax.devices()[:1])
-        config = agent.player.config
+        player = make_player(agent, jax.devices()[:1])
+        config = agent.config
         return GameLayout(
             player.example(), config.window_games, config.batch_size, player.observe
         )
 
-    def acting(
-        self,
-        birth: Birth,
-        key: np.ndarray,
-        reader: BoardReader,
-        is_closed: threading.Event,
-    ) -> SelfPlaying:
-        return SelfPlaying(self, birth, key, reader, is_closed)
+    def acting_loop(
+        self, actor: ActorIdentity, parameters: ParameterClient
+    ) -> SelfPlayLoop:
+        return SelfPlayLoop(self, actor, parameters)
 
-    def watch(self, client: Any) -> Callable[[], Insight]:
+    def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:
         from tolman.launchers.cluster.game_tables import GameCounter
 
-        return GameCounter(client).look
+        return GameCounter(client).statistics
 
-    def evaluator(
-        self, agent: GameLearner
-    ) -> Callable[[Params, int, int], dict[str, float]]:
-        return GameEvaluator(agent.player, self.config.seed).evaluate
+    def evaluator(self, agent: AlphaZero) -> Callable[[Params, int, int], dict[str, float]]:
+        return GameEvaluator(agent, self.config.seed).evaluate
 
-    def journal(self) -> GameJournal:
-        return GameJournal()
+    def run_statistics(self) -> GameStatistics:
+        return GameStatistics()
 
-    def pace(self, state: HostState) -> Pace:
+    def rate_limiter(self, state: HostState) -> RateLimiter:
         del state
-        return Pace(build_player(self.config).data)
+        return RateLimiter(build_player(self.config).data)
 
 
-class GameLearner:
-    """An AlphaZero as `AgentLearner` calls an agent.
-
-    Attributes:
-      player: the agent itself.
-      data: what it learns from.
-    """
-
-    def __init__(self, player: AlphaZero, seed: int) -> None:
-        """The agent, and the seed of the views of positions that it draws."""
-        self.player, self.data = player, player.data
-        self._seed = seed
-
-    def init(self, key: Array) -> LearnerState:
-        """Returns a fresh learner."""
-        return self.player.init(key)
-
-    def update(self, state: LearnerState, positions: Positions, progress: Array) -> Learned:
-        """Takes one gradient step."""
-        del progress  # Its rate goes by updates.
-        key = jax.random.fold_in(jax.random.PRNGKey(self._seed), state.updates)
-        return self.player.update(state, positions, key)
-
-
-class SelfPlaying:
-    """B games of an actor, side by side; see `Acting`."""
+class SelfPlayLoop:
+    """Plays B games of an actor side by side; see `ActingLoop`."""
 
     def __init__(
-        self,
-        work: GameWork,
-        birth: Birth,
-        key: np.ndarray,
-        reader: BoardReader,
-        is_closed: threading.Event,
+        self, work: GameWork, actor: ActorIdentity, parameters: ParameterClient
     ) -> None:
         # Seconds of imports, which the driver would have to wait for too at the top.
-        from tolman.launchers.cluster.game_tables import GameWriter
+        from tolman.launchers.cluster.game_tables import GameWriter, pack_rows
 
         agent = build_player(work.config)
-        self._reader = reader
+        self._parameters = parameters
         self._player = make_player(agent, jax.devices()[:1])
-        self._key, start_key = jax.random.split(birth.key(key))
+        self._key, start_key = jax.random.split(actor.key())
         self._games = self._player.start(start_key)
         self._open = OpenGames()
         self._num_iterations = 0
-        address = reader.address(birth.actor % work.num_shards)
-        self._writer = GameWriter(address, agent.game.info.max_num_moves, is_closed)
+        self._writer = GameWriter(
+            parameters.address(actor.index % work.num_shards),
+            pack_rows(self._player.example()),
+            agent.game.info.max_num_moves,
+            parameters.is_closed,
+        )
         self.num_steps, self.seconds, self.version = 0, 0.0, -1
 
     def unroll(self) -> None:
-        """Makes T moves in each game, and hands on those that have ended."""
-        self._reader.wait_while_ahead()
-        self.version, params = self._reader.get()
+        """Makes T moves in each game, and writes the games that have ended."""
+        self._parameters.wait_while_ahead()
+        self.version, params = self._parameters.get()
         began = time.perf_counter()
         key = jax.random.fold_in(self._key, self._num_iterations)
         self._num_iterations += 1
@@ -143,8 +112,8 @@ class SelfPlaying:
         for game in self._open.add(moves, self.version):
             self._writer.write(game)
 
-    def take_episodes(self) -> list[tuple[float, int]]:
-        """None: the replays tell of games, when they have them."""
+    def take_episodes(self) -> list[Episode]:
+        """None: the replays count games, once they have them."""
         return []
 
     def close(self) -> None:
@@ -155,7 +124,7 @@ class GameEvaluator:
     """Plays the newest network against random moves, with both colours in turn."""
 
     def __init__(self, agent: AlphaZero, seed: int) -> None:
-        """The agent, and the seed of its opponent."""
+        """Takes the agent, and the seed of its opponent."""
         game = agent.game
         if isinstance(game, Game):
             from tolman.envs.board.jax_as_host import JaxAsHost
@@ -183,29 +152,30 @@ class GameEvaluator:
         }
 
 
-class GameJournal:
-    """Games as replays have counted them; see `Journal`."""
+class GameStatistics:
+    """Means over the games that replays have counted; see `RunStatistics`."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, np.ndarray]] = {}  # By shard: life, totals.
-        self._new = np.zeros(4)
+        self._seen: dict[int, tuple[int, np.ndarray]] = {}  # By shard: incarnation, totals.
+        self._new = np.zeros(5)
 
     def take_actor(self, report: Any) -> None:
         """Does nothing: a game counts when a replay has it."""
 
-    def take_replay(self, shard: int, life: int, report: Any) -> None:
+    def take_replay(self, shard: int, incarnation: int, report: Any) -> None:
         totals = np.asarray(report.totals)
-        life_before, before = self._seen.get(shard, (life, np.zeros_like(totals)))
-        if life_before != life:
-            before = np.zeros_like(totals)
+        nothing = np.zeros_like(totals)
+        before_it, before = self._seen.get(shard, (incarnation, nothing))
+        if before_it != incarnation:
+            before = nothing
         if totals[0] > before[0]:  # Else it came late.
             self._new += totals - before
             before = totals
-        self._seen[shard] = (life, before)
+        self._seen[shard] = (incarnation, before)
 
     def metrics(self) -> dict[str, float]:
         new, self._new = self._new, np.zeros_like(self._new)
-        num_games, num_moves, points, num_draws = new.tolist()
+        num_games, num_moves, points, num_draws, value_errors = new.tolist()
         if not num_games:
             return {"board/new_games": 0.0}
         return {
@@ -213,4 +183,5 @@ class GameJournal:
             "board/game_length": num_moves / num_games,
             "board/first_player_score": points / num_games,
             "board/draws": num_draws / num_games,
+            "board/value_error": value_errors / num_games,
         }

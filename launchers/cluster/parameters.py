@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,110 +12,119 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from tolman.agents.agent import Params
+from tolman.launchers.cluster.parameter_server import Snapshot
+from tolman.launchers.host.parameters import Closed
 
-SECONDS_TO_WAIT = 0.05  # For the board, at most, where there are parameters to act with.
-SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_TO_WAIT = 0.05  # For an answer, at most, where there are parameters to act with.
+SECONDS_BETWEEN_REQUESTS = 0.2
 SECONDS_BETWEEN_PUBLICATIONS = 0.01
 SECONDS_TO_REPEAT = 1.0
 
 
-class Closed(Exception):
-    """The process is to end: what it waits for will not come."""
+class ParameterClient:
+    """The newest parameters that the parameter server has: a `ParameterSource`.
 
-
-class BoardReader:
-    """The newest parameters that the board knows of: a `ParameterSource`.
-
-    It never waits for the learner: where the board, or the machine that holds the
+    It never waits for the learner: where the server, or the machine that holds the
     parameters, does not answer in time, the ones before serve on.
+
+    Attributes:
+      is_closed: set by `close`, for all that works with it.
     """
 
-    def __init__(self, board: Any) -> None:
-        """Asks nothing yet.
+    def __init__(self, server: Any) -> None:
+        """Sends no request yet.
 
         Args:
-          board: handle of the `Board`.
+          server: handle of the `ParameterServer`.
         """
-        self._board = board
+        self._server = server
         self._version, self._params = -1, None
+        self._known = Snapshot()
         self._request: Any = None
-        self._is_closed = threading.Event()
-        self._is_ahead = False
-        self.addresses: tuple[str, ...] = ()
+        self.is_closed = threading.Event()
 
     def get(self, num_unrolls: int = 0) -> tuple[int, Params]:
         """Returns `(version, params)`, params on the device.
 
         Raises:
-          Closed: if the reader was closed while it waited for the first parameters.
+          Closed: if the client was closed while it waited for the first parameters.
         """
-        self._look(SECONDS_TO_WAIT)
+        self._update(SECONDS_TO_WAIT)
         while self._params is None:
-            self._is_closed.wait(SECONDS_BETWEEN_LOOKS)
-            self._look(SECONDS_BETWEEN_LOOKS)
+            self.is_closed.wait(SECONDS_BETWEEN_REQUESTS)
+            self._update(SECONDS_BETWEEN_REQUESTS)
         return self._version, self._params
+
+    def new_priority(self) -> float:
+        """Of a new item of a prioritised replay, as of the last `get`."""
+        return self._known.new_priority
 
     def wait_while_ahead(self) -> None:
         """Waits while there is more data than the learner can use.
 
         Raises:
-          Closed: if the reader was closed meanwhile.
+          Closed: if the client was closed meanwhile.
         """
-        while self._is_ahead:
-            self._is_closed.wait(SECONDS_BETWEEN_LOOKS)
-            self._look(SECONDS_BETWEEN_LOOKS)
+        while self._known.is_ahead:
+            self.is_closed.wait(SECONDS_BETWEEN_REQUESTS)
+            self._update(SECONDS_BETWEEN_REQUESTS)
 
     def address(self, shard: int) -> str:
         """The address of a replay's server, once it is known.
 
         Raises:
-          Closed: if the reader was closed meanwhile.
+          Closed: if the client was closed meanwhile.
         """
-        while not self.addresses:
-            self._look(SECONDS_BETWEEN_LOOKS)
-            self._is_closed.wait(SECONDS_BETWEEN_LOOKS)
-        return self.addresses[shard]
+        while not self._known.addresses:
+            self._update(SECONDS_BETWEEN_REQUESTS)
+            self.is_closed.wait(SECONDS_BETWEEN_REQUESTS)
+        return self._known.addresses[shard]
 
     def close(self) -> None:
         """Ends all waiting."""
-        self._is_closed.set()
+        self.is_closed.set()
 
-    def _look(self, seconds: float) -> None:
-        """Takes what the board says, if it says it in time."""
-        if self._is_closed.is_set():
+    def _update(self, seconds: float) -> None:
+        """Takes what the server answers, if it answers in time."""
+        if self.is_closed.is_set():
             raise Closed
         if self._request is None:
-            self._request = self._board.look.remote(self._version)
+            self._request = self._server.get.remote(self._version)
         if not ray.wait([self._request], timeout=seconds)[0]:
             return
         request, self._request = self._request, None
         try:
-            notice = ray.get(request)
-            self.addresses = notice.addresses or self.addresses
-            self._is_ahead = notice.is_ahead
-            if notice.params:
-                params = ray.get(notice.params[0], timeout=seconds + SECONDS_TO_WAIT)
+            snapshot: Snapshot = ray.get(request)
+            addresses = snapshot.addresses or self._known.addresses
+            self._known = snapshot._replace(params=[], addresses=addresses)
+            if snapshot.params:
+                params = ray.get(snapshot.params[0], timeout=seconds + SECONDS_TO_WAIT)
                 self._params = jax.device_put(params)
-                self._version = notice.version
+                self._version = snapshot.version
         except GetTimeoutError:
-            pass  # On its way from another machine: the next look finds it here.
+            pass  # On its way from another machine: the next request finds it here.
         except RayError:
-            pass  # The board, or the learner that made these, is gone for now.
+            pass  # The server, or the learner that made these, is gone for now.
 
 
-class Publisher:
+class ParameterPublisher:
     """Publishes the latest parameters from a thread, so that learning does not wait.
 
     Versions that come faster than they can be published are passed over.
+
+    Attributes:
+      num_published: versions so far.
     """
 
-    def __init__(self, board: Any) -> None:
+    def __init__(self, server: Any, new_priority: Callable[[], float]) -> None:
         """Starts the thread.
 
         Args:
-          board: handle of the `Board`.
+          server: handle of the `ParameterServer`.
+          new_priority: returns the priority of a new item of a prioritised replay.
         """
-        self._board = board
+        self._server = server
+        self._new_priority = new_priority
         self._latest: tuple[int, Params] | None = None
         self._changed = threading.Event()
         self._is_closed = False
@@ -136,7 +146,7 @@ class Publisher:
     def _run(self) -> None:
         sent, reference = -1, None
         while not self._is_closed:
-            self._changed.wait(SECONDS_TO_REPEAT)  # A board that was restarted is empty.
+            self._changed.wait(SECONDS_TO_REPEAT)  # A server that was restarted is empty.
             self._changed.clear()
             if self._latest is None:
                 continue
@@ -146,7 +156,8 @@ class Publisher:
                 sent = version
                 self.num_published += 1
             try:
-                ray.get(self._board.publish.remote(version, [reference]))
+                priority = self._new_priority()
+                ray.get(self._server.publish.remote(version, [reference], priority))
             except RayError:
-                self._changed.wait(SECONDS_BETWEEN_LOOKS)
+                self._changed.wait(SECONDS_BETWEEN_REQUESTS)
             time.sleep(SECONDS_BETWEEN_PUBLICATIONS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import ray
 
-from tolman.launchers.cluster.work import Lines, Work
+from tolman.launchers.cluster.work import LogBuffer, Work
 
 if TYPE_CHECKING:
     from tolman.launchers.host.reverb.replay import Replay
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 class ReplayReport(NamedTuple):
-    """What a server did, in this life.
+    """What a server did, in this incarnation.
 
     Attributes:
       address: where clients reach it.
       num_inserted: sequences.
       num_sampled: sequences.
       size: items that it holds.
-      totals: further sums; see `Insight`.
-      lines: logged since the report before, level and text.
+      totals: further sums; see `TableStatistics`.
+      log: records since the report before, level and text.
     """
 
     address: str
@@ -33,7 +33,7 @@ class ReplayReport(NamedTuple):
     num_sampled: int
     size: int
     totals: tuple[float, ...]
-    lines: list[tuple[int, str]]
+    log: list[tuple[int, str]]
 
 
 class ReplayRole:
@@ -45,10 +45,10 @@ class ReplayRole:
         Args:
           work: the run's.
           folder: for its checkpoints.
-          before: the address that it had in its life before this one, or "". Clients find
-            it again by themselves where it can have that one again.
+          before: the address of the incarnation before, or "". Where it can have that one
+            again, clients reconnect by themselves.
         """
-        self._lines = Lines()
+        self._log = LogBuffer()
         from tolman.launchers.host.reverb.replay import Replay
 
         agent = work.agent()
@@ -67,13 +67,13 @@ class ReplayRole:
                 self._replay = start(None)
         else:
             self._replay = start(None)
-        self._look = work.watch(self._replay.client())
-        if size := self._look().size:
+        self._statistics = work.table_statistics(self._replay.client())
+        if size := self._statistics().size:
             logger.info("restored with %d items from %s", size, folder)
 
     def report(self) -> ReplayReport:
         """What happened so far."""
-        return ReplayReport(self._replay.address, *self._look(), self._lines.take())
+        return ReplayReport(self._replay.address, *self._statistics(), self._log.take())
 
     def checkpoint(self) -> None:
         """Saves what it holds; a queue has nothing to save."""

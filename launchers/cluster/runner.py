@@ -1,7 +1,7 @@
 """The Ray runner: actors, replays, learner and evaluator in processes of their own.
 
 The driver has the run loop, the run folder and the latest state; it supervises the
-others and does no work of theirs.
+other processes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RayRunner(HostRun):
 
         Args:
           agent: what learns.
-          work: what every process is told.
+          work: what every process gets.
           roles: how many processes there are.
           replay_folder: for the checkpoints of replays; each machine that has a replay
             must see it.
@@ -68,7 +68,7 @@ class RayRunner(HostRun):
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
         """Takes `num_updates` updates; see `OnDeviceRunner.train` for the metrics.
 
-        Where the learner dies on the way, a new one takes them again from `state`.
+        Where the learner dies meanwhile, a new one takes them again from `state`.
 
         Raises:
           EnvironmentFault: if an environment breaks down and is not to be restarted.
@@ -79,7 +79,7 @@ class RayRunner(HostRun):
         return self._session.train(state, num_updates)
 
     def add_actors(self, count: int) -> None:
-        """Starts so many more actors in a prepared run."""
+        """Starts `count` more actors in a prepared run."""
         if self._session is None:
             raise ValueError("the runner is not prepared: call prepare(state, total).")
         self._session.add_actors(count)

@@ -1,4 +1,4 @@
-"""The processes of a run, from the first start to the last end, as the driver sees them."""
+"""The driver's part of a run: starts, supervises and ends every process."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.cluster.connection import Roles
-from tolman.launchers.cluster.launches import Launches
-from tolman.launchers.cluster.supervisor import Member, Supervisor
-from tolman.launchers.cluster.tallies import EvaluationDesk, Speeds, StepCount
+from tolman.launchers.cluster.launcher import ProcessLauncher
+from tolman.launchers.cluster.statistics import (
+    EvaluationScheduler,
+    StepCounter,
+    Throughput,
+)
+from tolman.launchers.cluster.supervisor import Process, Supervisor
 from tolman.launchers.cluster.work import Work
 from tolman.launchers.host.state import HostState
 from tolman.launchers.runs.protocol import RoleRow
 
-SECONDS_A_LOOK = 0.2
-SECONDS_BETWEEN_ANNOUNCEMENTS = 2.0
-SECONDS_BETWEEN_COMPLAINTS = 30.0
+SECONDS_A_POLL = 0.2
+SECONDS_BETWEEN_REPEATS = 2.0  # Of the addresses, which a restarted server lacks.
+SECONDS_BETWEEN_WARNINGS = 30.0
 SECONDS_TO_COUNT = 2.0
 
 logger = logging.getLogger(__name__)
 
 
 class Session:
-    """One driver's share of a run: every process of it, supervised."""
+    """Every process of a prepared run, supervised."""
 
     def __init__(
         self,
@@ -46,41 +50,39 @@ class Session:
 
         Args:
           data: what the agent asks for.
-          work: what every process is told.
+          work: what every process gets.
           roles: how many there are.
           replay_folder: for the checkpoints of replays.
-          state: to go on from.
+          state: to continue from.
           total_updates: of the whole run.
         """
         self._data, self._total_updates = data, total_updates
         self._num_shards = roles.shards
-        self._env_steps = StepCount(data, work.num_envs, state)
-        self._evaluations = EvaluationDesk(work.config.eval_episodes)
-        self._speeds = Speeds()
-        self._journal = work.journal()
-        self._pace = work.pace(state)
-        self._max_updates = (
-            self._pace.max_updates(int(state.env_steps)) if self._pace else None
-        )
+        self._env_steps = StepCounter(data, work.num_envs, state)
+        self._evaluations = EvaluationScheduler(work.config.eval_episodes)
+        self._throughput = Throughput()
+        self._statistics = work.run_statistics()
+        limiter = self._rate_limiter = work.rate_limiter(state)
+        self._max_updates = limiter and limiter.max_updates(int(state.env_steps))
         self._is_ahead = False
         self._addresses: tuple[str, ...] = ("",) * roles.shards
-        self._announced_at = 0.0
+        self._sent_at = 0.0
         self._rows: list[RoleRow] = []
         self._started: Any = None  # The learner that has a state.
 
-        self._launches = Launches(work, roles, state, replay_folder.absolute())
-        self._board = self._launches.board
-        self._learner = Member("learner", 0, self._launches.learner)
+        self._launcher = ProcessLauncher(work, roles, state, replay_folder.absolute())
+        self._server = self._launcher.server
+        self._learner = Process("learner", 0, self._launcher.learner)
         self._replays = [
-            Member("replay", index, functools.partial(self._launch_replay, index))
+            Process("replay", index, functools.partial(self._launch_replay, index))
             for index in range(roles.shards)
         ]
         self._evaluators = [
-            Member("evaluator", index, self._launches.evaluator)
+            Process("evaluator", index, self._launcher.evaluator)
             for index in range(roles.evaluators)
         ]
         self._supervisor = Supervisor([*self._replays, self._learner, *self._evaluators])
-        self._actors: list[Member] = []
+        self._actors: list[Process] = []
         self.add_actors(roles.actors)
         try:
             self._with_learner(state, lambda learner: None)
@@ -90,21 +92,22 @@ class Session:
 
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
         """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
-        learned = self._with_learner(
+        result = self._with_learner(
             state, lambda learner: learner.train.remote(num_updates)
         )
-        metrics = dict(learned.metrics)
+        metrics = dict(result.metrics)
         self._count_inserts()
-        self._look()
-        metrics.update(self._journal.metrics())
+        self._poll()
+        metrics.update(self._statistics.metrics())
         metrics.update(self._evaluations.take())
-        self._speeds.lag = metrics.get("time/param_lag", np.nan)
+        self._throughput.lag = metrics.get("time/param_lag", np.nan)
         updates = int(state.updates) + num_updates
         state = HostState(
-            learned.learner,
+            result.learner,
             state.key,
             np.int64(updates),
             np.int64(self._env_steps.total(updates)),
+            result.priorities,
         )
         return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
 
@@ -112,18 +115,18 @@ class Session:
         """Starts so many more actors."""
         first = len(self._actors)
         added = [
-            Member("actor", index, functools.partial(self._launches.actor, index))
+            Process("actor", index, functools.partial(self._launcher.actor, index))
             for index in range(first, first + count)
         ]
         self._actors += added
-        self._supervisor.members += added
+        self._supervisor.processes += added
 
     def save_replays(self) -> None:
         """Has every replay save what it holds; one that dies keeps what it saved before."""
         requests = [
-            member.handle.checkpoint.remote()
-            for member in self._replays
-            if member.handle is not None
+            process.handle.checkpoint.remote()
+            for process in self._replays
+            if process.handle is not None
         ]
         for request in requests:
             try:
@@ -132,19 +135,19 @@ class Session:
                 logger.warning("a replay was not saved: %s", str(error).splitlines()[0])
 
     def rows(self) -> list[RoleRow]:
-        """How the processes were at the last look; for any thread."""
+        """The processes as of the last poll; for any thread."""
         return self._rows
 
     def close(self) -> None:
         """Ends every process."""
         self._supervisor.close()
-        self._launches.close()
+        self._launcher.close()
 
     def _with_learner(self, state: HostState, call: Callable[[Any], Any]) -> Any:
-        """What a call of the learner returns; a learner that dies makes way for the next.
+        """Calls the learner and returns the result; where it dies, calls the next one.
 
         Args:
-          state: that a new learner goes on from.
+          state: that a new learner continues from.
           call: of a handle; returns a reference, or None for nothing to wait for.
         """
         while True:
@@ -164,23 +167,22 @@ class Session:
 
     def _wait_for_processes(self) -> None:
         """Supervises until the learner and all replays answer."""
-        complained_at = time.monotonic()
+        warned_at = time.monotonic()
         while missing := [
-            member.name
-            for member in [*self._replays, self._learner]
-            if member.report is None
+            process.name
+            for process in [*self._replays, self._learner]
+            if process.report is None
         ]:
-            self._look(SECONDS_A_LOOK)
-            if time.monotonic() - complained_at >= SECONDS_BETWEEN_COMPLAINTS:
-                complained_at = time.monotonic()
+            self._poll(SECONDS_A_POLL)
+            if time.monotonic() - warned_at >= SECONDS_BETWEEN_WARNINGS:
+                warned_at = time.monotonic()
                 logger.warning("waiting for %s to start", ", ".join(missing))
 
     def _start_learner(self, handle: Any, state: HostState) -> None:
-        """Has a new learner go on from a state."""
+        """Has a new learner continue from a state."""
         self._finish(
             handle.start.remote(
-                state.learner,
-                int(state.updates),
+                state,
                 self._total_updates,
                 self._addresses,
                 self._max_updates,
@@ -190,53 +192,53 @@ class Session:
 
     def _finish(self, request: Any) -> Any:
         """Supervises until a request is done; returns its result."""
-        while not ray.wait([request], timeout=SECONDS_A_LOOK)[0]:
-            self._look()
+        while not ray.wait([request], timeout=SECONDS_A_POLL)[0]:
+            self._poll()
         return ray.get(request)
 
-    def _look(self, seconds: float = 0.0) -> None:
-        """Takes all reports, and says again what may have been forgotten."""
+    def _poll(self, seconds: float = 0.0) -> None:
+        """Takes all reports, and repeats what a restarted server lacks."""
         self._rows = [
-            row._replace(note=self._speeds.note(row.kind))
+            row._replace(note=self._throughput.note(row.kind))
             for row in self._supervisor.rows()
         ]
-        for member, report in self._supervisor.look(seconds):
-            self._speeds.take(member, report)
-            if member.kind == "actor":
+        for process, report in self._supervisor.poll(seconds):
+            self._throughput.take(process, report)
+            if process.kind == "actor":
                 if report.failure is not None:
                     raise report.failure
-                self._journal.take_actor(report)
-            elif member.kind == "replay":
-                self._take_counts(member, report)
-                self._note_address(member, report.address)
-        self._keep_pace()
+                self._statistics.take_actor(report)
+            elif process.kind == "replay":
+                self._take_counts(process, report)
+                self._note_address(process, report.address)
+        self._limit_rates()
         now = time.monotonic()
-        if now - self._announced_at >= SECONDS_BETWEEN_ANNOUNCEMENTS:
-            self._announce()
-        for member in self._evaluators:
-            if member.report is not None:
-                self._evaluations.look(member.handle, now)
+        if now - self._sent_at >= SECONDS_BETWEEN_REPEATS:
+            self._send_addresses()
+        for process in self._evaluators:
+            if process.report is not None:
+                self._evaluations.poll(process.handle, now)
 
-    def _announce(self) -> None:
-        """Tells the board the addresses, once all are known."""
-        self._announced_at = time.monotonic()
+    def _send_addresses(self) -> None:
+        """Sends the parameter server the addresses, once all are known."""
+        self._sent_at = time.monotonic()
         if all(self._addresses):
-            self._board.announce.remote(self._addresses, self._is_ahead)
+            self._server.set_addresses.remote(self._addresses, self._is_ahead)
 
-    def _note_address(self, replay: Member, address: str) -> None:
-        """Takes a replay's address; where it is another one, all who used it start anew."""
+    def _note_address(self, replay: Process, address: str) -> None:
+        """Takes a replay's address; where it changed, restarts the actors that used it."""
         before = self._addresses[replay.index]
         if address == before:
             return
         addresses = list(self._addresses)
         addresses[replay.index] = address
         self._addresses = tuple(addresses)
-        self._announce()
+        self._send_addresses()
         if not before:
             return
         logger.warning("%s is at %s now, and was at %s.", replay.name, address, before)
         if self._learner.handle is not None:
-            self._learner.handle.relocate.remote(self._addresses)
+            self._learner.handle.set_addresses.remote(self._addresses)
         for actor in self._actors:
             if actor.index % self._num_shards == replay.index:
                 actor.restart()
@@ -245,35 +247,35 @@ class Session:
         """Counts what is in the replays at this moment."""
         if self._data.replay == "queue":
             return
-        for member in self._replays:
-            if member.handle is None:
+        for process in self._replays:
+            if process.handle is None:
                 continue
             try:
-                report = ray.get(member.handle.report.remote(), timeout=SECONDS_TO_COUNT)
+                report = ray.get(process.handle.report.remote(), timeout=SECONDS_TO_COUNT)
             except (RayError, GetTimeoutError):
-                continue  # The next look finds out.
-            self._take_counts(member, report)
+                continue  # The next poll handles it.
+            self._take_counts(process, report)
 
-    def _take_counts(self, replay: Member, report: Any) -> None:
-        self._env_steps.take(replay.index, replay.life, report.num_inserted)
-        self._journal.take_replay(replay.index, replay.life, report)
+    def _take_counts(self, replay: Process, report: Any) -> None:
+        self._env_steps.take(replay.index, replay.incarnation, report.num_inserted)
+        self._statistics.take_replay(replay.index, replay.incarnation, report)
 
-    def _keep_pace(self) -> None:
-        """Has the learner wait for data, or the actors for the learner."""
-        if self._pace is None:
+    def _limit_rates(self) -> None:
+        """Bounds the learner's updates, or has the actors wait for the learner."""
+        if self._rate_limiter is None:
             return
         num_steps = self._env_steps.total(0)
-        allowed = self._pace.max_updates(num_steps)
+        allowed = self._rate_limiter.max_updates(num_steps)
         if allowed != self._max_updates:
             self._max_updates = allowed
             if self._learner.handle is not None:
-                self._learner.handle.allow.remote(allowed)
+                self._learner.handle.set_max_updates.remote(allowed)
         if self._learner.report is None:
             return
-        is_ahead = self._pace.is_ahead(num_steps, self._learner.report.updates)
+        is_ahead = self._rate_limiter.is_ahead(num_steps, self._learner.report.updates)
         if is_ahead != self._is_ahead:
             self._is_ahead = is_ahead
-            self._announce()
+            self._send_addresses()
 
-    def _launch_replay(self, index: int, life: int) -> Any:
-        return self._launches.replay(index, self._addresses[index], life)
+    def _launch_replay(self, index: int, incarnation: int) -> Any:
+        return self._launcher.replay(index, self._addresses[index], incarnation)

@@ -1,8 +1,7 @@
-"""Keeps the processes of a run alive: asks them how they are, and starts them again.
+"""Keeps the processes of a run alive: polls their reports, and restarts those that died.
 
-It lives in the driver, between two looks at whether the learner has finished a row. The
-driver owns every process, so where it dies Ray ends them all, and nothing is left over:
-`tolman resume` goes on from the last checkpoint.
+The driver calls it while it waits for the learner. The driver owns every process, so where
+it dies Ray ends them all: `tolman resume` continues from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -19,41 +18,41 @@ from tolman.launchers.runs.protocol import ProcessFailure, RoleRow
 
 SECONDS_BETWEEN_REPORTS = 0.5  # Of a process, at least, and
 MAX_REPORTS_PER_SECOND = 500.0  # of all of them together at most.
-MAX_DEATHS_IN_A_ROW = 5  # Without a sign of work in between.
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # Seconds from a death to the next life.
+MAX_DEATHS_IN_A_ROW = 5  # Without a report of work in between.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # Seconds from a death to the restart.
 SECONDS_TO_CLOSE = 5.0
 
 logger = logging.getLogger(__name__)
 
 
-class Member:
-    """One process: alive, starting, or waiting for its next life.
+class Process:
+    """One process of a run: running, starting, or waiting for its restart.
 
     Attributes:
-      kind: what it is, "actor" and so on.
+      kind: its role, "actor" and so on.
       index: which of its kind.
-      life: 0, and one more at each restart.
+      incarnation: 0, and one more at each restart.
       handle: of the Ray actor; None while there is none.
-      report: the last one of this life; None before the first.
+      report: the last one of this incarnation; None before the first.
     """
 
     def __init__(self, kind: str, index: int, launch: Callable[[int], Any]) -> None:
-        """Starts its first life.
+        """Starts it.
 
         Args:
-          kind: what it is.
+          kind: its role.
           index: which of its kind.
-          launch: starts a life by its number; returns the handle.
+          launch: starts an incarnation by its number; returns the handle.
         """
         self.kind, self.index = kind, index
         self._launch = launch
-        self.life = 0
+        self.incarnation = 0
         self.report: Any = None
         self.handle: Any = launch(0)
         self._request: Any = None
         self._asked_at = 0.0
         self._deaths_in_a_row = 0
-        self._next_life_at = 0.0
+        self._restart_at = 0.0
 
     @property
     def name(self) -> str:
@@ -66,24 +65,24 @@ class Member:
         return self.report is not None and getattr(self.report, "num_steps", 1) > 0
 
     def ask(self, now: float, interval: float) -> Any:
-        """Asks for a report where it is time to; the request that waits, or None.
+        """Requests a report when it is due; returns the open request, or None.
 
         Args:
           now: seconds.
           interval: seconds from one request to the next.
         """
         if self.handle is None:
-            if now < self._next_life_at:
+            if now < self._restart_at:
                 return None
-            self.life += 1
-            logger.warning("%s: restart %d.", self.name, self.life)
-            self.handle = self._launch(self.life)
+            self.incarnation += 1
+            logger.warning("%s: restart %d.", self.name, self.incarnation)
+            self.handle = self._launch(self.incarnation)
         if self._request is None and now - self._asked_at >= interval:
             self._request, self._asked_at = self.handle.report.remote(), now
         return self._request
 
     def take(self) -> Any:
-        """Takes the report that was asked for and has come; None if it is a death.
+        """Takes the report that has arrived; None if the process died.
 
         Raises:
           ProcessFailure: where the process dies again and again.
@@ -93,7 +92,7 @@ class Member:
         try:
             self.report = ray.get(request)
         except ActorUnavailableError:
-            return None  # Perhaps the network only: the next request tells.
+            return None  # Perhaps the network only: the next request shows it.
         except RayActorError as error:
             self.die(error)
             return None
@@ -101,12 +100,12 @@ class Member:
             raise error.cause from None
         if self.is_at_work:
             self._deaths_in_a_row = 0
-        for level, text in getattr(self.report, "lines", ()):
+        for level, text in getattr(self.report, "log", ()):
             logger.log(level, "%s: %s", self.name, text)
         return self.report
 
     def die(self, error: Exception) -> None:
-        """Notes a death; the next `ask` after a pause starts the next life.
+        """Handles a death; the first `ask` after a pause restarts the process.
 
         Raises:
           ProcessFailure: where it dies again and again.
@@ -120,15 +119,15 @@ class Member:
                 f"{self.name} died {self._deaths_in_a_row} times in a row: {reason}"
             ) from error
         pause = min(FIRST_PAUSE * 2 ** (self._deaths_in_a_row - 1), LONGEST_PAUSE)
-        self._next_life_at = time.monotonic() + pause
+        self._restart_at = time.monotonic() + pause
 
     def restart(self) -> None:
-        """Ends this life; the next one starts at the next `ask`."""
+        """Ends this incarnation; the next `ask` starts the next one."""
         self.end()
-        self._next_life_at = 0.0
+        self._restart_at = 0.0
 
     def end(self) -> None:
-        """Ends this life at once; without a report there is none after it."""
+        """Ends this incarnation at once."""
         handle, self.handle, self.report, self._request = self.handle, None, None, None
         if handle is not None:
             ray.kill(handle)
@@ -138,77 +137,79 @@ class Supervisor:
     """All processes of a run.
 
     Attributes:
-      members: each of them.
+      processes: each of them.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        """Takes over what was started."""
-        self.members = list(members)
+    def __init__(self, processes: Sequence[Process]) -> None:
+        """Supervises processes that were started."""
+        self.processes = list(processes)
 
-    def look(self, seconds: float = 0.0) -> list[tuple[Member, Any]]:
-        """Takes the reports that have come, and restarts what has died.
+    def poll(self, seconds: float = 0.0) -> list[tuple[Process, Any]]:
+        """Takes the reports that have arrived, and restarts what has died.
 
         Args:
           seconds: to wait for a report, at most.
 
         Returns:
-          Each report with whose it is.
+          The processes and their reports.
 
         Raises:
           ProcessFailure: where a process dies again and again.
         """
         now = time.monotonic()
-        interval = max(SECONDS_BETWEEN_REPORTS, len(self.members) / MAX_REPORTS_PER_SECOND)
+        interval = max(
+            SECONDS_BETWEEN_REPORTS, len(self.processes) / MAX_REPORTS_PER_SECOND
+        )
         waiting = {}
-        for member in self.members:
-            request = member.ask(now, interval)
+        for process in self.processes:
+            request = process.ask(now, interval)
             if request is not None:
-                waiting[request] = member
+                waiting[request] = process
         if not waiting:
             time.sleep(seconds)
             return []
         ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=seconds)
         reports = []
         for request in ready:
-            member = waiting[request]
-            report = member.take()
+            process = waiting[request]
+            report = process.take()
             if report is not None:
-                reports.append((member, report))
+                reports.append((process, report))
         return reports
 
-    def of(self, kind: str) -> list[Member]:
-        """The members of one kind."""
-        return [member for member in self.members if member.kind == kind]
+    def of(self, kind: str) -> list[Process]:
+        """The processes of one kind."""
+        return [process for process in self.processes if process.kind == kind]
 
     def rows(self) -> list[RoleRow]:
-        """How many of each kind live, and how often they were restarted."""
-        kinds = list(dict.fromkeys(member.kind for member in self.members))
+        """How many of each kind are at work, and how often they were restarted."""
+        kinds = list(dict.fromkeys(process.kind for process in self.processes))
         return [
             RoleRow(
                 kind,
-                sum(member.is_at_work for member in self.of(kind)),
+                sum(process.is_at_work for process in self.of(kind)),
                 len(self.of(kind)),
-                sum(member.life for member in self.of(kind)),
+                sum(process.incarnation for process in self.of(kind)),
             )
             for kind in kinds
         ]
 
     def close(self) -> None:
-        """Ends all of them, those that write before those that they write to."""
-        handles = [m.handle for m in self.members if m.handle is not None]
+        """Ends all of them."""
+        running = [each for each in self.processes if each.handle is not None]
         requests = [
-            member.handle.close.remote()
-            for member in self.members
-            if member.handle is not None and member.report is not None
+            process.handle.close.remote()
+            for process in running
+            if process.report is not None
         ]
         if requests:
             ray.wait(requests, num_returns=len(requests), timeout=SECONDS_TO_CLOSE)
-        for handle in handles:
-            ray.kill(handle)
+        for process in running:
+            ray.kill(process.handle)
 
 
 def _reason(error: Exception) -> str:
-    """The line of Ray's long story that says what happened."""
+    """The line of Ray's message that names the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

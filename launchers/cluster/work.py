@@ -1,10 +1,9 @@
-"""What every process of a run is told when it starts, and what it says while it works."""
+"""What every process of a run gets when it starts, and what they send each other."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -17,11 +16,12 @@ from tolman.launchers.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     from tolman.agents.agent import Params
-    from tolman.launchers.cluster.parameters import BoardReader
-    from tolman.launchers.cluster.tallies import Journal, Pace
+    from tolman.launchers.cluster.parameters import ParameterClient
+    from tolman.launchers.cluster.statistics import RateLimiter, RunStatistics
+    from tolman.launchers.host.episodes import Episode
     from tolman.launchers.host.state import HostState
 
-MAX_LINES = 100
+MAX_LOG_RECORDS = 100
 
 # One thread a process, so that many on one machine do not fight for its cores. NPROC is
 # what XLA sizes its own threads by.
@@ -37,8 +37,8 @@ ONE_THREAD = {
 ON_CPU = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-class Acting(Protocol):
-    """What an actor does over and over."""
+class ActingLoop(Protocol):
+    """The loop of an actor: on environments, or on games against itself."""
 
     @property
     def num_steps(self) -> int:
@@ -47,7 +47,7 @@ class Acting(Protocol):
 
     @property
     def seconds(self) -> float:
-        """In which it took them."""
+        """Spent in them."""
         ...
 
     @property
@@ -56,26 +56,26 @@ class Acting(Protocol):
         ...
 
     def unroll(self) -> None:
-        """Takes the newest parameters, and some steps with them."""
+        """Takes the newest parameters, and T steps with them."""
         ...
 
-    def take_episodes(self) -> list[tuple[float, int]]:
-        """Return and length of those that ended since the last call."""
+    def take_episodes(self) -> list[Episode]:
+        """The episodes that ended since the last call."""
         ...
 
     def close(self) -> None:
-        """Ends acting."""
+        """Closes the environments and the writer."""
         ...
 
 
-class Insight(NamedTuple):
-    """What a server's tables tell of this life of it.
+class TableStatistics(NamedTuple):
+    """Counts of a replay's tables, in this incarnation of the process.
 
     Attributes:
       num_inserted: sequences.
       num_sampled: sequences.
       size: items that it holds now.
-      totals: further sums over what was inserted; see `Journal`.
+      totals: further sums over what was inserted; see `RunStatistics`.
     """
 
     num_inserted: int
@@ -85,7 +85,7 @@ class Insight(NamedTuple):
 
 
 class Work(Protocol):
-    """What every process of a run knows: settings, and how its role is played with them."""
+    """What every process of a run gets: the settings, and what its role is made of."""
 
     @property
     def config(self) -> TrainConfig:
@@ -110,88 +110,84 @@ class Work(Protocol):
         """How items lie in the tables; see `host.reverb.replay.ItemLayout`."""
         ...
 
-    def acting(
-        self,
-        birth: Birth,
-        key: np.ndarray,
-        reader: BoardReader,
-        is_closed: threading.Event,
-    ) -> Acting:
-        """Starts to act; returns once there is a replay to write to."""
+    def acting_loop(self, actor: ActorIdentity, parameters: ParameterClient) -> ActingLoop:
+        """Builds an actor's loop; returns once there is a replay to write to."""
         ...
 
-    def watch(self, client: Any) -> Callable[[], Insight]:
-        """A function that tells of a server, given a client of it."""
+    def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:
+        """A function that returns the statistics of the server that `client` reaches."""
         ...
 
     def evaluator(self, agent: Any) -> Callable[[Params, int, int], dict[str, float]]:
         """A function of parameters, episodes to play, and the evaluation's number."""
         ...
 
-    def journal(self) -> Journal:
-        """What the driver notes down of episodes."""
+    def run_statistics(self) -> RunStatistics:
+        """Statistics of episodes, for the driver."""
         ...
 
-    def pace(self, state: HostState) -> Pace | None:
-        """What holds learning to acting; None where the tables do it themselves."""
+    def rate_limiter(self, state: HostState) -> RateLimiter | None:
+        """Keeps samples to inserts; None where the tables do it themselves."""
         ...
 
 
-class Birth(NamedTuple):
-    """Which actor, and which of its lives: all its chance comes from here.
+class ActorIdentity(NamedTuple):
+    """Which actor, and which incarnation of it: all its seeds come from here.
 
     Attributes:
-      actor: its index.
-      life: 0, and one more at each restart.
-      updates: of the run when this process of the run began.
+      index: which actor.
+      incarnation: 0, and one more at each restart.
+      updates: of the run when it was started or resumed.
+      run_key: `[2]`, of the run.
     """
 
-    actor: int
-    life: int
+    index: int
+    incarnation: int
     updates: int
+    run_key: np.ndarray
 
     def env_seed(self, seed: int) -> int:
         """A seed of its environments, below 2**32."""
-        words = [seed, self.updates, self.actor, self.life]
+        words = [seed, self.updates, self.index, self.incarnation]
         return int(np.random.SeedSequence(words).generate_state(1)[0])
 
-    def key(self, key: np.ndarray) -> Any:
-        """The key of its decisions, `[2]`, from the run's."""
+    def key(self) -> Any:
+        """The key of its decisions, `[2]`."""
         import jax
 
-        own = jax.numpy.asarray(key)
-        for number in (self.updates, self.actor, self.life):
+        own = jax.numpy.asarray(self.run_key)
+        for number in (self.updates, self.index, self.incarnation):
             own = jax.random.fold_in(own, number)
         return own
 
 
-class Lines(logging.Handler):
+class LogBuffer(logging.Handler):
     """Keeps what a process logs until the driver fetches it."""
 
     def __init__(self) -> None:
-        """Listens to everything in Tolman."""
+        """Takes the records of all of Tolman's loggers."""
         super().__init__()
-        self._lines: deque[tuple[int, str]] = deque(maxlen=MAX_LINES)
+        self._records: deque[tuple[int, str]] = deque(maxlen=MAX_LOG_RECORDS)
         logger = logging.getLogger("tolman")
         logger.setLevel(logging.INFO)
         logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append((record.levelno, record.getMessage()))
+        self._records.append((record.levelno, record.getMessage()))
 
     def take(self) -> list[tuple[int, str]]:
         """Level and text of those since the last call."""
         taken = []
-        while self._lines:
-            taken.append(self._lines.popleft())
+        while self._records:
+            taken.append(self._records.popleft())
         return taken
 
 
 def portable(error: Exception) -> Exception:
-    """An error that can be read in a process without the packages of this one.
+    """An error that can be unpickled in a process without the packages of this one.
 
-    Tolman's own and Python's stay what they are; others become a RuntimeError with the
-    last place where they passed.
+    Tolman's own and Python's are unchanged; others become a RuntimeError with the file
+    and line that raised them.
     """
     if isinstance(error, EnvironmentFault) or type(error).__module__ == "builtins":
         return error

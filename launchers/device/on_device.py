@@ -29,6 +29,7 @@ from tolman.envs import vector
 from tolman.envs.environment import Environment, TimeStep
 from tolman.launchers.device.devices import dividing
 
+UPDATE = 2**31 - 1  # Folded into a member's key; no decision's number is as large.
 MEMBERS, ENVIRONMENTS = "members", "environments"  # The two ways to share out devices.
 
 
@@ -245,6 +246,7 @@ class OnDeviceRunner:
     ) -> tuple[TrainState, tuple[Mapping[str, Array], EpisodeTotals]]:
         """One unroll and one update of every member."""
         actor_before, opening = state.actor, state.timestep
+        keys = jax.vmap(partial(jax.random.fold_in, data=UPDATE))(state.keys)  # [P, 2]
         state, (following, actions, logits), totals = self._unroll(state)
         batch_size = self.agent.data.batch_size
 
@@ -254,8 +256,8 @@ class OnDeviceRunner:
         unrolls = Unroll(by_member(rows, batch_size, 1), actions, logits, actor_before)
         axes: Any = Unroll(1, 1, 1, 0)  # type: ignore[arg-type]
         progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
-        learner, metrics, _ = jax.vmap(self.agent.update, in_axes=(0, axes, 0))(
-            state.learner, unrolls, progress
+        learner, metrics, _ = jax.vmap(self.agent.update, in_axes=(0, axes, 0, 0))(
+            state.learner, unrolls, keys, progress
         )
         state = state._replace(learner=learner, updates=state.updates + 1)
         return state, (metrics, totals)

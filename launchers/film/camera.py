@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from tolman.envs.adapters import GymnasiumAdapter
-from tolman.envs.conformance import fail
+from tolman.envs.checks import fail
 from tolman.launchers.catalog import names
 from tolman.launchers.film.writer import Film
 

@@ -9,18 +9,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-import dm_env
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.agents.agent import Agent, Params, draw_noise
+from tolman.agents.agent import Agent, Decision, Params, draw_noise
 from tolman.envs.environment import TimeStep
 from tolman.envs.host import HostVector
+from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.reverb import Actor
-from tolman.launchers.host.reverb.adder import UnrollAdder, to_leaves
+from tolman.launchers.host.reverb.writer import UnrollWriter
 
 
 class ParameterSource(Protocol):
@@ -34,9 +34,8 @@ class ParameterSource(Protocol):
 class VectorActor(Actor):
     """Decides for E environments at once and writes what happens to Reverb.
 
-    `select_action` takes `[E, ...]` rows, a `TimeStep` of the host; `observe_first` and
-    `observe` take a `dm_env.TimeStep` whose observation is such a row, and `update` takes
-    new parameters. The actor's state stays on the device.
+    Its methods take rows of all environments, `[E, ...]`, where Acme's take the time step
+    of one; `select_action` takes the whole row. The actor's state stays on the device.
 
     Attributes:
       version: of the parameters, the number of updates behind them.
@@ -48,7 +47,7 @@ class VectorActor(Actor):
         num_envs: int,
         key: jax.Array,
         parameters: ParameterSource,
-        adders: list[UnrollAdder],
+        writer: UnrollWriter | None,
     ) -> None:
         """Takes the first parameters.
 
@@ -57,55 +56,41 @@ class VectorActor(Actor):
           num_envs: E.
           key: `[2]`, of all chance in its decisions.
           parameters: where `update` gets them.
-          adders: one for all environments together, or one for each; none to act only.
+          writer: of what happens; None to act only.
         """
         self._agent = agent
         self._num_envs = num_envs
         self._parameters = parameters
-        self._adders = adders
+        self._writer = writer
         self._num_unrolls = 0
         self._key = key
         self._state = agent.initial_actor_state(num_envs)
-        size = num_envs // max(len(adders), 1)
-        self._groups = [slice(i * size, (i + 1) * size) for i in range(len(adders))]
-        self._decision = 0
+        self._index = 0  # Of the next decision of an unroll.
         self.version = 0
         self.update()
 
     def select_action(self, observation: TimeStep) -> np.ndarray:
         """Decides: `[E]` int32."""
-        self._before = self._state
         decision, self._state = _act(
-            self._agent, self._params, self._noise, self._decision, observation, self._state
+            self._agent, self._params, self._noise, self._index, observation, self._state
         )
-        self._decision += 1
-        self._action, self._logits = jax.device_get(decision)
-        return self._action
+        self._index += 1
+        self._decision: Decision = jax.device_get(decision)
+        return self._decision.action
 
-    def observe_first(self, timestep: dm_env.TimeStep) -> None:
-        """Takes the first row of all."""
-        leaves = to_leaves(timestep.observation)
-        for adder, group in zip(self._adders, self._groups, strict=True):
-            adder.add_first(timestep._replace(observation=_part(leaves, group)))
+    def observe_first(self, timestep: TimeStep) -> None:
+        """Writes the first row."""
+        self._write(timestep, None)
 
-    def observe(self, action: Any, next_timestep: dm_env.TimeStep) -> None:
-        """Takes the row after the last decision."""
-        leaves = to_leaves(next_timestep.observation)
-        before = None
-        if any(adder.opens_item() for adder in self._adders):
-            before = to_leaves(jax.device_get(self._before))
-        for adder, group in zip(self._adders, self._groups, strict=True):
-            extras = {"logits": self._logits[group], "version": np.int64(self.version)}
-            if before is not None and adder.opens_item():
-                extras["actor_state"] = _part(before, group)
-            timestep = next_timestep._replace(observation=_part(leaves, group))
-            adder.add(action[group], timestep, extras)
+    def observe(self, action: Any, next_timestep: TimeStep) -> None:
+        """Writes the last decision, whose action `action` is, and the row after it."""
+        self._write(next_timestep, self._decision)
 
     def update(self, wait: bool = False) -> None:
         """Takes parameters for the next T decisions, and draws their noise."""
         self.version, self._params = self._parameters.get(self._num_unrolls)
         self._key, self._noise = _draw(self._agent, self._num_envs, self._key)
-        self._decision = 0
+        self._index = 0
 
     def end_unroll(self) -> None:
         """Counts an unroll and takes the parameters of the next one."""
@@ -113,26 +98,16 @@ class VectorActor(Actor):
         self.update()
 
     def close(self) -> None:
-        """Closes the writers."""
-        for adder in self._adders:
-            adder.close()
+        """Closes the writer."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self, timestep: TimeStep, decision: Decision | None) -> None:
+        if self._writer is not None:
+            self._writer.append(timestep, decision, self.version, self._state)
 
 
-class Episode(NamedTuple):
-    """An episode that ended.
-
-    Attributes:
-      environment: which of the E.
-      episode_return: the sum of its rewards.
-      episode_length: decisions.
-    """
-
-    environment: int
-    episode_return: float
-    episode_length: int
-
-
-class ActingLoop:
+class EnvironmentLoop:
     """Steps environments with actors: Acme's environment loop for many at once.
 
     The environments come in groups, each with an actor. Where there are several, one
@@ -172,6 +147,11 @@ class ActingLoop:
         for group in self._groups:
             group.actor.end_unroll()
 
+    @property
+    def version(self) -> int:
+        """Of the parameters that act."""
+        return self._groups[0].actor.version
+
     def take_episodes(self) -> list[Episode]:
         """The episodes that ended since the last call."""
         return [episode for group in self._groups for episode in group.take_episodes()]
@@ -198,7 +178,7 @@ class _Group:
         self._thread = ThreadPoolExecutor(1, "environments") if in_turns else None
         self._action: np.ndarray | None = None
         self._row = vector.reset()
-        actor.observe_first(dm_env.restart(self._row))
+        actor.observe_first(self._row)
 
     def send(self) -> None:
         """Decides, and has the environments stepped."""
@@ -214,7 +194,7 @@ class _Group:
             self._row = self._stepped.result()
         else:
             self._row = self._vector.step(self._action)
-        self.actor.observe(self._action, dm_env.transition(_ZERO, self._row, _ONE))
+        self.actor.observe(self._action, self._row)
         self._action = None
         self._count(self._row)
 
@@ -235,13 +215,6 @@ class _Group:
         for index in np.flatnonzero(is_last):
             returned, length = float(self._return[index]), int(self._length[index])
             self._episodes.append(Episode(self._first + int(index), returned, length))
-
-
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-
-
-def _part(leaves: list[np.ndarray], group: slice) -> list[np.ndarray]:
-    return [leaf[group] for leaf in leaves]
 
 
 @partial(jax.jit, static_argnums=(0, 1))

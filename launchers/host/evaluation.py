@@ -7,7 +7,8 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Params
 from tolman.envs.host import HostVector
-from tolman.launchers.host.actor import ActingLoop, Episode, VectorActor
+from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
+from tolman.launchers.host.episodes import Episode
 
 
 class Frozen:
@@ -36,8 +37,8 @@ def play_host_episodes(
       key: `[2]`, of all chance in acting.
       num_episodes: over all environments.
     """
-    actor = VectorActor(agent, vector.num_envs, key, Frozen(params), adders=[])
-    loop = ActingLoop([(vector, actor)], agent.data.unroll_length)
+    actor = VectorActor(agent, vector.num_envs, key, Frozen(params), writer=None)
+    loop = EnvironmentLoop([(vector, actor)], agent.data.unroll_length)
     share = np.full(vector.num_envs, num_episodes // vector.num_envs)
     share[: num_episodes % vector.num_envs] += 1
     played = np.zeros_like(share)

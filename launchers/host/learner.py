@@ -10,18 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 import reverb
 
-from tolman.agents.agent import Agent, LearnerState, Metrics
+from tolman.agents.agent import Agent, LearnerState, Metrics, Params
+from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.host.reverb import Learner
-from tolman.launchers.host.reverb.adder import TABLE
 from tolman.launchers.host.reverb.batches import Batch
 from tolman.launchers.host.reverb.replay import ItemLayout
+from tolman.launchers.host.reverb.writer import TABLE
 
 
 class AgentLearner(Learner):
-    """Learns from one batch a step; nothing of a step comes back to the host unasked.
+    """Learns from one batch a step; metrics stay on the device until `train` returns.
 
     Attributes:
       num_updates: done so far.
+      priorities: how they are stored, of a prioritised replay.
     """
 
     def __init__(
@@ -32,7 +34,9 @@ class AgentLearner(Learner):
         state: LearnerState,
         num_updates: int,
         total_updates: int,
+        seed: int,
         clients: Sequence[reverb.Client] = (),
+        priorities: PriorityScale | None = None,
     ) -> None:
         """Compiles nothing yet; the first step does.
 
@@ -43,14 +47,19 @@ class AgentLearner(Learner):
           state: on the device that learns.
           num_updates: behind that state.
           total_updates: of the whole run; schedules depend on it.
+          seed: of all chance in the updates; each has its number folded in.
           clients: of the servers, which are told new priorities.
+          priorities: how they are stored; None where nothing is prioritised.
         """
         self._agent = agent
         self._layout = layout
         self._next_batch = next_batch
         self._state = state
         self._total_updates = total_updates
+        self._key = jax.random.PRNGKey(seed)
         self._clients = clients
+        self.priorities = priorities or PriorityScale(())
+        self._lags: list[np.ndarray] = []
         self._is_prioritized = agent.data.replay == "prioritized"
         self._waiting: tuple[Batch, Any] | None = None
         self._update: Any = jax.jit(self._learn)
@@ -59,12 +68,14 @@ class AgentLearner(Learner):
     def step(self) -> Metrics:
         """Takes one step on the next batch; the metrics are still on the device."""
         batch = self._next_batch()
+        self._lags.append(self.num_updates - batch.versions)
         learned = self._update(
             self._state,
             batch.items,
             batch.probability,
             np.int32(self.num_updates),
             np.int32(self._total_updates),
+            self._key,
         )
         self._state = learned.learner_state
         self.num_updates += 1
@@ -72,6 +83,28 @@ class AgentLearner(Learner):
             self._send_priorities()  # Of the step before: this one is still under way.
             self._waiting = (batch, learned.priorities)
         return learned.metrics
+
+    def train(
+        self, num_updates: int, publish: Callable[[int, Params], None]
+    ) -> dict[str, np.floating]:
+        """Takes updates; returns the means of their metrics.
+
+        Args:
+          num_updates: how many.
+          publish: called after each with the number of updates and the parameters.
+        """
+        self._lags = []
+        rows = []
+        for _ in range(num_updates):
+            rows.append(self.step())
+            publish(self.num_updates, self._state.params)
+        rows = jax.device_get(rows)
+        metrics = {
+            name: np.mean([row[name] for row in rows]) for name in (rows[0] if rows else ())
+        }
+        if self._lags:
+            metrics["time/param_lag"] = np.mean(np.concatenate(self._lags))
+        return metrics
 
     def get_variables(self, names: Sequence[str] = ("params",)) -> list[Any]:
         """The parameters, for each name `params`; on the device, and never changed.
@@ -89,7 +122,7 @@ class AgentLearner(Learner):
         return self._state
 
     def restore(self, state: LearnerState) -> None:
-        """Goes on from `state`."""
+        """Continues from `state`."""
         self._state = state
 
     def num_compilations(self) -> int:
@@ -97,18 +130,25 @@ class AgentLearner(Learner):
         return self._update._cache_size()
 
     def _learn(
-        self, state: Any, items: Any, probability: Any, num_updates: Any, total: Any
+        self,
+        state: Any,
+        items: Any,
+        probability: Any,
+        num_updates: Any,
+        total: Any,
+        key: Any,
     ) -> Any:
         probability = probability if self._is_prioritized else None
         unroll = self._layout.assemble(items, probability)
-        return self._agent.update(state, unroll, num_updates / jnp.maximum(total, 1))
+        key = jax.random.fold_in(key, num_updates)
+        return self._agent.update(state, unroll, key, num_updates / jnp.maximum(total, 1))
 
     def _send_priorities(self) -> None:
         if self._waiting is None:
             return
         batch, priorities = self._waiting
         self._waiting = None
-        values = np.asarray(priorities).astype(float)
+        values = self.priorities.scale(np.asarray(priorities, float))
         keys = batch.keys.reshape(-1)
         self._clients[batch.shard].mutate_priorities(
             TABLE, updates=dict(zip(keys.tolist(), values.tolist(), strict=True))

@@ -17,12 +17,14 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Array
 from tolman.envs.host import HostVector
-from tolman.launchers.host.actor import ActingLoop, VectorActor
+from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
+from tolman.launchers.host.episodes import episode_means
 from tolman.launchers.host.learner import AgentLearner
-from tolman.launchers.host.parameters import Closed, ParameterBoard
-from tolman.launchers.host.reverb.adder import UnrollAdder
+from tolman.launchers.host.parameters import Closed, ParameterStore
+from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.host.reverb.batches import Batch, Batches
-from tolman.launchers.host.reverb.replay import Replay, item_layout
+from tolman.launchers.host.reverb.replay import ItemLayout, Replay, item_layout
+from tolman.launchers.host.reverb.writer import UnrollWriter
 from tolman.launchers.host.state import HostCounts, HostState, group_size, initial_state
 from tolman.launchers.runs.protocol import RoleRow
 
@@ -116,7 +118,7 @@ class LocalRunner(HostCounts):
 
 
 class _Session:
-    """The threads of one process's share of a run."""
+    """The threads of a prepared run, and its Reverb server."""
 
     def __init__(self, runner: LocalRunner, state: HostState, total_updates: int) -> None:
         agent, num_envs = runner.agent, runner.num_envs
@@ -142,18 +144,19 @@ class _Session:
             state.learner,
             updates,
             total_updates,
+            runner._seed,
             [self.replay.client()],
+            PriorityScale(state.priorities),
         )
-        self._board = ParameterBoard(
+        self._store = ParameterStore(
             data.max_lag if self._is_queue else None, layout.num_items
         )
-        self._board.publish(updates, state.learner.params)
+        self._store.publish(updates, state.learner.params)
         keys = [state.key]
         if updates or num_groups > 1:
             key = jax.random.fold_in(state.key, updates)
             keys = list(jax.random.split(key, num_groups))
-        self._loop: ActingLoop | None = None
-        self._lags: list[np.ndarray] = []
+        self._loop: EnvironmentLoop | None = None
         self._thread = threading.Thread(
             target=self._act, args=(vectors, keys, layout), name="actor", daemon=True
         )
@@ -161,33 +164,24 @@ class _Session:
 
     def train(self, num_updates: int) -> tuple[HostState, dict[str, Any]]:
         """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
-        rows = []
-        self._lags = []
-        for _ in range(num_updates):
-            rows.append(self.learner.step())
-            self._board.publish(self.learner.num_updates, *self.learner.get_variables())
-        rows = jax.device_get(rows)
-        metrics: dict[str, Any] = {
-            name: np.mean([row[name] for row in rows]) for name in (rows[0] if rows else ())
-        }
+        metrics: dict[str, Any] = self.learner.train(num_updates, self._store.publish)
         episodes = self._loop.take_episodes() if self._loop is not None else []
-        for name in ("episode_return", "episode_length"):
-            values = [getattr(episode, name) for episode in episodes]
-            metrics[f"train/{name}"] = np.mean(values) if values else np.nan
+        metrics |= episode_means("train", episodes)
         if not self._is_queue:
             metrics["replay/num_items"] = self.replay.num_items()
-        if self._lags:
-            metrics["time/param_lag"] = np.mean(np.concatenate(self._lags))
-        updates = self.learner.num_updates
         state = HostState(
-            self.learner.save(), self._key, np.int64(updates), np.int64(self._env_steps())
+            self.learner.save(),
+            self._key,
+            np.int64(self.learner.num_updates),
+            np.int64(self._env_steps()),
+            self.learner.priorities.state(),
         )
         return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
 
     def close(self) -> None:
         """Ends the threads and the server."""
         self._is_over.set()
-        self._board.close()
+        self._store.close()
         self._thread.join(timeout=SECONDS_TO_CLOSE)
         self._batches.close()
         self.replay.stop()
@@ -204,24 +198,29 @@ class _Session:
                 raise self._failure
             batch = self._batches.next()
             if batch is not None:
-                self._lags.append(self.learner.num_updates - batch.versions)
                 return batch
 
-    def _act(self, vectors: list[HostVector], keys: list[Array], layout: Any) -> None:
+    def _act(
+        self, vectors: list[HostVector], keys: list[Array], layout: ItemLayout
+    ) -> None:
         """The actor's thread."""
         data = self._agent.data
         unrolls_done = self.learner.num_updates * layout.num_items
         try:
             groups = []
             for index, (vector, key) in enumerate(zip(vectors, keys, strict=True)):
-                adders = [
-                    UnrollAdder(self.replay.client(), data, self._is_over)
-                    for _ in range(vector.num_envs // layout.group_size)
-                ]
-                parameters = self._board.of_group(index, len(vectors), unrolls_done)
-                actor = VectorActor(self._agent, vector.num_envs, key, parameters, adders)
+                writer = UnrollWriter(
+                    self.replay.address,
+                    data,
+                    layout,
+                    vector.num_envs,
+                    self._is_over,
+                    lambda: self.learner.priorities.largest,
+                )
+                parameters = self._store.of_group(index, len(vectors), unrolls_done)
+                actor = VectorActor(self._agent, vector.num_envs, key, parameters, writer)
                 groups.append((vector, actor))
-            self._loop = ActingLoop(groups, data.unroll_length)
+            self._loop = EnvironmentLoop(groups, data.unroll_length)
             while not self._is_over.is_set():
                 self._loop.unroll()
         except Closed:

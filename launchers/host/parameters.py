@@ -10,10 +10,10 @@ from tolman.agents.agent import Params
 
 
 class Closed(Exception):
-    """The run is over: an actor that waits for parameters waits in vain."""
+    """The run is over: the parameters or addresses that were waited for will not come."""
 
 
-class ParameterBoard:
+class ParameterStore:
     """The latest parameters by version, the number of updates behind them.
 
     Actors of a queue get the very version that their next unroll is to be made with, and
@@ -35,20 +35,20 @@ class ParameterBoard:
         self._is_closed = False
 
     def publish(self, version: int, params: Params) -> None:
-        """Puts new parameters on the board; they must never be changed after."""
+        """Stores new parameters; they must never be changed after."""
         with self._changed:
             self._kept.append((version, params))
             self._changed.notify_all()
 
     def of_group(self, index: int, num_groups: int, unrolls_done: int) -> GroupParameters:
-        """What one of several groups that take turns reads the board by."""
+        """The `ParameterSource` of one of several groups that take turns."""
         return GroupParameters(self, unrolls_done + index, num_groups)
 
     def get(self, num_unrolls: int) -> tuple[int, Params]:
         """Returns `(version, params)` for the unroll after `num_unrolls` of all actors.
 
         Raises:
-          Closed: once the board is closed.
+          Closed: once the store is closed.
         """
         with self._changed:
             while True:
@@ -72,18 +72,18 @@ class ParameterBoard:
 
 
 class GroupParameters(NamedTuple):
-    """A `ParameterSource`: the board as one of several groups that take turns reads it.
+    """The `ParameterSource` of one of several groups that take turns.
 
     Attributes:
-      board: the board.
+      store: of the parameters.
       first: unrolls of all groups before this one's first.
       num_groups: how many there are.
     """
 
-    board: ParameterBoard
+    store: ParameterStore
     first: int
     num_groups: int
 
     def get(self, num_unrolls: int) -> tuple[int, Params]:
         """Returns `(version, params)` for the unroll after `num_unrolls` of this group."""
-        return self.board.get(self.first + num_unrolls * self.num_groups)
+        return self.store.get(self.first + num_unrolls * self.num_groups)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from tolman.agents.agent import Agent, Array, DataSpec, LearnerState, Params
+from tolman.launchers.host.priorities import initial_priorities
 from tolman.launchers.runs.protocol import Counts
 
 
@@ -23,12 +24,14 @@ class HostState(NamedTuple):
       key: `[2]`, of all chance in acting.
       updates: `[]` int64, done so far.
       env_steps: `[]` int64, taken so far.
+      priorities: `[2]`, of `PriorityScale`; `()` without a prioritised replay.
     """
 
     learner: LearnerState
     key: Array
     updates: np.ndarray | np.int64
     env_steps: np.ndarray | np.int64
+    priorities: np.ndarray | tuple[()] = ()
 
 
 class HostCounts:
@@ -59,7 +62,7 @@ class HostCounts:
 
 
 class HostRun(HostCounts):
-    """A run on the host that may be at rest: how its state starts, and where it is kept."""
+    """A run on the host, at rest: how its state starts, and where it is kept."""
 
     def __init__(self, agent: Any) -> None:
         """Takes what learns: `data` and `init`, as agents have them."""
@@ -78,7 +81,8 @@ def initial_state(agent: Agent, key: Array) -> HostState:
     """Starts a run from a key, `[2]`; equal keys start equal runs."""
     carried, learner_key, _ = jax.random.split(key, 3)
     learner = jax.jit(agent.init)(learner_key)
-    return HostState(learner, carried, np.int64(0), np.int64(0))
+    priorities = initial_priorities(agent.data)
+    return HostState(learner, carried, np.int64(0), np.int64(0), priorities)
 
 
 def group_size(data: DataSpec, num_envs: int) -> int:

@@ -88,10 +88,10 @@ class SelfPlayRunner:
         self._update = jax.jit(
             self._learn,
             donate_argnums=0,
-            in_shardings=(self._everywhere, batch, self._everywhere),
+            in_shardings=(self._everywhere, batch, self._everywhere, self._everywhere),
             out_shardings=self._everywhere,
         )
-        self._env_steps = 0
+        self._env_steps, self._total_updates = 0, 1
 
     def init(self, key: Array) -> SelfPlayState:
         carried, learner_key, game_key = jax.random.split(key, 3)
@@ -108,7 +108,7 @@ class SelfPlayRunner:
 
     def prepare(self, state: SelfPlayState, total_updates: int) -> SelfPlayState:
         """Reads the replay of a checkpoint; programs are compiled when they first run."""
-        del total_updates
+        self._total_updates = max(total_updates, 1)
         self._env_steps = int(state.env_steps)
         if self._env_steps:
             self.replay.load(self._file(self._env_steps), self._player.example())
@@ -190,18 +190,20 @@ class SelfPlayRunner:
             return state
         done = int(learner.updates)
         samples = self.replay.num_inserted * config.samples_per_position
+        progress = np.float32(state.iterations / self._total_updates)
         for number in range(done, int(samples / config.batch_size)):
             key = _fold(state.key, number, LEARN)
             rng = np.random.default_rng(np.asarray(key, np.uint32))
             row = self.replay.sample(rng, config.batch_size)
-            learner, metrics = self._update(learner, row._replace(version=None), key)
+            row_only = row._replace(version=None)
+            learner, metrics = self._update(learner, row_only, key, progress)
             for name, value in metrics.items():
                 sums[name].append(value)
             sums["time/param_lag"].append(number - row.version.mean())
         return state._replace(learner=learner)
 
     def _learn(
-        self, learner: LearnerState, row: Row, key: Array
+        self, learner: LearnerState, row: Row, key: Array, progress: Array
     ) -> tuple[LearnerState, dict[str, Array]]:
         positions = Positions(
             self._player.observe(row.position),
@@ -209,7 +211,7 @@ class SelfPlayRunner:
             row.weights.astype(np.float32),
             row.outcome.astype(np.float32),
         )
-        learned = self.agent.update(learner, positions, key)
+        learned = self.agent.update(learner, positions, key, progress)
         return learned.learner_state, learned.metrics
 
 

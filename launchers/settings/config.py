@@ -140,7 +140,18 @@ def resolve(config: TrainConfig) -> TrainConfig:
     on_device = _is_on_device(config, filled[f"env{SECTION}"])
     launcher = config.launcher or ("on-device" if on_device else "local")
     _check_launcher(config, launcher, on_device)
+    agent = names.AGENT.noun + SECTION
+    filled[agent] = _with_correction(filled[agent], launcher)
     return replace(config, **filled, launcher=launcher)
+
+
+def _with_correction(settings: Any, launcher: str) -> Any:
+    """Agent settings whose `off_policy_correction` is what the launcher needs."""
+    if getattr(settings, "off_policy_correction", "") != "auto":
+        return settings
+    return replace(
+        settings, off_policy_correction="vtrace" if launcher == "ray" else "none"
+    )
 
 
 def _without_core(config: TrainConfig) -> TrainConfig:

@@ -21,6 +21,7 @@ AGENT_NAMES = sorted(name for name in registered(AGENT) if not plays_games(name)
 ACTOR_CRITICS = [
     name for name in AGENT_NAMES if issubclass(config_type(AGENT, name), ActorCriticConfig)
 ]
+KEY = jax.random.PRNGKey(0)
 
 
 @functools.cache
@@ -166,10 +167,12 @@ def test_decisions_without_effect_carry_no_gradient(name):
     assert on_last.any()
     changed = unroll._replace(action=jnp.where(on_last, 1 - unroll.action, unroll.action))
     progress = jnp.float32(0.0)
-    a, b = (_jit(agent.update)(learner, u, progress)[0].params for u in (unroll, changed))
+    a, b = (
+        _jit(agent.update)(learner, u, KEY, progress)[0].params for u in (unroll, changed)
+    )
     jax.tree.map(np.testing.assert_array_equal, a, b)
     effective = unroll._replace(action=jnp.where(on_last, unroll.action, 1 - unroll.action))
-    c = _jit(agent.update)(learner, effective, progress)[0].params
+    c = _jit(agent.update)(learner, effective, KEY, progress)[0].params
     assert any(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (a, c)), strict=True))
 
 
@@ -179,7 +182,7 @@ def test_update_is_a_pure_function(name):
     agent = make_agent(name, environment, "lstm")
     learner = _jit(agent.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(agent, learner.params, environment, 1)
-    results = [_jit(agent.update)(learner, unroll, jnp.float32(0.5)) for _ in range(2)]
+    results = [_jit(agent.update)(learner, unroll, KEY, jnp.float32(0.5)) for _ in range(2)]
     jax.tree.map(np.testing.assert_array_equal, *results)
 
 
@@ -189,7 +192,7 @@ def test_priorities_are_given_back_where_the_replay_asks_for_them(name):
     agent = make_agent(name, environment, "lstm", batch_size=3)
     learner = _jit(agent.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(agent, learner.params, environment, 1)
-    learned = _jit(agent.update)(learner, unroll, jnp.float32(0.0))
+    learned = _jit(agent.update)(learner, unroll, KEY, jnp.float32(0.0))
     if agent.data.replay == "prioritized":
         assert learned.priorities.shape == (3,) and (learned.priorities > 0).all()
     else:
@@ -224,7 +227,7 @@ def test_entropy_cost_and_learning_rate_follow_progress():
     (unroll,) = _unrolls(agent, learner.params, environment, 1)
     totals, entropies = [], []
     for progress in (0.0, 0.5, 1.0):
-        total, metrics = _jit(agent.loss)(
+        total, metrics, _ = _jit(agent.loss)(
             learner.params, unroll, learner.hyperparameters, jnp.float32(progress)
         )
         totals.append(float(total))
@@ -233,7 +236,7 @@ def test_entropy_cost_and_learning_rate_follow_progress():
     # Each half of the way takes half of the entropy bonus off the loss.
     assert totals[1] - totals[0] == pytest.approx(0.5 * entropies[0] * decisions, rel=1e-4)
     assert totals[2] - totals[0] == pytest.approx(entropies[0] * decisions, rel=1e-4)
-    stopped, *_ = _jit(agent.update)(learner, unroll, jnp.float32(1.0))
+    stopped, *_ = _jit(agent.update)(learner, unroll, KEY, jnp.float32(1.0))
     jax.tree.map(np.testing.assert_array_equal, stopped.params, learner.params)
 
 
@@ -248,11 +251,11 @@ def test_auxiliary_task_adds_its_weighted_loss():
         loss=lambda prediction, unroll: jnp.square(prediction[:-1] - 3.0),
     )
     plain = make_agent("actor_critic", environment, "lstm")
-    helped = make_agent("actor_critic", environment, "lstm", auxiliary_tasks=[task])
+    helped = make_agent("actor_critic", environment, "lstm", tasks=[task])
     learner = _jit(plain.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(plain, learner.params, environment, 1)
     arguments = (learner.params, unroll, learner.hyperparameters, jnp.float32(0.0))
-    (total, metrics), (total_helped, metrics_helped) = (
+    (total, metrics, _), (total_helped, metrics_helped, _) = (
         _jit(plain.loss)(*arguments),
         _jit(helped.loss)(*arguments),
     )
@@ -273,7 +276,7 @@ def test_vtrace_on_fresh_data_gives_the_same_gradient(name):
         )
         learner = _jit(agent.init)(jax.random.PRNGKey(0))
         (unroll,) = _unrolls(agent, learner.params, environment, 1)
-        learned.append(_jit(agent.update)(learner, unroll, jnp.float32(0.0))[0].params)
+        learned.append(_jit(agent.update)(learner, unroll, KEY, jnp.float32(0.0))[0].params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *learned)
 
 

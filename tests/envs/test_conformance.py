@@ -11,7 +11,8 @@ import pytest
 from dm_env import specs
 
 from tolman.envs.adapters import DmEnvAdapter
-from tolman.envs.conformance import ConformanceError, check_environment
+from tolman.envs.checks import ConformanceError
+from tolman.envs.conformance import check_environment
 from tolman.envs.environment import restart, transition
 from tolman.envs.meta_rl import TwoStep
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from toys import CountingTask
 
 from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter
-from tolman.envs.conformance import check_structure
+from tolman.envs.checks import check_structure
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.serial_vector import MAX_RESTARTS, SerialVector
 

@@ -43,8 +43,8 @@ class Faulty(ActorCritic):
     def __init__(self, config: ActorCriticConfig, *rest):
         super().__init__(config, *rest)
 
-    def update(self, learner_state, unroll, progress):
-        learned = super().update(learner_state, unroll, progress)
+    def update(self, learner_state, batch, key, progress):
+        learned = super().update(learner_state, batch, key, progress)
         bad = jnp.where(progress >= 0.5, jnp.nan, learned.metrics["loss/value"])
         metrics = {**learned.metrics, "loss/value": bad, "loss/total": bad}
         return learned._replace(metrics=metrics)

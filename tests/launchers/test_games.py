@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from tolman.envs.conformance import ConformanceError
+from tolman.envs.checks import ConformanceError
 from tolman.launchers.catalog import names
 from tolman.launchers.catalog.games import check_named, make_game
 from tolman.launchers.catalog.listing import list_names

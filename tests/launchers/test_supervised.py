@@ -44,9 +44,9 @@ class Slope:
         assert examples.x.shape == (4,)
         return Learner(jax.random.normal(key))
 
-    def update(self, learner, examples, key, progress):
+    def update(self, learner, batch, key, progress):
         def loss(slope):
-            return jnp.square(slope * examples.x - examples.y).mean()
+            return jnp.square(slope * batch.x - batch.y).mean()
 
         value, gradient = jax.value_and_grad(loss)(learner.params)
         slope = learner.params - self.learning_rate * (1.0 - progress) * gradient

@@ -19,7 +19,7 @@ def slopes_of(params: hk.Params, image: jax.Array) -> jax.Array:
 
 
 def test_atari_frames_get_the_papers_layers() -> None:
-    params = torso.init(jax.random.PRNGKey(0), np.zeros((84, 84, 4), np.uint8))
+    params = torso.init(jax.random.PRNGKey(0), np.zeros((84, 84, 4), np.float32))
     shapes = jax.tree.map(np.shape, params)
     assert shapes["conv_torso/conv2_d"]["w"] == (8, 8, 4, 16)
     assert shapes["conv_torso/conv2_d_1"]["w"] == (4, 4, 16, 32)

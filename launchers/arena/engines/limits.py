@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -41,3 +42,14 @@ class EngineSettings:
     name: str
     limits: Limits = field(default_factory=Limits)
     options: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise ValueError(
+                f"player {self.name!r}: {error}. Write the command as in a shell, each "
+                "quote twice."
+            ) from None
+        if not words:
+            raise ValueError(f"player {self.name!r}: must name a program after the colon.")

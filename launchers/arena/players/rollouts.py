@@ -42,7 +42,8 @@ class RolloutPlayer:
 
     def choose(self, game: HostGame) -> int:
         inner = innermost(game)
-        if isinstance(inner, OpenSpielGame):
+        # OpenSpiel takes some positions for the end in which our rules go on.
+        if isinstance(inner, OpenSpielGame) and not inner.state.is_terminal():
             return self._openspiel_choice(inner)
         root = _Node()
         for _ in range(self.num_simulations):

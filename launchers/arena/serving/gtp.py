@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 from typing import TextIO
 
 from tolman.envs.board.game import HostGame
 from tolman.launchers.arena.player import Budget, Resigned
-from tolman.launchers.arena.recorded import innermost
+from tolman.launchers.arena.recorded import RecordedGame, innermost
 from tolman.launchers.arena.serving.go_score import score_text, with_komi
 from tolman.launchers.arena.serving.seat import Seat, share_of_clock, within
 
+PASS = "pass"
 COLOURS = {"b": 0, "black": 0, "w": 1, "white": 1}
 
 
@@ -46,6 +48,7 @@ class _Server:
         self._game, self._seat = game, seat
         self._clock: tuple[float, float, int] | None = None  # Main, period, its moves.
         self._left: dict[int, tuple[float, int]] = {}  # Seconds, moves; by colour.
+        self._turns: list[int] = []  # Moves of the game that each turn took, to undo it.
         self._commands: dict[str, Callable[[list[str]], str]] = {
             "protocol_version": lambda _: "2",
             "name": lambda _: f"Tolman {seat.name}",
@@ -83,6 +86,7 @@ class _Server:
 
     def _clear_board(self, words: list[str]) -> str:
         self._left = {}
+        self._turns = []
         self._seat.start_game(self._game)
         return ""
 
@@ -97,30 +101,46 @@ class _Server:
         return ""
 
     def _play(self, words: list[str]) -> str:
-        self._check_turn(words[0])
-        position = self._seat.position
+        before = self._seat.position
+        is_out_of_turn = before.is_over() or _colour(words[0]) != before.to_play()
+        if is_out_of_turn and words[1].lower() == PASS and _has_score(before):
+            self._turns.append(0)  # It changes nothing.
+            return ""
+        position = self._with_turn(words[0])
         try:
             position.step(position.text_to_action(words[1]))
         except ValueError:
             raise _Refusal("illegal move") from None
+        self._move_to(position)
         return ""
 
     def _generate_move(self, words: list[str]) -> str:
+        began = time.monotonic()
         move = self._suggest_move(words)
-        position = self._seat.position
-        if move != "resign" and not position.is_over():
-            position.step(position.text_to_action(move))
+        self._spend(_colour(words[0]), time.monotonic() - began)
+        if move == "resign":
+            return move
+        if self._seat.position.is_over():
+            self._turns.append(0)
+            return move
+        position = self._with_turn(words[0])
+        position.step(position.text_to_action(move))
+        self._move_to(position)
         return move
 
+    def _move_to(self, position: RecordedGame) -> None:
+        self._turns.append(len(position.texts) - len(self._seat.position.texts))
+        self._seat.position = position
+
     def _suggest_move(self, words: list[str]) -> str:
-        self._check_turn(words[0])
-        position = self._seat.position
-        if position.is_over():
-            if _has_score(position):
-                return "pass"
+        colour = _colour(words[0])
+        if self._seat.position.is_over():
+            if _has_score(self._seat.position):
+                return PASS
             raise _Refusal("the game is over")
+        position = self._with_turn(words[0])
         player = self._seat.player()  # If it cannot be made, this process ends here.
-        budget = Budget(seconds=self._seconds(position.to_play()))
+        budget = Budget(seconds=self._seconds(colour))
         try:
             thought = self._seat.think(position, budget)
         except Resigned:
@@ -130,15 +150,25 @@ class _Server:
             raise _Refusal(f"{player.name} failed: {reason}") from error
         return position.action_to_text(thought.action)
 
-    def _check_turn(self, colour: str) -> None:
-        if _colour(colour) != self._seat.position.to_play():
-            raise _Refusal("moves must alternate")
+    def _with_turn(self, colour: str) -> RecordedGame:
+        """A copy of the position with that colour to move: the other one passes."""
+        position = self._seat.position.copy()
+        if _colour(colour) == position.to_play():
+            return position
+        try:
+            position.step(position.text_to_action(PASS))
+        except ValueError:
+            raise _Refusal("moves must alternate") from None
+        if position.is_over():
+            raise _Refusal("moves must alternate, after a pass")
+        return position
 
     def _undo(self, words: list[str]) -> str:
-        texts = self._seat.position.texts
-        if not texts:
+        if not self._turns:
             raise _Refusal("cannot undo")
-        self._seat.position = self._seat.replay(texts[:-1])
+        num_moves, texts = self._turns.pop(), self._seat.position.texts
+        if num_moves:
+            self._seat.position = self._seat.replay(texts[:-num_moves])
         return ""
 
     def _time_settings(self, words: list[str]) -> str:
@@ -157,13 +187,29 @@ class _Server:
         """To think, by the clock; None where there is none."""
         if self._clock is None and colour not in self._left:
             return None
-        main, period, moves = self._clock or (0.0, 0.0, 0)
-        left, moves_left = self._left.get(colour, (main, 0))
+        _, period, moves = self._clock or (0.0, 0.0, 0)
+        left, moves_left = self._left_of(colour)
         if moves_left:
             return within(left / moves_left)
         if left <= 0 and moves:
             return within(period / moves)
         return share_of_clock(left)
+
+    def _left_of(self, colour: int) -> tuple[float, int]:
+        """Seconds and moves on a clock, as last told or worked out."""
+        main = self._clock[0] if self._clock else 0.0
+        return self._left.get(colour, (main, 0))
+
+    def _spend(self, colour: int, seconds: float) -> None:
+        """Runs a clock down; whoever has a clock of its own tells it by time_left."""
+        if self._clock is None and colour not in self._left:
+            return
+        _, period, moves = self._clock or (0.0, 0.0, 0)
+        left, moves_left = self._left_of(colour)
+        left, moves_left = left - seconds, max(moves_left - 1, 0)
+        if moves and not moves_left and (left <= 0 or self._left_of(colour)[1]):
+            left, moves_left = period, moves  # The next period begins.
+        self._left[colour] = max(left, 0.0), moves_left
 
     def _final_score(self, words: list[str]) -> str:
         position = self._seat.position

@@ -10,8 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from tolman.envs.board.castling import standard_castling
 from tolman.launchers.arena.player import Budget, Resigned, Thought
 from tolman.launchers.arena.recorded import RecordedGame
+from tolman.launchers.arena.serving.restricted import restricted
 from tolman.launchers.arena.serving.seat import Seat, share_of_clock, within
 
 AUTHOR = "the Tolman project"
@@ -24,6 +26,17 @@ NUMBERS = (
     *("nodes", "movetime", "depth", "mate", "movestogo", "byoyomi"),
     *("wtime", "btime", "winc", "binc"),
 )
+# Words of "go" that end the moves of "searchmoves".
+GO_WORDS = (*NUMBERS, "searchmoves", "ponder", "infinite")
+# The start, spelled out; what it is called; the fields that tell a position.
+STARTS = {
+    "uci": ("fen", "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq -", 4),
+    "usi": (
+        "sfen",
+        "lnsgkgsnl/1r5b1/ppppppppp/9/9/9/PPPPPPPPP/1B5R1/LNSGKGSNL b -",
+        3,
+    ),
+}
 IGNORED = ("debug", "register", "gameover")
 SECONDS_TO_QUIT = 2.0
 WIDEST_VALUE = 0.999  # Beyond it a value says more than a score in centipawns can.
@@ -90,13 +103,29 @@ class _Server:
 
     def _set_position(self, words: list[str]) -> None:
         self._position = None
-        if not words or words[0] != "startpos" or words[1:2] not in ([], ["moves"]):
-            self._remark("position: must be startpos, or startpos moves MOVE ...")
+        at = words.index("moves") if "moves" in words else len(words)
+        if not self._is_start(words[:at]):
+            kind = STARTS[self._protocol][0]
+            self._remark(
+                f"position: must be startpos, or {kind} and the start position, and then "
+                "moves MOVE ..."
+            )
             return
         try:
-            self._position = self._seat.replay(tuple(words[2:]))
+            self._position = self._seat.replay(tuple(words[at + 1 :]))
         except ValueError as error:
             self._remark(f"position: {error}")
+
+    def _is_start(self, words: list[str]) -> bool:
+        """Whether these words tell the start, by its name or field by field."""
+        kind, start, num_fields = STARTS[self._protocol]
+        if words == ["startpos"]:
+            return True
+        fields = words[1 : 1 + num_fields]
+        if self._protocol == "uci" and len(fields) == num_fields:
+            with contextlib.suppress(ValueError):
+                fields[2] = standard_castling(fields[2])
+        return words[:1] == [kind] and fields == start.split()
 
     def _set_option(self, words: list[str]) -> None:
         """Takes one option; those that every engine is sent, such as Hash, mean nothing."""
@@ -117,8 +146,11 @@ class _Server:
         self._stopped.clear()
         is_held = "infinite" in words or "ponder" in words
         budget = self._budget(words, is_held)
+        if "depth" in words:
+            self._remark("go: depth is no limit here; nodes and movetime are")
+        only = _search_moves(words)
         self._thought = threading.Thread(
-            target=self._think, args=(budget, is_held), daemon=True
+            target=self._think, args=(budget, is_held, only), daemon=True
         )
         self._thought.start()
 
@@ -157,7 +189,7 @@ class _Server:
             del given["nodes"]
         return given
 
-    def _think(self, budget: Budget, is_held: bool) -> None:
+    def _think(self, budget: Budget, is_held: bool, only: Sequence[str]) -> None:
         began = time.monotonic()
         move = NO_MOVE[self._protocol]
         position = self._position
@@ -167,7 +199,8 @@ class _Server:
             elif position.is_over():
                 move = self._last_word(position)
             else:
-                thought = self._seat.think(position, budget)
+                searched = restricted(position, only) if only else position
+                thought = self._seat.think(searched, budget)
                 move = position.action_to_text(thought.action)
                 self._inform(thought, move, time.monotonic() - began)
         except Resigned:
@@ -203,3 +236,11 @@ class _Server:
         with self._lock, contextlib.suppress(BrokenPipeError):
             self._answers.write(line + "\n")
             self._answers.flush()
+
+
+def _search_moves(words: Sequence[str]) -> list[str]:
+    """The moves that "go" is confined to; none for all."""
+    if "searchmoves" not in words:
+        return []
+    rest = words[words.index("searchmoves") + 1 :]
+    return list(itertools.takewhile(lambda word: word not in GO_WORDS, rest))

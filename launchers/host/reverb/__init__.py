@@ -1,9 +1,23 @@
-"""What needs Reverb, TensorFlow and Acme, and so Python 3.11: writer, tables, batches."""
+"""What needs Reverb, TensorFlow and Acme, and so Python 3.11: writer, tables, batches.
 
-from tolman.launchers.host.reverb import launchpad
+Raises:
+  ValueError: at import, where one of them is not installed.
+"""
 
-launchpad.provide()
+import sys
+from types import ModuleType
 
-from acme import Actor, Learner  # noqa: E402  (Acme imports Launchpad.)
+MISSING = (
+    "the launchers for host environments need Reverb, TensorFlow and Acme, which have "
+    "builds for Python 3.11 on Linux only. Run with: uv run -p 3.11 tolman ..."
+)
+
+# Acme imports Launchpad, which has no build for this Python, for loops that are not used.
+sys.modules.setdefault("launchpad", ModuleType("launchpad"))
+try:
+    import reverb as _reverb  # noqa: F401
+    from acme import Actor, Learner
+except ImportError as error:
+    raise ValueError(f"{MISSING} ({error})") from error
 
 __all__ = ["Actor", "Learner"]

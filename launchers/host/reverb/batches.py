@@ -13,10 +13,10 @@ import reverb
 import tensorflow as tf
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.host.reverb.adder import TABLE
+from tolman.launchers.host.reverb.writer import TABLE
 
-SECONDS_BETWEEN_LOOKS = 0.5
-SECONDS_A_LOOK = 2.0  # Reverb says a line on standard error at every look.
+SECONDS_TO_WAIT = 0.5
+SECONDS_A_REQUEST = 2.0  # Reverb says a line on standard error when one times out.
 NUM_READERS = 2  # Requests to a replay under way at a time.
 
 
@@ -31,13 +31,13 @@ def make_dataset(
     """Batches of a server's table, until `is_over` is true.
 
     Acme's own dataset would wait for data forever, also after the server has stopped;
-    this one looks up now and then.
+    this one checks `is_over` after each request that times out.
 
     Args:
       address: of the server.
       num_items: in a batch.
       in_order: one request at a time; else several, and a batch ready in advance.
-      is_over: ends the batches, once the look for data that is under way has ended.
+      is_over: ends the batches once the request under way has ended.
       table: of that server.
       pick: takes a part of each sample, so that all are of one shape.
     """
@@ -48,18 +48,18 @@ def make_dataset(
             table=table,
             max_in_flight_samples_per_worker=1 if in_order else 2 * num_items,
             num_workers_per_iterator=1,
-            rate_limiter_timeout_ms=int(1000 * SECONDS_A_LOOK),
+            rate_limiter_timeout_ms=int(1000 * SECONDS_A_REQUEST),
         )
         return samples if pick is None else samples.map(pick)
 
-    # A look that finds nothing ends its samples; the next one takes its place.
-    looks = tf.data.Dataset.range(tf.int64.max).take_while(
+    # A request that times out ends its samples; the next one takes its place.
+    requests = tf.data.Dataset.range(tf.int64.max).take_while(
         lambda _: tf.logical_not(is_over)
     )
     if in_order:
-        return looks.flat_map(samples).batch(num_items, drop_remainder=True)
+        return requests.flat_map(samples).batch(num_items, drop_remainder=True)
     return (
-        looks.interleave(
+        requests.interleave(
             samples,
             cycle_length=NUM_READERS,
             num_parallel_calls=NUM_READERS,
@@ -74,8 +74,8 @@ class Batch(NamedTuple):
     """I items.
 
     Attributes:
-      items: dict of `[I, ...]` leaves where the learner's device reads them: on it, or, for
-        a CPU, in Reverb's own memory; see `ItemLayout.signature`.
+      items: `[I, ...]` columns where the learner's device reads them: on it, or, for a CPU,
+        in Reverb's own memory; see `ItemLayout.signature`.
       probability: `[I]` of each item in its table, likewise.
       keys: `[I]` uint64 on the host, the items' names in their table.
       versions: `[I]` on the host, updates behind the parameters that acted.
@@ -113,7 +113,7 @@ class Batches:
           device: the learner's.
           num_prefetched: batches that wait on the device.
         """
-        self._device = device
+        self._device, self._layout = device, layout
         self._is_closed = threading.Event()
         self._is_over = tf.Variable(False)
         is_queue = data.replay == "queue"
@@ -134,7 +134,7 @@ class Batches:
         self._thread = threading.Thread(target=self._read, name="batches", daemon=True)
         self._thread.start()
 
-    def next(self, seconds: float = SECONDS_BETWEEN_LOOKS) -> Batch | None:
+    def next(self, seconds: float = SECONDS_TO_WAIT) -> Batch | None:
         """The next batch, or None where none came in time.
 
         Raises:
@@ -149,12 +149,12 @@ class Batches:
         return batch
 
     def close(self) -> None:
-        """Reads no more; call it before the servers stop, or a look would never end."""
+        """Reads no more; call it before the servers stop, or a request would never end."""
         self._is_closed.set()
         self._is_over.assign(True)
         while not self._ready.empty():
             self._ready.get_nowait()
-        self._thread.join(timeout=2 * SECONDS_A_LOOK)
+        self._thread.join(timeout=2 * SECONDS_A_REQUEST)
 
     def _read(self) -> None:
         try:
@@ -165,10 +165,8 @@ class Batches:
             self._put(error)
 
     def _load(self, sample: Any, shard: int) -> Batch:
-        data = {
-            name: jax.tree.map(np.asarray, value) for name, value in sample.data.items()
-        }
-        versions = data.pop("version")
+        data = jax.tree.map(np.asarray, sample.data)
+        versions = self._layout.versions(data)
         probability = np.asarray(sample.info.probability, np.float32)
         if self._device.platform != "cpu":  # There, a compiled update reads them in place.
             data, probability = jax.device_put((data, probability), self._device)
@@ -177,6 +175,6 @@ class Batches:
     def _put(self, batch: Batch | Exception) -> None:
         while not self._is_closed.is_set():
             try:
-                return self._ready.put(batch, timeout=SECONDS_BETWEEN_LOOKS)
+                return self._ready.put(batch, timeout=SECONDS_TO_WAIT)
             except queue.Full:
                 continue

@@ -6,8 +6,9 @@ Shapes: T decisions an unroll, G environments an item, I items a batch; I G = B 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,74 +19,69 @@ from dm_env import specs
 
 from tolman.agents.agent import Agent, Array, DataSpec, Unroll, draw_noise
 from tolman.envs.environment import TimeStep
-from tolman.launchers.host.reverb.adder import TABLE, Client
+from tolman.launchers.host.reverb.listening import accept_only
+from tolman.launchers.host.reverb.packing import Packing
+from tolman.launchers.host.reverb.writer import TABLE
 from tolman.launchers.host.state import group_size
 
 QUEUED_BATCHES = 2  # A queue holds so many batches before it makes actors wait.
 REPLAY_SLACK_BATCHES = 1  # How far samples may run from inserts * samples_per_insert.
 
 
-class ItemLayout(NamedTuple):
+@dataclass(frozen=True)
+class ItemLayout:
     """How an `Unroll` of G environments lies in a Reverb item.
 
     Attributes:
-      unroll: an `Unroll` of `jax.ShapeDtypeStruct`s, `[T + 1, G, ...]` and so on.
+      row: packs a time step, the decision that led to it and its version, `[G, ...]`.
+      actor_state: packs the state before row 0, `[G, ...]`.
+      unroll_length: T.
       group_size: G.
       num_items: I, items in a batch.
     """
 
-    unroll: Any
+    row: Packing
+    actor_state: Packing
+    unroll_length: int
     group_size: int
     num_items: int
 
-    @property
-    def table(self) -> str:
-        """Where batches are drawn."""
-        return TABLE
-
-    @property
-    def pick(self) -> None:
-        """A sample is learned from as it is."""
-        return None
+    table = TABLE  # Where batches are drawn.
+    pick = None  # A sample is learned from as it is.
 
     def tables(self, data: DataSpec, share: int) -> list[reverb.Table]:
         """Those of one of `share` servers; see `make_table`."""
         return [make_table(data, self, share)]
 
-    def signature(self) -> dict[str, Any]:
-        """The table's signature: what `UnrollAdder` writes."""
-        unroll = self.unroll
+    def signature(self) -> dict[str, tf.TensorSpec]:
+        """The table's signature: what `UnrollWriter` writes."""
+        rows = (self.unroll_length + 1, self.row.num_bytes)
         return {
-            "timestep": [_tensor(leaf) for leaf in jax.tree.leaves(unroll.timestep)],
-            "action": _tensor(unroll.action),
-            "logits": _tensor(unroll.logits),
-            "actor_state": [_tensor(leaf) for leaf in jax.tree.leaves(unroll.actor_state)],
-            "version": tf.TensorSpec((), tf.int64),
+            "row": tf.TensorSpec(rows, tf.uint8),
+            "actor_state": tf.TensorSpec((self.actor_state.num_bytes,), tf.uint8),
         }
 
-    def assemble(self, items: Any, probability: Array | None) -> Unroll:
-        """A batch of items, `[I, ...]` leaves, as one `Unroll` of B sequences; in a jit."""
-        unroll = self.unroll
+    def versions(self, items: dict[str, np.ndarray]) -> np.ndarray:
+        """`[I]`, of the parameters that decided first in each item; on the host."""
+        _, _, versions = self.row.read(items["row"][:, 1])
+        return versions
 
-        def rows(spec: Any, leaf: Array) -> Array:
-            """`[I, T, G, ...]` to `[T, I G, ...]`."""
-            leaf = jnp.moveaxis(_loaded(spec, leaf), 0, 1)
+    def assemble(self, items: dict[str, Array], probability: Array | None) -> Unroll:
+        """A batch of items, `[I, ...]`, as one `Unroll` of B sequences; in a jit."""
+
+        def side_by_side(leaf: Array) -> Array:
+            """`[T, I, G, ...]` to `[T, I G, ...]`."""
             return leaf.reshape(leaf.shape[0], -1, *leaf.shape[3:])
 
-        def opening(spec: Any, leaf: Array) -> Array:
-            """`[I, G, ...]` to `[I G, ...]`."""
-            leaf = _loaded(spec, leaf)
-            return leaf.reshape(-1, *leaf.shape[2:])
-
-        def nest(convert: Any, spec: Any, leaves: list[Array]) -> Any:
-            flat, tree = jax.tree.flatten(spec)
-            return jax.tree.unflatten(tree, map(convert, flat, leaves))
-
+        rows = self.row.unpack(jnp.moveaxis(items["row"], 0, 1))  # [T + 1, I, G, ...]
+        timestep, decision, _ = rows
+        decision = jax.tree.map(lambda leaf: side_by_side(leaf[1:]), decision)
+        state = self.actor_state.unpack(items["actor_state"])  # [I, G, ...]
         return Unroll(
-            timestep=nest(rows, unroll.timestep, items["timestep"]),
-            action=rows(unroll.action, items["action"]),
-            logits=rows(unroll.logits, items["logits"]),
-            actor_state=nest(opening, unroll.actor_state, items["actor_state"]),
+            timestep=jax.tree.map(side_by_side, timestep),
+            action=decision.action,
+            logits=decision.logits,
+            actor_state=jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state),
             probability=probability,
         )
 
@@ -98,25 +94,20 @@ def item_layout(agent: Agent, observation_spec: Any, num_envs: int) -> ItemLayou
     """
     data = agent.data
     size = group_size(data, num_envs)
-    length = data.unroll_length
-    act = jax.eval_shape(
+    timestep = _row(observation_spec, size)
+    decision, actor_state = jax.eval_shape(
         lambda key, timestep: _decide(agent, key, timestep),
         jax.random.PRNGKey(0),
-        _rows(observation_spec, (size,)),
+        timestep,
     )
-    decision, actor_state = act
-
-    def decisions(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype)
-
-    layout: Any = Unroll  # Its leaves are shapes here, not arrays.
-    unroll = layout(
-        timestep=_rows(observation_spec, (length + 1, size)),
-        action=decisions(decision.action),
-        logits=decisions(decision.logits),
-        actor_state=actor_state,
+    version = jax.ShapeDtypeStruct((), np.int32)
+    return ItemLayout(
+        Packing((timestep, decision, version)),
+        Packing(actor_state),
+        data.unroll_length,
+        size,
+        data.batch_size // size,
     )
-    return ItemLayout(unroll, size, data.batch_size // size)
 
 
 class Replay:
@@ -141,7 +132,8 @@ class Replay:
           data: what the agent asks for.
           layout: of its items, such as an `ItemLayout`; its `tables` are served.
           folder: for the checkpoints of a replay; a queue has none.
-          host: the name or address by which clients reach this machine.
+          host: the name or address by which clients reach this machine; no other is
+            listened on.
           share: the number of servers that share out the data between them.
           port: to listen on; None for a free one.
         """
@@ -154,15 +146,16 @@ class Replay:
                 path=str(folder)
             )
         self._server = reverb.Server(layout.tables(data, share), port, checkpointer)
+        accept_only(self._server.port, host)
         self.address = f"{host}:{self._server.port}"
 
     def num_items(self) -> int:
         """Items in the table now."""
         return self._server.localhost_client().server_info()[TABLE].current_size
 
-    def client(self) -> Client:
-        """A client as Acme's adders want it."""
-        return Client(self.address)
+    def client(self) -> reverb.Client:
+        """A client of the server."""
+        return reverb.Client(self.address)
 
     def checkpoint(self) -> None:
         """Saves a replay's content, then removes the checkpoint before it."""
@@ -210,14 +203,14 @@ def _decide(agent: Agent, key: Array, timestep: TimeStep) -> Any:
     return decision, actor_state
 
 
-def _rows(observation_spec: Any, shape: tuple[int, ...]) -> Any:
-    """A `TimeStep` of shapes, `[*shape, ...]`."""
+def _row(observation_spec: Any, size: int) -> Any:
+    """A `TimeStep` of shapes, `[G, ...]`."""
 
     def leaf(spec: specs.Array) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((*shape, *spec.shape), spec.dtype)
+        return jax.ShapeDtypeStruct((size, *spec.shape), spec.dtype)
 
     def number(dtype: Any) -> Any:
-        return jax.ShapeDtypeStruct(shape, dtype)
+        return jax.ShapeDtypeStruct((size,), dtype)
 
     return TimeStep(
         step_type=number(np.int32),
@@ -226,15 +219,3 @@ def _rows(observation_spec: Any, shape: tuple[int, ...]) -> Any:
         observation=jax.tree.map(leaf, observation_spec),
         new_task=number(np.bool_),
     )
-
-
-def _tensor(spec: jax.ShapeDtypeStruct) -> tf.TensorSpec:
-    dtype = np.uint16 if spec.dtype == jnp.bfloat16 else spec.dtype
-    return tf.TensorSpec(spec.shape, dtype)
-
-
-def _loaded(spec: jax.ShapeDtypeStruct, leaf: Array) -> Array:
-    """A stored leaf as the agent has it: Reverb holds bfloat16 as its bits."""
-    if spec.dtype == jnp.bfloat16:
-        return jax.lax.bitcast_convert_type(leaf, jnp.bfloat16)
-    return leaf

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -31,6 +31,7 @@ from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.uniform import RandomPlayer
+from tolman.launchers.arena.ratings import Rating
 from tolman.launchers.arena.recorded import RecordedGame
 from tolman.launchers.arena.specs import PROTOCOLS, make_player
 from tolman.launchers.catalog.games import make_game
@@ -81,11 +82,15 @@ class Ratings(NamedTuple):
       at: positions played to the rating of the network then; 0 is the untrained one.
       others: in the same league, random play first.
       by_simulations: for a move, of the trained network, in a league of its own.
+      over_training: the first two with their intervals, by name.
+      thinking: `by_simulations` with intervals.
     """
 
     at: dict[int, float]
     others: dict[str, float]
     by_simulations: dict[int, float]
+    over_training: dict[str, Rating]
+    thinking: dict[int, Rating]
 
 
 @dataclass(frozen=True)
@@ -157,14 +162,16 @@ def _rate(
             **others,
         }
         file = study.folder / "over_training.json"
-        elo = league(sides, start, num_games, study.seed, file)
+        rated = league(sides, start, num_games, study.seed, file)
     words = {number: f"{number} simulations" for number in thinkers}
     sides = {RANDOM: random, **{words[number]: thinkers[number] for number in thinkers}}
     file = study.folder / "by_simulations.json"
     thinking = league(sides, start, num_games, study.seed + 1, file)
     return Ratings(
-        {when: elo[label] for when, label in labels.items()},
-        {name: elo[name] for name in (RANDOM, *others)},
+        {when: rated[label].elo for when, label in labels.items()},
+        {name: rated[name].elo for name in (RANDOM, *others)},
+        {number: thinking[word].elo for number, word in words.items()},
+        {name: rated[name] for name in (*labels.values(), RANDOM, *others)},
         {number: thinking[word] for number, word in words.items()},
     )
 
@@ -266,14 +273,10 @@ def _value_error(rows: list[dict[str, float]]) -> np.ndarray:
 def _report(
     study: Study, setting: Setting, trained: common.Trained, found: Ratings
 ) -> None:
-    rows = [[f"{n} positions" if n else UNTRAINED, found.at[n]] for n in found.at]
-    rows += [[name, elo] for name, elo in found.others.items()]
-    columns = ["player", "Elo"]
-    whole = [[name, f"{elo:.0f}"] for name, elo in rows]
-    study.table("Elo over training; random play is 0", columns, whole)
-    rows = [[n, f"{elo:.0f}"] for n, elo in found.by_simulations.items()]
+    title = "Elo over training; random play is 0"
+    _table(study, title, "player", found.over_training)
     title = "Elo by simulations for a move, at the end; random play is 0"
-    study.table(title, ["simulations", "Elo"], rows)
+    _table(study, title, "simulations", found.thinking)
     speed = trained.rows[-1]["env_steps"] / trained.seconds
     lengths = _column(trained.rows, "board/game_length")
     simulations = study.settings["num_simulations"]
@@ -293,6 +296,13 @@ def _report(
         study.note(line)
     plots.ratings(study, found.at, found.others, found.by_simulations)
     plots.losses(study, trained.rows)
+
+
+def _table(study: Study, title: str, what: str, rated: Mapping[Any, Rating]) -> None:
+    rows = [
+        [name, f"{r.elo:.0f}", f"{r.low:.0f} to {r.high:.0f}"] for name, r in rated.items()
+    ]
+    study.table(title, [what, "Elo", "95 % interval"], rows)
 
 
 def _estimates(found: Ratings, speed: float) -> list[str]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from tolman.envs.board.game import HostGame
-from tolman.launchers.arena.ratings import fit_elo
-from tolman.launchers.studies.alphazero.matches import Side, play_match, score
+from tolman.launchers.arena.ratings import Rating, Result, rate
+from tolman.launchers.studies.alphazero.matches import Side, play_match
 
 RANDOM = "random"
 NUM_RANDOM_MOVES = 2
@@ -24,43 +24,62 @@ NUM_RANDOM_MOVES = 2
 
 def league(
     sides: Mapping[str, Side], start: HostGame, num_games: int, seed: int, file: Path
-) -> dict[str, float]:
-    """Everybody against everybody; Elo with random play at 0.
+) -> dict[str, Rating]:
+    """Everybody against everybody; ratings with random play at 0.
 
     Args:
       sides: by their names, "random" among them.
       start: the game under rules on the host, at its start.
       num_games: of each pair, even.
       seed: of openings and chance.
-      file: keeps the points of pairs that have played, should the league be broken off.
+      file: keeps the results of pairs that have played, should the league be broken off:
+        1, 0 or -1 for the first of two, game by game; two after another share an opening.
+
+    Raises:
+      ValueError: if `file` holds something else.
     """
     names = list(sides)
     pairs = list(combinations(names, 2))
-    points: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
+    played = _load(file)
     print(f"Playing a league of {len(names)}: " + ", ".join(names), flush=True)
-    began, num_before = time.monotonic(), len(points)
+    began, num_before = time.monotonic(), len(played)
     for first, second in pairs:
         label = f"{first} - {second}"
-        if label in points:
+        if label in played:
             continue
         results = play_match(
             sides[first], sides[second], start, num_games, seed, NUM_RANDOM_MOVES
         )
-        points[label] = num_games * score(results)
-        file.write_text(json.dumps(points))
-        seconds = (time.monotonic() - began) / (len(points) - num_before)
+        played[label] = [float(result) for result in results]
+        file.write_text(json.dumps(played))
+        seconds = (time.monotonic() - began) / (len(played) - num_before)
         print(
-            f"  {label}: {points[label]:g} of {num_games}; about "
-            f"{seconds * (len(pairs) - len(points)):.0f} s to go",
+            f"  {label}: {_points(played[label]):g} of {num_games}; about "
+            f"{seconds * (len(pairs) - len(played)):.0f} s to go",
             flush=True,
         )
-    wins = np.zeros((len(names), len(names)))
-    for first, second in pairs:
-        one, other = names.index(first), names.index(second)
-        wins[one, other] = points[f"{first} - {second}"]
-        wins[other, one] = num_games - wins[one, other]
-    elo = fit_elo(wins, anchor=names.index(RANDOM))
-    return {name: float(rating) for name, rating in zip(names, elo, strict=True)}
+    games = [
+        Result(names.index(first), names.index(second), _points([result]), number // 2)
+        for first, second in pairs
+        for number, result in enumerate(played[f"{first} - {second}"])
+    ]
+    return rate(names, games, RANDOM)
+
+
+def _points(results: Sequence[float]) -> float:
+    """A win 1, a draw a half."""
+    return sum((result + 1.0) / 2.0 for result in results)
+
+
+def _load(file: Path) -> dict[str, list[float]]:
+    """The results so far."""
+    played = json.loads(file.read_text()) if file.is_file() else {}
+    if not all(isinstance(results, list) for results in played.values()):
+        raise ValueError(
+            f"{file}: holds points of pairs and not the results of their games, as an "
+            "earlier version wrote it. Remove it, and the league is played again."
+        )
+    return played
 
 
 def positions_to(target: float, elo_at: Mapping[int, float]) -> float:

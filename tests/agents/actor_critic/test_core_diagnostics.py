@@ -20,7 +20,7 @@ def test_ponder_cost_of_memo_is_charged_at_every_decision():
         loss=lambda hops, unroll: hops[:-1],
     )
     agents = [
-        make_agent("actor_critic", CountingTask(), "memo", auxiliary_tasks=tasks)
+        make_agent("actor_critic", CountingTask(), "memo", tasks=tasks)
         for tasks in ([], [ponder])
     ]
     num_steps, batch = agents[0].data.unroll_length, agents[0].data.batch_size
@@ -39,7 +39,9 @@ def test_ponder_cost_of_memo_is_charged_at_every_decision():
     learner = jax.jit(agents[0].init)(jax.random.PRNGKey(0))
     arguments = learner.params, Unroll(timestep, action, logits, state)
     arguments = *arguments, learner.hyperparameters, jnp.float32(0.0)
-    (plain, _), (charged, metrics) = (jax.jit(agent.loss)(*arguments) for agent in agents)
+    (plain, *_), (charged, metrics, _) = (
+        jax.jit(agent.loss)(*arguments) for agent in agents
+    )
     hops = float(metrics["loss/ponder"])
     assert 1.0 < hops < 4.0
     assert float(charged - plain) == pytest.approx(0.5 * hops * num_steps, rel=1e-4)

@@ -101,7 +101,9 @@ def test_loss_falls_on_a_fixed_batch(optimizer):
     update = jax.jit(agent.update)
     totals = []
     for _ in range(150):
-        learner, metrics, _ = update(learner, batch, jax.random.PRNGKey(0))
+        learner, metrics, _ = update(
+            learner, batch, jax.random.PRNGKey(0), jnp.float32(0.0)
+        )
         totals.append(float(metrics["loss/total"]))
     assert totals[-1] < 0.85 * totals[0] and int(learner.updates) == 150
 
@@ -112,7 +114,9 @@ def test_learning_rate_drops_to_a_tenth():
     learner, batch = agent.init(jax.random.PRNGKey(0)), batch_of(game)
     rates = []
     for _ in range(6):
-        learner, metrics, _ = jax.jit(agent.update)(learner, batch, jax.random.PRNGKey(0))
+        learner, metrics, _ = jax.jit(agent.update)(
+            learner, batch, jax.random.PRNGKey(0), jnp.float32(0.0)
+        )
         rates.append(float(metrics["learning_rate"]))
     np.testing.assert_allclose(rates, [0.1] * 2 + [0.01] * 2 + [0.001] * 2, rtol=1e-5)
 

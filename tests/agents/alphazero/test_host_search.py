@@ -1,5 +1,7 @@
 """The search over rules on the host: the same visits as the one in JAX."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,8 @@ import pytest
 from mctx._src.seq_halving import get_sequence_of_considered_visits
 from stones import HostStones, Stones, tiny_agent
 
-from tolman.agents.alphazero import HostSearch
-from tolman.agents.alphazero.host_choice import considered_visits
+from tolman.agents.alphazero import AlphaZeroConfig, HostSearch
+from tolman.agents.alphazero.host_choice import Puct, considered_visits
 
 BATCH, SIMULATIONS = 4, 50
 OPENINGS = [[], [0], [2, 0], [4, 1]]  # Of Stones; each leaves a game under way.
@@ -102,3 +104,18 @@ def test_halving_by_hand():
     """Of four moves all are tried twice in a row, then two of them for the rest."""
     expected = (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5)
     assert considered_visits(4, 16) == expected
+
+
+def test_noise_of_the_host_is_dirichlet_with_the_alpha_of_the_config():
+    """Of 5 moves the variance of a share is 0.2 * 0.8 / (5 alpha + 1)."""
+    rng = np.random.default_rng(0)
+    for alpha in (0.03, 0.3, 3.0):
+        choice = Puct(AlphaZeroConfig(noise_alpha=alpha, noise_share=0.25))
+        noises = []
+        for _ in range(2000):
+            root = SimpleNamespace(prior=np.full(5, 0.2))
+            choice.begin(root, rng, True, False)
+            noises.append((root.prior - 0.75 * 0.2) / 0.25)
+        noises = np.array(noises)
+        np.testing.assert_allclose(noises.sum(axis=1), 1.0)
+        assert noises.var() == pytest.approx(0.16 / (5.0 * alpha + 1.0), rel=0.1)

@@ -16,6 +16,7 @@ from tolman.launchers.device.on_device import OnDeviceRunner
 
 ENVIRONMENT = TwoStep()
 START, HALF = jnp.float32(0.0), jnp.float32(0.5)
+KEY = jax.random.PRNGKey(0)
 
 
 @functools.cache
@@ -25,7 +26,11 @@ def _jit(function):
 
 @functools.cache
 def _gradient_of(agent):
-    return jax.jit(jax.grad(agent.loss, has_aux=True))
+    def total(*arguments):
+        loss = agent.loss(*arguments)
+        return loss.total, (loss.metrics, loss.extra)
+
+    return jax.jit(jax.grad(total, has_aux=True))
 
 
 def _agent(core="lstm", **settings):
@@ -88,7 +93,7 @@ def test_priority_of_a_transition_is_its_error(burn_in, rescaling):
     target_weights = _jit(agent.init)(jax.random.PRNGKey(1)).params.weights
     learner = learner._replace(target_weights=target_weights)
     unroll = _unroll(agent)
-    priorities = _jit(agent.update)(learner, unroll, START).priorities
+    priorities = _jit(agent.update)(learner, unroll, KEY, START).priorities
     online = _values(agent, learner.params.weights, unroll)[burn_in:]
     target = _values(agent, target_weights, unroll)[burn_in:]
     reward, action = (
@@ -199,7 +204,7 @@ def test_importance_weights_follow_progress():
         expected = 0.5 * (weight * errors[0] ** 2 + errors[1] ** 2) / 2
         assert float(metrics["loss/value"]) == pytest.approx(float(expected), rel=1e-5)
     uniform = _agent("feedforward", unroll_length=3, replay="uniform")
-    learned = _jit(uniform.update)(learner, _unroll(uniform), START)
+    learned = _jit(uniform.update)(learner, _unroll(uniform), KEY, START)
     assert learned.priorities is None
 
 
@@ -212,7 +217,7 @@ def test_target_network_is_copied_every_third_update():
     )
     for count in range(1, 7):
         before = learner.target_weights
-        learner = update(learner, _unroll(agent, seed=count), HALF).learner_state
+        learner = update(learner, _unroll(agent, seed=count), KEY, HALF).learner_state
         assert int(learner.updates) == count
         assert equal(learner.target_weights, learner.params.weights) == (count % 3 == 0)
         assert equal(learner.target_weights, before) == (count % 3 != 0)
@@ -225,7 +230,7 @@ def test_epsilon_falls_with_progress_and_reaches_the_actor():
     unroll, update = _unroll(agent), jax.jit(agent.update)
     assert float(learner.params.epsilon) == pytest.approx(0.9)
     for progress, expected in ((0.0, 0.9), (0.25, 0.5), (0.5, 0.1), (1.0, 0.1)):
-        learned = update(learner, unroll, jnp.float32(progress))
+        learned = update(learner, unroll, KEY, jnp.float32(progress))
         epsilon = float(learned.learner_state.params.epsilon)
         assert epsilon == pytest.approx(expected, rel=1e-5)
         assert float(learned.metrics["train/epsilon"]) == pytest.approx(epsilon)
@@ -261,7 +266,7 @@ def test_optimizers_by_hand(optimizer):
     learner = _jit(agent.init)(jax.random.PRNGKey(0))
     unroll = _unroll(agent)
     gradient, _ = _gradient(agent, learner, unroll)
-    after = _jit(agent.update)(learner, unroll, START).learner_state.params.weights
+    after = _jit(agent.update)(learner, unroll, KEY, START).learner_state.params.weights
     for w, v, g in zip(
         *map(jax.tree.leaves, (learner.params.weights, after, gradient)), strict=True
     ):

@@ -15,6 +15,7 @@ from tolman.agents.dqn import with_epsilon
 from tolman.envs import vector
 from tolman.envs.environment import restart, transition
 
+KEY = jax.random.PRNGKey(0)  # The update draws nothing.
 NUM_ENVS, NUM_SEQUENCES = 16, 1024
 NUM_ROUNDS, UPDATES_PER_ROUND = 150, 4
 
@@ -147,7 +148,7 @@ def _train(agent, environment, seed=0):
         replay.insert(unroll)
         for _ in range(UPDATES_PER_ROUND):
             places, batch = replay.sample(unroll)
-            learned = update(learner, batch, jnp.float32(step / NUM_ROUNDS))
+            learned = update(learner, batch, KEY, jnp.float32(step / NUM_ROUNDS))
             learner = learned.learner_state
             replay.set_priorities(places, learned.priorities)
     return learner.params

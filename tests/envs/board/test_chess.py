@@ -340,3 +340,18 @@ def test_a_bad_move_is_named(text):
 def test_a_bad_fen_is_named(fen):
     with pytest.raises(ValueError, match="must"):
         chess_from_fen(Chess(), fen)
+
+
+@pytest.mark.parametrize(("field", "wanted"), [("HAha", "KQkq"), ("Ha", "Kq"), ("-", "-")])
+def test_castling_by_the_files_of_the_rooks(field, wanted):
+    fen = "r3k2r/8/8/8/8/8/8/R3K2R w {} - 0 1"
+    state = chess_from_fen(Chess(), fen.format(field))
+    assert chess_to_fen(state) == fen.format(wanted)
+    plain = chess_from_fen(Chess(), fen.format(wanted))
+    assert legal_actions(state) == legal_actions(plain)
+
+
+@pytest.mark.parametrize("field", ["KK", "B", "HK", "x", "K-"])
+def test_castling_that_cannot_be_is_refused(field):
+    with pytest.raises(ValueError, match="FEN"):
+        chess_from_fen(Chess(), f"r3k2r/8/8/8/8/8/8/R3K2R w {field} - 0 1")

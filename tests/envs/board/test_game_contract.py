@@ -12,7 +12,7 @@ import tolman.envs.board.games  # noqa: F401, registers.
 from tolman.envs.board.conformance import check_game
 from tolman.envs.board.game import GAMES, Game, register_game
 from tolman.envs.board.small import ConnectFour, TicTacToe
-from tolman.envs.conformance import ConformanceError
+from tolman.envs.checks import ConformanceError
 
 SMALL = (
     "tic_tac_toe",

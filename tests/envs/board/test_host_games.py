@@ -11,7 +11,7 @@ from tolman.envs.board.game import GameInfo, HostGame
 from tolman.envs.board.jax_as_host import JaxAsHost
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.envs.board.small import ConnectFour, TicTacToe
-from tolman.envs.conformance import ConformanceError
+from tolman.envs.checks import ConformanceError
 from tolman.launchers.arena.host_games import make_host_game
 
 

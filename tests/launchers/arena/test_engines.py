@@ -139,3 +139,10 @@ def test_real_engines(spec, closing):
         record = play_game(game, players)
         assert record.ending in ("rules", "resigned"), record.detail
         assert len(record.moves) >= 2
+
+
+@pytest.mark.parametrize("protocol", ["uci", "usi", "gtp"])
+def test_a_command_with_an_open_quote_is_told_in_one_line(protocol):
+    with pytest.raises(ValueError, match="No closing quotation") as error:
+        make_player(f'{protocol}:"unterminated')
+    assert "\n" not in str(error.value)

@@ -4,6 +4,7 @@ import io
 import math
 import threading
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers.arena.player import Resigned, Thought
+from tolman.launchers.arena.players.rollouts import RolloutPlayer
 from tolman.launchers.arena.recorded import RecordedGame
 from tolman.launchers.arena.serving import serve
 from tolman.launchers.arena.serving.go_score import area, score_text
+from tolman.launchers.arena.serving.restricted import restricted
 from tolman.launchers.arena.serving.seat import share_of_clock
 
 GAMES = {"uci": "chess", "usi": "shogi", "gtp": "go_9x9"}
@@ -144,7 +147,7 @@ def test_gtp():
         "? syntax error",
         "=",
         "=",
-        "? moves must alternate",
+        "=",  # White has passed.
         "? illegal move",
         "? syntax error",
         "= A9",
@@ -162,6 +165,82 @@ def test_gtp():
         "= Tolman first",
         "=",
     ]
+
+
+def test_gtp_takes_back_turns():
+    """A pass, two moves of one colour, and a pass after the end are a turn each."""
+    script = {
+        "play b E5": "=", "play w pass": "=", "undo": "=", "play w D5": "=",
+        "play W pass": "=", "play b D4": "=", "play b D3": "=", "undo ": "=",
+        "undo  ": "=", "undo #": "=", "showboard": "= \n9", "undo #1": "=", "undo #2": "=",
+        "undo #3": "? cannot undo", "play b pass": "=", "play w pass #": "=",
+        "genmove w": "= pass", "play B pass": "=", "undo #4": "=", "undo #5": "=",
+        "play b A1": "? illegal move", "undo #6": "=", "play w A1": "=",
+        "genmove b": "= A9",
+    }  # fmt: skip
+    answers = served("gtp", "\n".join(script) + "\n").split("\n\n")
+    for (command, wanted), answer in zip(script.items(), answers, strict=False):
+        assert answer[: len(wanted)] == wanted, command
+    board = answers[list(script).index("showboard")].splitlines()
+    assert board[5].split() == list("5...OX....") and board[6].split() == list("4.........")
+
+
+def test_gtp_runs_its_clock_down_by_itself():
+    class Slow(Thinker):
+        def think(self, game, budget):
+            thought = super().think(game, budget)
+            now[0] += 60.0
+            return thought
+
+    now, player = [0.0], Slow()
+    clock = mock.patch("tolman.launchers.arena.serving.gtp.time.monotonic", lambda: now[0])
+    with clock:
+        served(
+            "gtp",
+            "time_settings 150 20 2\n" + "genmove b\ngenmove w\n" * 5 + "time_left b 90 0\n"
+            "genmove b\ngenmove w\ngenmove b\n",
+            player,
+        )
+    seconds = [budget.seconds for budget in player.budgets[1:]]
+    # 150 seconds, of which a move takes 60: 90, 30, then 20 seconds for 2 moves, overdrawn.
+    wanted = [150 / 30 - 0.05, 90 / 30 - 0.05, 30 / 30 - 0.05, 20 / 2 - 0.05, 0.0]
+    assert seconds[0:10:2] == seconds[1:10:2] == pytest.approx(wanted)
+    assert seconds[10] == pytest.approx(90 / 30 - 0.05)
+    assert seconds[12] == pytest.approx(30 / 30 - 0.05)
+
+
+def test_searchmoves_and_the_start_spelled_out():
+    start = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w {} - 0 1"
+    said = served(
+        "uci",
+        f"position fen {start.format('KQkq')} moves e2e4\n"
+        "go searchmoves e7e5 g8f6 nodes 5\n"
+        f"position fen {start.format('HAha')}\ngo depth 3 searchmoves b1c3\n"
+        "position startpos\ngo searchmoves e2e5\n"
+        f"position fen {start.format('KQ')}\ngo\n",
+    ).splitlines()
+    moves = [line for line in said if line.startswith("bestmove")]
+    game = openspiel_game("chess")
+    game.step(game.text_to_action("e2e4"))
+    first = min(("e7e5", "g8f6"), key=game.text_to_action)
+    assert moves == [f"bestmove {first}", "bestmove b1c3", "bestmove 0000", "bestmove 0000"]
+    assert "info string go: depth is no limit here; nodes and movetime are" in said
+    sfen = "lnsgkgsnl/1r5b1/ppppppppp/9/9/9/PPPPPPPPP/1B5R1/LNSGKGSNL b - 1"
+    said = served("usi", f"position sfen {sfen} moves 7g7f\ngo\n")
+    assert said == f"bestmove {first_move('usi', '7g7f')}\n"
+
+
+def test_a_search_keeps_to_the_moves_it_is_given():
+    """By rollouts: the mate that is not among them is not played."""
+    game = RecordedGame(openspiel_game("tic_tac_toe"))
+    for text in ("a1", "a2", "b1", "b2"):
+        game.step(game.text_to_action(text))
+    player = RolloutPlayer(200)
+    assert game.action_to_text(player.choose(game)) == "c1"
+    chosen = player.choose(restricted(game, ["a3", "c3"]))
+    assert game.action_to_text(chosen) in ("a3", "c3")
+    with pytest.raises(ValueError, match="move 'a1'"):
+        restricted(game, ["a1"])
 
 
 def test_other_games_speak_gtp_too():

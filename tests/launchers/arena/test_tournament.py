@@ -2,8 +2,11 @@
 
 import dataclasses
 import datetime
+import fcntl
 import io
 import json
+import os
+import random
 import re
 import sys
 
@@ -17,6 +20,7 @@ from tolman.launchers.arena.openings import make_openings
 from tolman.launchers.arena.page import rating_curves
 from tolman.launchers.arena.player import Resigned
 from tolman.launchers.arena.players.uniform import RandomPlayer
+from tolman.launchers.arena.recorded import RecordedGame
 from tolman.launchers.arena.tournament import (
     Pairing,
     Played,
@@ -144,10 +148,37 @@ def test_tournament_ranks_writes_and_goes_on(tmp_path, capsys):
     assert capsys.readouterr().out.count("\n") == 14
     assert again["ratings"] == rated and again["cross_table"] == result["cross_table"]
 
+    # A torn line in the middle, and one that came twice: the first alone is played anew.
+    torn = [*lines[:3], lines[3][:30] + "\n", *lines[4:], lines[7], "[]\n"]
+    (broken / "games.jsonl").write_text("".join(torn))
+    again = run_tournament(small(), broken)
+    assert capsys.readouterr().out.count("\n") == 1
+    assert again["num_games"] == 24 and again["ratings"] == rated
+    assert len((broken / "games.jsonl").read_text().splitlines()) == 24
+
     with pytest.raises(ValueError, match="holds a tournament with seed=0, not 1"):
         run_tournament(small(seed=1), broken)
     more = run_tournament(small(num_games=10), broken)
     assert more["num_games"] == 30
+
+
+def test_one_tournament_in_a_folder(tmp_path):
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(ValueError, match="a tournament is under way in it"):
+        run_tournament(small(), tmp_path)
+    os.close(descriptor)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "tournament.json").write_text('{"game": "tic')
+    with pytest.raises(ValueError, match="is no JSON of a tournament") as error:
+        run_tournament(small(), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_anchor_is_told_before_a_game_is_played(tmp_path):
+    with pytest.raises(ValueError, match="anchor 'nobody'"):
+        run_tournament(small(anchor="nobody"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_sprt_stops_early(tmp_path):
@@ -175,6 +206,8 @@ def test_the_tournament_goes_on_when_engines_crash(tmp_path):
 def test_a_mistake_in_a_tournament_leaves_no_folder(tmp_path):
     with pytest.raises(ValueError, match=r"num_games=3: .* a multiple of 2\. Set --num-g"):
         run_tournament(small(num_games=3), tmp_path / "out")
+    with pytest.raises(ValueError, match="seed=-1: "):
+        run_tournament(small(seed=-1), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -242,6 +275,69 @@ def test_csa_is_what_cshogi_reads():
     cshogi = pytest.importorskip("cshogi")
     parsed = parser.Parser.parse_str(text)[0]
     assert [cshogi.move_to_usi(move) for move in parsed.moves] == moves.split()
+
+
+ROOKS = "2h3h 8b7b 3h2h 7b8b".split()
+# Checks for ever; the position that comes back is one in check, and last one with no check.
+BLACK_CHECKS = (
+    "1g1f 1c1d 3g3f 1d1e 7g7f 3c3d 9g9f 4a5b 8h3c+ " + "5a4a 3c3b 4a5a 3b3c " * 3
+).split()
+WHITE_CHECKS = ("6g6f 3c3d 5i6h 1c1d 6f6e 2b7g+ " + "6h5h 7g7f 5h6h 7f7g " * 3).split()
+BLACK_HAS_CHECKED = (
+    "4i4h 5c5d 1i1h 3a4b 5g5f 5d5e 7g7f 5a5b 8h5e 5b6b 1g1f 6b5c "
+    + "5e4d 5c6d 4d5e 6d5c " * 3
+).split()
+
+
+def shogi_ending(moves, outcome):
+    text = records.to_csa(record("shogi", " ".join(moves), outcome), DATE)
+    return text.splitlines()[-1]
+
+
+def outcome_of(moves):
+    """Of a whole game of shogi, by the rules."""
+    game = openspiel_game("shogi")
+    for text in moves:
+        game.step(game.text_to_action(text))
+    assert game.is_over()
+    return game.outcome()
+
+
+@pytest.mark.parametrize(
+    ("moves", "outcome", "ending"),
+    [
+        (ROOKS * 3, (0.0, 0.0), "%SENNICHITE"),
+        (BLACK_CHECKS, (-1.0, 1.0), "%+ILLEGAL_ACTION"),
+        (WHITE_CHECKS, (1.0, -1.0), "%-ILLEGAL_ACTION"),
+        # Black is to move, and has lost.
+        (BLACK_HAS_CHECKED, (-1.0, 1.0), "%ILLEGAL_MOVE"),
+    ],
+)
+def test_csa_says_how_a_game_ended_by_repetition(moves, outcome, ending):
+    assert outcome_of(moves) == outcome
+    assert shogi_ending(moves, outcome) == ending
+    assert shogi_ending(moves[:-1], (0.0, 0.0)) == "%MAX_MOVES"
+
+
+def test_csa_says_how_a_game_ended_otherwise():
+    """A decided game that is no mate was declared won."""
+    assert shogi_ending(["7g7f"], (-1.0, 1.0)) == "%KACHI"
+    rng = random.Random(0)
+    while True:
+        game = RecordedGame(openspiel_game("shogi"))
+        while not game.is_over():
+            game.step(rng.choice(game.legal_actions()))
+        if game.outcome() != (0.0, 0.0):
+            break
+    assert shogi_ending(game.texts, game.outcome()) == "%TSUMI"
+    for ending, detail, last in (
+        ("illegal move", "", "%ILLEGAL_MOVE"),
+        ("resigned", "", "%TORYO"),
+        ("fault", "no answer in time", "%TIME_UP"),
+        ("fault", "the process ended", "%CHUDAN"),
+    ):
+        lost = record("shogi", "7g7f", (1.0, -1.0), ending, detail)
+        assert records.to_csa(lost, DATE).splitlines()[-1] == last
 
 
 def test_other_games_are_plain_text():

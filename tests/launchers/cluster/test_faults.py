@@ -46,7 +46,7 @@ def test_every_process_of_a_run_may_die(two_nodes, tmp_path):
             kill(role)
             run.wait_for_restart(kind, 1)
             run.wait_for_rows(3)
-        kill("Board")
+        kill("ParameterServer")
         run.wait_for_rows(3)
         assert run.status()["restarts"] == dict.fromkeys(ROLES, 1)
     # The driver was killed too, and took all others with it.

@@ -8,8 +8,8 @@ import pytest
 
 from tolman.agents.alphazero.self_play import Moves
 from tolman.launchers.cluster.game_tables import GameCounter, GameLayout, GameWriter
-from tolman.launchers.cluster.games import GameEvaluator, GameWork, SelfPlaying
-from tolman.launchers.cluster.work import Birth
+from tolman.launchers.cluster.games import GameEvaluator, GameWork, SelfPlayLoop
+from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.reverb.batches import Batches
 from tolman.launchers.host.reverb.replay import Replay
@@ -45,7 +45,7 @@ def game(number, length, outcome=1.0):
     zeros = np.zeros((length, 3))
     rows = Row(
         position, zeros.astype(np.int16), zeros.astype(np.float16),
-        np.zeros(length, np.float32), np.ones(length, np.int8),
+        np.full(length, 0.5, np.float32), np.ones(length, np.int8),
         np.full(length, number, np.int32),
     )  # fmt: skip
     return EndedGame(rows, outcome)
@@ -58,7 +58,9 @@ class Server:
         self.replay = Replay(data, layout, folder)
         self.counter = GameCounter(self.replay.client())
         self.is_over = threading.Event()
-        self.writer = GameWriter(self.replay.address, max_num_moves, self.is_over)
+        self.writer = GameWriter(
+            self.replay.address, layout.row, max_num_moves, self.is_over
+        )
 
     def stop(self):
         self.writer.close()
@@ -100,22 +102,23 @@ def take(batches, count):
     return taken
 
 
-def test_each_game_counts_once_in_this_life_and_in_no_other(serve):
+def test_each_game_counts_once_in_this_incarnation_and_in_no_other(serve):
     server = serve()
-    assert server.counter.look()[:3] == (0, 0, 0)
+    assert server.counter.statistics()[:3] == (0, 0, 0)
     for number, (length, outcome) in enumerate([(4, 1.0), (1, 0.0), (9, -1.0), (5, 0.0)]):
         server.writer.write(game(number, length, outcome))
-    # 4 games, 19 moves, 1 + 0.5 + 0 + 0.5 points, 2 draws; the first game has left.
-    expected = (19, 0, 3, (4.0, 19.0, 2.0, 2.0))
-    assert server.counter.look() == server.counter.look() == expected
+    # 4 games, 19 moves, 1 + 0.5 + 0 + 0.5 points, 2 draws, 4 errors of 0.5 ** 2; the first
+    # game has left.
+    expected = (19, 0, 3, (4.0, 19.0, 2.0, 2.0, 1.0))
+    assert server.counter.statistics() == server.counter.statistics() == expected
     server.writer.write(game(4, 2))
-    server.replay.checkpoint()  # With a slip in it that nobody has counted yet.
-    assert server.counter.look().num_inserted == 21
+    server.replay.checkpoint()  # With an entry that is not counted yet.
+    assert server.counter.statistics().num_inserted == 21
     server.stop()
     again = serve()
-    assert again.counter.look() == (0, 0, 3, (0.0, 0.0, 0.0, 0.0))
+    assert again.counter.statistics() == (0, 0, 3, (0.0,) * 5)
     again.writer.write(game(5, 7))
-    assert again.counter.look() == (7, 0, 3, (1.0, 7.0, 1.0, 0.0))
+    assert again.counter.statistics() == (7, 0, 3, (1.0, 7.0, 1.0, 0.0, 0.25))
 
 
 def test_the_window_is_in_games_and_its_positions_are_drawn_alike(serve, work):
@@ -128,7 +131,7 @@ def test_the_window_is_in_games_and_its_positions_are_drawn_alike(serve, work):
         taken = take(batches, 60)
     finally:
         batches.close()
-    drawn = np.concatenate([batch.items["position"][1] for batch in taken])
+    drawn = np.concatenate([layout.row.read(batch.items).position["b"] for batch in taken])
     found, counts = np.unique(drawn, return_counts=True)
     assert found.tolist() == [100, *range(200, 209), *range(300, 305)]
     np.testing.assert_allclose(counts / len(drawn), 1 / 15, atol=0.02)
@@ -136,16 +139,17 @@ def test_the_window_is_in_games_and_its_positions_are_drawn_alike(serve, work):
     np.testing.assert_array_equal(versions, drawn // 100)
     positions = layout.assemble(taken[0].items, None)
     np.testing.assert_array_equal(
-        positions.observation[:, 0], taken[0].items["position"][1] // 100
+        positions.observation[:, 0], layout.row.read(taken[0].items).position["b"] // 100
     )
     assert positions.outcome.dtype == positions.weights.dtype == np.float32
 
 
 class Parameters:
-    """Stands in for the board: version 7 of some parameters."""
+    """Stands in for a `ParameterClient`: version 7 of some parameters."""
 
     def __init__(self, params, address=""):
         self.params, self._address = params, address
+        self.is_closed = threading.Event()
 
     def wait_while_ahead(self):
         pass
@@ -163,28 +167,28 @@ def test_actor_replay_and_learner_without_processes(serve, work):
     layout = work.layout(agent)
     server = serve(layout)
     state = agent.init(jax.random.PRNGKey(1))
-    reader = Parameters(state.params, server.replay.address)
+    source = Parameters(state.params, server.replay.address)
     key = np.asarray(jax.random.PRNGKey(2))
-    acting = SelfPlaying(work, Birth(0, 0, 0), key, reader, server.is_over)
-    while server.counter.look().num_inserted < 40:
-        acting.unroll()
-    insight = server.counter.look()
-    assert insight.num_inserted <= acting.num_steps and acting.version == 7
-    observe = make_player(agent.player).observe
+    loop = SelfPlayLoop(work, ActorIdentity(0, 0, 0, key), source)
+    while server.counter.statistics().num_inserted < 40:
+        loop.unroll()
+    statistics = server.counter.statistics()
+    assert statistics.num_inserted <= loop.num_steps and loop.version == 7
+    observe = make_player(agent).observe
     samples = server.replay.client().sample(
         "games", 20, emit_timesteps=False, unpack_as_table_signature=True
     )
     for sample in samples:
-        position = jax.tree.unflatten(layout.structure, sample.data["position"])
-        check_game(observe(position), sample.data["outcome"])
+        row = layout.row.read(sample.data)
+        check_game(observe(row.position), row.outcome)
 
     batches = batches_of(server, layout, work)
-    learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100)
+    learner = AgentLearner(agent, layout, lambda: take(batches, 1)[0], state, 0, 100, 0)
     try:
         metrics = [jax.device_get(learner.step()) for _ in range(3)]
     finally:
         batches.close()
-        acting.close()
+        loop.close()
     assert learner.num_updates == 3 and int(learner.save().updates) == 3
     assert all(np.isfinite(row["loss/total"]) for row in metrics)
     assert learner.num_compilations() == 1
@@ -202,13 +206,15 @@ def check_game(planes, outcome):
     assert outcome[-1] == 1 or (moves == 9 and outcome[-1] == 0)
 
 
-def test_lives_play_different_games(work):
+def test_incarnations_play_different_games(work):
     agent = work.agent()
     params = agent.init(jax.random.PRNGKey(1)).params
     key = np.asarray(jax.random.PRNGKey(2))
-    keys = [np.asarray(Birth(*words).key(key)) for words in ((0, 0, 0), (0, 1, 0))]
+    keys = [
+        np.asarray(ActorIdentity(*words, key).key()) for words in ((0, 0, 0), (0, 1, 0))
+    ]
     assert (keys[0] != keys[1]).any()
-    evaluator = GameEvaluator(agent.player, seed=0)
+    evaluator = GameEvaluator(agent, seed=0)
     first, again, other = (evaluator.evaluate(params, 4, number) for number in (0, 0, 1))
     assert first == again and set(first) == set(other)
     assert 0.0 <= first["eval/score_against_random"] <= 1.0

@@ -8,9 +8,10 @@ import pytest
 from cluster_runs import Run, role_processes, wait_for
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.cluster.games import GameJournal
-from tolman.launchers.cluster.parameters import BoardReader, Closed
-from tolman.launchers.cluster.tallies import Pace
+from tolman.launchers.cluster.games import GameStatistics
+from tolman.launchers.cluster.parameters import ParameterClient
+from tolman.launchers.cluster.statistics import RateLimiter
+from tolman.launchers.host.parameters import Closed
 
 FLAGS = """train gumbel_alphazero --env tic_tac_toe --launcher ray --actors 1
 --agent.num-filters 8 --agent.num-blocks 1 --agent.value-units 8
@@ -18,57 +19,61 @@ FLAGS = """train gumbel_alphazero --env tic_tac_toe --launcher ray --actors 1
 --agent.batch-size 32 --agent.min-positions 200 --agent.window-games 100"""
 
 
-def test_games_are_noted_down_once():
-    journal = GameJournal()
-    assert journal.metrics() == {"board/new_games": 0.0}
+def test_games_count_once():
+    statistics = GameStatistics()
+    assert statistics.metrics() == {"board/new_games": 0.0}
 
-    def tell(shard, life, *totals):
-        journal.take_replay(shard, life, SimpleNamespace(totals=totals))
+    def tell(shard, incarnation, *totals):
+        statistics.take_replay(shard, incarnation, SimpleNamespace(totals=totals))
 
-    tell(0, 0, 2, 10, 1.5, 1)
-    tell(1, 0, 1, 6, 0.0, 0)
-    tell(0, 0, 2, 10, 1.5, 1)
-    assert journal.metrics() == {
+    tell(0, 0, 2, 10, 1.5, 1, 0.5)
+    tell(1, 0, 1, 6, 0.0, 0, 1.0)
+    tell(0, 0, 2, 10, 1.5, 1, 0.5)
+    assert statistics.metrics() == {
         "board/new_games": 3.0,
         "board/game_length": 16 / 3,
         "board/first_player_score": 0.5,
         "board/draws": 1 / 3,
+        "board/value_error": 0.5,
     }
-    tell(0, 0, 3, 17, 2.5, 1)
-    tell(0, 0, 2, 10, 1.5, 1)  # A report that came late.
-    tell(1, 1, 1, 9, 0.5, 1)  # A new life counts from 0.
-    assert journal.metrics()["board/game_length"] == (7 + 9) / 2
-    tell(0, 0, 3, 17, 2.5, 1)
-    assert journal.metrics() == {"board/new_games": 0.0}
+    tell(0, 0, 3, 17, 2.5, 1, 0.75)
+    tell(0, 0, 2, 10, 1.5, 1, 0.5)  # A report that came late.
+    tell(1, 1, 1, 9, 0.5, 1, 0.5)  # A new incarnation counts from 0.
+    assert statistics.metrics()["board/game_length"] == (7 + 9) / 2
+    tell(0, 0, 3, 17, 2.5, 1, 0.75)
+    assert statistics.metrics() == {"board/new_games": 0.0}
 
 
 def test_acting_and_learning_wait_for_each_other():
     data = DataSpec(1, 10, replay="uniform", min_size=100, samples_per_insert=2.0)
-    pace = Pace(data)
-    assert [pace.max_updates(n) for n in (0, 99, 104, 105, 155)] == [0, 0, 0, 1, 11]
+    limiter = RateLimiter(data)
+    assert [limiter.max_updates(n) for n in (0, 99, 104, 105, 155)] == [0, 0, 0, 1, 11]
     # 8 batches, 80 samples of 40 positions, ahead at most.
-    assert not pace.is_ahead(140, 0) and pace.is_ahead(141, 0)
-    assert not pace.is_ahead(145, 1) and pace.is_ahead(146, 1)
+    assert not limiter.is_ahead(140, 0) and limiter.is_ahead(141, 0)
+    assert not limiter.is_ahead(145, 1) and limiter.is_ahead(146, 1)
 
 
 def test_actors_wait_while_there_is_too_much_data(monkeypatch):
-    reader, looks = BoardReader(board=None), []
+    client, requests = ParameterClient(server=None), []
 
-    def look(seconds):
-        looks.append(seconds)
-        reader._is_ahead = len(looks) < 3
+    def set_ahead(is_ahead):
+        client._known = client._known._replace(is_ahead=is_ahead)
 
-    monkeypatch.setattr(reader, "_look", look)
-    reader.wait_while_ahead()
-    assert not looks  # Nothing to wait for, nothing to ask.
-    reader._is_ahead = True
-    reader.wait_while_ahead()
-    assert len(looks) == 3
+    def update(seconds):
+        requests.append(seconds)
+        set_ahead(len(requests) < 3)
+
+    monkeypatch.setattr(client, "_update", update)
+    client.wait_while_ahead()
+    assert not requests  # Nothing to wait for, nothing to ask.
+    set_ahead(True)
+    client.wait_while_ahead()
+    assert len(requests) == 3
     monkeypatch.undo()
-    reader._is_ahead = True
-    reader.close()
+    set_ahead(True)
+    client.close()
     with pytest.raises(Closed):
-        reader.wait_while_ahead()
+        client.wait_while_ahead()
 
 
 def kill(role):
@@ -97,6 +102,8 @@ def test_an_actor_is_killed(tmp_path):
     rows = run.rows()
     check_rows(rows)
     assert rows[-1]["env_steps"] >= 1500 and rows[-1]["time/param_lag"] >= 0.0
+    errors = [row["board/value_error"] for row in rows if row["board/new_games"]]
+    assert errors and all(0.0 < error <= 4.0 for error in errors)
     assert "actor 0 died" in (tmp_path / "log.txt").read_text()
 
 

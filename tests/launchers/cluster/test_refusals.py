@@ -7,10 +7,9 @@ import pytest
 
 from tolman.launchers.cluster import connection
 from tolman.launchers.cluster.connection import Roles, stage
-from tolman.launchers.settings.config import TrainConfig
+from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
 
 COMMAND = "train actor_critic --env CartPole-v1 --core feedforward --launcher"
-VTRACE = ["--agent.off-policy-correction", "vtrace"]
 
 
 def free_port():
@@ -23,28 +22,28 @@ def free_port():
     "words, message",
     [
         (
-            [],
+            ["--agent.off-policy-correction", "none"],
             "agent 'actor_critic' learns from its own latest policy only, as it is set: "
             "actors in processes of their own are behind it. Set "
             "--agent.off-policy-correction vtrace, or --launcher local.",
         ),
         (
-            [*VTRACE, "--actors", "2", "--replay-shards", "3"],
+            ["--actors", "2", "--replay-shards", "3"],
             "replay_shards=3: must be at most the 2 actors, each of which writes to one. "
             "Set --replay-shards or --actors.",
         ),
         (
-            [*VTRACE, "--num-envs", "3"],
+            ["--num-envs", "3"],
             "num_envs=3: must divide the batch of 16 sequences. Set --num-envs or "
             "--agent.batch-size.",
         ),
         (
-            [*VTRACE, "--address", "somewhere"],
+            ["--address", "somewhere"],
             "address='somewhere': must be auto or host:port, as `ray start --head` says "
             "it. Set --address.",
         ),
         (
-            [*VTRACE, "--address", f"localhost:{free_port()}"],
+            ["--address", f"localhost:{free_port()}"],
             "no Ray cluster is there. Start one with `ray start --head`, or leave "
             "--address out for one on this machine.",
         ),
@@ -55,6 +54,16 @@ def test_one_line(tolman, tmp_path, words, message):
     assert code == 2, errors
     assert errors[-1].endswith(message)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("launcher, expected", [("ray", "vtrace"), ("local", "none")])
+def test_the_correction_follows_the_launcher_unless_it_is_set(launcher, expected):
+    words = [*COMMAND.split()[1:], launcher]
+    config = resolve(parse_train(words))
+    assert config.agent_config.off_policy_correction == expected
+    assert resolve(config) == config
+    words += ["--agent.off-policy-correction", "vtrace"]
+    assert resolve(parse_train(words)).agent_config.off_policy_correction == "vtrace"
 
 
 def test_settings_of_another_launcher(tolman):

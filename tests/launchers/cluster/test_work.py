@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from tolman.envs.host import EnvironmentFault
-from tolman.launchers.cluster.work import Birth, Lines, portable
+from tolman.launchers.cluster.work import ActorIdentity, LogBuffer, portable
 
 
 class Foreign(Exception):
@@ -30,22 +30,24 @@ def test_errors_survive_the_way():
     assert str(shown).startswith("Foreign: x and y (test_work.py:")
 
 
-def test_lines_are_handed_over_once():
-    lines = Lines()
+def test_records_are_handed_over_once():
+    buffer = LogBuffer()
     try:
         logging.getLogger("tolman.some.module").warning("%d of them", 3)
         logging.getLogger("tolman.some.module").info("and so on")
-        assert lines.take() == [(30, "3 of them"), (20, "and so on")]
-        assert lines.take() == []
+        assert buffer.take() == [(30, "3 of them"), (20, "and so on")]
+        assert buffer.take() == []
     finally:
-        logging.getLogger("tolman").removeHandler(lines)
+        logging.getLogger("tolman").removeHandler(buffer)
         logging.getLogger("tolman").setLevel(logging.NOTSET)
 
 
-def test_every_life_has_chance_of_its_own():
+def test_every_incarnation_has_seeds_of_its_own():
     key = np.asarray(jax.random.PRNGKey(0))
-    births = [Birth(*words) for words in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))]
-    assert len({birth.env_seed(5) for birth in births}) == len(births)
-    assert len({tuple(np.asarray(birth.key(key))) for birth in births}) == len(births)
-    assert births[0].env_seed(5) != births[0].env_seed(6)
-    assert all(0 <= birth.env_seed(5) < 2**32 for birth in births)
+    identities = [
+        ActorIdentity(*words, key) for words in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
+    ]
+    assert len({each.env_seed(5) for each in identities}) == len(identities)
+    assert len({tuple(np.asarray(each.key())) for each in identities}) == len(identities)
+    assert identities[0].env_seed(5) != identities[0].env_seed(6)
+    assert all(0 <= each.env_seed(5) < 2**32 for each in identities)

@@ -111,7 +111,7 @@ class Breaking:
 
 
 def test_what_an_environment_raises_ends_the_run_and_every_thread(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "SECONDS_A_LOOK", 1.0)
+    monkeypatch.setattr(batches, "SECONDS_A_REQUEST", 1.0)
     environment = TwoStep(num_trials=3)
     agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
     before = set(threading.enumerate())

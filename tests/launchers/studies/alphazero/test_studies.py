@@ -108,7 +108,7 @@ def test_a_large_game_is_rated_with_its_opponents(on_host, tmp_path, monkeypatch
 def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
     """What has been played counts and is not played again."""
     file = tmp_path / "league.json"
-    played = {"random - a": 2.0, "random - b": 2.0}
+    played = {"random - a": [1.0, -1.0, 1.0, -1.0], "random - b": [0.0] * 4}
     file.write_text(json.dumps(played))
     asked = []
 
@@ -120,12 +120,16 @@ def test_a_league_that_was_broken_off_plays_the_rest(tmp_path, monkeypatch):
     sides = {"random": 0, "a": 1, "b": 2}
     elo = league.league(sides, None, 4, 0, file)
     assert asked == [(1, 2)]
-    assert json.loads(file.read_text()) == {**played, "a - b": 3.0}
-    assert elo["random"] == 0.0 and elo["a"] == pytest.approx(-elo["b"])
+    assert json.loads(file.read_text()) == {**played, "a - b": [1, 1, 0, 0]}
+    assert elo["random"].elo == 0.0 and elo["a"].elo == pytest.approx(-elo["b"].elo)
+    assert elo["a"].low < 0.0 < elo["a"].elo < elo["a"].high
     # With half a virtual draw a pair, 5.5 of 9 points: logistic(x) + logistic(2 x) = 11 / 9
     # at x = 0.303, which is 52.6 Elo.
-    assert elo["a"] == pytest.approx(52.6, abs=0.2)
+    assert elo["a"].elo == pytest.approx(52.6, abs=0.2)
     assert league.league(sides, None, 4, 0, file) == elo and len(asked) == 1
+    file.write_text('{"random - a": 2.0}')
+    with pytest.raises(ValueError, match="an earlier version wrote it"):
+        league.league(sides, None, 4, 0, file)
 
 
 @pytest.mark.parametrize("name", ["sh", "/bin/sh"])

@@ -1,4 +1,4 @@
-"""What the driver counts: environment steps, speeds, evaluations."""
+"""What the driver counts: environment steps, episodes, throughput, evaluations."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import logging
 import time
 from typing import Any, Protocol
 
-import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.cluster.supervisor import Member
+from tolman.launchers.cluster.supervisor import Process
+from tolman.launchers.host.episodes import Episode, episode_means
 from tolman.launchers.host.state import HostState, group_size
 
 DEFAULT_EVAL_EPISODES = 10
-SLACK_BATCHES = 8  # That acting may be ahead of learning, where a `Pace` says so.
+SLACK_BATCHES = 8  # That acting may be ahead of learning, where a `RateLimiter` says so.
 SECONDS_BETWEEN_EVALUATIONS = 10.0
-SECONDS_OF_A_SPEED = 2.0
+SECONDS_OF_A_RATE = 2.0
 
 logger = logging.getLogger(__name__)
 
 
-class StepCount:
+class StepCounter:
     """Counts every environment step once, when it is where the learner can have it.
 
     A queue's steps count when they are learned from, as each is once. A replay's count
@@ -31,21 +31,21 @@ class StepCount:
     """
 
     def __init__(self, data: DataSpec, num_envs: int, state: HostState) -> None:
-        """Goes on from a state."""
+        """Continues from a state."""
         self._data = data
         self._first = int(state.env_steps)
         self._num_items = 0
-        self._seen: dict[int, tuple[int, int]] = {}  # By shard: life, items of that life.
+        self._seen: dict[int, tuple[int, int]] = {}  # By shard: incarnation, its items.
         period = data.period or data.unroll_length
         self._steps_per_item = period * group_size(data, num_envs)
 
-    def take(self, shard: int, life: int, num_inserted: int) -> None:
-        """Takes the number of items that were inserted in a life of a server."""
-        life_before, items_before = self._seen.get(shard, (life, 0))
-        if life_before != life:
+    def take(self, shard: int, incarnation: int, num_inserted: int) -> None:
+        """Takes the number of items inserted so far in an incarnation of a server."""
+        before, items_before = self._seen.get(shard, (incarnation, 0))
+        if before != incarnation:
             items_before = 0
         self._num_items += max(num_inserted - items_before, 0)
-        self._seen[shard] = (life, max(num_inserted, items_before))
+        self._seen[shard] = (incarnation, max(num_inserted, items_before))
 
     def total(self, updates: int) -> int:
         """Environment steps of the run up to an update."""
@@ -54,11 +54,11 @@ class StepCount:
         return self._first + self._num_items * self._steps_per_item
 
 
-class Pace:
-    """Holds what is learned from to what is acted, where no table can.
+class RateLimiter:
+    """Keeps samples at `samples_per_insert` times the inserts, where no table can.
 
-    Each sequence after the first `min_size` is learned from `samples_per_insert` times, on
-    average: the learner waits for the actors, and they for it.
+    Each sequence after the first `min_size` is learned from so often, on average: the
+    learner waits for the actors, and they wait for it.
     """
 
     def __init__(self, data: DataSpec) -> None:
@@ -66,7 +66,7 @@ class Pace:
         self._data = data
 
     def max_updates(self, num_steps: int) -> int:
-        """Updates that so many environment steps allow."""
+        """Updates that `num_steps` environment steps allow."""
         return int(self._samples(num_steps) / self._data.batch_size)
 
     def is_ahead(self, num_steps: int, updates: int) -> bool:
@@ -75,18 +75,18 @@ class Pace:
         return self._samples(num_steps) > used
 
     def _samples(self, num_steps: int) -> float:
-        """That may be drawn."""
+        """Sequences that may be drawn."""
         return max(num_steps - self._data.min_size, 0) * self._data.samples_per_insert
 
 
-class Journal(Protocol):
-    """What the driver notes down of episodes, between two rows of metrics."""
+class RunStatistics(Protocol):
+    """Statistics of the episodes or games between two rows of metrics."""
 
     def take_actor(self, report: Any) -> None:
         """Takes an actor's report."""
         ...
 
-    def take_replay(self, shard: int, life: int, report: Any) -> None:
+    def take_replay(self, shard: int, incarnation: int, report: Any) -> None:
         """Takes a replay's report."""
         ...
 
@@ -95,27 +95,25 @@ class Journal(Protocol):
         ...
 
 
-class EpisodeJournal:
-    """Episodes as actors tell of them; see `Journal`."""
+class EpisodeStatistics:
+    """Means over the episodes that actors report; see `RunStatistics`."""
 
     def __init__(self) -> None:
-        self._episodes: list[tuple[float, int]] = []
+        self._episodes: list[Episode] = []
 
     def take_actor(self, report: Any) -> None:
         self._episodes += report.episodes
 
-    def take_replay(self, shard: int, life: int, report: Any) -> None:
-        """Does nothing: replays know of no episodes."""
+    def take_replay(self, shard: int, incarnation: int, report: Any) -> None:
+        """Does nothing: replays do not count episodes."""
 
     def metrics(self) -> dict[str, float]:
         episodes, self._episodes = self._episodes, []
-        means = np.mean(episodes, axis=0) if episodes else (np.nan, np.nan)
-        names = ("train/episode_return", "train/episode_length")
-        return {name: float(mean) for name, mean in zip(names, means, strict=True)}
+        return episode_means("train", episodes)
 
 
-class Speeds:
-    """How fast each kind of process is, over the last seconds.
+class Throughput:
+    """How much each kind of process does a second, over the last seconds.
 
     Attributes:
       lag: of the parameters behind the last updates, in updates.
@@ -124,20 +122,22 @@ class Speeds:
     def __init__(self) -> None:
         self.lag = float("nan")
         self._marks: dict[tuple[Any, ...], tuple[float, float]] = {}
-        self._speed: dict[tuple[Any, ...], float] = {}
+        self._rates: dict[tuple[Any, ...], float] = {}
 
-    def take(self, member: Member, report: Any) -> None:
+    def take(self, process: Process, report: Any) -> None:
         """Takes a report."""
         for field in ("num_steps", "num_inserted", "num_sampled", "updates"):
             if hasattr(report, field):
-                key = (member.kind, field, member.index, member.life)
+                key = (process.kind, field, process.index, process.incarnation)
                 self._count(key, getattr(report, field))
-        for key in list(self._speed):
-            if key[0::2] == (member.kind, member.index) and key[3] != member.life:
-                del self._speed[key]
+        for key in list(self._rates):
+            _, _, index, incarnation = key
+            is_same = (key[0], index) == (process.kind, process.index)
+            if is_same and incarnation != process.incarnation:
+                del self._rates[key]
 
     def note(self, kind: str) -> str:
-        """A kind's speed in words."""
+        """The throughput of a kind of process, in words."""
         if kind == "actor":
             return f"{self._sum(kind, 'num_steps'):,.0f} steps/s"
         if kind == "replay":
@@ -152,30 +152,34 @@ class Speeds:
     def _count(self, key: tuple[Any, ...], value: float) -> None:
         now = time.monotonic()
         since, before = self._marks.setdefault(key, (now, value))
-        if now - since >= SECONDS_OF_A_SPEED:
-            self._speed[key] = (value - before) / (now - since)
+        if now - since >= SECONDS_OF_A_RATE:
+            self._rates[key] = (value - before) / (now - since)
             self._marks[key] = (now, value)
 
     def _sum(self, kind: str, field: str) -> float:
-        return sum(v for key, v in self._speed.items() if key[:2] == (kind, field))
+        return sum(v for key, v in self._rates.items() if key[:2] == (kind, field))
 
 
-class EvaluationDesk:
-    """Asks the evaluator for one evaluation at a time, and keeps its result for a row."""
+class EvaluationScheduler:
+    """Requests one evaluation at a time, and keeps its result for a row of metrics."""
 
     def __init__(self, num_episodes: int | None) -> None:
-        """Asks nothing yet."""
+        """Requests nothing yet.
+
+        Args:
+          num_episodes: of an evaluation; None for the default.
+        """
         self._num_episodes = DEFAULT_EVAL_EPISODES if num_episodes is None else num_episodes
         self._number = 0
         self._request: Any = None
         self._done_at = 0.0
         self._result: dict[str, float] = {}
 
-    def look(self, evaluator: Any, now: float) -> None:
-        """Takes a result that has come; asks for another where it is time to.
+    def poll(self, evaluator: Any, now: float) -> None:
+        """Takes a result that has arrived; requests the next one when it is due.
 
         Args:
-          evaluator: handle of one that is well.
+          evaluator: handle of one that answers.
           now: seconds.
         """
         if self._request is None:
@@ -189,11 +193,11 @@ class EvaluationDesk:
         try:
             self._result = ray.get(request)
         except RayActorError:
-            return  # The supervisor says so.
+            return  # The supervisor reports it.
         except RayTaskError as error:
             raise error.cause from None
 
     def take(self) -> dict[str, float]:
-        """The metrics of an evaluation that has ended since the last call, if one has."""
+        """The metrics of an evaluation that ended since the last call, if one did."""
         result, self._result = self._result, {}
         return result

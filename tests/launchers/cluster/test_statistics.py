@@ -10,31 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.cluster import tallies
-from tolman.launchers.cluster.tallies import Speeds, StepCount
+from tolman.launchers.cluster import statistics
+from tolman.launchers.cluster.statistics import StepCounter, Throughput
 from tolman.launchers.host.state import HostState, env_steps_per_update, total_updates
 
 
 def state(env_steps):
-    return HostState(None, np.zeros(2, np.uint32), np.int64(0), np.int64(env_steps))
+    key = np.zeros(2, np.uint32)
+    return HostState(None, key, np.int64(0), np.int64(env_steps))
 
 
 def test_steps_of_a_queue_are_those_learned_from():
-    count = StepCount(DataSpec(unroll_length=5, batch_size=4), 2, state(7_000))
+    count = StepCounter(DataSpec(unroll_length=5, batch_size=4), 2, state(7_000))
     count.take(0, 0, 99)
     assert count.total(updates=30) == 30 * 5 * 4
 
 
 def test_steps_of_a_replay_are_those_in_it():
     data = DataSpec(5, 4, replay="uniform", period=2)
-    count = StepCount(data, num_envs=2, state=state(1_000))
+    count = StepCounter(data, num_envs=2, state=state(1_000))
     count.take(0, 0, 10)
     count.take(1, 0, 4)
     assert count.total(0) == 1_000 + 14 * 2
     count.take(0, 0, 12)
     count.take(0, 0, 12)
     assert count.total(0) == 1_000 + 16 * 2
-    # A new life counts from 0; what the life before had inserted stays counted.
+    # A new incarnation counts from 0; what the one before inserted stays counted.
     count.take(0, 1, 0)
     assert count.total(0) == 1_000 + 16 * 2
     count.take(0, 1, 3)
@@ -43,14 +44,14 @@ def test_steps_of_a_replay_are_those_in_it():
 
 
 @given(st.lists(st.lists(st.integers(0, 50), min_size=1), min_size=1, max_size=4))
-def test_each_insert_counts_once_whatever_the_reports(lives):
+def test_each_insert_counts_once_whatever_the_reports(incarnations):
     data = DataSpec(1, 1, replay="uniform")
-    count, before, expected = StepCount(data, 1, state(0)), 0, 0
-    for life, inserts in enumerate(lives):
+    count, before, expected = StepCounter(data, 1, state(0)), 0, 0
+    for incarnation, inserts in enumerate(incarnations):
         total = 0
         for more in inserts:
             total += more
-            count.take(0, life, total)
+            count.take(0, incarnation, total)
             assert count.total(0) >= before
             before = count.total(0)
         expected += total
@@ -73,21 +74,23 @@ class Report(NamedTuple):
     num_steps: int
 
 
-def test_speeds_add_up_over_the_living(monkeypatch):
+def test_rates_add_up_over_running_processes(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(tallies.time, "monotonic", lambda: now[0])
-    speeds = Speeds()
-    members = [SimpleNamespace(kind="actor", index=index, life=0) for index in range(2)]
-    for member in members:
-        speeds.take(member, Report(100))
+    monkeypatch.setattr(statistics.time, "monotonic", lambda: now[0])
+    throughput = Throughput()
+    processes = [
+        SimpleNamespace(kind="actor", index=index, incarnation=0) for index in range(2)
+    ]
+    for process in processes:
+        throughput.take(process, Report(100))
     now[0] = 4.0
-    speeds.take(members[0], Report(500))
-    speeds.take(members[1], Report(140))
-    assert speeds.note("actor") == "110 steps/s"
-    members[0].life = 1
-    speeds.take(members[0], Report(0))
-    assert speeds.note("actor") == "10 steps/s"
-    assert math.isnan(speeds.lag)
+    throughput.take(processes[0], Report(500))
+    throughput.take(processes[1], Report(140))
+    assert throughput.note("actor") == "110 steps/s"
+    processes[0].incarnation = 1
+    throughput.take(processes[0], Report(0))
+    assert throughput.note("actor") == "10 steps/s"
+    assert math.isnan(throughput.lag)
 
 
 @pytest.mark.parametrize("given_number, asked", [(None, 10), (3, 3)])
@@ -96,5 +99,5 @@ def test_number_of_episodes(given_number, asked):
     evaluator = SimpleNamespace(
         evaluate=SimpleNamespace(remote=lambda *args: calls.append(args))
     )
-    tallies.EvaluationDesk(given_number).look(evaluator, now=1e6)
+    statistics.EvaluationScheduler(given_number).poll(evaluator, now=1e6)
     assert calls == [(asked, 0)]

@@ -1,0 +1,60 @@
+"""An actor's loop over environments writes to a replay, without processes of its own."""
+
+import threading
+
+import jax
+import numpy as np
+
+from tolman.launchers.cluster.environments import EnvironmentWork, Specs
+from tolman.launchers.cluster.work import ActorIdentity
+from tolman.launchers.host.reverb.replay import Replay
+from tolman.launchers.runs.build import make_vector
+from tolman.launchers.settings.config import parse_train, resolve
+
+WORDS = (
+    "dqn --env two_step --core feedforward --launcher ray --agent.min-size 10 "
+    "--agent.torso-size 8"
+)
+
+
+class Parameters:
+    """Stands in for a `ParameterClient` of a learner whose largest priority is 7.5."""
+
+    def __init__(self, params, address):
+        self.params, self._address = params, address
+        self.is_closed = threading.Event()
+
+    def get(self, num_unrolls=0):
+        return 3, self.params
+
+    def new_priority(self):
+        return 7.5
+
+    def address(self, shard):
+        return self._address
+
+
+def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_path):
+    config = resolve(parse_train(WORDS.split()))
+    vector = make_vector(config, 1, 0)
+    specs = Specs(vector.observation_spec(), vector.action_spec())
+    vector.close()
+    work = EnvironmentWork(config, specs, num_envs=2, num_shards=1)
+    agent = work.agent()
+    layout = work.layout(agent)
+    replay = Replay(agent.data, layout, tmp_path)
+    statistics = work.table_statistics(replay.client())
+    params = agent.init(jax.random.PRNGKey(0)).params
+    key = np.asarray(jax.random.PRNGKey(1))
+    parameters = Parameters(params, replay.address)
+    loop = work.acting_loop(ActorIdentity(0, 0, 0, key), parameters)
+    try:
+        while statistics().num_inserted < 12:
+            loop.unroll()
+        samples = list(replay.client().sample("unrolls", 8, emit_timesteps=False))
+        assert {sample.info.priority for sample in samples} == {7.5}
+        assert loop.version == 3 and loop.num_steps >= 12
+        assert statistics().num_sampled == 8
+    finally:
+        loop.close()
+        replay.stop()
