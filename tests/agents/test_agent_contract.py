@@ -24,7 +24,7 @@ ACTOR_CRITICS = [
 KEY = jax.random.PRNGKey(0)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)  # Those of the present test; older programs are freed.
 def _jit(function):
     return jax.jit(function)
 
