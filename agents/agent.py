@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from annotated_types import Ge, Gt
 
 from tolman.envs.environment import TimeStep
+from tolman.envs.registry import Registry
 
 Array = jax.Array
 Params = Any
@@ -175,28 +176,33 @@ def draw_noise(agent: Agent, key: Array, batch_size: int) -> Any:
     return key if method is None else method(key, batch_size)
 
 
-AGENTS: dict[str, Callable[..., Agent]] = {}
+Kind = Literal["acts", "plays", "learns"]
+AGENTS = Registry("agent")
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
-def register_agent(name: str) -> Callable[[Factory], Factory]:
+def register_agent(name: str, kind: Kind = "acts") -> Callable[[Factory], Factory]:
     """Makes an agent known by `name`: `tolman train NAME`.
 
-    The factory takes `(config, observation_spec, action_spec, make_core)`; `config` is
-    annotated with the frozen dataclass that `--agent.KEY` sets, and `make_core` builds
-    the memory core inside a Haiku transform.
+    The factory's first argument is `config`, annotated with the frozen dataclass that
+    `--agent.KEY` sets. What it takes further goes by its kind:
+
+        "acts"    (config, observation_spec, action_spec, make_core): in an environment;
+                  `make_core` builds the memory core inside a Haiku transform
+        "plays"   (config, game): a board game against itself
+        "learns"  (config, task): from examples; see `tolman.agents.supervised`
+
+    Args:
+      name: of the agent.
+      kind: what the agent does, and so what `--env` names.
 
     Raises:
       ValueError: if the name is taken by another factory.
     """
+    return AGENTS.register(name, kind=kind)
 
-    def register(factory: Factory) -> Factory:
-        if AGENTS.get(name, factory) is not factory:
-            raise ValueError(
-                f"agent name {name!r} is taken: register the new one under another name."
-            )
-        AGENTS[name] = factory
-        return factory
 
-    return register
+def kind_of(factory: Any) -> Kind:
+    """The kind that an agent's factory was registered with; "acts" if it never was."""
+    return AGENTS.declared.get(factory, {}).get("kind", "acts")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import dm_env
 
+from tolman.envs.families import Family, register_family
+
 
 @dataclass(frozen=True)
 class BsuiteSettings:
@@ -50,3 +52,14 @@ def make_bsuite(name: str, settings: BsuiteSettings, seed: int) -> dm_env.Enviro
     if "seed" in inspect.signature(EXPERIMENT_NAME_TO_ENVIRONMENT[experiment]).parameters:
         keywords["seed"] = seed
     return bsuite.load(experiment, keywords)
+
+
+register_family("bsuite/TASK/N")(
+    Family(
+        pattern="bsuite/.*",
+        summary="tasks of the Behaviour Suite, such as bsuite/memory_len/0",
+        settings=BsuiteSettings,
+        check=check_bsuite_id,
+        make=make_bsuite,
+    )
+)

@@ -7,12 +7,13 @@ runner may `vmap`, `scan` and `jit` them together with the agent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from dm_env import specs
+
+from tolman.envs.registry import Registry
 
 Array = jax.Array
 State = Any  # Any pytree of arrays; carries its own random key where chance is needed.
@@ -143,28 +144,7 @@ def next_episode(
     return method(state, key)
 
 
-ENVIRONMENTS: dict[str, Callable[..., Any]] = {}
-
-Factory = TypeVar("Factory", bound=Callable[..., Any])
-
-
-def register_env(name: str) -> Callable[[Factory], Factory]:
-    """Makes an environment known by `name`, so that `--env NAME` finds it.
-
-    The factory is called with keyword arguments only, those that `--env.KEY` sets; a
-    frozen dataclass is its own factory, and so is a function with a typed signature.
-
-    Raises:
-      ValueError: if the name is taken by another factory.
-    """
-
-    def register(factory: Factory) -> Factory:
-        if ENVIRONMENTS.get(name, factory) is not factory:
-            raise ValueError(
-                f"environment name {name!r} is taken: register the new one "
-                "under another name."
-            )
-        ENVIRONMENTS[name] = factory
-        return factory
-
-    return register
+# The factory is called with keyword arguments only, those that `--env.KEY` sets; a frozen
+# dataclass is its own factory, and so is a function with a typed signature.
+ENVIRONMENTS = Registry("environment")
+register_env = ENVIRONMENTS.register

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
+from tolman.envs.families import Family, register_family
+
 
 @dataclass(frozen=True)
 class GymnasiumSettings:
@@ -86,3 +88,14 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
         )
     except (gymnasium.error.Error, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+register_family("[package:]NAME-vN")(
+    Family(
+        pattern=r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
+        summary="what Gymnasium has registered, or registers when the package is imported",
+        settings=GymnasiumSettings,
+        check=check_gymnasium_id,
+        make=make_gymnasium,
+    )
+)

@@ -72,18 +72,31 @@ class SerialVector:
             raise ValueError(f"num_envs={num_envs}: must be at least 1.")
         if not timeout_seconds > 0.0:
             raise ValueError(f"timeout_seconds={timeout_seconds}: must be above 0.")
-        self.num_envs, self.num_restarts = num_envs, 0
+        self.num_envs, self.num_restarts = 1, 0
         self._factory, self._seed, self._name = factory, seed, name
         self._on_error, self._timeout_seconds = on_error, timeout_seconds
         self._thread = TurnThread()
         self._step_number = 0
-        self._restarts = [0] * num_envs  # Of each copy, ever.
-        self._failures = [0] * num_envs  # Of each since it last completed an episode.
+        self._restarts = [0]  # Of each copy, ever.
+        self._failures = [0]  # Of each since it last completed an episode.
         self._leaves: list[np.ndarray] = []  # The latest observations, [E, ...] each.
-        self._is_over = [True] * num_envs  # The latest row of a copy was LAST, or none.
+        self._is_over = [True]  # The latest row of a copy was LAST, or none.
         self._copies = [GuardedEnvironment(factory, self._seed_of(0))]
         self._contract = self._build(0)
-        for index in range(1, num_envs):
+        self.extend(num_envs)
+
+    def extend(self, num_envs: int) -> None:
+        """Builds further copies, up to E; only before the first `reset`.
+
+        Raises:
+          ValueError: as the constructor does.
+          EnvironmentFault: if a copy cannot be built.
+        """
+        for index in range(self.num_envs, num_envs):
+            self.num_envs += 1
+            self._restarts.append(0)
+            self._failures.append(0)
+            self._is_over.append(True)
             self._copies.append(self._fresh_copy(index))
             self._build(index)
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 FORCE_CPU_DEVICES = "--xla_force_host_platform_device_count"
 
@@ -139,41 +139,52 @@ class Resume:
 
     Attributes:
       run: its folder.
+      trust: call whatever its config names, as module:attribute.
     """
 
     run: Path
+    trust: bool = False
 
 
 def _resume(words: Sequence[str]) -> int:
-    run = _parse(Resume, words).run
+    given = _parse(Resume, words)
     from tolman.launchers.runs.training import resume
 
-    print(resume(run))
+    print(resume(given.run, given.trust))
     return 0
 
 
 @dataclass(frozen=True)
 class Eval:
-    """Plays episodes with the parameters of a run's checkpoint.
+    """Plays episodes, or answers questions, with the parameters of a run's checkpoint.
 
     Attributes:
       run: its folder.
-      num_episodes: at least 2.
+      num_episodes: at least 2; or questions.
       seed: of the episodes.
       checkpoint: its env steps; None for the last that is sound.
+      trust: call whatever its config names, as module:attribute.
     """
 
     run: Path
     num_episodes: int = 100
     seed: int = 0
     checkpoint: int | None = None
+    trust: bool = False
 
 
 def _eval(words: Sequence[str]) -> int:
     given = _parse(Eval, words)
     from tolman.launchers.evaluation.evaluate import evaluate
 
-    result = evaluate(given.run, given.num_episodes, given.seed, given.checkpoint)
+    result = evaluate(*(getattr(given, item.name) for item in fields(given)))
+    if "eval/accuracy" in result:
+        print(
+            f"eval/accuracy {result['eval/accuracy']:.4g} "
+            f"± {result['eval/accuracy_standard_error']:.2g} (standard error of "
+            f"{given.num_episodes} questions)  at examples {result['env_steps']}"
+        )
+        return 0
     print(
         f"eval/episode_return {result['eval/episode_return']:.4g} "
         f"± {result['eval/episode_return_standard_error']:.2g} (standard error of "
@@ -198,6 +209,7 @@ class Play:
       checkpoint: its env steps; None for the last that is sound.
       out: the mp4 file; None for videos/<env_steps>_s<seed>.mp4 in the run folder.
       fps: pictures a second; None for the environment's own speed, or 15.
+      trust: call whatever its config names, as module:attribute.
       protocol: to be spoken on standard input and output: uci (chess), usi (shogi) or gtp
         (Go, and any other game); None to film.
       player: who plays, such as runs/a@last?simulations=64 or mcts:100; None for the
@@ -210,6 +222,7 @@ class Play:
     checkpoint: int | None = None
     out: Path | None = None
     fps: float | None = None
+    trust: bool = False
     protocol: str | None = None
     player: str | None = None
 
@@ -231,6 +244,7 @@ def _play(words: Sequence[str]) -> int:
         given.checkpoint,
         given.out,
         given.fps,
+        given.trust,
     )
     episodes = zip(played.returns, played.lengths, strict=True)
     for number, (episode_return, length) in enumerate(episodes, start=1):
@@ -241,7 +255,7 @@ def _play(words: Sequence[str]) -> int:
 
 def _serve(given: Play) -> int:
     """Plays a board game by a protocol."""
-    film = ("num_episodes", "seed", "checkpoint", "out", "fps")
+    film = ("num_episodes", "seed", "checkpoint", "out", "fps", "trust")
     for name in film:
         if getattr(given, name) != getattr(Play, name):
             flag = f"--{name.replace('_', '-')}"
@@ -261,7 +275,7 @@ class Study:
     """Re-runs an experiment of a paper and checks its claims.
 
     Attributes:
-      name: PAPER/STUDY, one of `tolman list studies`.
+      name: PAPER/STUDY, one of `tolman list studies`, or module:attribute.
       quick: minutes on two cores instead of the paper's setting.
       seed: of all chance in it.
       out: folder for its results; None for one of its own.
@@ -315,10 +329,7 @@ def _tournament(words: Sequence[str]) -> int:
     settings = {
         item.name: getattr(given, item.name) for item in fields(given) if item.name != "out"
     }
-    make_run_player: Any = None
-    if any("@" in player for player in given.players):
-        from tolman.launchers.arena.run_players import make_run_player
-    result = run_tournament(TournamentConfig(**settings), given.out, make_run_player)
+    result = run_tournament(TournamentConfig(**settings), given.out)
     rated = sorted(result["ratings"].items(), key=lambda item: -item[1]["elo"])
     for name, rating in rated:
         print(
@@ -416,7 +427,8 @@ class List:
     """Lists what there is by name.
 
     Attributes:
-      groups: agents, envs, cores, studies or benches; all of them if none is given.
+      groups: agents, envs, cores, games, sources, players, studies or benches; all of
+        them if none is given.
     """
 
     groups: tuple[str, ...]
@@ -449,9 +461,7 @@ def _parse(given: type[Given], words: Sequence[str]) -> Given:
 
 
 VERBS = {
-    "list": Verb(
-        "[GROUP ...]", "what there is: agents, envs, cores, studies, benches", _list
-    ),
+    "list": Verb("[GROUP ...]", "what there is: agents, envs, cores, studies, ...", _list),
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
     "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume),
     "eval": Verb("RUN [--num-episodes N]", "play episodes with a trained agent", _eval),

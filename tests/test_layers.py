@@ -55,6 +55,7 @@ def test_no_arrow_runs_up(layer):
 def test_agents_know_env_types_but_no_env():
     allowed = {
         "tolman.envs.environment",
+        "tolman.envs.registry",
         "tolman.envs.board.game",
         "tolman.envs.reasoning.task",
     }

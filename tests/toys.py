@@ -9,17 +9,18 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.environment import restart, transition
-from tolman.launchers.catalog.names import AGENT, CORE, default_settings, make_core, resolve
+from tolman.launchers.catalog.names import AGENT, CORE, find, make_core
 
 
 def make_agent(name, environment, core_name, tasks=(), **settings):
     """A small agent, by its registered name, with the named core at its default size."""
     settings = {"unroll_length": 10, "batch_size": 2, **settings}
-    return resolve(AGENT, name)(
-        replace(default_settings(AGENT, name), **settings),
+    agent = find(AGENT, name)
+    return agent.thing(
+        replace(agent.default_settings(), **settings),
         environment.observation_spec(),
         environment.action_spec(),
-        make_core(core_name, default_settings(CORE, core_name)),
+        make_core(core_name, find(CORE, core_name).default_settings()),
         *([tasks] if tasks else []),
     )
 

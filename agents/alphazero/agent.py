@@ -129,13 +129,13 @@ class AlphaZero:
         return views[rows, which], policies[rows, which]
 
 
-@register_agent("alphazero")
+@register_agent("alphazero", kind="plays")
 def make_alphazero(config: AlphaZeroConfig, game: Game | HostGame) -> AlphaZero:
     """AlphaZero with the paper's settings."""
     return AlphaZero(config, game)
 
 
-@register_agent("gumbel_alphazero")
+@register_agent("gumbel_alphazero", kind="plays")
 def make_gumbel_alphazero(
     config: GumbelAlphaZeroConfig, game: Game | HostGame
 ) -> AlphaZero:

@@ -10,10 +10,33 @@ from typing import Any
 import numpy as np
 from dm_env import specs
 
-from tolman.envs.atari.settings import SIDE, AtariSettings, check_atari_id
+from tolman.envs.atari.settings import SIDE, AtariSettings, check_atari_id, rom_path
 from tolman.envs.environment import FIRST, LAST, MID, TimeStep
 
 NOOP = 0
+
+
+def atari_specs(name: str, settings: AtariSettings) -> tuple[Any, Any]:
+    """The specs of observations and actions; reads the game's ROM, and starts no game.
+
+    Raises:
+      ValueError: for an unknown game.
+    """
+    import ale_py
+
+    ale: Any = ale_py.ALEInterface()
+    ale.loadROM(rom_path(check_atari_id(name)))
+    find = ale.getLegalActionSet if settings.full_action_set else ale.getMinimalActionSet
+    return _observation_spec(settings), _action_spec(len(find()))
+
+
+def _observation_spec(settings: AtariSettings) -> specs.BoundedArray:
+    shape = (SIDE, SIDE, settings.stack)
+    return specs.BoundedArray(shape, np.uint8, 0, 255, "observation")
+
+
+def _action_spec(num_actions: int) -> specs.DiscreteArray:
+    return specs.DiscreteArray(num_actions, name="action")
 
 
 class AtariVector:
@@ -73,11 +96,10 @@ class AtariVector:
         self._age = np.zeros(num_envs, np.int64)  # [E], rows since FIRST.
 
     def observation_spec(self) -> specs.BoundedArray:
-        shape = (SIDE, SIDE, self.settings.stack)
-        return specs.BoundedArray(shape, np.uint8, 0, 255, "observation")
+        return _observation_spec(self.settings)
 
     def action_spec(self) -> specs.DiscreteArray:
-        return specs.DiscreteArray(self._num_actions, name="action")
+        return _action_spec(self._num_actions)
 
     def reset(self) -> TimeStep:
         frames, _ = self._games.reset(seed=self._seeds)

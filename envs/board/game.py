@@ -10,12 +10,14 @@ Shapes: A actions, K compact slots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from dm_env import specs
+
+from tolman.envs.registry import Registry
 
 Array = jax.Array
 State = Any  # Any pytree of arrays.
@@ -172,27 +174,7 @@ class HostGame(Protocol):
         ...
 
 
-GAMES: dict[str, Callable[..., Any]] = {}
-
-Factory = TypeVar("Factory", bound=Callable[..., Any])
-
-
-def register_game(name: str) -> Callable[[Factory], Factory]:
-    """Makes a game known by `name`.
-
-    The factory is called with keyword arguments only, and returns a `Game` or a
-    `HostGame`; a frozen dataclass is its own factory.
-
-    Raises:
-      ValueError: if the name is taken by another factory.
-    """
-
-    def register(factory: Factory) -> Factory:
-        if GAMES.get(name, factory) is not factory:
-            raise ValueError(
-                f"game name {name!r} is taken: register the new one under another name."
-            )
-        GAMES[name] = factory
-        return factory
-
-    return register
+# The factory is called with keyword arguments only, and returns a `Game` or a `HostGame`;
+# a frozen dataclass is its own factory.
+GAMES = Registry("game")
+register_game = GAMES.register

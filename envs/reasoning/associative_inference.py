@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Interval
 
-from tolman.envs.reasoning.task import Array, Examples
+from tolman.envs.reasoning.task import Array, Examples, register_source
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SPLITS = {"train": 1.0, "validation": 0.1, "test": 0.2}  # Sizes, as the paper's images.
@@ -35,6 +35,7 @@ class Exemplars(NamedTuple):
     items: Array
 
 
+@register_source("associative_inference")
 @dataclass(frozen=True)
 class AssociativeInference:
     """Questions about sequences of which only neighbours were seen together.

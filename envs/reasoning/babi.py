@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Len
+from annotated_types import Ge, Len
 
 from tolman.envs.data import DATA_VARIABLE, data_set
-from tolman.envs.reasoning.stories import SPLITS, Story, read_stories
+from tolman.envs.reasoning.stories import SPLITS, Story, StoryTask, read_stories
+from tolman.envs.reasoning.task import register_source
 
 ALL_TASKS = tuple(range(1, 21))
 NUM_TRAIN_QUESTIONS = 10_000  # Of a task in the large version.
@@ -132,3 +133,13 @@ def _split(stories: list[Story]) -> tuple[list[Story], list[Story]]:
         [story for story in stories if story not in held_out],
         [story for story in stories if story in held_out],
     )
+
+
+@register_source("babi")
+def make_babi(
+    source: Babi = Babi(),
+    max_facts: Annotated[int, Ge(1)] = StoryTask.max_facts,
+    max_words: Annotated[int, Ge(1)] = StoryTask.max_words,
+) -> StoryTask:
+    """The twenty bAbI tasks, from files that you have; see `Babi` and `StoryTask`."""
+    return StoryTask(source, max_facts, max_words)

@@ -14,7 +14,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Len
 
-from tolman.envs.reasoning.stories import SPLITS, Story, read_stories
+from tolman.envs.reasoning.stories import SPLITS, Story, StoryTask, read_stories
+from tolman.envs.reasoning.task import register_source
 
 PEOPLE = ("Ada", "Boris", "Chidi", "Dana")
 PLACES = ("attic", "cellar", "library", "orchard", "stable", "workshop")
@@ -266,3 +267,13 @@ _WRITERS: dict[int, Callable[[random.Random], list[str]]] = {
     16: _induction,
     19: _path_finding,
 }
+
+
+@register_source("babi_style")
+def make_babi_style(
+    source: BabiStyle = BabiStyle(),
+    max_facts: Annotated[int, Ge(1)] = StoryTask.max_facts,
+    max_words: Annotated[int, Ge(1)] = StoryTask.max_words,
+) -> StoryTask:
+    """Generated stories in the style of six bAbI tasks; see `BabiStyle`, `StoryTask`."""
+    return StoryTask(source, max_facts, max_words)

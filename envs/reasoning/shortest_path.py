@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge
 
-from tolman.envs.reasoning.task import Array, Data, Examples
+from tolman.envs.reasoning.task import Array, Data, Examples, register_source
 from tolman.envs.settings import check_choice
 
 SPLITS = ("train", "validation", "test")
@@ -37,6 +37,7 @@ class Graphs(NamedTuple):
     is_question: Array
 
 
+@register_source("shortest_path")
 @dataclass(frozen=True)
 class ShortestPath:
     """Given all edges in random order, a start and a goal: which nodes lie between?

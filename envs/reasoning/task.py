@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from tolman.envs.registry import Registry
+
 Array = jax.Array
 Data = (
     Any  # Pytree of arrays that a task reads its questions from; () where it makes them up.
@@ -68,3 +70,9 @@ class Task(Protocol):
     def sample(self, data: Data, key: Array, batch_size: int) -> Examples:
         """Draws questions: pure, may be jitted with `batch_size` static."""
         ...
+
+
+# Sources of examples by name. The factory is called with keyword arguments only, those that
+# `--env.KEY` sets; a frozen dataclass is its own factory.
+SOURCES = Registry("source")
+register_source = SOURCES.register

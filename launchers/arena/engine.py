@@ -42,9 +42,7 @@ def serve_engine(game: str, protocol: str, player: str | None = None) -> None:
         open_run(Path(spec.rpartition("@")[0]))  # Before a greeting, if there is none.
 
     def make() -> Player:
-        from tolman.launchers.arena.run_players import make_run_player
-
-        return make_player(spec, make_run_player)
+        return make_player(spec)
 
     with protected_output() as answers:
         serve(protocol, start, make, spec, sys.stdin, answers)

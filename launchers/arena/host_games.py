@@ -22,12 +22,13 @@ def make_host_game(name: str, **settings: Any) -> HostGame:
     if name in OPENSPIEL_GAMES:
         return openspiel_game(name, **settings)
     from tolman.envs.board.jax_as_host import JaxAsHost
-    from tolman.launchers.catalog.games import make_game
-    from tolman.launchers.catalog.names import GAME, settings_type
+    from tolman.launchers.catalog.games import build_game
+    from tolman.launchers.catalog.names import GAME, find
 
+    named = find(GAME, name)
     try:
-        given = settings_type(name, GAME)(**settings) if settings else None
+        given = named.settings_type(**settings) if settings else named.default_settings()
     except TypeError as error:
         raise ValueError(f"game {name!r}: {error}") from error
-    game = make_game(name, given)
+    game = build_game(named, given)
     return game if isinstance(game, HostGame) else JaxAsHost(game)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tolman.envs.board.game import HostGame
+from tolman.envs.registry import Registry
 
 
 @runtime_checkable
@@ -88,3 +89,40 @@ def close_player(player: Player) -> None:
     close: Any = getattr(player, "close", None)
     if close is not None:
         close()
+
+
+# Players by name. The factory is called with `(spec, rest)`: how the player was spelled,
+# which is its name, and what stands behind the first colon, "" where there is none.
+PLAYERS = Registry("player")
+register_player = PLAYERS.register
+
+
+def player_count(spec: str, rest: str) -> int:
+    """The whole number that a player's name ends in.
+
+    Raises:
+      ValueError: if it ends in none.
+    """
+    if not (rest.isascii() and rest.isdigit()):
+        kind = spec.partition(":")[0]
+        raise ValueError(f"player {spec!r}: must end in a whole number, such as {kind}:4.")
+    return int(rest)
+
+
+def split_keys(spec: str, text: str) -> tuple[str, dict[str, str]]:
+    """What stands before "?", and the keys after it."""
+    before, _, query = text.partition("?")
+    keys: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        key, equals, value = part.partition("=")
+        if not equals or key in keys:
+            raise ValueError(f"player {spec!r}: {part!r} must be KEY=VALUE, each key once.")
+        keys[key] = value
+    return before, keys
+
+
+def refuse_rest(spec: str, rest: str) -> None:
+    """Raises ValueError where something follows the name of a player that stands alone."""
+    if rest:
+        kind = spec.partition(":")[0]
+        raise ValueError(f"player {spec!r} is unknown: {kind} stands alone.")

@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from tolman.agents.alphazero import AlphaZero
-from tolman.launchers.runs.restore import restore
-from tolman.launchers.self_play.agent_player import AgentPlayer
+from tolman.launchers.arena.agent_player import AgentPlayer
+from tolman.launchers.arena.player import register_player, split_keys
+from tolman.launchers.runs.restore import restore, stored_job
 
 KEYS = ("simulations", "name")
 
 
-def make_run_player(
-    run: str, checkpoint: int | None, keys: Mapping[str, str], spec: str
-) -> AgentPlayer:
-    """The agent of a run.
-
-    Args:
-      run: the run folder.
-      checkpoint: its env steps; None for the last that is sound.
-      keys: `simulations`, for each move, and `name`.
-      spec: the player's name, unless `keys` have one.
+@register_player("RUN@CHECKPOINT")
+def make_run_player(spec: str, rest: str) -> AgentPlayer:
+    """RUN@CHECKPOINT?KEY=VALUE: a trained agent; the checkpoint's env steps, or last.
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.
       ValueError: if its agent plays no games, or for an unknown key.
     """
+    del rest
+    run, _, after = spec.rpartition("@")
+    checkpoint, keys = split_keys(spec, after)
+    is_number = checkpoint.isascii() and checkpoint.isdigit()
+    if not run or not (is_number or checkpoint in ("", "last")):
+        raise ValueError(
+            f"player {spec!r}: must be RUN@CHECKPOINT with the checkpoint's env steps, or "
+            "RUN@last."
+        )
     for key in keys:
         if key not in KEYS:
             raise ValueError(
                 f"player {spec!r}: key {key!r} is unknown: use one of {', '.join(KEYS)}."
             )
     simulations = keys.get("simulations", "0")
-    if not simulations.isdigit():
+    if not (simulations.isascii() and simulations.isdigit()):
         raise ValueError(
             f"player {spec!r}: simulations={simulations!r} must be a whole number."
         )
-    restored = restore(Path(run), checkpoint)
-    agent = restored.runner.agent
-    if not isinstance(agent, AlphaZero):
+    job = stored_job(Path(run))
+    if job.kind != "plays":
         raise ValueError(
-            f"player {spec!r}: agent {restored.config.agent!r} plays no board games."
+            f"player {spec!r}: agent {job.config.agent!r} plays no board games."
         )
-    return AgentPlayer(agent, restored.params, int(simulations), keys.get("name", spec))
+    restored = restore(Path(run), int(checkpoint) if is_number else None, job)
+    name = keys.get("name", spec)
+    return AgentPlayer(restored.agent, restored.params, int(simulations), name)

@@ -30,7 +30,7 @@ from tolman.launchers.arena.match import GameRecord, play_game, record_from_dict
 from tolman.launchers.arena.openings import make_openings
 from tolman.launchers.arena.player import Player, close_player
 from tolman.launchers.arena.records import suffix_of, write_records
-from tolman.launchers.arena.specs import RunPlayerFactory, make_player
+from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import Sprt
 from tolman.launchers.settings.bounds import check_settings
 
@@ -90,17 +90,12 @@ def schedule(num_players: int, num_openings: int) -> Iterator[Pairing]:
             yield Pairing(second, first, opening)
 
 
-def run_tournament(
-    config: TournamentConfig,
-    folder: Path,
-    make_run_player: RunPlayerFactory | None = None,
-) -> dict[str, Any]:
+def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
     """Plays what `folder` does not hold yet, and writes its result.
 
     Args:
       config: what is played.
       folder: is made if it does not exist.
-      make_run_player: makes trained agents, see `specs`.
 
     Returns:
       What result.json holds.
@@ -112,7 +107,7 @@ def run_tournament(
     check_settings(config)
     sprt = None if config.sprt is None else Sprt(*config.sprt)
     game = make_host_game(config.game)
-    players = [make_player(spec, make_run_player) for spec in config.players]
+    players = [make_player(spec) for spec in config.players]
     names = [player.name for player in players]
     try:
         if config.anchor is not None and config.anchor not in names:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from typing import Any
 
-from tolman.launchers.catalog.names import suggest
-
-BENCHES = {
-    "on_device": "tolman.launchers.benches.on_device",
-    "cores": "tolman.launchers.benches.cores",
-    "host": "tolman.launchers.benches.host",
-    "cluster": "tolman.launchers.benches.cluster",
-    "self_play": "tolman.launchers.benches.self_play",
-}
+from tolman.launchers.catalog.names import BENCH, lookup
 
 
 def run_bench(name: str, as_json: bool) -> int:
     """Runs one benchmark and prints its rows.
 
+    Args:
+      name: one of `tolman list benches`, or module:attribute of what has a `run()` that
+        returns rows.
+      as_json: whether to print JSON in place of a table.
+
     Raises:
       ValueError: for an unknown name.
     """
-    if name not in BENCHES:
-        raise ValueError(
-            f"bench {name!r} is unknown{suggest(name, BENCHES)}: "
-            f"use one of {', '.join(BENCHES)}."
-        )
-    rows = importlib.import_module(BENCHES[name]).run()
+    bench = lookup(BENCH, name)
+    if not callable(getattr(bench, "run", None)):
+        raise ValueError(f"bench {name!r}: has no run() that returns rows.")
+    rows = bench.run()
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0

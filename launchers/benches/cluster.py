@@ -13,7 +13,8 @@ import jax
 from tolman.launchers.cluster.connection import disconnect, start
 from tolman.launchers.runs.build import build_runner
 from tolman.launchers.runs.folder import RunFolder
-from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
+from tolman.launchers.runs.job import resolve
+from tolman.launchers.settings.config import TrainConfig, parse_train
 
 NUM_ROUNDS = 7
 SECONDS_A_ROUND = 2.0
@@ -106,8 +107,7 @@ class _Timed:
     """A runner that is at work, and its clock."""
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
-        config = resolve(config)
-        self.runner: Any = build_runner(config, RunFolder(folder))
+        self.runner: Any = build_runner(resolve(config), RunFolder(folder))
         state = self.runner.init(jax.random.PRNGKey(0))
         self._state = self.runner.prepare(state, TOTAL_UPDATES)
         self.rate(0.0)  # Compiles.

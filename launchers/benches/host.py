@@ -17,8 +17,9 @@ import numpy as np
 from tolman.agents.agent import Agent, DataSpec, draw_noise
 from tolman.envs.host import HostVector
 from tolman.launchers.benches.turns import take_turns
-from tolman.launchers.runs.build import build_agent, groups_of, make_vector
-from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
+from tolman.launchers.host.state import groups_of
+from tolman.launchers.runs.job import Job, resolve
+from tolman.launchers.settings.config import parse_train
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Case:
     batch_size: int
     unroll_length: int
 
-    def config(self) -> TrainConfig:
+    def job(self) -> Job:
         """The run that it is a part of."""
         words = f"""actor_critic --env {self.environment} --core {self.core}
         --num-envs {self.num_envs} --launcher local
@@ -62,20 +63,20 @@ def run() -> list[dict[str, Any]]:
 
 
 def _bench_case(case: Case) -> dict[str, Any]:
-    config = case.config()
-    vector = make_vector(config, case.num_envs, seed=0)
-    agent = build_agent(config, vector)
+    job = case.job()
+    vector = job.source.make_vector(0, case.num_envs)
+    agent = job.make_agent(vector)
     per_unroll = case.num_envs * case.unroll_length
     per_update = case.batch_size * case.unroll_length
     with ExitStack() as stack:
         stack.callback(vector.close)
         num_groups = groups_of(vector, case.num_envs)
-        training = _training(config, agent, case.num_envs, num_groups, stack)
+        training = _training(job, agent, case.num_envs, num_groups, stack)
         steps = {
             "environment": (_stepping(vector), case.num_envs),
             "network": (_deciding(agent, vector), case.num_envs),
             "acting": (
-                _acting(config, agent, case.num_envs, num_groups, stack),
+                _acting(job, agent, case.num_envs, num_groups, stack),
                 per_unroll,
             ),
             "update": (_updating(agent, vector, case.num_envs), per_update),
@@ -124,7 +125,7 @@ def _deciding(agent: Agent, vector: HostVector) -> Callable[[int], None]:
 
 
 def _acting(
-    config: TrainConfig, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
+    job: Job, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
 ) -> Callable[[int], None]:
     from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
     from tolman.launchers.host.evaluation import Frozen
@@ -132,7 +133,7 @@ def _acting(
     params = Frozen(agent.init(jax.random.PRNGKey(0)).params)
     groups = []
     for seed in range(num_groups):
-        vector = make_vector(config, num_envs // num_groups, seed)
+        vector = job.source.make_vector(seed, num_envs // num_groups)
         actor = VectorActor(agent, vector.num_envs, jax.random.PRNGKey(seed), params, None)
         groups.append((vector, actor))
     loop = EnvironmentLoop(groups, agent.data.unroll_length)
@@ -170,13 +171,13 @@ def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int]
 
 
 def _training(
-    config: TrainConfig, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
+    job: Job, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
 ) -> Callable[[int], None]:
     from tolman.launchers.host.local import LocalRunner
 
     runner = LocalRunner(
         agent,
-        lambda seed, number: make_vector(config, number, seed),
+        job.source.make_vector,
         num_envs,
         Path(stack.enter_context(tempfile.TemporaryDirectory())),
         num_groups=num_groups,

@@ -51,23 +51,16 @@ def _bench_case(case: Case) -> dict[str, Any]:
     import jax
 
     from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
-    from tolman.launchers.catalog.names import (
-        CORE,
-        ENV,
-        default_settings,
-        make_core,
-        make_environment,
-    )
+    from tolman.launchers.catalog.environments import find_environments
+    from tolman.launchers.catalog.names import CORE, find, make_core
     from tolman.launchers.device.on_device import OnDeviceRunner
 
-    environment = make_environment(
-        case.environment, default_settings(ENV, case.environment)
-    )
+    environment = find_environments(case.environment).environment()
     agent = make_meta_rl(
         MetaRLConfig(batch_size=case.batch_size, unroll_length=case.unroll_length),
         environment.observation_spec(),
         environment.action_spec(),
-        make_core(case.core, default_settings(CORE, case.core)),
+        make_core(case.core, find(CORE, case.core).default_settings()),
     )
     runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
     state = runner.init(jax.random.PRNGKey(0)[None])
@@ -93,7 +86,7 @@ def _bench_case(case: Case) -> dict[str, Any]:
         "environment": case.environment,
         "core": case.core,
         "batch": case.batch_size,
-        "env steps/s": round(runner.decisions_per_update / loop_seconds),
+        "env steps/s": round(runner.units_per_update / loop_seconds),
         "ratio to floor": round(shares["floor"], 3),
         "acting share": round(shares["acting"], 3),
         "environment share": round(shares["environment"], 3),

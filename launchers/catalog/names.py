@@ -1,8 +1,10 @@
-"""Names of cores, environments and agents, and what they stand for.
+"""What has a name, and what each name stands for.
 
-A name is looked up among the registered ones, then among the entry points of installed
-packages (groups `tolman.cores`, `tolman.envs`, `tolman.agents`, `tolman.games`);
-`module:attribute` names anything else that can be imported.
+A name is looked up among the things that Tolman's own packages register, then among the
+entry points of installed packages (group `tolman.agents` for agents, and so on);
+`module:attribute` names anything else that can be imported. Nothing is listed by hand:
+modules that register something are found by reading the package that holds them, and only
+the module that a name leads to is imported.
 """
 
 from __future__ import annotations
@@ -11,22 +13,18 @@ import difflib
 import functools
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from tolman.launchers.catalog.host_ids import HostFactory, find_host_factory
-
 if TYPE_CHECKING:
-    import dm_env
-
-    from tolman.envs.environment import Environment
-    from tolman.envs.host import HostVector
     from tolman.networks.core import MemoryCore
 
 Launcher = Literal["on-device", "local", "ray"]
-HOST_BASES = {"dm_env._environment.Environment", "gymnasium.core.Env"}
 
 
 @dataclass(frozen=True)
@@ -34,76 +32,114 @@ class Kind:
     """One kind of named thing.
 
     Attributes:
-      noun: "core", "env", "agent" or "game"; also the command-line flag, and its plural
-        the entry-point group.
-      table: module and attribute of the table of registered ones.
-      providers: packages whose import fills that table.
+      noun: such as "core", in errors; its plural ends the group of entry points.
+      package: whose modules register the built-in ones.
+      table: module and attribute of their `Registry`; None for things that are modules
+        themselves, named by their paths in the package.
+      marks: what the text of a module holds that registers one, or is one.
+      flag: what sets one on the command line, where its settings have flags.
     """
 
     noun: str
-    table: tuple[str, str]
-    providers: tuple[str, ...]
+    package: str
+    table: tuple[str, str] | None
+    marks: tuple[str, ...]
+    flag: str = ""
+
+    @property
+    def group(self) -> str:
+        """Of entry points."""
+        plural = {"study": "studies", "bench": "benches"}.get(self.noun, f"{self.noun}s")
+        return f"tolman.{plural}"
 
 
-CORE = Kind("core", ("tolman.networks.core", "CORES"), ("tolman.networks.cores",))
-ENV = Kind(
-    "env",
-    ("tolman.envs.environment", "ENVIRONMENTS"),
-    ("tolman.envs.memory", "tolman.envs.meta_rl"),
+def _kind(noun: str, package: str, table: tuple[str, str], flag: str = "") -> Kind:
+    return Kind(noun, package, table, (f"register_{noun}(",), flag or noun)
+
+
+AGENT = _kind("agent", "tolman.agents", ("tolman.agents.agent", "AGENTS"))
+ENV = _kind("env", "tolman.envs", ("tolman.envs.environment", "ENVIRONMENTS"))
+FAMILY = _kind("family", "tolman.envs", ("tolman.envs.families", "FAMILIES"))
+GAME = _kind("game", "tolman.envs", ("tolman.envs.board.game", "GAMES"), "env")
+SOURCE = _kind("source", "tolman.envs", ("tolman.envs.reasoning.task", "SOURCES"), "env")
+CORE = _kind("core", "tolman.networks", ("tolman.networks.core", "CORES"))
+PLAYER = _kind(
+    "player", "tolman.launchers.arena", ("tolman.launchers.arena.player", "PLAYERS")
 )
-AGENT = Kind(
-    "agent",
-    ("tolman.agents.agent", "AGENTS"),
-    (
-        "tolman.agents.actor_critic",
-        "tolman.agents.alphazero",
-        "tolman.agents.dqn",
-        "tolman.agents.meta_rl",
-    ),
-)
-KINDS = {kind.noun: kind for kind in (AGENT, ENV, CORE)}  # What a run is made of.
-GAME = Kind("game", ("tolman.envs.board.game", "GAMES"), ("tolman.envs.board.games",))
+RUNNER = _kind("runner", "tolman.launchers", ("tolman.launchers.runs.build", "RUNNERS"))
+STUDY = Kind("study", "tolman.launchers.studies", None, ("\nTITLE = ", "\ndef run("))
+BENCH = Kind("bench", "tolman.launchers.benches", None, ("\ndef run(",))
+TASKS = {"acts": ENV, "plays": GAME, "learns": SOURCE}  # What `--env` names, by agent.
 
 
-def registered(kind: Kind) -> Mapping[str, Callable[..., Any]]:
-    """The built-in ones by name; imports their packages, and so jax."""
-    for provider in kind.providers:
+@functools.cache
+def providers(kind: Kind) -> Mapping[str, str]:
+    """The modules of a kind's package that its marks are in, with their texts."""
+    spec = find_spec(kind.package)
+    folders = spec.submodule_search_locations if spec is not None else None
+    found = {}
+    for folder in map(Path, folders or ()):
+        for path in sorted(folder.rglob("*.py")):
+            text = path.read_text()
+            if all(mark in text for mark in kind.marks):
+                parts = path.relative_to(folder).with_suffix("").parts
+                parts = parts[:-1] if parts[-1] == "__init__" else parts
+                found[".".join([kind.package, *parts])] = text
+    return found
+
+
+def registered(kind: Kind) -> Mapping[str, Any]:
+    """The built-in ones by name: imports all of them; of modules, gives the path."""
+    if kind.table is None:
+        start = len(kind.package) + 1
+        return {name[start:].replace(".", "/"): name for name in providers(kind)}
+    for provider in providers(kind):
         importlib.import_module(provider)
-    module, attribute = kind.table
-    return getattr(importlib.import_module(module), attribute)
+    return _table(kind)
 
 
 def installed(kind: Kind) -> dict[str, EntryPoint]:
     """The entry points of other packages by name; imports none of them."""
-    return {point.name: point for point in entry_points(group=f"tolman.{kind.noun}s")}
+    return {point.name: point for point in entry_points(group=kind.group)}
 
 
-def resolve(kind: Kind, name: str) -> Callable[..., Any]:
-    """Returns the class or factory that `name` stands for.
+def lookup(kind: Kind, name: str) -> Any:
+    """Returns the class, factory or module that `name` stands for.
 
     Raises:
       ValueError: for a name that stands for nothing, in one line.
     """
-    table = registered(kind)
-    if name in table:
-        return table[name]
+    if kind.table is None:
+        modules = registered(kind)
+        if name in modules:
+            return importlib.import_module(modules[name])
+    elif (found := _built_in(kind, name)) is not None:
+        return found
     points = installed(kind)
     path = points[name].value if name in points else name
-    if kind is ENV and (host_factory := find_host_factory(path)) is not None:
-        return host_factory
+    if kind is ENV and (member := _member(path)) is not None:
+        return member
     if ":" in path:
-        factory = import_attribute(path, kind.noun)
-        if not callable(factory):
+        thing = import_attribute(path, kind.noun)
+        if kind.table is not None and not callable(thing):
             raise ValueError(
-                f"{kind.noun} {path!r}: is a {type(factory).__name__}; must be a class or "
+                f"{kind.noun} {path!r}: is a {type(thing).__name__}; must be a class or "
                 "a function that makes one."
             )
-        return factory
+        return thing
+    table = registered(kind)
+    if name in table:  # Registered under a name that is not written out.
+        return table[name]
     known = sorted({*table, *points})
     raise ValueError(
         f"{kind.noun} {name!r} is unknown{suggest(name, known)}: "
         f"use one of {', '.join(known)}, or module:attribute for your own."
     )
+
+
+def is_registered(kind: Kind, thing: Any) -> bool:
+    """Whether a decorator has registered that class or factory as one of its kind."""
+    return kind.table is not None and thing in list(_table(kind).values())
 
 
 def import_attribute(path: str, noun: str) -> Any:
@@ -117,22 +153,26 @@ def import_attribute(path: str, noun: str) -> Any:
         raise ValueError(f"{noun} {path!r}: must be spelled module:attribute.")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(
             f"{noun} {path!r}: importing {module_name} failed ({reason}). Run from the "
             "folder that holds it, or install it."
         ) from error
+    thing: Any = module
     try:
         for part in attribute.split("."):
-            module = getattr(module, part)
+            thing = getattr(thing, part)
     except AttributeError:
+        inner = f"{module_name}.{attribute}"
+        if hasattr(module, "__path__") and find_spec(inner) is not None:
+            return importlib.import_module(inner)
         public = [name for name in vars(module) if not name.startswith("_")]
         raise ValueError(
             f"{noun} {path!r}: module {module_name} has no {attribute!r}"
             f"{suggest(attribute, public)}."
         ) from None
-    return module
+    return thing
 
 
 def suggest(got: str, allowed: Iterable[str]) -> str:
@@ -141,30 +181,140 @@ def suggest(got: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def config_type(kind: Kind, name: str) -> type:
-    """The dataclass that a core's or an agent's `config` parameter is annotated with.
+@dataclass(frozen=True)
+class Named:
+    """What a name stands for.
+
+    Attributes:
+      kind: of thing.
+      name: as it was given.
+      thing: the class or factory.
+    """
+
+    kind: Kind
+    name: str
+    thing: Any
+
+    @property
+    def settings_type(self) -> type:
+        """The dataclass of what its flags set.
+
+        Raises:
+          ValueError: for an agent or a core whose factory names no such dataclass.
+        """
+        if self.kind in (AGENT, CORE):
+            return _config_type(self)
+        return _keyword_settings(self.thing, self.kind.noun)
+
+    def default_settings(self) -> Any:
+        """The settings where nobody has set any.
+
+        Raises:
+          ValueError: if it has a setting without a default.
+        """
+        settings = self.settings_type
+        required = [
+            f"--{self.kind.flag}.{item.name.replace('_', '-')}"
+            for item in fields(settings)
+            if item.init and item.default is MISSING and item.default_factory is MISSING
+        ]
+        if required:
+            raise ValueError(f"{self.kind.noun} {self.name!r}: set {', '.join(required)}.")
+        return settings()
+
+    def build(self, settings: Any, seed: int | None = None) -> Any:
+        """Calls the factory of an environment, game or source with its settings.
+
+        Args:
+          settings: of `settings_type`.
+          seed: for a factory that takes one; None for one that is not to.
+
+        Raises:
+          ValueError: if it cannot be built from these settings.
+        """
+        from tolman.envs.families import Member
+
+        try:
+            if isinstance(self.thing, Member):
+                return self.thing(settings, seed or 0)
+            keywords = {
+                item.name: getattr(settings, item.name)
+                for item in fields(settings)
+                if item.init
+            }
+            if seed is not None and "seed" in inspect.signature(self.thing).parameters:
+                keywords["seed"] = seed
+            return self.thing(**keywords)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.kind.noun} {self.name!r}: {error}") from error
+
+
+def find(kind: Kind, name: str) -> Named:
+    """Looks a name up.
 
     Raises:
-      ValueError: if there is no such parameter, or it is no dataclass.
+      ValueError: for a name that stands for nothing, in one line.
     """
-    annotation = _type_hints(resolve(kind, name)).get("config")
-    if not (isinstance(annotation, type) and is_dataclass(annotation)):
+    return Named(kind, name, lookup(kind, name))
+
+
+def kind_of_agent(agent: Named) -> str:
+    """What an agent does, as it was registered: "acts", "plays" or "learns"."""
+    from tolman.agents.agent import kind_of
+
+    return kind_of(agent.thing)
+
+
+def find_run(agent: str, env: str, core: str) -> tuple[Named, Named, Named]:
+    """Looks up what a run is made of: agent, task and core."""
+    found = find(AGENT, agent)
+    return found, find(TASKS[kind_of_agent(found)], env), find(CORE, core)
+
+
+def make_core(core: str | Named, config: Any) -> Callable[[], MemoryCore]:
+    """Returns a function that builds a core; call it inside a Haiku transform.
+
+    Raises:
+      ValueError: if the name stands for something that is no memory core.
+    """
+    named = find(CORE, core) if isinstance(core, str) else core
+    core_class = named.thing
+    missing = [
+        method
+        for method in ("initial_state", "__call__", "unroll")
+        if not callable(getattr(core_class, method, None))
+    ]
+    if missing or not isinstance(core_class, type):
+        lacks = f"lacks {', '.join(missing)}" if missing else "is not a class"
         raise ValueError(
-            f"{kind.noun} {name!r}: needs a parameter `config` annotated with a frozen "
-            f"dataclass, got {annotation!r}. It is what --{kind.noun}.KEY sets."
+            f"core {named.name!r}: {lacks}. A memory core is a class with initial_state, "
+            "__call__ and unroll (tolman.networks.core.MemoryCore)."
+        )
+    return lambda: core_class(config)
+
+
+def _config_type(named: Named) -> type:
+    """What the parameter `config` is annotated with."""
+    annotation = _type_hints(named.thing).get("config")
+    if not (isinstance(annotation, type) and is_dataclass(annotation)):
+        noun = named.kind.noun
+        raise ValueError(
+            f"{noun} {named.name!r}: needs a parameter `config` annotated with a frozen "
+            f"dataclass, got {annotation!r}. It is what --{noun}.KEY sets."
         )
     return annotation
 
 
-def settings_type(name: str, kind: Kind = ENV) -> type:
-    """The dataclass of what `--env.KEY` sets.
+@functools.cache
+def _keyword_settings(factory: Any, noun: str) -> type:
+    """The factory itself where it is a dataclass, else one of the keywords that it takes.
 
-    It is the factory itself where that is a dataclass. Otherwise it has a field for each
-    keyword that the factory takes, but for `seed`: seeds come from the run's.
+    `seed` is not among those of an environment: seeds come from the run's.
     """
-    factory = resolve(kind, name)
-    if isinstance(factory, HostFactory):
-        return factory.settings
+    from tolman.envs.families import Member
+
+    if isinstance(factory, Member):
+        return factory.family.settings
     if is_dataclass(factory):
         return factory  # type: ignore[return-value]
     hints = _type_hints(factory)
@@ -178,186 +328,7 @@ def settings_type(name: str, kind: Kind = ENV) -> type:
         made.append(
             (parameter.name, hints.get(parameter.name, Any), field(default=default))
         )
-    return make_dataclass(f"{kind.noun.title()}Settings", made, frozen=True)
-
-
-def default_settings(kind: Kind, name: str) -> Any:
-    """The settings of the named thing where nobody has set any.
-
-    Raises:
-      ValueError: if it has a setting without a default.
-    """
-    is_own_settings = kind in (ENV, GAME)
-    settings = settings_type(name, kind) if is_own_settings else config_type(kind, name)
-    required = [
-        f"--{kind.noun}.{item.name.replace('_', '-')}"
-        for item in fields(settings)
-        if item.init and item.default is MISSING and item.default_factory is MISSING
-    ]
-    if required:
-        raise ValueError(f"{kind.noun} {name!r}: set {', '.join(required)}.")
-    return settings()
-
-
-def plays_games(agent: str) -> bool:
-    """Whether the named agent plays board games: its factory takes `(config, game)`."""
-    return "game" in inspect.signature(resolve(AGENT, agent)).parameters
-
-
-def task_kind(agent: str) -> Kind:
-    """What `--env` names for that agent: a game, or an environment."""
-    return GAME if plays_games(agent) else ENV
-
-
-def make_core(name: str, config: Any) -> Callable[[], MemoryCore]:
-    """Returns a function that builds the named core; call it inside a Haiku transform.
-
-    Raises:
-      ValueError: if the name stands for something that is no memory core.
-    """
-    core_class = resolve(CORE, name)
-    missing = [
-        method
-        for method in ("initial_state", "__call__", "unroll")
-        if not callable(getattr(core_class, method, None))
-    ]
-    if missing or not isinstance(core_class, type):
-        lacks = f"lacks {', '.join(missing)}" if missing else "is not a class"
-        raise ValueError(
-            f"core {name!r}: {lacks}. A memory core is a class with initial_state, "
-            "__call__ and unroll (tolman.networks.core.MemoryCore)."
-        )
-    return lambda: core_class(config)
-
-
-def make_environment(name: str, settings: Any) -> Environment:
-    """Builds the named on-device environment.
-
-    Raises:
-      ValueError: if it cannot be built from these settings, or is a host environment.
-    """
-    environment = _build(name, settings)
-    if _runs_on_device(environment):
-        return environment
-    if _runs_on_host(environment):
-        raise ValueError(
-            f"env {name!r} is not an on-device environment (pure JAX; `tolman list envs`): "
-            "it runs on the host, with --launcher local."
-        )
-    raise _no_environment(name, environment)
-
-
-def make_host_environment(name: str, settings: Any, seed: int) -> dm_env.Environment:
-    """Builds one environment of any kind as a `dm_env.Environment`.
-
-    Raises:
-      ValueError: if it cannot be built from these settings, or is no environment.
-    """
-    import dm_env
-
-    from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter
-
-    environment = _build(name, settings, seed)
-    if isinstance(environment, dm_env.Environment):
-        if hasattr(environment, "reseed"):
-            environment.reseed(seed)
-        return environment
-    if hasattr(environment, "observation_space"):
-        return GymnasiumAdapter(environment, seed)
-    if _runs_on_device(environment):
-        return DmEnvAdapter(environment, seed)
-    raise _no_environment(name, environment)
-
-
-def make_vector(
-    name: str,
-    settings: Any,
-    num_envs: int,
-    seed: int,
-    on_error: str = "fail",
-    timeout_seconds: float = 60.0,
-) -> HostVector:
-    """Builds E copies of the named environment, of any kind, to be stepped on the host.
-
-    Copies of an on-device environment have the keys that `OnDeviceRunner.init` gives a
-    population of one from `PRNGKey(seed)`: equal actions, equal trajectories.
-
-    Args:
-      name: of the environment.
-      settings: of `settings_type(name)`.
-      num_envs: E.
-      seed: of all chance in them, in [0, 2**32).
-      on_error: "fail" or "restart"; see `SerialVector`. On-device environments and
-        Atari know no faults.
-      timeout_seconds: see `SerialVector`.
-
-    Raises:
-      ValueError: if it cannot be built from these settings, or is no environment.
-      EnvironmentFault: if building it fails otherwise.
-    """
-    import jax
-
-    from tolman.envs.host import OnDeviceVector
-    from tolman.envs.serial_vector import SerialVector
-
-    factory = resolve(ENV, name)
-    if isinstance(factory, HostFactory) and factory.make_vector is not None:
-        return factory.make_vector(name, settings, num_envs, seed)
-    if is_on_device(name, settings):
-        _, _, key = jax.random.split(jax.random.PRNGKey(seed), 3)
-        environment = make_environment(name, settings)
-        return OnDeviceVector(environment, jax.random.split(key, num_envs))
-    make = functools.partial(make_host_environment, name, settings)
-    return SerialVector(make, num_envs, seed, name, on_error, timeout_seconds)
-
-
-def is_on_device(name: str, settings: Any = None) -> bool:
-    """Whether the named environment is pure JAX, so that the on-device launcher runs it.
-
-    Builds it, with `settings` or the default ones, where its factory does not tell.
-
-    Raises:
-      ValueError: if the name is unknown, or it must be built and cannot.
-    """
-    factory = resolve(ENV, name)
-    if isinstance(factory, HostFactory):
-        return False
-    if isinstance(factory, type) and callable(getattr(factory, "step", None)):
-        bases = {f"{base.__module__}.{base.__name__}" for base in factory.__mro__}
-        return not bases & HOST_BASES
-    if settings is None:
-        settings = default_settings(ENV, name)
-    environment = _build(name, settings)
-    is_pure = _runs_on_device(environment)
-    if not is_pure and hasattr(environment, "close"):
-        environment.close()
-    return is_pure
-
-
-def any_environment(name: str) -> Any:
-    """Builds an environment of any kind, sound or not, with its default settings.
-
-    Raises:
-      ValueError: if there is none of that name, or it cannot be built.
-    """
-    return _build(name, default_settings(ENV, name))
-
-
-def _build(name: str, settings: Any, seed: int = 0) -> Any:
-    factory = resolve(ENV, name)
-    try:
-        if isinstance(factory, HostFactory):
-            return factory(settings, seed)
-        keywords = {
-            item.name: getattr(settings, item.name)
-            for item in fields(settings)
-            if item.init
-        }
-        if "seed" in inspect.signature(factory).parameters:
-            keywords["seed"] = seed
-        return factory(**keywords)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"env {name!r}: {error}") from error
+    return make_dataclass(f"{noun.title()}Settings", made, frozen=True)
 
 
 def _type_hints(factory: Any) -> dict[str, Any]:
@@ -366,23 +337,24 @@ def _type_hints(factory: Any) -> dict[str, Any]:
     return get_type_hints(function, include_extras=True)
 
 
-def _runs_on_device(environment: Any) -> bool:
-    from tolman.envs.environment import Environment
-
-    return isinstance(environment, Environment) and not _runs_on_host(environment)
-
-
-def _runs_on_host(environment: Any) -> bool:
-    """True for dm_env's and Gymnasium's, whose `reset` takes no key."""
-    import dm_env
-
-    return isinstance(environment, dm_env.Environment) or hasattr(
-        environment, "observation_space"
-    )
+def _table(kind: Kind) -> dict[str, Callable[..., Any]]:
+    assert kind.table is not None
+    module, attribute = kind.table
+    return getattr(importlib.import_module(module), attribute)
 
 
-def _no_environment(name: str, got: Any) -> ValueError:
-    return ValueError(
-        f"env {name!r}: is a {type(got).__name__}; must be an on-device environment, a "
-        "dm_env.Environment or a gymnasium.Env."
-    )
+def _built_in(kind: Kind, name: str) -> Any:
+    """The registered thing of that name; None if there is none."""
+    if name not in _table(kind):
+        literal = re.compile(rf'register_{kind.noun}\(\s*"{re.escape(name)}"')
+        for provider, text in providers(kind).items():
+            if literal.search(text):
+                importlib.import_module(provider)
+    return _table(kind).get(name)
+
+
+def _member(name: str) -> Any:
+    from tolman.envs.families import find_member
+
+    registered(FAMILY)
+    return find_member(name)

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 
 from tolman.agents.agent import Agent, Params
+from tolman.launchers.catalog.environments import Specs
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.statistics import EpisodeStatistics
 from tolman.launchers.cluster.work import ActingLoop, ActorIdentity, TableStatistics
-from tolman.launchers.evaluation.evaluate import EVALUATION
-from tolman.launchers.host.episodes import episode_means
+from tolman.launchers.evaluation.episodes import (
+    environment_seed,
+    evaluation_key,
+    play_episodes_of,
+)
 from tolman.launchers.host.state import HostState
-from tolman.launchers.runs.build import MAX_DEFAULT_ENVS, build_agent, make_vector
-from tolman.launchers.runs.restore import evaluation_settings
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.config import TrainConfig
-
-
-@dataclass(frozen=True)
-class Specs:
-    """The specs of an environment that another process has."""
-
-    observation: Any
-    action: Any
-
-    def observation_spec(self) -> Any:
-        """Of one copy."""
-        return self.observation
-
-    def action_spec(self) -> Any:
-        """Of one copy."""
-        return self.action
 
 
 @dataclass(frozen=True)
@@ -53,7 +40,7 @@ class EnvironmentWork:
     num_shards: int
 
     def agent(self) -> Agent:
-        return build_agent(self.config, self.specs)
+        return resolve(self.config).make_agent(self.specs)
 
     def layout(self, agent: Agent) -> Any:
         from tolman.launchers.host.reverb.replay import item_layout
@@ -66,7 +53,7 @@ class EnvironmentWork:
         from tolman.launchers.host.reverb.writer import UnrollWriter
 
         env_seed = actor.env_seed(self.config.seed)
-        vector = make_vector(self.config, self.num_envs, env_seed)
+        vector = resolve(self.config).source.make_vector(env_seed, self.num_envs)
         try:
             agent = self.agent()
             writer = UnrollWriter(
@@ -113,16 +100,10 @@ def _evaluate(
     config: TrainConfig, agent: Agent, params: Params, num_episodes: int, number: int
 ) -> dict[str, float]:
     """Mean return and length of whole episodes; actions are sampled from the policy."""
-    from tolman.launchers.host.evaluation import play_host_episodes
-
-    key = jax.random.PRNGKey(config.seed)
-    key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), number)
-    env_seed = int(jax.random.randint(key, (), 0, EVALUATION))
-    num_envs = min(num_episodes, MAX_DEFAULT_ENVS)
-    config = replace(config, env_config=evaluation_settings(config.env_config))
-    vector = make_vector(config, num_envs, env_seed)
-    try:
-        episodes = play_host_episodes(agent, vector, params, key, num_episodes)
-    finally:
-        vector.close()
-    return episode_means("eval", episodes)
+    key = jax.random.fold_in(evaluation_key(config.seed), number)
+    job = resolve(config, environment_seed(key), for_evaluation=True)
+    played = play_episodes_of(job, agent, params, key, num_episodes)
+    return {
+        "eval/episode_return": float(played.returns.mean()),
+        "eval/episode_length": float(played.lengths.mean()),
+    }

@@ -13,16 +13,16 @@ import numpy as np
 from tolman.agents.agent import Params
 from tolman.agents.alphazero import AlphaZero
 from tolman.envs.board.game import Game, HostGame
+from tolman.launchers.arena.agent_player import AgentPlayer
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.statistics import RateLimiter
 from tolman.launchers.cluster.work import ActorIdentity, TableStatistics
-from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.state import HostState
-from tolman.launchers.runs.build import build_player
-from tolman.launchers.self_play.agent_player import AgentPlayer
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.self_play.open_games import OpenGames
 from tolman.launchers.self_play.players import make_player
 from tolman.launchers.settings.config import TrainConfig
@@ -43,7 +43,7 @@ class GameWork:
     num_envs: int = 1
 
     def agent(self) -> AlphaZero:
-        return build_player(self.config)
+        return resolve(self.config).make_agent()
 
     def layout(self, agent: AlphaZero) -> Any:
         from tolman.launchers.cluster.game_tables import GameLayout
@@ -72,7 +72,7 @@ class GameWork:
 
     def rate_limiter(self, state: HostState) -> RateLimiter:
         del state
-        return RateLimiter(build_player(self.config).data)
+        return RateLimiter(resolve(self.config).make_agent().data)
 
 
 class SelfPlayLoop:
@@ -84,7 +84,7 @@ class SelfPlayLoop:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.cluster.game_tables import GameWriter, pack_rows
 
-        agent = build_player(work.config)
+        agent = resolve(work.config).make_agent()
         self._parameters = parameters
         self._player = make_player(agent, jax.devices()[:1])
         self._key, start_key = jax.random.split(actor.key())

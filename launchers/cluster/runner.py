@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from tolman.agents.agent import Agent
+from tolman.launchers.catalog.environments import Specs
 from tolman.launchers.cluster.connection import Roles, connect, disconnect
-from tolman.launchers.cluster.environments import EnvironmentWork, Specs
+from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.games import GameWork
 from tolman.launchers.cluster.session import Session
 from tolman.launchers.cluster.work import Work
-from tolman.launchers.host.state import HostRun, HostState, group_size
-from tolman.launchers.runs.protocol import RoleRow, Specified
+from tolman.launchers.host.state import HostRun, HostState, default_num_envs, group_size
+from tolman.launchers.runs.build import register_runner
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.job import Job
+from tolman.launchers.runs.protocol import RoleRow
 from tolman.launchers.settings.config import TrainConfig
 
 DEFAULT_ACTORS = 2
@@ -106,35 +110,34 @@ class RayRunner(HostRun):
         self._is_connected_here = False
 
 
-def make_ray_runner(
-    agent: Agent,
-    config: TrainConfig,
-    environment: Specified,
-    num_envs: int,
-    replay_folder: Path,
-) -> RayRunner:
-    """The runner of a resolved config.
-
-    Args:
-      agent: what learns.
-      config: resolved.
-      environment: whose specs the agent is built for.
-      num_envs: E, environments of each actor.
-      replay_folder: for the checkpoints of replays.
+@register_runner("ray/acts")
+def make_ray_runner(job: Job, folder: RunFolder) -> RayRunner:
+    """The runner of a job in environments.
 
     Raises:
       ValueError: as `RayRunner` does, or for more shards than actors.
     """
-    roles = _roles(config)
-    specs = Specs(environment.observation_spec(), environment.action_spec())
-    work = EnvironmentWork(config, specs, num_envs, roles.shards)
-    return RayRunner(agent, work, roles, replay_folder)
+    source, roles = job.source, _roles(job.config)
+    specs = Specs(source.observation_spec(), source.action_spec())
+    source.close()
+    agent = job.make_agent(specs)
+    num_envs = job.config.num_envs or default_num_envs(agent.data)
+    work = EnvironmentWork(job.config, specs, num_envs, roles.shards)
+    return RayRunner(agent, work, roles, folder.replay)
 
 
-def make_games_runner(agent: Any, config: TrainConfig, replay_folder: Path) -> RayRunner:
-    """The runner of a resolved config whose agent plays games; see `make_ray_runner`."""
-    roles = _roles(config)
-    return RayRunner(agent, GameWork(config, roles.shards), roles, replay_folder)
+@register_runner("ray/plays")
+def make_games_runner(job: Job, folder: RunFolder) -> RayRunner:
+    """The runner of a job whose agent plays games; see `make_ray_runner`."""
+    for name in ("num_devices", "num_envs"):
+        if getattr(job.config, name):
+            raise ValueError(
+                f"{name}={getattr(job.config, name)}: self-play has no such setting. Set "
+                "--agent.num-parallel-games."
+            )
+    roles = _roles(job.config)
+    work = GameWork(job.config, roles.shards)
+    return RayRunner(job.make_agent(), work, roles, folder.replay)
 
 
 def _roles(config: TrainConfig) -> Roles:

@@ -107,7 +107,7 @@ class OnDeviceRunner:
         self._compiled: Any = None
 
     @property
-    def decisions_per_update(self) -> int:
+    def units_per_update(self) -> int:
         """Environment steps that one update of one member takes."""
         return self.agent.data.unroll_length * self.agent.data.batch_size
 

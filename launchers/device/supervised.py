@@ -92,6 +92,11 @@ class SupervisedRunner:
         )
         self._compiled: Any = None
 
+    @property
+    def units_per_update(self) -> int:
+        """Examples that one update of one member takes."""
+        return self.agent.batch_size
+
     def init(self, keys: Array) -> TrainState:
         """Starts P members from keys `[P, 2]`; equal keys give equal trainings."""
 

@@ -1,102 +1,106 @@
-"""Evaluates a run: whole episodes with the parameters of a checkpoint."""
+"""Evaluates a run with the parameters of a checkpoint: episodes, or questions."""
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from tolman.agents.agent import Array
-from tolman.launchers.catalog import names
-from tolman.launchers.device.episodes import play_episodes
-from tolman.launchers.device.run import OnDeviceRun
-from tolman.launchers.runs import folder as run_folder
-from tolman.launchers.runs.build import MAX_DEFAULT_ENVS, make_vector
-from tolman.launchers.runs.restore import restore
+from tolman.launchers.evaluation.episodes import (
+    environment_seed,
+    evaluation_key,
+    play_episodes_of,
+)
+from tolman.launchers.runs.job import Job
+from tolman.launchers.runs.restore import Restored, restore, stored_job
 
-EVALUATION = 2**31 - 1  # Folded into the key: no training run draws from it.
-
-
-def check_plays_alone(run: Path) -> None:
-    """Raises ValueError for the run of an agent that needs somebody to play against."""
-    config = run_folder.open_run(run).config()
-    if names.plays_games(config.agent):
-        raise ValueError(
-            f"{run}: agent {config.agent!r} plays against others, and has no return to "
-            "report. Use tolman tournament."
-        )
-
-
-def evaluation_key(seed: int) -> Array:
-    """The key, `[2]`, of all chance in an evaluation.
-
-    Raises:
-      ValueError: for a seed outside [0, 2**32).
-    """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
-    return jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
-
-
-def environment_seed(key: Array) -> int:
-    """The seed of the host environments of an evaluation with that key."""
-    return int(jax.random.randint(key, (), 0, EVALUATION))
+QUESTIONS_AT_ONCE = 250
 
 
 def evaluate(
-    run: Path, num_episodes: int = 100, seed: int = 0, checkpoint: int | None = None
+    run: Path,
+    num_episodes: int = 100,
+    seed: int = 0,
+    checkpoint: int | None = None,
+    trust: bool = False,
 ) -> dict[str, float]:
     """Plays episodes with frozen parameters, sampling from the policy.
 
-    The environment has its settings for evaluation; see `evaluation_settings`.
+    The environment has its settings for evaluation; see `resolve`. An agent that learns
+    from examples answers questions of the split "test" instead.
 
     Args:
       run: the run folder.
-      num_episodes: at least 2, so that there is a standard error.
+      num_episodes: at least 2, so that there is a standard error; or questions.
       seed: of the episodes, independent of the run's.
       checkpoint: env steps of the one to take; None for the last that is sound.
+      trust: whether the run's config may name any code; see `catalog.trust`.
 
     Returns:
-      `env_steps` of the checkpoint, `eval/episode_return` and `eval/episode_length`
-      (means), `eval/episode_return_standard_error` and `num_episodes`; in an Atari game
-      that a human's score is known for also `eval/human_normalized_score`.
+      `env_steps` of the checkpoint, `num_episodes`, `eval/episode_return` and
+      `eval/episode_length` (means) and `eval/episode_return_standard_error`; in an Atari
+      game that a human's score is known for also `eval/human_normalized_score`. Of
+      questions, `eval/accuracy` and `eval/accuracy_standard_error` in place of the three.
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.
-      ValueError: for fewer than 2 episodes, or if no checkpoint is sound.
+      ValueError: for fewer than 2 episodes, if no checkpoint is sound, or for an agent
+        that needs somebody to play against.
     """
     if num_episodes < 2:
         raise ValueError(
             f"num_episodes={num_episodes}: must be at least 2. Set --num-episodes."
         )
     key = evaluation_key(seed)
-    check_plays_alone(run)
-    restored = restore(run, checkpoint)
-    config, agent, params = restored.config, restored.runner.agent, restored.params
-    if isinstance(restored.runner, OnDeviceRun):
-        environment = names.make_environment(config.env, config.env_config)
-        played = play_episodes(agent, environment, params, key, num_episodes)
-        returns, lengths = played.episode_return[0], played.episode_length[0]
+    job = stored_job(run, environment_seed(key), trust)
+    check_plays_alone(run, job)
+    restored = restore(run, checkpoint, job)
+    if job.kind == "learns":
+        measured = _accuracy(restored, key, num_episodes)
     else:
-        from tolman.launchers.host.evaluation import play_host_episodes
+        played = play_episodes_of(job, restored.agent, restored.params, key, num_episodes)
+        returns = played.returns
+        measured = {
+            "eval/episode_return": float(returns.mean()),
+            "eval/episode_return_standard_error": float(
+                returns.std(ddof=1) / np.sqrt(num_episodes)
+            ),
+            "eval/episode_length": float(np.mean(played.lengths)),
+            **_human_normalized(job.config.env, float(returns.mean())),
+        }
+    return {"env_steps": restored.env_steps, "num_episodes": num_episodes, **measured}
 
-        num_envs = min(num_episodes, MAX_DEFAULT_ENVS)
-        vector = make_vector(config, num_envs, environment_seed(key))
-        with contextlib.closing(vector):
-            episodes = play_host_episodes(agent, vector, params, key, num_episodes)
-        _, returns, lengths = zip(*episodes, strict=True)
-    returns = np.asarray(returns, np.float64)
+
+def check_plays_alone(run: Path, job: Job) -> None:
+    """Raises ValueError for the run of an agent that needs somebody to play against."""
+    if job.kind == "plays":
+        raise ValueError(
+            f"{run}: agent {job.config.agent!r} plays against others, and has no "
+            "return to report. Use tolman tournament."
+        )
+
+
+def _accuracy(restored: Restored, key: jax.Array, num_questions: int) -> dict[str, float]:
+    """The share of questions whose answers are all right."""
+    agent, task = restored.agent, restored.job.source.task()
+    params = jax.tree.map(lambda leaf: leaf[0], restored.params)
+    data = task.load("test")
+
+    @jax.jit
+    def ask(key: jax.Array) -> jax.Array:
+        sample_key, answer_key = jax.random.split(key)
+        examples = task.sample(data, sample_key, QUESTIONS_AT_ONCE)
+        answers = agent.answer(params, examples, answer_key)
+        return (answers.logits.argmax(-1) == examples.target).all(-1)
+
+    keys = jax.random.split(key, -(-num_questions // QUESTIONS_AT_ONCE))
+    is_right = np.concatenate([ask(one) for one in keys])[:num_questions]
     return {
-        "env_steps": restored.env_steps,
-        "eval/episode_return": float(returns.mean()),
-        "eval/episode_return_standard_error": float(
-            returns.std(ddof=1) / np.sqrt(num_episodes)
+        "eval/accuracy": float(is_right.mean()),
+        "eval/accuracy_standard_error": float(
+            is_right.std(ddof=1) / np.sqrt(num_questions)
         ),
-        "eval/episode_length": float(np.mean(lengths)),
-        "num_episodes": num_episodes,
-        **_human_normalized(config.env, float(returns.mean())),
     }
 
 

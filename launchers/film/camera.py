@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, get_type_hints
 
 import dm_env
 import jax
@@ -14,7 +14,9 @@ import numpy as np
 
 from tolman.envs.adapters import GymnasiumAdapter
 from tolman.envs.checks import fail
-from tolman.launchers.catalog import names
+from tolman.envs.serial_vector import SerialVector
+from tolman.launchers.catalog.environments import EnvironmentSource
+from tolman.launchers.catalog.names import Named
 from tolman.launchers.film.writer import Film
 
 RENDER_MODE = "rgb_array"
@@ -33,21 +35,18 @@ class Camera(dm_env.Environment):
 
     Attributes:
       environment: what is filmed.
+      film: takes the pictures; None for nobody yet.
+      fps: steps a second at which the environment is itself; None if it does not tell.
     """
 
     def __init__(
-        self,
-        name: str,
-        environment: dm_env.Environment,
-        film: Film,
-        num_episodes: int,
+        self, name: str, environment: dm_env.Environment, num_episodes: int
     ) -> None:
         """Finds out where pictures come from.
 
         Args:
           name: of the environment, in errors.
-          environment: what is filmed; `make_drawing` makes it.
-          film: takes the pictures; gets the environment's own speed if it has none yet.
+          environment: what is filmed.
           num_episodes: to film.
 
         Raises:
@@ -58,9 +57,10 @@ class Camera(dm_env.Environment):
         if picture is None:
             environment.close()
             raise nothing_to_see(name)
-        self._picture, self._film, self._num_left = picture, film, num_episodes
+        self._picture, self._num_left = picture, num_episodes
         self._shape: tuple[int, ...] | None = None
-        film.fps = film.fps or _find_speed(environment)
+        self.film: Film | None = None
+        self.fps = _find_speed(environment)
 
     @property
     def new_task(self) -> bool:
@@ -83,8 +83,8 @@ class Camera(dm_env.Environment):
         self.environment.close()
 
     def _filmed(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-        if self._num_left:
-            self._film.add(self._checked(self._picture(timestep)))
+        if self._num_left and self.film is not None:
+            self.film.add(self._checked(self._picture(timestep)))
             self._num_left -= timestep.last()
         return timestep
 
@@ -102,29 +102,76 @@ class Camera(dm_env.Environment):
         return picture
 
 
-def make_drawing(name: str, settings: Any, seed: int) -> dm_env.Environment:
-    """Builds an environment of the host that draws pictures, if it can.
+class FilmedSource:
+    """One environment of the host that draws pictures, if it can, behind a camera.
 
-    A Gymnasium environment has to be told when it is made, by its `render_mode`.
-
-    Args:
-      name: of the environment.
-      settings: of `names.settings_type(name)`.
-      seed: of its chance.
-
-    Raises:
-      ValueError: if it cannot be built from these settings, or is no environment.
+    Attributes:
+      camera: in front of it.
     """
-    for variable, value in HEADLESS.items():
-        os.environ.setdefault(variable, value)
-    environment = names.make_host_environment(name, settings, seed)
-    if isinstance(environment, GymnasiumAdapter):
-        modes = _metadata(environment).get("render_modes") or ()
-        drawing = _drawing_settings(settings)
-        if RENDER_MODE in modes and drawing != settings:
-            environment.close()
-            return names.make_host_environment(name, drawing, seed)
-    return environment
+
+    def __init__(
+        self, source: EnvironmentSource, seed: int, num_episodes: int, timeout: float = 60.0
+    ) -> None:
+        """Builds the environment.
+
+        Args:
+          source: of it. A Gymnasium environment is made with another `render_mode`.
+          seed: of its chance.
+          num_episodes: to film.
+          timeout: seconds until a step counts as hung.
+
+        Raises:
+          ValueError: if it cannot be built from its settings, or if there is nothing to
+            see.
+        """
+        for variable, value in HEADLESS.items():
+            os.environ.setdefault(variable, value)
+        self._source, self._num_episodes = source, num_episodes
+        self.camera: Any = None
+        name = source.named.name
+        self._vector = SerialVector(self._make, 1, seed, name, timeout_seconds=timeout)
+
+    def observation_spec(self) -> Any:
+        return self._vector.observation_spec()
+
+    def action_spec(self) -> Any:
+        return self._vector.action_spec()
+
+    def roll(self, film: Film) -> SerialVector:
+        """The vector of that environment, filmed from now on at its own speed."""
+        self.camera.film = film
+        film.fps = film.fps or self.camera.fps
+        return self._vector
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self._vector.close()
+
+    def _make(self, seed: int) -> Camera:
+        named, settings = self._source.named, self._source.settings
+        if RENDER_MODE in _render_modes(named):
+            settings = _drawing_settings(settings)
+        environment = EnvironmentSource(named, settings).host_environment(seed)
+        self.camera = Camera(named.name, environment, self._num_episodes)
+        return self.camera
+
+
+def _render_modes(named: Named) -> Sequence[str]:
+    """In which the environment can draw, as its class says without being built."""
+    from tolman.envs.families import Member
+
+    made = named.thing
+    if isinstance(made, Member):
+        import gymnasium
+
+        gymnasium_id = named.name.rpartition(":")[2]
+        spec = gymnasium.registry.get(gymnasium_id)
+        made = None if spec is None else spec.entry_point
+        if isinstance(made, str):
+            made = gymnasium.envs.registration.load_env_creator(made)
+    elif not isinstance(made, type):
+        made = get_type_hints(made).get("return")
+    return (getattr(made, "metadata", None) or {}).get("render_modes") or ()
 
 
 def observed_picture(spec: Any) -> Callable[[Any], Any] | None:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tolman.agents.agent import Array
-from tolman.envs.serial_vector import SerialVector
-from tolman.launchers.catalog import names
-from tolman.launchers.device.episodes import play_episodes
-from tolman.launchers.device.run import OnDeviceRun
-from tolman.launchers.evaluation.evaluate import environment_seed, evaluation_key
-from tolman.launchers.film.camera import (
-    Camera,
-    make_drawing,
-    nothing_to_see,
-    observed_picture,
+from tolman.launchers.evaluation.episodes import (
+    Episodes,
+    environment_seed,
+    evaluation_key,
+    play_episodes_of,
 )
+from tolman.launchers.film.camera import FilmedSource, nothing_to_see, observed_picture
 from tolman.launchers.film.writer import Film, check_film
 from tolman.launchers.runs.folder import open_run
-from tolman.launchers.runs.restore import Restored, restore
+from tolman.launchers.runs.restore import Restored, restore, stored_job
 
 
 class Played(NamedTuple):
@@ -46,11 +43,12 @@ def play(
     checkpoint: int | None = None,
     out: Path | None = None,
     fps: float | None = None,
+    trust: bool = False,
 ) -> Played:
     """Plays episodes on one environment and films them, one picture a row.
 
     The agent acts by the code of training and evaluation. The environment has its
-    settings for evaluation; see `evaluation_settings`. On-device, memory starts empty in
+    settings for evaluation; see `resolve`. On-device, memory starts empty in
     each episode, as in `evaluate`; on the host it is wiped where the environment says so.
 
     Args:
@@ -60,6 +58,7 @@ def play(
       checkpoint: env steps of the one to take; None for the last that is sound.
       out: the mp4 file; None for `videos/<env_steps>_s<seed>.mp4` in the run folder.
       fps: pictures a second; None for the environment's own speed, or 15.
+      trust: whether the run's config may name any code; see `catalog.trust`.
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.
@@ -74,52 +73,39 @@ def play(
     key, videos = evaluation_key(seed), open_run(run).videos
     # Refused before the parameters are restored, which takes seconds.
     check_film(out or videos / "film.mp4", fps)
-    restored = restore(run, checkpoint)
-    path = out or videos / f"{restored.env_steps}_s{seed}.mp4"
-    play_on = _on_device if isinstance(restored.runner, OnDeviceRun) else _on_host
-    with Film(path, fps) as film:
-        returns, lengths = play_on(restored, key, num_episodes, film)
+    job = stored_job(run, environment_seed(key), trust)
+    if job.kind != "acts":
+        raise nothing_to_see(job.config.env)
+    is_on_device = job.config.launcher == "on-device"
+    if not is_on_device:
+        filmed: Any = FilmedSource(
+            job.source, environment_seed(key), num_episodes, job.config.env_timeout
+        )
+        job = replace(job, source=filmed)
+    with contextlib.closing(job.source):
+        restored = restore(run, checkpoint, job)
+        path = out or videos / f"{restored.env_steps}_s{seed}.mp4"
+        with Film(path, fps) as film:
+            play_on = _on_device if is_on_device else _on_host
+            played = play_on(restored, key, num_episodes, film)
+    returns, lengths = played.returns.tolist(), played.lengths.tolist()
     return Played(path, restored.env_steps, returns, lengths)
 
 
-def _on_device(
-    restored: Restored, key: Array, num_episodes: int, film: Film
-) -> tuple[list[float], list[int]]:
-    config = restored.config
-    environment = names.make_environment(config.env, config.env_config)
-    picture = observed_picture(environment.observation_spec())
+def _on_device(restored: Restored, key: Array, num_episodes: int, film: Film) -> Episodes:
+    job, agent, params, _ = restored
+    picture = observed_picture(job.source.observation_spec())
     if picture is None:
-        raise nothing_to_see(config.env)
-    agent, params = restored.runner.agent, restored.params
-    played = play_episodes(agent, environment, params, key, num_episodes)
-    pictures = picture(played.timestep.observation)  # [T + 1, 1, E, H, W, 3]
-    lengths = played.episode_length[0].tolist()
-    for episode, length in enumerate(lengths):
+        raise nothing_to_see(job.config.env)
+    played = play_episodes_of(job, agent, params, key, num_episodes)
+    pictures = picture(played.trajectory.timestep.observation)  # [T + 1, 1, E, H, W, 3]
+    for episode, length in enumerate(played.lengths):
         for row in pictures[: length + 1, 0, episode]:
             film.add(row)
-    return played.episode_return[0].tolist(), lengths
+    return played
 
 
-def _on_host(
-    restored: Restored, key: Array, num_episodes: int, film: Film
-) -> tuple[list[float], list[int]]:
-    from tolman.launchers.host.evaluation import play_host_episodes
-
-    config = restored.config
-
-    def make(seed: int) -> Camera:
-        environment = make_drawing(config.env, config.env_config, seed)
-        return Camera(config.env, environment, film, num_episodes)
-
-    vector = SerialVector(
-        make,
-        num_envs=1,
-        seed=environment_seed(key),
-        name=config.env,
-        timeout_seconds=config.env_timeout,
-    )
-    agent, params = restored.runner.agent, restored.params
-    with contextlib.closing(vector):
-        episodes = play_host_episodes(agent, vector, params, key, num_episodes)
-    _, returns, lengths = zip(*episodes, strict=True)
-    return list(returns), list(lengths)
+def _on_host(restored: Restored, key: Array, num_episodes: int, film: Film) -> Episodes:
+    job, agent, params, _ = restored
+    vector = job.source.roll(film)
+    return play_episodes_of(job, agent, params, key, num_episodes, vector)

@@ -17,6 +17,7 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Array
 from tolman.envs.host import HostVector
+from tolman.launchers.catalog.environments import vector_seeds
 from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
 from tolman.launchers.host.episodes import episode_means
 from tolman.launchers.host.learner import AgentLearner
@@ -25,7 +26,17 @@ from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.host.reverb.batches import Batch, Batches
 from tolman.launchers.host.reverb.replay import ItemLayout, Replay, item_layout
 from tolman.launchers.host.reverb.writer import UnrollWriter
-from tolman.launchers.host.state import HostCounts, HostState, group_size, initial_state
+from tolman.launchers.host.state import (
+    HostCounts,
+    HostState,
+    default_num_envs,
+    group_size,
+    groups_of,
+    initial_state,
+)
+from tolman.launchers.runs.build import register_runner
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import RoleRow
 
 SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
@@ -130,9 +141,9 @@ class _Session:
         self._failure: Exception | None = None
         self._is_over = threading.Event()
         num_groups = runner._num_groups
-        words = [runner._seed, updates]  # After a resume, other episodes than before.
-        seeds = np.random.SeedSequence(words).generate_state(num_groups)
-        vectors = [runner._make_vector(int(s), num_envs // num_groups) for s in seeds]
+        # After a resume, other episodes than before.
+        seeds = vector_seeds(runner._seed, updates, num_groups)
+        vectors = [runner._make_vector(seed, num_envs // num_groups) for seed in seeds]
         observation_spec = vectors[0].observation_spec()
         layout = item_layout(agent, observation_spec, num_envs // num_groups)
         self.replay = Replay(data, layout, runner._replay_folder)
@@ -230,3 +241,15 @@ class _Session:
         finally:
             if self._loop is not None:
                 self._loop.close()
+
+
+@register_runner("local/acts")
+def make_local_runner(job: Job, folder: RunFolder) -> LocalRunner:
+    """Actors, Reverb and the learner in one process."""
+    config, source = job.config, job.source
+    agent = job.make_agent()
+    num_envs = config.num_envs or default_num_envs(agent.data)
+    num_groups = groups_of(source, num_envs)
+    return LocalRunner(
+        agent, source.make_vector, num_envs, folder.replay, config.seed, num_groups
+    )

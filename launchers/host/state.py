@@ -15,6 +15,8 @@ from tolman.agents.agent import Agent, Array, DataSpec, LearnerState, Params
 from tolman.launchers.host.priorities import initial_priorities
 from tolman.launchers.runs.protocol import Counts
 
+MAX_DEFAULT_ENVS = 16
+
 
 class HostState(NamedTuple):
     """What a checkpoint of a run on the host holds; the environments start anew.
@@ -114,3 +116,24 @@ def total_updates(data: DataSpec, num_env_steps: int) -> int:
     if data.replay != "queue":
         num_env_steps -= data.min_size * (data.period or data.unroll_length)
     return max(math.ceil(num_env_steps / env_steps_per_update(data)), 1)
+
+
+def default_num_envs(data: DataSpec) -> int:
+    """Environments of one actor: what divides a queue's batch, and not too many."""
+    if data.replay != "queue":
+        return MAX_DEFAULT_ENVS
+    limit = min(data.batch_size, MAX_DEFAULT_ENVS)
+    return max(n for n in range(1, limit + 1) if data.batch_size % n == 0)
+
+
+def groups_of(source: Any, num_envs: int) -> int:
+    """Into how many groups that take turns an actor's environments are cut.
+
+    While the environments of one group are stepped, the network decides for the other. That
+    gains where stepping leaves Python to others, and costs where it does not.
+
+    Args:
+      source: of the environments, or a vector of them: says `releases_gil`.
+      num_envs: of the actor.
+    """
+    return 2 if getattr(source, "releases_gil", False) and num_envs % 2 == 0 else 1

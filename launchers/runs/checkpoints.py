@@ -8,6 +8,7 @@ either all of it or nothing; every byte has a checksum that `restore` verifies.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -62,6 +63,16 @@ class Checkpoints:
         """The env steps of the last complete checkpoint; None if there is none."""
         return max(self.steps(), default=None)
 
+    def latest_updates(self) -> int:
+        """Updates at the last checkpoint that can be read; 0 where none tells."""
+        for step in reversed(self.steps()):
+            path = self.folder / str(step) / STATE
+            # A torn file can raise anything.
+            with contextlib.suppress(Exception), np.load(path, allow_pickle=False) as file:
+                names = json.loads(file["description"].tobytes())["leaves"]
+                return int(file[f"arr_{names.index('.updates')}"].flat[0])
+        return 0
+
     def save(self, env_steps: int, state: Any, metadata: dict[str, Any]) -> Path:
         """Writes a checkpoint and then removes the oldest ones beyond `keep`.
 
@@ -91,13 +102,17 @@ class Checkpoints:
             shutil.rmtree(self.folder / str(old))
         return target
 
-    def restore(self, template: Any, env_steps: int | None = None) -> Checkpoint:
+    def restore(
+        self, template: Any, env_steps: int | None = None, part: str = ""
+    ) -> Checkpoint:
         """Reads a checkpoint back.
 
         Args:
           template: pytree of arrays of the same structure, shapes and types.
           env_steps: which one; None for the last that is sound. Each broken one before
             that costs a line in the log.
+          part: path in the tree of what `template` is, such as ".learner.params"; empty
+            for the whole.
 
         Raises:
           FileNotFoundError: if there is none, or not the one asked for.
@@ -118,7 +133,7 @@ class Checkpoints:
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 logger.warning("%s: broken checkpoint, not used (%s).", path, reason)
                 continue
-            state = _unflatten(template, leaves, description["leaves"], path)
+            state = _unflatten(template, leaves, description["leaves"], path, part)
             return Checkpoint(candidate, state, description["metadata"])
         raise ValueError(f"{self.folder}: every checkpoint is broken; nothing was changed.")
 
@@ -161,15 +176,18 @@ def _read(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
 
 
 def _unflatten(
-    template: Any, leaves: list[np.ndarray], names: list[str], path: Path
+    template: Any, leaves: list[np.ndarray], names: list[str], path: Path, part: str
 ) -> Any:
-    """Puts the leaves in the template's structure.
+    """Puts the leaves of that part in the template's structure.
 
     Raises:
       ValueError: if they do not fit it, naming the first leaf that does not.
     """
     expected, structure = jax.tree_util.tree_flatten_with_path(template)
-    wanted = [jax.tree_util.keystr(name) for name, _ in expected]
+    wanted = [part + jax.tree_util.keystr(name) for name, _ in expected]
+    if part:
+        own = [index for index, name in enumerate(names) if _is_in(name, part)]
+        names, leaves = [names[index] for index in own], [leaves[index] for index in own]
     if wanted != names:
         odd = next(
             (name for name in [*wanted, *names] if (name in wanted) != (name in names)), ""
@@ -193,6 +211,10 @@ def _unflatten(
             )
         restored.append(leaf)
     return jax.tree_util.tree_unflatten(structure, restored)
+
+
+def _is_in(name: str, part: str) -> bool:
+    return name.startswith(part) and name[len(part) : len(part) + 1] in ("", ".", "[")
 
 
 def _is_typed_key(leaf: Any) -> bool:

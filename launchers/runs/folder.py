@@ -66,9 +66,9 @@ class RunFolder:
         """The folder of films."""
         return self.path / "videos"
 
-    def config(self) -> TrainConfig:
-        """Reads the config back."""
-        return load_config(self.path / CONFIG)
+    def config(self, trust: bool = True) -> TrainConfig:
+        """Reads the config back; `trust` as `load_config` takes it."""
+        return load_config(self.path / CONFIG, trust)
 
     def status(self) -> dict[str, Any]:
         """What `write_status` wrote last; `{}` where that is not readable."""

@@ -43,14 +43,6 @@ class RoleRow(NamedTuple):
     note: str = ""
 
 
-class Specified(Protocol):
-    """Whatever tells an environment's specs."""
-
-    def observation_spec(self) -> Any: ...
-
-    def action_spec(self) -> Any: ...
-
-
 class Runner(Protocol):
     """Trains one agent on one environment, wherever that takes place.
 

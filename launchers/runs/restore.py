@@ -1,70 +1,85 @@
-"""Restores what plays: the agent and parameters of a run."""
+"""Restores what plays: the agent and parameters of a run, without its runner."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from tolman.agents.agent import Params
-from tolman.launchers.catalog import names
-from tolman.launchers.host.state import HostRun
 from tolman.launchers.runs import folder as run_folder
-from tolman.launchers.runs.build import build_player, build_runner
 from tolman.launchers.runs.checkpoints import Checkpoints
-from tolman.launchers.runs.protocol import Runner
-from tolman.launchers.settings.config import TrainConfig, resolve
+from tolman.launchers.runs.job import Job, resolve
+
+PARAMS = ".learner.params"  # Where every runner's state has them.
 
 
 class Restored(NamedTuple):
     """A run as it stood at a checkpoint, to be played.
 
     Attributes:
-      config: of the run, with its environment's settings for evaluation.
-      runner: not prepared; its agent acts.
-      params: of the network.
+      job: the run's, with its environment's settings for evaluation.
+      agent: what acts, plays or answers.
+      params: of the network; `[1, ...]` from a run on the device.
       env_steps: of the checkpoint.
     """
 
-    config: TrainConfig
-    runner: Runner
+    job: Job
+    agent: Any
     params: Params
     env_steps: int
 
 
-def restore(run: Path, checkpoint: int | None) -> Restored:
-    """Restores what plays: agent and parameters.
+def stored_job(run: Path, env_seed: int | None = None, trust: bool = False) -> Job:
+    """The job of a run, with its environment's settings for evaluation.
+
+    Args:
+      run: the run folder.
+      env_seed: of the environments that will be played.
+      trust: whether the run's config may name any code; see `catalog.trust`.
+
+    Raises:
+      FileNotFoundError: if there is no such run.
+      ValueError: if its config is wrong, or names what is not to be trusted.
+    """
+    config = run_folder.open_run(run).config(trust)
+    return resolve(config, env_seed, for_evaluation=True)
+
+
+def restore(run: Path, checkpoint: int | None, job: Job | None = None) -> Restored:
+    """Restores agent and parameters; builds no runner, and no environment twice.
 
     Args:
       run: the run folder.
       checkpoint: env steps of the one to take; None for the last that is sound.
+      job: of that run, from `stored_job`; None to make it.
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.
-      ValueError: if no checkpoint is sound.
+      ValueError: if no checkpoint is sound, or as `stored_job` does.
     """
     folder = run_folder.open_run(run)
-    config = resolve(folder.config())
-    if config.launcher == "ray" and names.plays_games(config.agent):
-        runner: Any = HostRun(build_player(config))
+    job = stored_job(run) if job is None else job
+    agent = job.make_agent()
+    template = _shapes(job, agent)
+    restored = Checkpoints(folder.checkpoints).restore(template, checkpoint, PARAMS)
+    params = jax.device_put(restored.state, jax.devices()[0])
+    return Restored(job, agent, params, restored.env_steps)
+
+
+def _shapes(job: Job, agent: Any) -> Any:
+    """The shapes of a run's parameters; nothing is computed."""
+    key = jax.random.PRNGKey(0)
+    if job.kind == "learns":
+        task = job.source.task()
+        data = task.load("train")
+        examples = jax.eval_shape(lambda key: task.sample(data, key, agent.batch_size), key)
+        params = jax.eval_shape(agent.init, key, examples).params
     else:
-        if config.launcher == "ray":  # Its checkpoints are those of a local run.
-            config = replace(config, launcher="local")
-        runner = build_runner(config, folder)
-    template = runner.init(jax.random.PRNGKey(config.seed))
-    restored = Checkpoints(folder.checkpoints).restore(template, checkpoint)
-    params = runner.params(runner.place(restored.state))
-    config = replace(config, env_config=evaluation_settings(config.env_config))
-    return Restored(config, runner, params, restored.env_steps)
-
-
-def evaluation_settings(settings: Any) -> Any:
-    """An environment's settings as it is judged by: those of its `for_evaluation()`.
-
-    Where training has other rewards or shorter episodes than the score that is reported,
-    the settings have that method; for all others they are the same.
-    """
-    method = getattr(settings, "for_evaluation", None)
-    return settings if method is None else method()
+        params = jax.eval_shape(agent.init, key).params
+    if job.config.launcher != "on-device" or job.kind == "plays":
+        return params
+    return jax.tree.map(  # A population of one.
+        lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), params
+    )

@@ -17,18 +17,21 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from tolman.launchers.catalog.environments import vector_seeds
 from tolman.launchers.runs import folder as run_folder
 from tolman.launchers.runs.build import build_runner
 from tolman.launchers.runs.checkpoints import Checkpoints
 from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.loggers import Logger, cut_metrics, make_loggers
 from tolman.launchers.runs.progress import Progress, log_to
 from tolman.launchers.runs.protocol import Counts, Runner, State
 from tolman.launchers.runs.stopping import RunStopped, StopRequest
-from tolman.launchers.settings.config import TrainConfig, resolve
+from tolman.launchers.settings.config import TrainConfig
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 NUM_ROWS, MAX_UPDATES_PER_ROW = 50, 100
+OF_SOME = ("train/", "accuracy/")  # Metrics of what may not have happened.
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +66,13 @@ def train(config: TrainConfig) -> Path:
       DivergenceError: if a loss stops being finite.
       RunStopped: after SIGINT or SIGTERM.
     """
-    config = resolve(config)
+    job = resolve(config)
+    config = job.config
     folder, is_there = run_folder.choose(config)
     if is_there:
+        job.source.close()
         return resume(folder.path)
-    with contextlib.closing(build_runner(config, folder)) as runner:
+    with contextlib.closing(build_runner(job, folder)) as runner:
         state = runner.init(jax.random.PRNGKey(config.seed))
         run_folder.create(folder, config, runner.describe_devices())
         with folder.lock():
@@ -75,10 +80,14 @@ def train(config: TrainConfig) -> Path:
     return folder.path
 
 
-def resume(path: Path) -> Path:
+def resume(path: Path, trust: bool = False) -> Path:
     """Trains on from the last sound checkpoint.
 
     On-device, to the bits of a run without a break; on the host with fresh environments.
+
+    Args:
+      path: the run folder.
+      trust: whether its config may name any code; see `catalog.trust`.
 
     Returns:
       The run folder.
@@ -90,8 +99,11 @@ def resume(path: Path) -> Path:
       RunStopped: after SIGINT or SIGTERM.
     """
     folder = run_folder.open_run(path)
-    config = resolve(folder.config())
-    with folder.lock(), contextlib.closing(build_runner(config, folder)) as runner:
+    config = folder.config(trust)
+    updates = Checkpoints(folder.checkpoints).latest_updates()
+    job = resolve(config, vector_seeds(config.seed, updates, 1)[0])
+    config = job.config
+    with folder.lock(), contextlib.closing(build_runner(job, folder)) as runner:
         state, seconds, env_steps = runner.init(jax.random.PRNGKey(config.seed)), 0.0, 0
         with log_to(folder.log):
             devices = runner.describe_devices()
@@ -214,8 +226,9 @@ class _Run:
         seconds = time.perf_counter() - began
         counts = self._runner.counts(state)
         row = {name: value for name, value in values.items() if math.isfinite(value)}
-        # No episode may have ended in these updates: a mean of none is not a divergence.
-        bad = [name for name in values if name not in row and not name.startswith("train/")]
+        # No episode may have ended in these updates, nor a kind of question been asked: a
+        # mean of none is not a divergence.
+        bad = [name for name in values if name not in row and not name.startswith(OF_SOME)]
         if bad:
             # The total and the gradient are not finite where any term is: name that term.
             first = min(

@@ -21,6 +21,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero import AlphaZero, LearnerState, Positions
+from tolman.envs.board.game import Game
+from tolman.launchers.runs.build import register_runner
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import Counts, RoleRow
 from tolman.launchers.self_play.open_games import Row
 from tolman.launchers.self_play.players import GAMES, make_player
@@ -232,3 +236,27 @@ def _tell(finished: list[Finished]) -> dict[str, float]:
         "board/draws": float((outcomes == 0.0).mean()),
         "board/value_error": float(errors.mean()),
     }
+
+
+@register_runner("on-device/plays")
+def make_self_play_runner(job: Job, folder: RunFolder) -> SelfPlayRunner:
+    """Self-play in this process, with rules in JAX or on the host."""
+    config = job.config
+    for name in ("num_devices", "num_envs"):
+        if getattr(config, name):
+            raise ValueError(
+                f"{name}={getattr(config, name)}: self-play has no such setting. Set "
+                "--agent.num-parallel-games."
+            )
+    return SelfPlayRunner(job.make_agent(), folder.replay, config.num_checkpoints_to_keep)
+
+
+@register_runner("local/plays")
+def make_host_self_play_runner(job: Job, folder: RunFolder) -> SelfPlayRunner:
+    """The same, for rules on the host only."""
+    if isinstance(job.source.game(), Game):
+        raise ValueError(
+            f"game {job.config.env!r}: its rules are in JAX and play on-device. Leave "
+            "--launcher out, or name rules on the host (`tolman list games`)."
+        )
+    return make_self_play_runner(job, folder)

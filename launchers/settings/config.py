@@ -17,19 +17,29 @@ from dataclasses import (
     fields,
     is_dataclass,
     make_dataclass,
-    replace,
 )
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 from annotated_types import Ge, Interval
 
-from tolman.launchers.catalog import names
-from tolman.launchers.catalog.names import Launcher, suggest
+from tolman.launchers.catalog.names import (
+    Launcher,
+    Named,
+    find_run,
+    import_attribute,
+    suggest,
+)
+from tolman.launchers.catalog.trust import check_modules, check_things
 from tolman.launchers.settings import flags
-from tolman.launchers.settings.bounds import check_settings
+from tolman.launchers.settings.values import (
+    SECTION,
+    build,
+    keys_of,
+    read_values,
+    with_gaps,
+)
 
 OWN_SETTINGS = {
     "on-device": ("num_devices",),
@@ -40,7 +50,7 @@ OWN_SETTINGS = {
     ),
 }
 NO_CORE = "feedforward"  # Of agents that play games.
-SECTION = "_config"  # `agent_config` holds what `--agent.KEY` sets, and so on.
+SECTIONS = ("agent", "env", "core")  # `agent_config` holds what `--agent.KEY` sets.
 
 
 @dataclass(frozen=True)
@@ -110,84 +120,6 @@ class TrainConfig:
     env_config: Any = None
 
 
-def resolve(config: TrainConfig) -> TrainConfig:
-    """Fills in the default settings of the agent, core and environment; checks all.
-
-    Raises:
-      ValueError: if a name is unknown, settings are not of the type that it takes, or one
-        is not what it must be.
-    """
-    check_settings(config)
-    for logger in config.loggers:
-        check_logger(logger)
-    filled = {}
-    if names.plays_games(config.agent):
-        config = _without_core(config)
-    for noun in names.KINDS:
-        kind = _kind(noun, config.agent)
-        name, settings = getattr(config, noun), getattr(config, noun + SECTION)
-        expected = _section_type(kind, name)
-        if settings is None:
-            settings = names.default_settings(kind, name)
-        is_open = kind in (names.ENV, names.GAME)  # Made from a factory's signature.
-        if not (is_dataclass(settings) if is_open else isinstance(settings, expected)):
-            raise ValueError(
-                f"{noun}_config: {noun} {name!r} takes {expected.__name__}, got "
-                f"{type(settings).__name__}."
-            )
-        check_settings(settings, f"{noun}.")
-        filled[noun + SECTION] = settings
-    on_device = _is_on_device(config, filled[f"env{SECTION}"])
-    launcher = config.launcher or ("on-device" if on_device else "local")
-    _check_launcher(config, launcher, on_device)
-    agent = names.AGENT.noun + SECTION
-    filled[agent] = _with_correction(filled[agent], launcher)
-    return replace(config, **filled, launcher=launcher)
-
-
-def _with_correction(settings: Any, launcher: str) -> Any:
-    """Agent settings whose `off_policy_correction` is what the launcher needs."""
-    if getattr(settings, "off_policy_correction", "") != "auto":
-        return settings
-    return replace(
-        settings, off_policy_correction="vtrace" if launcher == "ray" else "none"
-    )
-
-
-def _without_core(config: TrainConfig) -> TrainConfig:
-    """The config of an agent that has no memory core."""
-    if config.core not in (TrainConfig.core, NO_CORE):
-        raise ValueError(
-            f"core={config.core!r}: agent {config.agent!r} has none, a position is all it "
-            "needs. Leave --core out."
-        )
-    settings = config.core_config if config.core == NO_CORE else None
-    return replace(config, core=NO_CORE, core_config=settings)
-
-
-def _is_on_device(config: TrainConfig, settings: Any) -> bool:
-    if names.plays_games(config.agent):
-        from tolman.envs.board.game import Game
-        from tolman.launchers.catalog.games import make_game
-
-        return isinstance(make_game(config.env, settings), Game)
-    return names.is_on_device(config.env, settings)
-
-
-def _check_launcher(config: TrainConfig, launcher: str, on_device: bool) -> None:
-    if launcher == "on-device" and not on_device:
-        raise ValueError(
-            f"env {config.env!r} lives on the host: launcher 'on-device' cannot run it. "
-            "Set --launcher local."
-        )
-    for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
-        if getattr(config, name):
-            raise ValueError(
-                f"{name}={getattr(config, name)}: launcher {launcher!r} has no such "
-                f"setting. Leave --{name.replace('_', '-')} out."
-            )
-
-
 def check_logger(name: str) -> None:
     """Raises ValueError unless `name` is a logger that can be had here."""
     if name == "wandb":
@@ -201,7 +133,7 @@ def check_logger(name: str) -> None:
             "module:attribute of an object with write(dict) and close()."
         )
     else:
-        target = names.import_attribute(name, "logger")
+        target = import_attribute(name, "logger")
         for method in ("write", "close"):
             if not callable(getattr(target, method, None)):
                 raise ValueError(
@@ -216,45 +148,72 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
       ValueError: for the first mistake found, in one line.
       FileNotFoundError: if there is no file at `--config`.
     """
+    import tyro
+
     words = list(arguments)
     agent = words.pop(0) if words and not words[0].startswith("-") else None
     path = flags.flag_value(words, "--config")
     mapping = {} if path is None else _read_yaml(Path(path))
-    chosen: dict[str, Any] = {
-        "agent": agent or mapping.get("agent"),
-        "env": flags.flag_value(words, "--env") or mapping.get("env"),
-        "core": flags.flag_value(words, "--core") or mapping.get("core", "lstm"),
-    }
-    if chosen["agent"] and chosen["env"]:
-        command = _command(chosen)
+    chosen = (
+        agent or mapping.get("agent"),
+        flags.flag_value(words, "--env") or mapping.get("env"),
+        flags.flag_value(words, "--core") or mapping.get("core", TrainConfig.core),
+    )
+    if chosen[0] and chosen[1]:
+        command = _command(find_run(*map(str, chosen)))
     else:
-        command = _command({})
+        command = _command(None)
         if not {"-h", "--help"} & set(words):
-            missing = "AGENT" if not chosen["agent"] else "--env ID"
+            missing = "AGENT" if not chosen[0] else "--env ID"
             raise ValueError(
                 f"{missing} is missing: tolman train AGENT --env ID (see `tolman list`)."
             )
+    known = keys_of(command)
+    default = None
     if path is not None:
-        _check_keys(mapping, _keys(command), path)
-    flags.check_flags(words, [*_keys(command), "config"])
-    positional = [str(chosen["agent"])] if chosen["agent"] else []
-    return _parse(command, [*positional, *flags.to_words(mapping), *words])
+        _check_keys(mapping, known, path)
+        default = _with_defaults(command, mapping, path, tyro.MISSING)
+    flags.check_flags(words, [*known, "config"])
+    positional = [str(chosen[0])] if chosen[0] else []
+    parsed = flags.parse(command, [*positional, *words], "tolman train", default=default)
+    return TrainConfig(
+        **{item.name: getattr(parsed, item.name) for item in fields(TrainConfig)}
+    )
 
 
-def load_config(path: Path) -> TrainConfig:
+def load_config(path: Path, trust: bool = True) -> TrainConfig:
     """Reads a run's YAML file.
+
+    Args:
+      path: the file.
+      trust: whether names in it may stand for any code; see `catalog.trust`.
 
     Raises:
       FileNotFoundError: if there is none.
-      ValueError: if a key is unknown or a value does not fit.
+      ValueError: if a key is unknown, a value does not fit, or a name is not to be
+        trusted.
     """
     mapping = _read_yaml(path)
     for noun in ("agent", "env"):
         if noun not in mapping:
             raise ValueError(f"{path}: has no key {noun!r}, which every run needs.")
-    command = _command({"core": "lstm", **mapping})
-    _check_keys(mapping, _keys(command), str(path))
-    return _parse(command, [str(mapping["agent"]), *flags.to_words(mapping)])
+    names = [str(mapping.get(noun, TrainConfig.core)) for noun in SECTIONS]
+    if not trust:
+        loggers = mapping.get("loggers") or []
+        check_modules([*names, *map(str, loggers)], path.parent)
+    found = find_run(*names)
+    if not trust:
+        check_things(found)
+    command = _command(found)
+    _check_keys(mapping, keys_of(command), str(path))
+    try:
+        made = build(command, mapping, str(path))
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if str(path) in text else f"{path}: {text}") from None
+    return TrainConfig(
+        **{item.name: getattr(made, item.name) for item in fields(TrainConfig)}
+    )
 
 
 def save_config(config: TrainConfig, path: Path) -> None:
@@ -283,28 +242,16 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _kind(noun: str, agent: str) -> names.Kind:
-    """What a name of that noun stands for: `--env` names a game where the agent plays."""
-    return names.task_kind(agent) if noun == names.ENV.noun else names.KINDS[noun]
-
-
-def _section_type(kind: names.Kind, name: str) -> type:
-    if kind in (names.ENV, names.GAME):
-        return names.settings_type(name, kind)
-    return names.config_type(kind, name)
-
-
-def _command(chosen: Mapping[str, Any]) -> type[TrainConfig]:
-    """TrainConfig with sections of the chosen things' own types; {} for no sections."""
+def _command(found: tuple[Named, Named, Named] | None) -> type[TrainConfig]:
+    """TrainConfig with sections of the chosen things' own types; None for no sections."""
     import tyro
 
     made: list[tuple[str, Any, Field[Any]]] = []
-    for noun in names.KINDS:
+    for index, noun in enumerate(SECTIONS):
         annotation: Any = Annotated[Any, tyro.conf.Suppress]
         default: Any = field(default=None)
-        if chosen:
-            kind = _kind(noun, str(chosen["agent"]))
-            section = _section_type(kind, str(chosen[noun]))
+        if found is not None:
+            section = found[index].settings_type
             annotation = Annotated[section, tyro.conf.arg(name=noun)]
             default = field(kw_only=True)  # Without a default where a field has none.
             if not any(_is_required(item) for item in fields(section)):
@@ -322,28 +269,22 @@ def _command(chosen: Mapping[str, Any]) -> type[TrainConfig]:
     )
 
 
+def _with_defaults(
+    command: type[TrainConfig], mapping: Mapping[str, Any], path: str, gap: Any
+) -> TrainConfig:
+    """What a file says, over the defaults, for flags to win over."""
+    hints = get_type_hints(command)
+    values: dict[str, Any] = {}
+    for noun in SECTIONS:
+        section = hints[noun + SECTION]
+        own = read_values(section, mapping, path, f"{noun}.")
+        values[noun + SECTION] = with_gaps(section, own, gap)
+        mapping = {k: v for k, v in mapping.items() if not k.startswith(f"{noun}.")}
+    return with_gaps(command, read_values(TrainConfig, mapping, path) | values, gap)
+
+
 def _is_required(item: Field[Any]) -> bool:
     return item.init and item.default is MISSING and item.default_factory is MISSING
-
-
-def _parse(command: type[TrainConfig], words: Sequence[str]) -> TrainConfig:
-    parsed = flags.parse(command, words, "tolman train")
-    return TrainConfig(
-        **{item.name: getattr(parsed, item.name) for item in fields(TrainConfig)}
-    )
-
-
-def _keys(settings: type, prefix: str = "") -> list[str]:
-    """All keys that a file may set; nested dataclasses give dotted ones."""
-    hints = get_type_hints(settings)
-    keys = []
-    for item in fields(settings):
-        key = prefix + item.name.removesuffix(SECTION)
-        if is_dataclass(hints[item.name]):
-            keys += _keys(hints[item.name], f"{key}.")
-        elif item.init and not item.name.endswith(SECTION) and key != "config":
-            keys.append(key)
-    return keys
 
 
 def _check_keys(mapping: Mapping[str, Any], known: Sequence[str], path: str) -> None:
@@ -363,7 +304,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file.")
     try:
-        mapping = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        # A few lines of aliases of aliases can stand for more than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError(f"{path}: holds an alias (*NAME). Write the value out.")
+        mapping = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: is not YAML ({reason}).") from None

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from tolman.launchers.catalog.names import suggest
@@ -26,6 +26,7 @@ def parse(
     arguments: Sequence[str],
     program: str,
     markers: Sequence[Any] = (),
+    default: Parsed | None = None,
 ) -> Parsed:
     """Reads `arguments` into the dataclass `target`; `--help` prints and exits.
 
@@ -34,6 +35,7 @@ def parse(
       arguments: words after the verb.
       program: how usage calls the command, `tolman train`.
       markers: of `tyro.conf`, for all of `target`.
+      default: what holds where no word says otherwise; None for the fields' own.
 
     Raises:
       ValueError: for a flag or value that does not fit, in one line.
@@ -47,7 +49,13 @@ def parse(
         os.environ["COLUMNS"] = "10000"  # One line of the box is one line of the message.
     try:
         with contextlib.redirect_stderr(shown):
-            return tyro.cli(target, args=list(arguments), prog=program, config=markers)
+            return tyro.cli(
+                target,
+                args=list(arguments),
+                prog=program,
+                config=markers,
+                default=default,
+            )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -88,23 +96,6 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
             )
 
 
-def to_words(mapping: Mapping[str, Any]) -> list[str]:
-    """The flags that say what `mapping` says."""
-    words: list[str] = []
-    for key, value in mapping.items():
-        prefix, _, name = key.replace("_", "-").rpartition(".")
-        flag = "--" + (f"{prefix}." if prefix else "")
-        if key == "agent":
-            continue
-        if isinstance(value, bool):
-            words.append(f"{flag}{'' if value else 'no-'}{name}")
-        elif isinstance(value, list):
-            words += [flag + name, *(str(item) for item in _leaves(value))]
-        else:
-            words.append(f"{flag}{name}={value}")
-    return words
-
-
 def _one_line(box: str, program: str) -> str:
     """The message of tyro's error box, without its frame, help and hints."""
     message: list[str] = []
@@ -121,11 +112,3 @@ def _one_line(box: str, program: str) -> str:
     if OWN.match(text):
         return OWN.sub("", text)
     return f"{text.removeprefix('Error parsing ').rstrip('.')}. See {program} --help."
-
-
-def _leaves(values: Sequence[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, list):
-            yield from _leaves(value)
-        else:
-            yield value

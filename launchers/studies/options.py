@@ -9,20 +9,30 @@ Fields that may be given several times are tuples, annotated
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any, TypeVar
 
+from tolman.launchers.catalog.names import STUDY, lookup, registered
 from tolman.launchers.settings import flags
-from tolman.launchers.studies import STUDIES
 
 Common = TypeVar("Common")
 
 
-def options_type(name: str) -> type | None:
-    """The dataclass of a study's own options, or None; imports the study."""
-    return getattr(importlib.import_module(STUDIES[name]), "Options", None)
+def find_study(name: str) -> Any:
+    """The module of a study: one of a paper's, or module:attribute of a user's own.
+
+    Raises:
+      ValueError: if there is none of that name, or what it names is no study.
+    """
+    study = lookup(STUDY, name)
+    for part in ("TITLE", "PAPER", "run"):
+        if not hasattr(study, part):
+            raise ValueError(
+                f"study {name!r}: has no {part}; a study is a module with a docstring, "
+                "TITLE, PAPER and run(study)."
+            )
+    return study
 
 
 def parse_study(common: type[Common], words: Sequence[str]) -> tuple[Common, Any]:
@@ -40,8 +50,9 @@ def parse_study(common: type[Common], words: Sequence[str]) -> tuple[Common, Any
     """
     import tyro
 
-    name = next((word for word in words if word in STUDIES), None)
-    own = options_type(name) if name else None
+    known = registered(STUDY)
+    name = next((w for w in words if w in known or _is_own(w)), None)
+    own = getattr(find_study(name), "Options", None) if name else None
     keys = [item.name for kind in (common, own) if kind for item in fields(kind)]  # type: ignore[arg-type]
     flags.check_flags(words, keys, f" to study {name!r}" if name else "")
     target: Any = common
@@ -52,6 +63,10 @@ def parse_study(common: type[Common], words: Sequence[str]) -> tuple[Common, Any
         target = make_dataclass("Study", [section], bases=(common,), frozen=True)
     given = flags.parse(target, words, "tolman study", [tyro.conf.PositionalRequiredArgs])
     return given, getattr(given, "options", None)
+
+
+def _is_own(word: str) -> bool:
+    return ":" in word and not word.startswith("-")
 
 
 def option_words(options: Any) -> list[str]:

@@ -7,7 +7,6 @@ its own has a dataclass `Options` and `run(study, options)`; see `options.py`.
 
 from __future__ import annotations
 
-import importlib
 import json
 import shlex
 import shutil
@@ -21,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tolman.launchers.settings.bounds import check_settings
-from tolman.launchers.studies import STUDIES
-from tolman.launchers.studies.options import option_words
+from tolman.launchers.studies.options import find_study, option_words
 from tolman.launchers.studies.stages import run_stage
 
 if TYPE_CHECKING:
@@ -168,7 +166,7 @@ class Study:
         from tolman.launchers.device.on_device import OnDeviceRunner
 
         runner = OnDeviceRunner(agent, environment, num_members)
-        per_update = runner.decisions_per_update
+        per_update = runner.units_per_update
         total = -(-num_env_steps // per_update)
         state = runner.init(self._keys(num_members), hyperparameters)
         done = run_stage(self.folder, label, runner, state, total, "env_steps", per_update)
@@ -234,7 +232,7 @@ def run_study(
     """Runs a paper's experiment end to end.
 
     Args:
-      name: `paper/study`, a key of `STUDIES`.
+      name: `paper/study`, or module:attribute.
       quick: the setting of minutes in place of the full one.
       seed: of everything.
       out: the study's folder; None makes a new one. A folder that holds an interrupted
@@ -249,17 +247,11 @@ def run_study(
       ValueError: for an unknown name, a seed or an option out of range, or a folder that
         holds something else.
     """
-    from tolman.launchers.catalog.names import suggest
     from tolman.launchers.report import write_report
 
-    if name not in STUDIES:
-        raise ValueError(
-            f"study {name!r} is unknown{suggest(name, STUDIES)}: "
-            f"use one of {', '.join(STUDIES)}."
-        )
+    module = find_study(name)
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
-    module = importlib.import_module(STUDIES[name])
     if options is None and hasattr(module, "Options"):
         options = module.Options()
     if options is not None:

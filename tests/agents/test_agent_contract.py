@@ -9,17 +9,21 @@ import pytest
 from toys import CountingTask, make_agent
 
 from tolman.agents.actor_critic import ActorCriticConfig
-from tolman.agents.agent import Unroll, draw_noise
+from tolman.agents.agent import Unroll, draw_noise, kind_of
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.catalog.names import AGENT, config_type, plays_games, registered
+from tolman.launchers.catalog.names import AGENT, find, registered
 from tolman.launchers.device.on_device import OnDeviceRunner
 
 # Those that act in environments; agents that play games have a contract of their own.
-AGENT_NAMES = sorted(name for name in registered(AGENT) if not plays_games(name))
+AGENT_NAMES = sorted(
+    name for name, factory in registered(AGENT).items() if kind_of(factory) == "acts"
+)
 ACTOR_CRITICS = [
-    name for name in AGENT_NAMES if issubclass(config_type(AGENT, name), ActorCriticConfig)
+    name
+    for name in AGENT_NAMES
+    if issubclass(find(AGENT, name).settings_type, ActorCriticConfig)
 ]
 KEY = jax.random.PRNGKey(0)
 

@@ -13,7 +13,7 @@ from tolman.agents.agent import Unroll
 from tolman.agents.inputs import describe_inputs, plan_inputs
 from tolman.agents.settings import InputSettings
 from tolman.envs.environment import TimeStep, as_target
-from tolman.launchers.catalog.names import CORE, config_type, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.networks.conformance import check_core
 
 
@@ -142,7 +142,7 @@ def _agent(spec, core="lstm", core_settings=None, tasks=(), **settings):
     config = ActorCriticConfig(
         unroll_length=3, batch_size=2, **{"torso_size": 16, **settings}
     )
-    core_config = config_type(CORE, core)(**(core_settings or {}))
+    core_config = find(CORE, core).settings_type(**(core_settings or {}))
     return ActorCritic(
         config, spec, specs.DiscreteArray(3), make_core(core, core_config), tasks
     )
@@ -300,7 +300,7 @@ def test_the_navigation_papers_wiring():
 
 
 def test_a_core_with_named_inputs_keeps_the_contract():
-    core = config_type(CORE, "stacked_lstm")(**WIRING)
+    core = find(CORE, "stacked_lstm").settings_type(**WIRING)
     check_core(make_core("stacked_lstm", core))
     joined = dataclasses.replace(core, first_inputs=())  # Takes what the second one names.
     assert check_core(make_core("stacked_lstm", joined))
@@ -330,7 +330,7 @@ def test_a_burn_in_of_named_inputs():
         unroll_length=3, burn_in=2, n_step=1, batch_size=2, torso_size=16, replay="uniform",
         use_previous_action=True, use_previous_reward=True,
     )  # fmt: skip
-    core = config_type(CORE, "stacked_lstm")(**WIRING)
+    core = find(CORE, "stacked_lstm").settings_type(**WIRING)
     agent = DQN(config, spec, specs.DiscreteArray(3), make_core("stacked_lstm", core))
     params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params.weights
     unroll = _unroll(agent, spec)

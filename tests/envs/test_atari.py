@@ -16,7 +16,8 @@ from tolman.envs.atari import (
     human_normalized_score,
 )
 from tolman.envs.conformance import check_environment
-from tolman.launchers.catalog import names
+from tolman.launchers.catalog.environments import find_environments
+from tolman.launchers.catalog.names import ENV, find
 
 FIRST, MID, LAST = 0, 1, 2
 PLAIN = AtariSettings(
@@ -253,12 +254,15 @@ def test_conforms():
 
 
 def test_settings_and_names():
-    settings = names.default_settings(names.ENV, "ALE/Pong-v5")
+    settings = find(ENV, "ALE/Pong-v5").default_settings()
     assert settings == AtariSettings()
     evaluated = replace(settings, life_loss_ends_episode=True).for_evaluation()
     assert not evaluated.clip_rewards and not evaluated.life_loss_ends_episode
     assert evaluated.max_noops == 30
-    vector = names.make_vector("ALE/Pong-v5", replace(settings, stack=2), 2, seed=0)
+    source = find_environments("ALE/Pong-v5", replace(settings, stack=2))
+    vector = source.make_vector(0, 2)
+    assert source.observation_spec() == vector.observation_spec()
+    assert source.action_spec() == vector.action_spec()
     assert vector.reset().observation.shape == (2, 84, 84, 2)
     assert vector.observation_spec().shape == (84, 84, 2)
     vector.close()

@@ -2,11 +2,12 @@
 
 import pytest
 
-import tolman.envs.memory
-import tolman.envs.meta_rl  # noqa: F401, registers.
 from tolman.envs.adapters import DmEnvAdapter
 from tolman.envs.conformance import check_environment
-from tolman.envs.environment import ENVIRONMENTS, register_env
+from tolman.envs.environment import register_env
+from tolman.launchers.catalog.names import ENV, registered
+
+ENVIRONMENTS = registered(ENV)
 
 META_RL = [
     "two_step",

@@ -11,7 +11,7 @@ from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.host import OnDeviceVector
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.catalog import names
+from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.device.on_device import OnDeviceRunner
 
 NUM_ENVS, NUM_STEPS = 3, 20
@@ -63,7 +63,7 @@ def test_keys_are_those_of_the_on_device_runner():
     environment = CountingTask(3, 2)
     agent = make_agent("actor_critic", environment, "feedforward", batch_size=4)
     state = OnDeviceRunner(agent, environment).init(jax.random.PRNGKey(9)[None])
-    host = names.make_vector("toys:CountingTask", environment, num_envs=4, seed=9)
+    host = find_environments("toys:CountingTask", environment).make_vector(9, 4)
     assert host.reset().new_task.all()
     actions = np.array([0, 1, 1, 0], np.int32)
     wanted = vector.step(environment, state.environment, actions)[1]

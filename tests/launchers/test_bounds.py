@@ -24,9 +24,10 @@ from tolman.envs.reasoning.stories import StoryTask
 from tolman.launchers.arena.engines.limits import Limits
 from tolman.launchers.arena.tournament import TournamentConfig
 from tolman.launchers.catalog import names
-from tolman.launchers.runs.build import build_agent
+from tolman.launchers.catalog.names import find
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.bounds import check_settings, find_problem
-from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
+from tolman.launchers.settings.config import TrainConfig, parse_train
 from tolman.launchers.studies.alphazero import large_games
 from tolman.launchers.studies.cores import recall
 from tolman.networks.cores import GTrXLConfig, MemoConfig
@@ -59,9 +60,9 @@ FREE = {
 
 
 def registered_settings():
-    for kind in (names.AGENT, names.CORE, names.ENV, names.GAME):
+    for kind in (names.AGENT, names.CORE, names.ENV, names.GAME, names.SOURCE):
         for name in names.registered(kind):
-            yield f"{kind.noun}:{name}", names.default_settings(kind, name)
+            yield f"{kind.noun}:{name}", find(kind, name).default_settings()
 
 
 ALL = {
@@ -351,7 +352,7 @@ def test_long_values_are_cut_and_strange_bounds_named():
 def test_the_data_that_an_agent_wants_is_checked_where_it_is_built():
     words = "dqn --env two_step --agent.capacity 9 --agent.min-size 10".split()
     with pytest.raises(ValueError, match=r"^capacity=9: must be at least min_size = 10"):
-        build_agent(resolve(parse_train(words)), TwoStep())
+        resolve(parse_train(words)).make_agent(TwoStep())
 
 
 def test_a_run_is_checked_where_it_is_resolved():

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.config import (
     TrainConfig,
     load_config,
     parse_train,
-    resolve,
     save_config,
     to_mapping,
 )
@@ -56,7 +56,7 @@ def test_saved_config_loads_equal(tmp_path):
 
 
 def test_resolve_fills_in_defaults_and_checks_types():
-    config = resolve(TrainConfig("meta_rl", "two_step"))
+    config = resolve(TrainConfig("meta_rl", "two_step")).config
     assert config == replace(parse_train(WORDS), launcher="on-device")
     with pytest.raises(ValueError, match="core 'gru' takes GRUConfig, got LSTMConfig"):
         resolve(replace(config, core="gru"))
@@ -93,7 +93,14 @@ def test_wrong_flag_is_one_line(words, message):
             r"run.yaml: key 'core.hiden_size' is unknown \(did you mean",
         ),
         ("core:\n  hidden_size: 3", "core .*unknown|holds a mapping"),
-        ("num_env_steps: lots", "--num-env-steps: invalid literal"),
+        ("num_env_steps: lots", "num_env_steps='lots': must be a whole .*Set --num"),
+        ("num_env_steps: true", "num_env_steps=True: must be a whole number"),
+        ("seed: true", "seed=True: must be a whole number, not of type bool"),
+        ("agent.torso: mpl", r"agent.torso='mpl': must be one of .*did you mean 'mlp'"),
+        ("agent.learning_rate: fast", "agent.learning_rate='fast': must be a number"),
+        ("agent.use_previous_action: 1", "must be True or False"),
+        ("loggers: wandb", "loggers='wandb': must be a tuple"),
+        ("a: &a [1]\nb: [*a, *a]", "holds an alias"),
         ("a: [", "is not YAML"),
         ("- 1", "must hold `key: value` lines"),
     ],

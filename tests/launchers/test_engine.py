@@ -13,7 +13,6 @@ from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.player import Budget, close_player
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.recorded import RecordedGame
-from tolman.launchers.arena.run_players import make_run_player
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.tournament import TournamentConfig, run_tournament
 from tolman.launchers.cli import main
@@ -110,7 +109,7 @@ def test_our_clients_drive_it_in_a_tournament(protocol, home, tmp_path, monkeypa
 def test_it_plays_what_the_agent_itself_would(home):
     """By USI, drops and promotions among the moves: over a game both ways are one."""
     run = f"{home}/runs/shogi@last?simulations=3"
-    own = make_player(run, make_run_player)
+    own = make_player(run)
     served = make_player(spec("usi", home, query="&nodes=3"))
     try:
         game, rng = RecordedGame(openspiel_game("shogi")), RandomPlayer()
@@ -127,7 +126,7 @@ def test_it_plays_what_the_agent_itself_would(home):
 
 
 def test_an_agent_keeps_to_its_budget(home):
-    player = make_player(f"{home}/runs/go_9x9@last", make_run_player)
+    player = make_player(f"{home}/runs/go_9x9@last")
     game = RecordedGame(openspiel_game("go_9x9"))
     assert player.think(game, Budget()).nodes == 2  # As the run says.
     assert player.think(game, Budget(nodes=9)).nodes == 9

@@ -5,10 +5,9 @@ import textwrap
 import pytest
 
 from tolman.envs.checks import ConformanceError
-from tolman.launchers.catalog import names
 from tolman.launchers.catalog.games import check_named, make_game
 from tolman.launchers.catalog.listing import list_names
-from tolman.launchers.catalog.names import GAME
+from tolman.launchers.catalog.names import GAME, find
 
 
 @pytest.fixture
@@ -42,9 +41,9 @@ def my_rules(tmp_path, monkeypatch):
 
 def test_by_name():
     assert make_game("go_9x9").info.name == "go_9x9"
-    settings = names.settings_type("go_9x9", GAME)(komi=6.5)
+    settings = find(GAME, "go_9x9").settings_type(komi=6.5)
     assert make_game("go_9x9", settings).komi == 6.5
-    assert names.default_settings(GAME, "go").size == 19
+    assert find(GAME, "go").default_settings().size == 19
     assert "connect_four" in list_names("games")["games"]
 
 

@@ -9,8 +9,9 @@ import pytest
 from tolman.launchers.runs import folder as run_folder
 from tolman.launchers.runs import loggers
 from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.progress import Progress
-from tolman.launchers.settings.config import TrainConfig, resolve
+from tolman.launchers.settings.config import TrainConfig
 
 ROW = {"env_steps": 40, "loss/policy": 0.5, "time/env_steps_per_second": 100.0}
 
@@ -50,7 +51,7 @@ def wandb(monkeypatch):
 
 
 def test_wandb_is_told_everything_and_resumes_the_same_chart(wandb, tmp_path):
-    config = resolve(TrainConfig("meta_rl", "two_step", loggers=("wandb",)))
+    config = resolve(TrainConfig("meta_rl", "two_step", loggers=("wandb",))).config
     for _ in range(2):
         for logger in loggers.make_loggers(config, RunFolder(tmp_path), 0):
             logger.write(ROW)
@@ -103,7 +104,7 @@ def test_default_folder_says_what_runs(monkeypatch, tmp_path):
 
 def test_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    config = resolve(TrainConfig("meta_rl", "two_step"))
+    config = resolve(TrainConfig("meta_rl", "two_step")).config
     with pytest.raises(ValueError, match=r"cannot be made \(Not a directory\)"):
         run_folder.create(RunFolder(tmp_path / "file" / "run"), config, "1 x cpu")
 
@@ -122,7 +123,7 @@ def test_status_is_replaced_whole_and_survives_garbage(tmp_path):
 
 def test_changed_versions_are_named(tmp_path):
     folder = RunFolder(tmp_path)
-    config = resolve(TrainConfig("meta_rl", "two_step"))
+    config = resolve(TrainConfig("meta_rl", "two_step")).config
     run_folder.create(folder, config, "1 x cpu")
     assert run_folder.changed_versions(folder, "1 x cpu") == []
     assert run_folder.changed_versions(folder, "4 x gpu") == ["devices 1 x cpu -> 4 x gpu"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import pytest
 
-from tolman.launchers.catalog.names import CORE, default_settings, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.studies.matching import TOLERANCE, at_width, match_parameters
 from tolman.networks.core import CORES
 from tolman.networks.cores import GTrXLConfig, LSTMConfig, MemoConfig, StackedLSTMConfig
@@ -64,7 +64,7 @@ def test_every_core_can_be_matched(name):
     def count(config):
         return core_params(name, config)
 
-    matched = match_parameters(name, default_settings(CORE, name), count, 20_000)
+    matched = match_parameters(name, find(CORE, name).default_settings(), count, 20_000)
     assert matched.num_parameters == count(matched.config)
     assert abs(matched.num_parameters - 20_000) <= TOLERANCE * 20_000
 

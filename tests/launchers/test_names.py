@@ -8,27 +8,30 @@ import numpy as np
 import pytest
 
 from tolman.launchers.catalog import names
-from tolman.launchers.catalog.names import AGENT, CORE, ENV
+from tolman.launchers.catalog.environments import EnvironmentSource, find_environments
+from tolman.launchers.catalog.names import AGENT, CORE, ENV, find, make_core
 from tolman.networks.cores import LSTM, LSTMConfig
 
 
 def test_registered_names_resolve():
-    assert names.resolve(CORE, "lstm") is LSTM
-    assert names.config_type(CORE, "lstm") is LSTMConfig
-    assert names.config_type(AGENT, "meta_rl").__name__ == "MetaRLConfig"
-    assert names.default_settings(ENV, "bandit/easy").num_trials == 100
+    assert names.lookup(CORE, "lstm") is LSTM
+    assert find(CORE, "lstm").settings_type is LSTMConfig
+    assert find(AGENT, "meta_rl").settings_type.__name__ == "MetaRLConfig"
+    assert find(ENV, "bandit/easy").default_settings().num_trials == 100
 
 
 def test_module_attribute_resolves(extension):
-    assert names.resolve(CORE, "tolman.networks.cores:LSTM") is LSTM
-    assert names.config_type(CORE, "my_extension:MyCore").__name__ == "MyConfig"
-    assert names.config_type(AGENT, "my_extension:Faulty").__name__ == "ActorCriticConfig"
+    assert names.lookup(CORE, "tolman.networks.cores:LSTM") is LSTM
+    assert find(CORE, "my_extension:MyCore").settings_type.__name__ == "MyConfig"
+    assert find(AGENT, "my_extension:Faulty").settings_type.__name__ == "ActorCriticConfig"
 
 
 def test_factory_signature_becomes_settings(extension):
-    settings = names.settings_type("my_extension:make_env")(num_trials=4)
+    settings = find(ENV, "my_extension:make_env").settings_type(num_trials=4)
     assert (settings.num_trials, settings.scale) == (4, 1.0)
-    assert names.make_environment("my_extension:make_env", settings).num_trials == 4
+    assert (
+        find_environments("my_extension:make_env", settings).environment().num_trials == 4
+    )
 
 
 def test_entry_point_of_installed_package_resolves(extension):
@@ -38,9 +41,9 @@ def test_entry_point_of_installed_package_resolves(extension):
         "Metadata-Version: 2.1\nName: my_extension\nVersion: 1.0\n"
     )
     (info / "entry_points.txt").write_text("[tolman.cores]\nmine = my_extension:MyCore\n")
-    assert names.resolve(CORE, "mine").__name__ == "MyCore"
+    assert names.lookup(CORE, "mine").__name__ == "MyCore"
     with pytest.raises(ValueError, match=r"did you mean 'mine'"):
-        names.resolve(CORE, "minee")
+        names.lookup(CORE, "minee")
 
 
 @pytest.mark.parametrize(
@@ -65,21 +68,19 @@ def test_entry_point_of_installed_package_resolves(extension):
 )
 def test_wrong_name_is_one_line(kind, name, message, extension):
     with pytest.raises(ValueError, match=message) as error:
-        names.resolve(kind, name)
+        names.lookup(kind, name)
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_wrong_thing_is_one_line(extension):
     with pytest.raises(ValueError, match="parameter `config` annotated"):
-        names.config_type(CORE, "my_extension:Slow")
+        _ = find(CORE, "my_extension:Slow").settings_type
     with pytest.raises(ValueError, match="lacks initial_state, unroll"):
-        names.make_core("my_extension:make_env", None)
+        make_core("my_extension:make_env", None)
     with pytest.raises(ValueError, match="is a Slow; must be an on-device environment"):
-        names.make_environment(
-            "my_extension:Slow", names.settings_type("my_extension:Slow")()
-        )
+        find_environments("my_extension:Slow").environment()
     with pytest.raises(ValueError, match=r"set --env\.num-trials"):
-        names.default_settings(ENV, "my_extension:make_env")
+        find(ENV, "my_extension:make_env").default_settings()
 
 
 HOST_EXTENSION = """
@@ -149,7 +150,8 @@ def host_extension(tmp_path, monkeypatch):
 
 
 def vector_of(name, num_envs=2, seed=0, **settings):
-    return names.make_vector(name, names.settings_type(name)(**settings), num_envs, seed)
+    settings = find(ENV, name).settings_type(**settings)
+    return find_environments(name, settings).make_vector(seed, num_envs)
 
 
 def test_vector_of_every_kind(host_extension):
@@ -164,8 +166,9 @@ def test_vector_of_every_kind(host_extension):
     }
     gains = {"host_extension:Mine-v0": 3.0, "host_extension:Gym": 2.0}
     for name, (settings, on_device, observation, action) in cases.items():
-        chosen = names.settings_type(name)(**settings)
-        assert names.is_on_device(name, chosen) is on_device
+        source = find_environments(name, find(ENV, name).settings_type(**settings))
+        assert source.is_on_device is on_device
+        source.close()
         vector = vector_of(name, **settings)
         assert vector.num_envs == 2
         assert vector.observation_spec().shape == observation
@@ -189,26 +192,26 @@ def test_copies_have_seeds_of_their_own_that_repeat(host_extension):
     assert shown(0) == shown(0) and not set(shown(0)) & set(shown(1))
     assert len(set(shown(0))) == 3
     # Which seed an environment gets is for the run to say.
-    assert [item.name for item in fields(names.settings_type("host_extension:Seeded"))] == [
-        "size"
-    ]
+    assert [
+        item.name for item in fields(find(ENV, "host_extension:Seeded").settings_type)
+    ] == ["size"]
 
 
 def test_faults_and_mistakes_of_host_environments(host_extension):
-    settings = names.default_settings(ENV, "host_extension:Stuck")
-    vector = names.make_vector("host_extension:Stuck", settings, 1, 0, on_error="restart")
+    stuck = find(ENV, "host_extension:Stuck")
+    source = EnvironmentSource(stuck, stuck.default_settings(), on_error="restart")
+    vector = source.make_vector(0, 1)
     vector.reset()
     assert vector.step([0]).step_type.tolist() == [2] and vector.num_restarts == 1
     with pytest.raises(ValueError, match="runs on the host, with --launcher local"):
-        names.make_environment("host_extension:Stuck", settings)
+        find_environments("host_extension:Stuck").environment()
     with pytest.raises(ValueError, match=r"^env 'CartPole-v1': .*'size'"):
         vector_of("CartPole-v1", keywords='{"size": 1}')
 
 
 def test_one_host_environment_of_every_kind(host_extension):
     for name in ("two_step", "CartPole-v1", "host_extension:Gym", "host_extension:Seeded"):
-        settings = names.default_settings(ENV, name)
-        environment = names.make_host_environment(name, settings, seed=4)
+        environment = find_environments(name).host_environment(seed=4)
         assert isinstance(environment, dm_env.Environment)
         assert environment.reset().first()
 
@@ -227,10 +230,10 @@ def test_bsuite_ids():
     np.testing.assert_array_equal(rows[1].reward, -opening[:, 0, 2])
     vector.close()
     with pytest.raises(ValueError, match=r"did you mean 'bsuite/memory_len/0'.*468 ids"):
-        names.resolve(ENV, "bsuite/memory_len/00")
+        names.lookup(ENV, "bsuite/memory_len/00")
 
 
 def test_bsuite_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'tolman\[bsuite\]'$"):
-        names.resolve(ENV, "bsuite/memory_len/0")
+        names.lookup(ENV, "bsuite/memory_len/0")

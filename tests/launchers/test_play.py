@@ -11,9 +11,9 @@ from films import read, shades
 
 from tolman.envs.atari import human_normalized_score
 from tolman.launchers.cli import main
-from tolman.launchers.evaluation.evaluate import environment_seed, evaluation_key
+from tolman.launchers.evaluation.episodes import environment_seed, evaluation_key
 from tolman.launchers.film import playing
-from tolman.launchers.film.camera import Camera
+from tolman.launchers.film.camera import Camera, FilmedSource
 from tolman.launchers.runs.restore import restore
 
 MODULE = '''
@@ -129,9 +129,9 @@ def host(make_run):
 def on_stage(monkeypatch):
     """What `play` builds and does on the host: arguments of it, and actions by episode."""
     made, actions = [], []
-    make, reset, step = playing.make_drawing, Camera.reset, Camera.step
+    make, reset, step = FilmedSource._make, Camera.reset, Camera.step
     monkeypatch.setattr(
-        playing, "make_drawing", lambda *given: (made.append(given), make(*given))[1]
+        FilmedSource, "_make", lambda *given: (made.append(given), make(*given))[1]
     )
     monkeypatch.setattr(Camera, "reset", lambda self: (actions.append([]), reset(self))[1])
     monkeypatch.setattr(
@@ -139,7 +139,7 @@ def on_stage(monkeypatch):
         "step",
         lambda self, action: (actions[-1].append(action), step(self, action))[1],
     )
-    return lambda: (make(*made[0]), actions)
+    return lambda: (make(*made[0]).environment, actions)
 
 
 def by_hand(environment, actions, picture):
@@ -169,16 +169,15 @@ def printed(returns, lengths, path):
 
 
 def test_on_device(bars, tolman, monkeypatch):
-    trajectories = []
+    seen, play_episodes_of = [], playing.play_episodes_of
     monkeypatch.setattr(
         playing,
-        "play_episodes",
-        lambda *given: trajectories.append(play_episodes(*given)) or trajectories[0],
+        "play_episodes_of",
+        lambda *given: seen.append(play_episodes_of(*given)) or seen[0],
     )
-    play_episodes = sys.modules["tolman.launchers.device.episodes"].play_episodes
     code, out, errors = tolman("play", bars, "--num-episodes", 3, "--seed", 5)
     assert (code, errors) == (0, [])
-    (trajectory,) = trajectories
+    (trajectory,) = (played.trajectory for played in seen)
     lengths = [
         int(np.flatnonzero(trajectory.timestep.step_type[:, 0, index] == 2)[0])
         for index in range(3)
@@ -270,13 +269,12 @@ def test_on_the_host(host, tolman, on_stage):
 def test_the_camera_changes_nothing(host):
     """Unfilmed, one environment with that seed has the same episodes: memory included."""
     from tolman.launchers.host.evaluation import play_host_episodes
-    from tolman.launchers.runs.build import make_vector
 
     run = host("watched:Walk")
     played = playing.play(run, num_episodes=3, seed=11)
     restored, key = restore(run, None), evaluation_key(11)
-    vector = make_vector(restored.config, 1, environment_seed(key))
-    episodes = play_host_episodes(restored.runner.agent, vector, restored.params, key, 3)
+    vector = restored.job.source.make_vector(environment_seed(key), 1)
+    episodes = play_host_episodes(restored.agent, vector, restored.params, key, 3)
     vector.close()
     assert [episode[1:] for episode in episodes] == [
         *zip(played.returns, played.lengths, strict=True)

@@ -11,9 +11,8 @@ from dm_env import specs
 from films import read, shades
 
 from tolman.envs.host import EnvironmentFault
-from tolman.envs.serial_vector import SerialVector
-from tolman.launchers.catalog import names
-from tolman.launchers.film.camera import Camera, make_drawing, observed_picture
+from tolman.launchers.catalog.environments import find_environments
+from tolman.launchers.film.camera import FilmedSource, observed_picture
 from tolman.launchers.film.writer import Film
 
 
@@ -189,12 +188,7 @@ def shoot(tmp_path, monkeypatch):
 
     def shoot(name, fps=None):
         with Film(tmp_path / "a.mp4", fps) as film:
-
-            def make(seed):
-                settings = names.default_settings(names.ENV, name)
-                return Camera(name, make_drawing(name, settings, seed), film, 2)
-
-            vector = SerialVector(make, 1, name=name)
+            vector = FilmedSource(find_environments(name), 0, 2).roll(film)
             rows = [vector.reset(), *(vector.step(np.zeros(1)) for _ in range(9))]
             vector.close()
         assert [int(row.step_type[0]) for row in rows] == [0, 1, 1, 2, 0, 1, 1, 2, 0, 1]

@@ -15,13 +15,12 @@ from toys import make_agent
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers import cli
 from tolman.launchers.device.on_device import OnDeviceRunner
-from tolman.launchers.studies import STUDIES
 from tolman.launchers.studies.stages import next_point
 from tolman.launchers.studies.study import Study, run_study
 
 
 def _study(folder, **settings):
-    return Study("toy/one", "A toy", "Nobody", True, 0, folder, **settings)
+    return Study("toy_study:one", "A toy", "Nobody", True, 0, folder, **settings)
 
 
 def _train(study, num_members=2):
@@ -36,7 +35,7 @@ def toy(monkeypatch):
     module = types.ModuleType("toy_study")
     module.TITLE, module.PAPER = "A toy", "Nobody"
     monkeypatch.setitem(sys.modules, "toy_study", module)
-    monkeypatch.setitem(STUDIES, "toy/one", "toy_study")
+    module.one = module
     return module
 
 
@@ -70,7 +69,7 @@ def test_exit_code_tells_the_verdict(toy, tmp_path, capsys, measured, code):
         study.table("Numbers", ["a"], [[np.float32(1.5)], [float("nan")]])
 
     toy.run = run
-    assert run_study("toy/one", True, 3, tmp_path / "out") == code
+    assert run_study("toy_study:one", True, 3, tmp_path / "out") == code
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["checks"][0]["passed"] is (code == 0)
     assert result["tables"][0]["rows"] == [[1.5], [None]]
@@ -82,18 +81,18 @@ def test_exit_code_tells_the_verdict(toy, tmp_path, capsys, measured, code):
 def test_mistakes_in_one_line(toy, tmp_path):
     toy.run = lambda study: study.check("true", 1.0, "1", above=0.0)
     with pytest.raises(
-        ValueError, match=r"'toy/on' is unknown \(did you mean 'toy/one'\?\)"
+        ValueError, match=r"'memo/bab' is unknown \(did you mean 'memo/babi'\?\)"
     ):
-        run_study("toy/on", True, 0, tmp_path / "a")
+        run_study("memo/bab", True, 0, tmp_path / "a")
     with pytest.raises(ValueError, match="seed=-1: must lie in"):
-        run_study("toy/one", True, -1, tmp_path / "a")
+        run_study("toy_study:one", True, -1, tmp_path / "a")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="exists and holds no study"):
-        run_study("toy/one", True, 0, tmp_path / "full")
-    run_study("toy/one", True, 0, tmp_path / "a")
+        run_study("toy_study:one", True, 0, tmp_path / "full")
+    run_study("toy_study:one", True, 0, tmp_path / "a")
     with pytest.raises(ValueError, match="Choose another folder"):
-        run_study("toy/one", True, 1, tmp_path / "a")
+        run_study("toy_study:one", True, 1, tmp_path / "a")
 
 
 @pytest.mark.parametrize("total", [1, 7, 50, 60, 99, 1000, 2801])
@@ -139,8 +138,8 @@ def test_interrupt_says_how_to_go_on(toy, tmp_path, capsys):
         raise KeyboardInterrupt
 
     toy.run = run
-    assert run_study("toy/one", True, 5, tmp_path / "out") == 130
-    hint = f"tolman study toy/one --quick --seed 5 --out {tmp_path / 'out'}"
+    assert run_study("toy_study:one", True, 5, tmp_path / "out") == 130
+    hint = f"tolman study toy_study:one --quick --seed 5 --out {tmp_path / 'out'}"
     assert hint in capsys.readouterr().out
 
 
@@ -181,20 +180,20 @@ def test_a_study_with_options_of_its_own(toy, tmp_path, capsys):
         raise KeyboardInterrupt
 
     toy.run, toy.Options = run, ToyOptions
-    words = ["study", "toy/one", "--colour", "red", "--out", str(tmp_path / "a")]
+    words = ["study", "toy_study:one", "--colour", "red", "--out", str(tmp_path / "a")]
     assert cli.main([*words, "--colour", "blue"]) == 130
     assert got == [ToyOptions(("red", "blue"))]
-    assert "toy/one --colour red --colour blue --seed 0" in capsys.readouterr().out
+    assert "toy_study:one --colour red --colour blue --seed 0" in capsys.readouterr().out
     # The folder belongs to these options.
     assert cli.main(words) == 2
     assert "Choose another folder" in capsys.readouterr().err
-    assert run_study("toy/one", True, 0, tmp_path / "b") == 130
+    assert run_study("toy_study:one", True, 0, tmp_path / "b") == 130
     assert got[-1] == ToyOptions()
 
 
 def test_a_study_without_options_refuses_them_in_one_line(toy, capsys):
     toy.run = lambda study: None
-    assert cli.main(["study", "toy/one", "--colour", "red"]) == 2
+    assert cli.main(["study", "toy_study:one", "--colour", "red"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "flag --colour is unknown to study 'toy/one'" in error
+    assert "flag --colour is unknown to study 'toy_study:one'" in error

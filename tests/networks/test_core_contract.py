@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.catalog.names import CORE, default_settings, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.networks.conformance import PROPERTIES, ConformanceError, check_core
 from tolman.networks.core import CORES, register_core, reset_state
 from tolman.networks.cores import GRU, LSTM, Feedforward, GRUConfig, LSTMConfig
 
 
 def test_core_keeps_the_contract(core_name):
-    differences = check_core(make_core(core_name, default_settings(CORE, core_name)))
+    differences = check_core(make_core(core_name, find(CORE, core_name).default_settings()))
     assert set(differences) == set(PROPERTIES)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tolman.launchers.catalog.names import CORE, default_settings, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.networks.core import CORES
 from tolman.networks.cores import LSTM, GTrXL, GTrXLConfig, LSTMConfig
 from tolman.networks.cost import core_cost
@@ -26,7 +26,7 @@ def test_every_core_has_a_row():
 @pytest.mark.parametrize("name", ["dnc", "feedforward", "gru", "gtrxl", "lstm", "memo"])
 def test_table_holds_what_is_measured(name):
     parameters, state_bytes, flops = _table()[name]
-    cost = core_cost(make_core(name, default_settings(CORE, name)), num_features=64)
+    cost = core_cost(make_core(name, find(CORE, name).default_settings()), num_features=64)
     assert (parameters, state_bytes) == (cost.num_parameters, cost.state_bytes)
     assert flops == pytest.approx(cost.step_flops, rel=0.01)  # Versions count ops apart.
 

@@ -6,9 +6,14 @@ import time
 from collections.abc import Sequence
 
 from tolman.envs.board.game import HostGame
-from tolman.launchers.arena.engines.limits import EngineSettings
+from tolman.launchers.arena.engines.limits import EngineSettings, engine_settings
 from tolman.launchers.arena.engines.line_process import LineProcess
-from tolman.launchers.arena.player import IllegalMove, PlayerFault, Resigned
+from tolman.launchers.arena.player import (
+    IllegalMove,
+    PlayerFault,
+    Resigned,
+    register_player,
+)
 from tolman.launchers.arena.recorded import innermost, moves_so_far
 
 COLOURS = "bw"
@@ -92,3 +97,9 @@ class GtpPlayer:
         if not first.startswith("="):
             raise PlayerFault(f"answered {first[:60]!r} to {command!r}")
         return first[1:]
+
+
+@register_player("gtp")
+def _make_gtp(spec: str, rest: str) -> GtpPlayer:
+    """gtp:COMMAND?KEY=VALUE&...: an engine by GTP, of Go or another game."""
+    return GtpPlayer(engine_settings(spec, rest))

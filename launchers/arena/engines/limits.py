@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Gt, Interval
+
+from tolman.launchers.arena.player import split_keys
+from tolman.launchers.settings.bounds import check_settings
+
+LIMITS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "nodes": ("nodes", int),
+    "depth": ("depth", int),
+    "seconds": ("seconds", float),
+    "timeout": ("timeout_seconds", float),
+}
 
 
 @dataclass(frozen=True)
@@ -53,3 +64,38 @@ class EngineSettings:
             ) from None
         if not words:
             raise ValueError(f"player {self.name!r}: must name a program after the colon.")
+
+
+def engine_settings(spec: str, rest: str) -> EngineSettings:
+    """Reads `uci:COMMAND?KEY=VALUE&...`, of any protocol.
+
+    Raises:
+      ValueError: for no command, an unknown key or a value that does not fit.
+    """
+    command, keys = split_keys(spec, rest)
+    limits: dict[str, Any] = {}
+    options: dict[str, str] = {}
+    name = spec
+    for key, value in keys.items():
+        if key in LIMITS:
+            setting, read = LIMITS[key]
+            try:
+                limits[setting] = read(value)
+            except ValueError:
+                raise ValueError(f"player {spec!r}: {key}={value} is no number.") from None
+        elif key.startswith("option."):
+            options[key.removeprefix("option.")] = value
+        elif key == "name":
+            name = value
+        else:
+            raise ValueError(
+                f"player {spec!r}: key {key!r} is unknown: must be one of "
+                f"{', '.join(LIMITS)}, name or option.NAME."
+            )
+    settings = EngineSettings(command, name, Limits(**limits), options)
+    try:
+        check_settings(settings.limits)
+    except ValueError as error:
+        told = str(error).partition(" Set ")[0]
+        raise ValueError(f"player {spec!r}: {told}") from None
+    return settings

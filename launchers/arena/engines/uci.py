@@ -8,8 +8,13 @@ import threading
 from typing import Any
 
 from tolman.envs.board.game import HostGame
-from tolman.launchers.arena.engines.limits import EngineSettings
-from tolman.launchers.arena.player import IllegalMove, PlayerFault, Resigned
+from tolman.launchers.arena.engines.limits import EngineSettings, engine_settings
+from tolman.launchers.arena.player import (
+    IllegalMove,
+    PlayerFault,
+    Resigned,
+    register_player,
+)
 from tolman.launchers.arena.recorded import moves_so_far
 
 
@@ -124,3 +129,9 @@ def _python_chess() -> Any:
             "UCI engines need python-chess: pip install 'tolman[engines]'."
         ) from None
     return chess
+
+
+@register_player("uci")
+def _make_uci(spec: str, rest: str) -> UciPlayer:
+    """uci:COMMAND?KEY=VALUE&...: a chess engine by UCI."""
+    return UciPlayer(engine_settings(spec, rest))

@@ -5,9 +5,14 @@ from __future__ import annotations
 import time
 
 from tolman.envs.board.game import HostGame
-from tolman.launchers.arena.engines.limits import EngineSettings
+from tolman.launchers.arena.engines.limits import EngineSettings, engine_settings
 from tolman.launchers.arena.engines.line_process import LineProcess
-from tolman.launchers.arena.player import IllegalMove, PlayerFault, Resigned
+from tolman.launchers.arena.player import (
+    IllegalMove,
+    PlayerFault,
+    Resigned,
+    register_player,
+)
 from tolman.launchers.arena.recorded import moves_so_far
 
 
@@ -89,3 +94,9 @@ class UsiPlayer:
             line = process.receive(deadline).strip()
             if line.split(" ")[0] == word:
                 return line
+
+
+@register_player("usi")
+def _make_usi(spec: str, rest: str) -> UsiPlayer:
+    """usi:COMMAND?KEY=VALUE&...: a shogi engine by USI."""
+    return UsiPlayer(engine_settings(spec, rest))

@@ -6,6 +6,7 @@ import math
 import random
 
 from tolman.envs.board.game import HostGame
+from tolman.launchers.arena.player import player_count, refuse_rest, register_player
 from tolman.launchers.arena.players import connect_four_board as bits
 from tolman.launchers.arena.players.heuristics import Heuristic, heuristic_of, open_fours_of
 
@@ -122,3 +123,16 @@ def _after(own: int, mask: int, cell: int, depth: int, low: float, high: float) 
             if best >= -low:
                 break
     return -best
+
+
+@register_player("greedy")
+def _make_greedy(spec: str, rest: str) -> MinimaxPlayer:
+    """Alpha-beta to depth 1."""
+    refuse_rest(spec, rest)
+    return MinimaxPlayer(1, name="greedy")
+
+
+@register_player("minimax")
+def _make_minimax(spec: str, rest: str) -> MinimaxPlayer:
+    """minimax:K: alpha-beta to depth K."""
+    return MinimaxPlayer(player_count(spec, rest))

@@ -8,8 +8,14 @@ import random
 import numpy as np
 
 from tolman.envs.board.game import HostGame
-from tolman.launchers.arena.player import Player
+from tolman.launchers.arena.player import (
+    Player,
+    player_count,
+    refuse_rest,
+    register_player,
+)
 from tolman.launchers.arena.players.connect_four_solver import Solver
+from tolman.launchers.arena.players.rollouts import RolloutPlayer
 
 # Rows, columns and diagonals of tic-tac-toe.
 LINES = [0b111 << 3 * row for row in range(3)]
@@ -98,3 +104,17 @@ def has_won(stones: int) -> bool:
 def _value(own: int, other: int) -> int:
     """For the player to move, who has `own`; the other has moved just now."""
     return -1 if has_won(other) else max(square_values(own, other).values(), default=0)
+
+
+@register_player("perfect")
+def _make_perfect(spec: str, rest: str) -> PerfectTicTacToe:
+    """Of tic-tac-toe: picks among all optimal moves."""
+    refuse_rest(spec, rest)
+    return PerfectTicTacToe()
+
+
+@register_player("solver")
+def _make_solver(spec: str, rest: str) -> ConnectFourSolverPlayer:
+    """solver[:N], of connect four: exact within N nodes a legal move."""
+    num_nodes = player_count(spec, rest) if rest else NUM_NODES
+    return ConnectFourSolverPlayer(RolloutPlayer(10_000), num_nodes, name=spec)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_game import OpenSpielGame
+from tolman.launchers.arena.player import player_count, register_player
 from tolman.launchers.arena.recorded import innermost
 
 EXPLORATION = 2.0  # UCT's constant, over values in [-1, 1]; what OpenSpiel's examples use.
@@ -124,3 +125,9 @@ def _simulate(root: _Node, game: HostGame, exploration: float, rng: random.Rando
 def _bound(node: _Node, log_visits: float, exploration: float) -> float:
     explored = math.sqrt(log_visits / node.num_visits)
     return node.total / node.num_visits + exploration * explored
+
+
+@register_player("mcts")
+def _make_rollouts(spec: str, rest: str) -> RolloutPlayer:
+    """mcts:N: UCT with N random rollouts a move."""
+    return RolloutPlayer(player_count(spec, rest))

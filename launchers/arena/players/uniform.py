@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from tolman.envs.board.game import HostGame
+from tolman.launchers.arena.player import refuse_rest, register_player
 
 
 class RandomPlayer:
@@ -20,3 +21,10 @@ class RandomPlayer:
 
     def choose(self, game: HostGame) -> int:
         return self._rng.choice(game.legal_actions())
+
+
+@register_player("random")
+def _make_random(spec: str, rest: str) -> RandomPlayer:
+    """Any legal move."""
+    refuse_rest(spec, rest)
+    return RandomPlayer()

@@ -30,7 +30,7 @@ from annotated_types import Ge
 
 from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.device.episodes import play_episodes
-from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.studies.cores import recall_plots, tasks
 from tolman.launchers.studies.cores.tasks import Player, Task
 from tolman.launchers.studies.study import Study, Training

@@ -18,7 +18,7 @@ from tolman.agents.actor_critic import ActorCritic, ActorCriticConfig, Hyperpara
 from tolman.envs.environment import Environment
 from tolman.envs.memory import AssociativeRecall, MemoryLength, TMaze
 from tolman.envs.meta_rl import HarlowChoice, IndependentBandit
-from tolman.launchers.catalog.names import CORE, default_settings, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.studies.matching import match_parameters
 from tolman.networks.cores import LSTMConfig
 
@@ -154,7 +154,7 @@ def tasks(quick: bool) -> list[Task]:
 
 def core_settings(core: str, span: int) -> Any:
     """A core's settings but for its widths: a window or store that covers `span` steps."""
-    config = default_settings(CORE, core)
+    config = find(CORE, core).default_settings()
     if core == "gtrxl":
         # One layer looks the whole span back; two heads leave more sizes to choose from.
         return replace(config, memory_length=span, num_layers=1, num_heads=2)

@@ -15,7 +15,7 @@ from tolman.agents.agent import Params
 from tolman.agents.memo import Reasoner
 from tolman.envs.reasoning.associative_inference import LETTERS, AssociativeInference
 from tolman.envs.reasoning.task import Examples
-from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.evaluation.episodes import EVALUATION
 
 NUM_QUESTIONS = 2_000
 

@@ -15,7 +15,7 @@ from tolman.agents.agent import Array, Params
 from tolman.agents.memo import Reasoner
 from tolman.agents.memo.reading import Mode
 from tolman.envs.reasoning.task import Examples, Task
-from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.evaluation.episodes import EVALUATION
 
 CHUNK = 250  # Questions that are asked at once.
 

@@ -16,9 +16,9 @@ import numpy as np
 from tolman.agents.actor_critic import ActorCritic, Hyperparameters
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs.environment import Environment
-from tolman.launchers.catalog.names import CORE, config_type, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.episodes import Trajectory, play_episodes
-from tolman.launchers.evaluation.evaluate import EVALUATION
+from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.studies.study import Study, Training
 
 EVALUATION_EPISODES = 300  # Section 3.1: "for 300 episodes", weights frozen.
@@ -76,7 +76,7 @@ def make_agent(
     environment: Environment, core: str = "lstm", core_size: int = 48, **settings: Any
 ) -> ActorCritic:
     """The meta-RL agent with a core of `core_size` units; `settings` as in MetaRLConfig."""
-    core_config = config_type(CORE, core)(hidden_size=core_size)
+    core_config = find(CORE, core).settings_type(hidden_size=core_size)
     return make_meta_rl(
         MetaRLConfig(**settings),
         environment.observation_spec(),

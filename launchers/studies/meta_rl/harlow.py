@@ -37,7 +37,7 @@ from tolman.agents.actor_critic import ActorCritic
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs.meta_rl.harlow_choice import CORRECT, HarlowChoice, HarlowChoiceState
 from tolman.envs.meta_rl.images import Source, Split, find_source
-from tolman.launchers.catalog.names import CORE, config_type, make_core
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.meta_rl import common, harlow_plots, plots
 from tolman.launchers.studies.study import Study, Training
@@ -163,7 +163,7 @@ def _make_agent(
         MetaRLConfig(**{**AGENT, **settings}),
         environment.observation_spec(),
         environment.action_spec(),
-        make_core(core, config_type(CORE, core)(**sizes)),
+        make_core(core, find(CORE, core).settings_type(**sizes)),
     )
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from stones import TINY, Stones, positions, tiny_agent
 
-import tolman.envs.board.games  # noqa: F401
 from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig, Positions, tree_bytes
 from tolman.agents.alphazero.loss import alphazero_loss, dense_policy, weight_loss
 from tolman.agents.alphazero.network import Prediction, make_network
-from tolman.envs.board.game import GAMES
+from tolman.launchers.catalog.names import GAME, registered
+
+GAMES = registered(GAME)
 
 
 def test_loss_by_hand():

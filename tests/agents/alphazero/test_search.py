@@ -10,12 +10,13 @@ import pytest
 from oracles.puct import SlowPuct
 from stones import Stones, positions, row, tiny_agent
 
-import tolman.envs.board.games  # noqa: F401
 from tolman.agents.alphazero import search as search_module
 from tolman.agents.alphazero.network import Prediction
 from tolman.agents.alphazero.puct import ILLEGAL, legal_noise, to_prior
 from tolman.agents.alphazero.search import Search
-from tolman.envs.board.game import GAMES
+from tolman.launchers.catalog.names import GAME, registered
+
+GAMES = registered(GAME)
 
 BATCH = 4
 SIMULATIONS = 60

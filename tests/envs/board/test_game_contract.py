@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import tolman.envs.board.games  # noqa: F401, registers.
 from tolman.envs.board.conformance import check_game
-from tolman.envs.board.game import GAMES, Game, register_game
+from tolman.envs.board.game import Game, register_game
 from tolman.envs.board.small import ConnectFour, TicTacToe
 from tolman.envs.checks import ConformanceError
+from tolman.launchers.catalog.names import GAME, registered
+
+GAMES = registered(GAME)
 
 SMALL = (
     "tic_tac_toe",

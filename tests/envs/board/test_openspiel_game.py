@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from tolman.envs.board import games as _games  # noqa: F401
-from tolman.envs.board.game import GAMES, HostGame
+from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import OPENSPIEL_GAMES, openspiel_game
+from tolman.launchers.catalog.names import GAME, registered
+
+GAMES = registered(GAME)
 
 # Games that are played in both back ends, as many as take a few seconds.
 NUM_GAMES = {

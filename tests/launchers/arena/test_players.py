@@ -235,21 +235,25 @@ def test_players_by_name():
     ):
         assert make_player(spec).name in (spec, "solver:200000")
     for spec, what in (
-        ("rnd", "must be random"),
+        ("rnd", "must be one of .*random"),
         ("mcts:", "whole number"),
         ("minimax:x", "whole number"),
-        ("random:3", "must be random"),
-        ("uci:", "must be random"),
+        ("random:3", "random stands alone"),
+        ("uci:", "must be uci:COMMAND"),
         ("uci:x?nodes=many", "is no number"),
         ("usi:x?noodles=1", "'noodles' is unknown"),
         ("usi:x?nodes=0", "must be above 0"),
         ("usi:x?nodes", "KEY=VALUE"),
         ("gtp:x?nodes=5", "GTP knows no nodes"),
         ("run@best", "RUN@CHECKPOINT"),
-        ("run@100", "cannot play here"),
+        ("no_module:Player", "importing no_module failed"),
+        ("json:JSONDecoder", "is a JSONDecoder; needs a name"),
     ):
         with pytest.raises(ValueError, match=what) as error:
             make_player(spec)
         assert "\n" not in str(error.value)
-    made = make_player("runs/mine@500?simulations=32", lambda *given: given)
-    assert made == ("runs/mine", 500, {"simulations": "32"}, "runs/mine@500?simulations=32")
+    assert (
+        make_player("tolman.launchers.arena.players.uniform:RandomPlayer").name == "random"
+    )
+    with pytest.raises(FileNotFoundError, match="runs/mine: no such run"):
+        make_player("runs/mine@500?simulations=32")

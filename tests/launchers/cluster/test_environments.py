@@ -5,11 +5,12 @@ import threading
 import jax
 import numpy as np
 
-from tolman.launchers.cluster.environments import EnvironmentWork, Specs
+from tolman.launchers.catalog.environments import Specs
+from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.reverb.replay import Replay
-from tolman.launchers.runs.build import make_vector
-from tolman.launchers.settings.config import parse_train, resolve
+from tolman.launchers.runs.job import resolve
+from tolman.launchers.settings.config import parse_train
 
 WORDS = (
     "dqn --env two_step --core feedforward --launcher ray --agent.min-size 10 "
@@ -35,11 +36,9 @@ class Parameters:
 
 
 def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_path):
-    config = resolve(parse_train(WORDS.split()))
-    vector = make_vector(config, 1, 0)
-    specs = Specs(vector.observation_spec(), vector.action_spec())
-    vector.close()
-    work = EnvironmentWork(config, specs, num_envs=2, num_shards=1)
+    job = resolve(parse_train(WORDS.split()))
+    specs = Specs(job.source.observation_spec(), job.source.action_spec())
+    work = EnvironmentWork(job.config, specs, num_envs=2, num_shards=1)
     agent = work.agent()
     layout = work.layout(agent)
     replay = Replay(agent.data, layout, tmp_path)

@@ -13,10 +13,10 @@ from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.reverb.batches import Batches
 from tolman.launchers.host.reverb.replay import Replay
-from tolman.launchers.runs.build import build_player
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.self_play.open_games import EndedGame, Row
 from tolman.launchers.self_play.players import make_player
-from tolman.launchers.settings.config import parse_train, resolve
+from tolman.launchers.settings.config import parse_train
 
 EXAMPLE = Moves(
     position={"a": np.zeros((1, 2), np.int8), "b": np.zeros(1, np.int32)},
@@ -69,13 +69,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def work():
-    return GameWork(resolve(parse_train(FLAGS.split())), num_shards=1)
+    return GameWork(resolve(parse_train(FLAGS.split())).config, num_shards=1)
 
 
 @pytest.fixture
 def serve(tmp_path, work):
     servers = []
-    data = build_player(work.config).data
+    data = resolve(work.config).make_agent().data
 
     def start(layout=None, **settings):
         layout = layout or GameLayout(EXAMPLE, 3, 64, lambda position: position["a"])
@@ -89,7 +89,10 @@ def serve(tmp_path, work):
 
 def batches_of(server, layout, work):
     return Batches(
-        [server.replay.address], build_player(work.config).data, layout, jax.devices()[0]
+        [server.replay.address],
+        resolve(work.config).make_agent().data,
+        layout,
+        jax.devices()[0],
     )
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from tolman.launchers.cluster import connection
 from tolman.launchers.cluster.connection import Roles, stage
-from tolman.launchers.settings.config import TrainConfig, parse_train, resolve
+from tolman.launchers.runs.job import resolve
+from tolman.launchers.settings.config import TrainConfig, parse_train
 
 COMMAND = "train actor_critic --env CartPole-v1 --core feedforward --launcher"
 
@@ -59,11 +60,11 @@ def test_one_line(tolman, tmp_path, words, message):
 @pytest.mark.parametrize("launcher, expected", [("ray", "vtrace"), ("local", "none")])
 def test_the_correction_follows_the_launcher_unless_it_is_set(launcher, expected):
     words = [*COMMAND.split()[1:], launcher]
-    config = resolve(parse_train(words))
+    config = resolve(parse_train(words)).config
     assert config.agent_config.off_policy_correction == expected
-    assert resolve(config) == config
+    assert resolve(config).config == config
     words += ["--agent.off-policy-correction", "vtrace"]
-    assert resolve(parse_train(words)).agent_config.off_policy_correction == "vtrace"
+    assert resolve(parse_train(words)).config.agent_config.off_policy_correction == "vtrace"
 
 
 def test_settings_of_another_launcher(tolman):

@@ -6,7 +6,7 @@ import pytest
 
 from tolman.envs.conformance import check_environment
 from tolman.launchers.benches.sleeping import Sleeping
-from tolman.launchers.catalog import names
+from tolman.launchers.catalog.names import ENV, find
 from tolman.launchers.settings.bounds import check_settings
 
 
@@ -29,6 +29,6 @@ def test_steps_take_their_time_and_pay_for_what_was_asked():
 
 
 def test_settings_out_of_range():
-    settings = names.settings_type("tolman.launchers.benches.sleeping:Sleeping")
+    settings = find(ENV, "tolman.launchers.benches.sleeping:Sleeping").settings_type
     with pytest.raises(ValueError, match=r"seconds=-1.*at least 0. Set --env.seconds"):
         check_settings(settings(seconds=-1), "env.")

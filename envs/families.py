@@ -1,0 +1,68 @@
+"""Families of ids under which other packages know their environments.
+
+A family is a pattern of ids and what makes the environment of one, so that `--env` takes
+ids that nobody has to register one by one, such as `ALE/Pong-v5`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tolman.envs.registry import Registry
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of ids.
+
+    Attributes:
+      pattern: regular expression that an id of the family matches as a whole.
+      summary: one line for `tolman list envs`.
+      settings: the dataclass that `make` takes.
+      check: raises ValueError for an id that the package does not know.
+      make: takes the id, settings and a seed; returns a dm_env or Gymnasium environment.
+      make_vector: takes the id, settings, a number of copies and a seed; None where
+        copies are to be stepped in turn. A class that steps outside Python has an
+        attribute `releases_gil`.
+      specs: takes the id and settings; returns the specs of observations and actions
+        without building an environment. Needed where there is a `make_vector`.
+    """
+
+    pattern: str
+    summary: str
+    settings: type
+    check: Callable[[str], Any]
+    make: Callable[[str, Any, int], Any]
+    make_vector: Callable[[str, Any, int, int], Any] | None = None
+    specs: Callable[[str, Any], tuple[Any, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One id of a family, as a factory of its environment."""
+
+    name: str
+    family: Family
+
+    def __call__(self, settings: Any, seed: int = 0) -> Any:
+        return self.family.make(self.name, settings, seed)
+
+
+FAMILIES = Registry("family")
+register_family = FAMILIES.register
+
+
+def find_member(name: str) -> Member | None:
+    """The id of a registered family; None if no family's ids look like `name`.
+
+    Raises:
+      ValueError: if one's do, and its package does not know the id.
+    """
+    for family in FAMILIES.values():
+        if re.fullmatch(family.pattern, name):
+            family.check(name)
+            return Member(name, family)
+    return None

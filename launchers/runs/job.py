@@ -1,0 +1,199 @@
+"""A run's config resolved once: what it names, looked up, and every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, is_dataclass, replace
+from itertools import chain
+from typing import Any, Protocol
+
+from tolman.launchers.catalog.environments import EnvironmentSource, vector_seeds
+from tolman.launchers.catalog.games import ExampleSource, GameSource
+from tolman.launchers.catalog.names import (
+    AGENT,
+    CORE,
+    Named,
+    find,
+    find_run,
+    kind_of_agent,
+    make_core,
+)
+from tolman.launchers.settings.bounds import check_settings
+from tolman.launchers.settings.config import (
+    NO_CORE,
+    OWN_SETTINGS,
+    TrainConfig,
+    check_logger,
+)
+
+
+class Specified(Protocol):
+    """Whatever tells an environment's specs."""
+
+    def observation_spec(self) -> Any: ...
+
+    def action_spec(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is made of.
+
+    Attributes:
+      config: with every default filled in.
+      kind: "acts", "plays" or "learns": what the agent was registered as.
+      agent: the agent's factory.
+      core: the core's class.
+      source: an `EnvironmentSource`, `GameSource` or `ExampleSource`, by the kind. It
+        builds nothing before it must.
+    """
+
+    config: TrainConfig
+    kind: str
+    agent: Named
+    core: Named
+    source: Any
+
+    @property
+    def runner(self) -> str:
+        """The name of the runner that trains it."""
+        return f"{self.config.launcher}/{self.kind}"
+
+    def make_agent(self, specs: Specified | None = None) -> Any:
+        """Builds the agent.
+
+        Args:
+          specs: of the environment, where the agent acts in one; None for the source's.
+        """
+        factory, settings = self.agent.thing, self.config.agent_config
+        if self.kind == "plays":
+            agent = factory(settings, self.source.game())
+            check_settings(agent.data, "agent.")
+            return agent
+        if self.kind == "learns":
+            return factory(settings, self.source.task())
+        specs = self.source if specs is None else specs
+        agent = factory(
+            settings,
+            specs.observation_spec(),
+            specs.action_spec(),
+            make_core(self.core, self.config.core_config),
+        )
+        check_settings(agent.data, "agent.")
+        return agent
+
+
+def resolve(
+    config: TrainConfig, env_seed: int | None = None, for_evaluation: bool = False
+) -> Job:
+    """Looks up what a config names, each name once, and fills in the defaults.
+
+    Args:
+      config: of a run.
+      env_seed: of the first vector of environments; None for that of a run's start.
+      for_evaluation: whether the environment is to have the settings that it is judged
+        by: those of its `for_evaluation()`. Where training has other rewards or shorter
+        episodes than the score that is reported, the settings have that method.
+
+    Raises:
+      ValueError: if a name is unknown, or settings are not of the type that it takes.
+    """
+    check_settings(config)
+    for logger in config.loggers:
+        check_logger(logger)
+    found = find_run(config.agent, config.env, config.core)
+    kind = kind_of_agent(found[0])
+    if kind != "acts":
+        config, found = _without_core(config, found)
+    filled = {
+        "agent_config": _settings(found[0], config.agent_config),
+        "env_config": _settings(found[1], config.env_config),
+        "core_config": _settings(found[2], config.core_config),
+    }
+    judged = getattr(filled["env_config"], "for_evaluation", None)
+    if for_evaluation and judged is not None:
+        filled["env_config"] = judged()
+    config = replace(config, **filled)
+    agent, task, core = found
+    source = _source(config, kind, task, env_seed)
+    launcher = config.launcher
+    if launcher is None:
+        launcher = "on-device" if source.is_on_device else "local"
+    _check_launcher(config, launcher, kind, source)
+    settings = _with_correction(config.agent_config, launcher)
+    config = replace(config, agent_config=settings, launcher=launcher)
+    return Job(config, kind, agent, core, source)
+
+
+def _with_correction(settings: Any, launcher: str) -> Any:
+    """Agent settings whose `off_policy_correction` is what the launcher needs."""
+    if getattr(settings, "off_policy_correction", "") != "auto":
+        return settings
+    return replace(
+        settings, off_policy_correction="vtrace" if launcher == "ray" else "none"
+    )
+
+
+def _source(config: TrainConfig, kind: str, task: Named, env_seed: int | None) -> Any:
+    if kind == "plays":
+        return GameSource(task, config.env_config)
+    if kind == "learns":
+        return ExampleSource(task, config.env_config)
+    return EnvironmentSource(
+        task,
+        config.env_config,
+        vector_seeds(config.seed, 0, 1)[0] if env_seed is None else env_seed,
+        config.on_env_error,
+        config.env_timeout,
+    )
+
+
+def _settings(named: Named, settings: Any) -> Any:
+    """The settings of a named thing, its default ones for None.
+
+    Raises:
+      ValueError: if they are of another type, or one is not what it must be.
+    """
+    if settings is None:
+        settings = named.default_settings()
+    noun, expected = named.kind.noun, named.settings_type
+    is_open = named.kind not in (AGENT, CORE)  # Made from a factory's signature.
+    if not (is_dataclass(settings) if is_open else isinstance(settings, expected)):
+        raise ValueError(
+            f"{named.kind.flag}_config: {noun} {named.name!r} takes {expected.__name__}, "
+            f"got {type(settings).__name__}."
+        )
+    check_settings(settings, f"{named.kind.flag}.")
+    return settings
+
+
+def _without_core(
+    config: TrainConfig, found: tuple[Named, Named, Named]
+) -> tuple[TrainConfig, tuple[Named, Named, Named]]:
+    """The config of an agent that has no memory core, and what it names."""
+    if config.core not in (TrainConfig.core, NO_CORE):
+        raise ValueError(
+            f"core={config.core!r}: agent {config.agent!r} takes none. Leave --core out."
+        )
+    if config.core == NO_CORE:
+        return config, found
+    core = find(CORE, NO_CORE)
+    return replace(config, core=NO_CORE, core_config=None), (*found[:2], core)
+
+
+def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) -> None:
+    if launcher == "on-device" and not source.is_on_device:
+        raise ValueError(
+            f"env {config.env!r} lives on the host: launcher 'on-device' cannot run it. "
+            "Set --launcher local."
+        )
+    if kind == "learns" and launcher != "on-device":
+        raise ValueError(
+            f"launcher={launcher!r}: agent {config.agent!r} learns from examples, which is "
+            "done on-device. Leave --launcher out."
+        )
+    for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
+        if getattr(config, name):
+            raise ValueError(
+                f"{name}={getattr(config, name)}: launcher {launcher!r} has no such "
+                f"setting. Leave --{name.replace('_', '-')} out."
+            )
