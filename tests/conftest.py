@@ -1,5 +1,6 @@
 """Options and fixtures that all tests share."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -8,8 +9,26 @@ import pytest
 
 CACHE = Path(__file__).resolve().parent.parent / ".pytest_cache" / "jax"
 
-# Two CPU devices, so that sharding is tested everywhere. Must precede the import of jax.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+# Files that take longest begin first, so that no worker ends long after the others.
+LONGEST = (
+    "launchers/cluster",
+    "launchers/self_play/test_runner.py",
+    "test_docs.py",
+    "envs/board/test_game_contract.py",
+    "agents/test_agent_contract.py",
+    "networks/test_core_contract.py",
+    "networks/test_memo.py",
+    "launchers/arena/test_engines.py",
+    "envs/board/test_chess.py",
+    "envs/board/test_shogi.py",
+)
+
+# Two CPU devices, so that sharding is tested everywhere, and no time for making programs
+# fast that run for a moment. Must precede the import of jax.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time goes into compiling; what has been compiled once is found again.
 os.environ.setdefault(
@@ -48,3 +67,21 @@ def pytest_collection_modifyitems(items):
         is_cluster = "cluster" in item.path.parts
         group = "cluster" if is_cluster else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_begins)  # Tests of one file keep their order.
+
+
+def _begins(item):
+    """The place in `LONGEST` of what holds a test, or the place behind all of them."""
+    path = str(item.path.relative_to(Path(__file__).parent))
+    places = [place for place, part in enumerate(LONGEST) if path.startswith(part)]
+    return min(places, default=len(LONGEST))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled():
+    """What one file has compiled no other asks for: a worker would hold all of it."""
+    yield
+    import jax
+
+    jax.clear_caches()
+    gc.collect()

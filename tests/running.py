@@ -1,5 +1,7 @@
 """Runs a core with fixed parameters, for tests of a single core."""
 
+import functools
+
 import haiku as hk
 import jax
 import numpy as np
@@ -18,12 +20,12 @@ def bind(make_core, num_features, seed=0, scale=1.0):
 
     transformed = hk.without_apply_rng(hk.multi_transform(build))
     x, reset = np.zeros((1, 1, num_features), np.float32), np.zeros((1, 1), bool)
-    params = transformed.init(jax.random.PRNGKey(seed), x, reset)
-    params = jax.tree.map(lambda leaf: scale * leaf, params)
+    params = jax.jit(transformed.init)(jax.random.PRNGKey(seed), x, reset)
+    params = jax.tree.map(lambda leaf: scale * np.asarray(leaf), params)
     initial_state, unroll, step = transformed.apply
     return (
         params,
-        lambda batch: initial_state(params, batch),
+        functools.partial(jax.jit(initial_state, static_argnums=1), params),
         jax.jit(unroll),
         jax.jit(step),
     )

@@ -1,12 +1,17 @@
 """Every Python and shell snippet of the docs runs, in the order in which it stands.
 
 A block opened by ```python file=NAME is saved under that name; other ```python blocks are
-run, each document's in one namespace; ```sh blocks go to a shell. Plain ``` blocks are
-output, or commands that take too long here.
+run, each document's in one namespace; the commands of ```sh blocks are run too. Plain ```
+blocks are output, or commands that take too long here.
+
+All of a document runs in one process, its `tolman` commands through the same `main` as
+the installed command: importing jax and TensorFlow anew costs more than most of them.
 """
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +22,31 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 NEEDS_REVERB = {"host"}  # Which has no build for Python 3.12.
 BLOCK = re.compile(r"^```(python|sh)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAM = """
+def run(steps):
+    import subprocess
+    from tolman.launchers.cli import main
+    for kind, step in steps:
+        if kind == "python":
+            exec(step, globals())
+        elif kind == "shell":
+            subprocess.run(["bash", "-euc", step], check=True)
+        elif code := main(step):
+            raise SystemExit(f"{step}: exit code {code}")
+
+import json, sys
+run(json.loads(sys.argv[1]))
+"""
+
+
+def _steps(language, text):
+    """What one block asks for: commands of `tolman`, code, or a script for a shell."""
+    if language == "python":
+        return [("python", text)]
+    lines = text.replace("\\\n", " ").splitlines()
+    if not all(line.startswith("tolman ") for line in lines) or set(text) & set("|<>$&;*`"):
+        return [("shell", text)]
+    return [("tolman", shlex.split(line, comments=True)[1:]) for line in lines]
 
 
 def _run(command, folder):
@@ -32,16 +62,14 @@ def _run(command, folder):
 def test_snippets_run(document, tmp_path):
     if document.stem in NEEDS_REVERB and sys.version_info >= (3, 12):
         pytest.skip("its environments are stepped by runners that need Reverb")
-    python = []
+    steps = []
     for language, name, text in BLOCK.findall(document.read_text()):
         if name:
             (tmp_path / name).write_text(text)
-        elif language == "python":
-            python.append(text)
         else:
-            _run(["bash", "-euc", text], tmp_path)
-    if python:
-        _run([sys.executable, "-c", "\n".join(python)], tmp_path)
+            steps += _steps(language, text)
+    if steps:
+        _run([sys.executable, "-c", PROGRAM, json.dumps(steps)], tmp_path)
 
 
 def test_there_are_snippets():

@@ -127,11 +127,13 @@ def test_keyboard_interrupt_is_one_line(tolman, monkeypatch):
 
 
 def test_doctor_advises_and_fails_where_something_is_missing(tolman, monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "HOST_PACKAGES", "json")
+    finding = doctor.Finding("host", "was looked at")  # What it finds: the next tests.
+    monkeypatch.setattr(doctor, "_host_packages", lambda: finding)
     monkeypatch.delenv("TOLMAN_DATA", raising=False)
     code, out, _ = tolman("doctor")
     assert code == 0, out
     assert "+ devices: " in out
+    assert ("+ host: was looked at" in out) == (sys.version_info < (3, 12))
     monkeypatch.setenv("TOLMAN_DATA", str(tmp_path / "nowhere"))
     code, out, _ = tolman("doctor")
     assert code == 1

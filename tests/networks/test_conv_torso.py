@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tolman.networks.torsos import ConvTorso
 
 torso = hk.without_apply_rng(hk.transform(lambda image: ConvTorso(256)(image)))
+torso = hk.Transformed(jax.jit(torso.init), jax.jit(torso.apply))
+
+
+@jax.jit
+def slopes_of(params: hk.Params, image: jax.Array) -> jax.Array:
+    return jax.grad(lambda image: torso.apply(params, image).sum())(image)
 
 
 def test_atari_frames_get_the_papers_layers() -> None:
-    params = torso.init(jax.random.PRNGKey(0), jnp.zeros((84, 84, 4)))
-    shapes = jax.tree.map(jnp.shape, params)
+    params = torso.init(jax.random.PRNGKey(0), np.zeros((84, 84, 4), np.float32))
+    shapes = jax.tree.map(np.shape, params)
     assert shapes["conv_torso/conv2_d"]["w"] == (8, 8, 4, 16)
     assert shapes["conv_torso/conv2_d_1"]["w"] == (4, 4, 16, 32)
     assert shapes["conv_torso/linear"]["w"] == (9 * 9 * 32, 256)
@@ -23,16 +28,15 @@ def test_atari_frames_get_the_papers_layers() -> None:
 
 @pytest.mark.parametrize("height, width", [(1, 1), (3, 9), (10, 11), (30, 21), (84, 85)])
 def test_every_pixel_of_an_image_of_any_size_counts(height: int, width: int) -> None:
-    params = torso.init(jax.random.PRNGKey(1), jnp.zeros((height, width, 1)))
+    params = torso.init(jax.random.PRNGKey(1), np.zeros((height, width, 1), np.float32))
     # Without negative weights no ReLU hides a pixel.
-    params = jax.tree.map(jnp.abs, params)
-    image = jnp.ones((height, width, 1))
-    slopes = jax.grad(lambda image: torso.apply(params, image).sum())(image)
+    params = jax.tree.map(np.abs, params)
+    slopes = slopes_of(params, np.ones((height, width, 1), np.float32))
     assert (np.asarray(slopes) > 0.0).all()
 
 
 def test_leading_axes_are_kept() -> None:
-    images = jax.random.uniform(jax.random.PRNGKey(2), (2, 3, 20, 20, 1))
+    images = np.random.default_rng(2).random((2, 3, 20, 20, 1), np.float32)
     params = torso.init(jax.random.PRNGKey(3), images)
     features = torso.apply(params, images)
     np.testing.assert_allclose(features[1, 2], torso.apply(params, images[1, 2]), atol=1e-5)

@@ -80,8 +80,9 @@ def test_equals_a_slow_numpy_one():
     config = GTrXLConfig(**SMALL, memory_length=4)
     params, initial_state, unroll, _ = bind(_core(memory_length=4), 3)
     rng = np.random.default_rng(0)  # Biases start at zero, which would hide them.
-    params = jax.tree.map(lambda leaf: leaf + 0.3 * rng.normal(size=leaf.shape), params)
-    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+    params = jax.tree.map(
+        lambda leaf: (leaf + 0.3 * rng.normal(size=leaf.shape)).astype(np.float32), params
+    )
     x, reset = inputs(14, 2, 3, reset_rate=0.1)
     assert reset.any()
     outputs, _ = unroll(params, x, reset, initial_state(2))
@@ -180,9 +181,11 @@ def test_gradients_are_finite_and_reach_what_reads_the_memory(small):
     params, initial_state, unroll, _ = small
     x, reset = inputs(4, 2, 3, reset_rate=0.0)
     _, state = unroll(params, x, reset, initial_state(2))
-    gradients = jax.grad(lambda p: jnp.square(unroll(p, x[:1], reset[:1], state)[0]).sum())(
-        params
-    )
+
+    def loss(params):
+        return jnp.square(unroll(params, x[:1], reset[:1], state)[0]).sum()
+
+    gradients = jax.jit(jax.grad(loss))(params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     # One step: the keys matter only through the rows that were stored before it.
     assert np.abs(gradients["core/~/layer_0"]["key_weights"]).max() > 1e-6

@@ -35,7 +35,7 @@ def test_bhattacharyya_distance_by_hand():
 def test_bhattacharyya_distance_is_symmetric_and_finite():
     disjoint = jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
     assert float(memo.bhattacharyya_distance(*disjoint)) == pytest.approx(-np.log(1e-6))
-    gradients = jax.grad(memo.bhattacharyya_distance, argnums=(0, 1))(*disjoint)
+    gradients = jax.jit(jax.grad(memo.bhattacharyya_distance, argnums=(0, 1)))(*disjoint)
     assert np.isfinite(gradients).all()
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.ones(6), (2, 5))
@@ -66,8 +66,8 @@ def _hops(facts, mask, query, seed=0):
         return memo.take_hops(retrieval, halting, query, facts, mask, num_hops=3)
 
     transformed = hk.without_apply_rng(hk.transform(run))
-    params = transformed.init(jax.random.PRNGKey(seed), query, facts, mask)
-    return params, lambda p, f: transformed.apply(p, query, f, mask)
+    params = jax.jit(transformed.init)(jax.random.PRNGKey(seed), query, facts, mask)
+    return params, jax.jit(lambda p, f: transformed.apply(p, query, f, mask))
 
 
 def test_order_and_hidden_facts_make_no_difference():
@@ -102,7 +102,7 @@ def test_number_of_hops_teaches_the_retrieval_nothing():
         halting = memo.halting_distribution(apply(params, facts).continue_logits)
         return memo.expected_hops(halting).mean()
 
-    gradients = jax.grad(ponder_cost)(params)
+    gradients = jax.jit(jax.grad(ponder_cost))(params)
     for name, leaves in gradients.items():
         largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(leaves))
         assert (largest == 0.0) == name.startswith("retrieval"), name
@@ -197,7 +197,7 @@ def test_one_hop_is_a_plain_lookup():
     def loss(params):
         return jnp.square(unroll(params, x, reset, initial_state(2))[0]).sum()
 
-    gradients = jax.grad(loss)(params)
+    gradients = jax.jit(jax.grad(loss))(params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     assert np.abs(gradients["core/~/retrieval"]["key_weights"]).max() > 1e-6
     np.testing.assert_array_equal(gradients["core/~/halting/continue"]["b"], 0.0)
@@ -210,7 +210,7 @@ def test_gradients_are_finite_and_reach_every_part():
     def loss(params):
         return jnp.square(unroll(params, x, reset, initial_state(2))[0]).sum()
 
-    for name, leaves in jax.grad(loss)(params).items():
+    for name, leaves in jax.jit(jax.grad(loss))(params).items():
         for leaf in jax.tree.leaves(leaves):
             assert np.isfinite(leaf).all() and np.abs(leaf).max() > 0.0, name
 
@@ -240,6 +240,6 @@ def test_most_cores_have_no_diagnostics():
 
     x, reset = inputs(3, 2, 3)
     transformed = hk.without_apply_rng(hk.transform(run))
-    params = transformed.init(jax.random.PRNGKey(0), x, reset)
-    outputs, _, diagnostics = transformed.apply(params, x, reset)
+    params = jax.jit(transformed.init)(jax.random.PRNGKey(0), x, reset)
+    outputs, _, diagnostics = jax.jit(transformed.apply)(params, x, reset)
     assert outputs.shape == (3, 2, 4) and diagnostics == {}

@@ -9,7 +9,8 @@ from tolman.networks.torsos import TileTorso
 
 
 def build():
-    return hk.without_apply_rng(hk.transform(lambda image: TileTorso(5)(image)))
+    torso = hk.without_apply_rng(hk.transform(lambda image: TileTorso(5)(image)))
+    return hk.Transformed(jax.jit(torso.init), jax.jit(torso.apply))
 
 
 def pictures(*shape: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The rolling window: what each step of an unroll sees."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import given, settings
@@ -7,18 +8,22 @@ from hypothesis import strategies as st
 
 from tolman.networks import window
 
+rows_in_view = jax.jit(window.rows_in_view, static_argnames="capacity")
+window_mask = jax.jit(window.window_mask, static_argnames="capacity")
+length_after = jax.jit(window.length_after, static_argnames="capacity")
+
 
 def test_rows_in_view_by_hand():
     reset = jnp.array([[0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1]], bool).T
-    in_view = window.rows_in_view(reset, jnp.array([2, 2]), capacity=3)
+    in_view = rows_in_view(reset, jnp.array([2, 2]), capacity=3)
     # Row 0: two stored, then three of capacity, wiped at step 2. Row 1: wiped at once.
     np.testing.assert_array_equal(in_view.T, [[2, 3, 0, 1, 2, 3], [0, 1, 2, 3, 3, 0]])
-    np.testing.assert_array_equal(window.length_after(in_view, 3), [3, 1])
+    np.testing.assert_array_equal(length_after(in_view, capacity=3), [3, 1])
 
 
 def test_mask_by_hand():
     in_view = jnp.array([[1], [2], [0]])
-    mask = window.window_mask(in_view, capacity=2)[0].astype(int)
+    mask = window_mask(in_view, capacity=2)[0]
     #  stored: -2 -1, new: 0 1 2
     expected = [[0, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1]]
     np.testing.assert_array_equal(mask, expected)
@@ -32,15 +37,15 @@ def test_mask_by_hand():
 def test_window_equals_a_list_that_is_cut(reset, length):
     """Against a list that a reset empties and that keeps the last `capacity` entries."""
     capacity = 4
-    in_view = window.rows_in_view(jnp.array(reset)[:, None], jnp.array([length]), capacity)
-    mask = np.asarray(window.window_mask(in_view, capacity)[0])
+    in_view = rows_in_view(np.array(reset)[:, None], np.array([length]), capacity=capacity)
+    mask = np.asarray(window_mask(in_view, capacity=capacity)[0])
     kept = list(range(capacity - length, capacity))  # Positions of the stored rows.
     for step, opens in enumerate(reset):
         kept = [] if opens else kept
         seen = [*kept, capacity + step]
         np.testing.assert_array_equal(np.flatnonzero(mask[step]), seen)
         kept = seen[-capacity:]
-    assert int(window.length_after(in_view, capacity)[0]) == len(kept)
+    assert int(length_after(in_view, capacity=capacity)[0]) == len(kept)
 
 
 def test_extend_puts_new_rows_behind_the_stored_ones():

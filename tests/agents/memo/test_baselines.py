@@ -169,15 +169,15 @@ def test_target_and_kind_are_not_read_when_answering():
 def test_accuracy_is_told_by_kind():
     """The mean over all questions hides that one kind is guessed."""
     agent, state, examples, _ = _case("memo")
-    logits = agent.read(state.params, examples, KEY, "train").logits
-    right = np.asarray(logits.argmax(-1) == examples.target)[:, 0]
+    read = jax.jit(agent.read, static_argnames="mode")
+    logits = read(state.params, examples, KEY, mode="train").logits
     target = jnp.where(jnp.arange(4)[:, None] < 2, logits.argmax(-1), examples.target + 1)
     asked = examples._replace(
         target=target % TASK.num_classes, kind=jnp.array([0, 0, 2, 2])
     )
     right = np.asarray(logits.argmax(-1) == asked.target)[:, 0]
     assert right.tolist() == [True, True, False, False]
-    metrics = agent.loss(state.params, asked, KEY, 0.0)[1]
+    metrics = jax.jit(agent.loss)(state.params, asked, KEY, 0.0)[1]
     assert float(metrics["train/accuracy"]) == 0.5
     assert float(metrics["accuracy/A-B"]) == 1.0 and float(metrics["accuracy/A-C"]) == 0.0
     assert np.isnan(float(metrics["accuracy/B-C"]))  # Nothing of that kind was asked.

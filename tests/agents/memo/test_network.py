@@ -254,8 +254,8 @@ def test_the_first_distance_is_to_even_attention():
 
     transformed = hk.without_apply_rng(hk.transform(run))
     query = jnp.ones((1, 1, 6))
-    params = transformed.init(KEY, query)
-    hops = transformed.apply(params, query)
+    params = jax.jit(transformed.init)(KEY, query)
+    hops = jax.jit(transformed.apply)(params, query)
     np.testing.assert_allclose(hops.attention[0, 0, :, 0, :3], 1 / 3, rtol=1e-6)
     distance = memo.bhattacharyya_distance(mask[0] / 3.0, hops.attention[0, 0, :, 0])
     np.testing.assert_allclose(distance, 0.0, atol=1e-6)
