@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from tolman.launchers.benches.turns import take_turns
+import jax
+import jax.numpy as jnp
+from jax import lax
 
-if TYPE_CHECKING:
-    from tolman.agents.actor_critic import ActorCritic
-    from tolman.envs.environment import Environment
-    from tolman.launchers.benches.core_tasks import Player, Task
+from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.agent import draw_noise
+from tolman.envs import vector
+from tolman.envs.environment import Environment
+from tolman.launchers.catalog.names import CORE, registered
+from tolman.launchers.measuring.core_speed import measure
+from tolman.launchers.measuring.core_tasks import Player, Task, make_player, t_maze
+from tolman.launchers.measuring.turns import take_turns
 
 LENGTH = 30  # Of the T-maze, and so of unrolls, windows and stores: 32, 30, 30.
-REFERENCE = "lstm"
 # In steps since the task opened, as multiples of gtrxl's window.
 POSITIONS = (0.0, 0.5, 1.0, 4.0)
 NUM_STEPS = 8  # Taken from each position, over and over.
@@ -25,53 +30,9 @@ def run() -> list[dict[str, Any]]:
     All networks have about the parameters of that with `lstm`, as in the study
     `cores/recall`, whose agents on the T-maze these are.
     """
-    from tolman.launchers.benches.core_tasks import make_player, t_maze
-    from tolman.launchers.catalog.names import CORE, registered
-
     task = t_maze(LENGTH, num_env_steps=0)
     players = {core: make_player(task, core) for core in sorted(registered(CORE))}
     return [*measure(players, task), *measure_positions(players["gtrxl"], task)]
-
-
-def measure(players: Mapping[str, Player], task: Task) -> list[dict[str, Any]]:
-    """Acting and learning of every player, in turns.
-
-    `acting, steps/s` counts decisions of the batch's environments, without the
-    environment; `learning, tokens/s` counts rows that go forward and backward through the
-    network in unrolls.
-
-    Args:
-      players: by core, `lstm` among them.
-      task: whose observations they take.
-    """
-    from tolman.launchers.benches.on_device import acting, network_pass
-
-    parts: dict[str, Callable[[int], None]] = {}
-    for core, player in players.items():
-        parts[f"acting {core}"] = acting(player.agent, task.environment)
-        parts[f"learning {core}"] = network_pass(player.agent, task.environment)
-    seconds = take_turns(parts, least=3)
-
-    def ratio(kind: str, core: str) -> float:
-        return round(seconds[f"{kind} {REFERENCE}"] / seconds[f"{kind} {core}"], 3)
-
-    rows = []
-    for core, player in players.items():
-        data = player.agent.data
-        steps = data.unroll_length * data.batch_size
-        tokens = (data.unroll_length + 1) * data.batch_size
-        rows.append(
-            {
-                "core": core,
-                "parameters": player.num_parameters,
-                "state bytes": _state_bytes(player.agent),
-                "acting, steps/s": round(steps / seconds[f"acting {core}"]),
-                "acting ratio": ratio("acting", core),
-                "learning, tokens/s": round(tokens / seconds[f"learning {core}"]),
-                "learning ratio": ratio("learning", core),
-            }
-        )
-    return rows
 
 
 def measure_positions(player: Player, task: Task) -> list[dict[str, Any]]:
@@ -106,9 +67,6 @@ def measure_positions(player: Player, task: Task) -> list[dict[str, Any]]:
 
 def memory_after(agent: ActorCritic, environment: Environment, num_steps: int) -> Any:
     """The actors' state after so many steps of one task."""
-    import jax
-    from jax import lax
-
     params, timestep, noise = _inputs(agent, environment)
 
     @jax.jit
@@ -125,10 +83,6 @@ def stepping_from(
     agent: ActorCritic, environment: Environment, actor_state: Any
 ) -> Callable[[int], None]:
     """Takes `NUM_STEPS` steps from the same memory, over and over."""
-    import jax
-    import jax.numpy as jnp
-    from jax import lax
-
     params, timestep, noise = _inputs(agent, environment)
 
     @jax.jit
@@ -152,22 +106,9 @@ def stepping_from(
 
 def _inputs(agent: ActorCritic, environment: Environment) -> tuple[Any, Any, Any]:
     """Parameters, time steps that open no task, and the noise of one decision."""
-    import jax
-    import jax.numpy as jnp
-
-    from tolman.agents.agent import draw_noise
-    from tolman.envs import vector
-
     batch_size = agent.data.batch_size
     keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
     _, opening = vector.reset(environment, keys)
     timestep = opening._replace(new_task=jnp.zeros(batch_size, bool))
     params = agent.init(jax.random.PRNGKey(0)).params
     return params, timestep, draw_noise(agent, jax.random.PRNGKey(3), batch_size)
-
-
-def _state_bytes(agent: ActorCritic) -> int:
-    import jax
-
-    state = jax.eval_shape(lambda: agent.initial_actor_state(1).core)
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

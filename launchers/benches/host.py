@@ -16,8 +16,8 @@ import numpy as np
 
 from tolman.agents.agent import Agent, DataSpec, draw_noise
 from tolman.envs.host import HostVector
-from tolman.launchers.benches.turns import take_turns
 from tolman.launchers.host.state import groups_of
+from tolman.launchers.measuring.turns import take_turns
 from tolman.launchers.runs.job import Job, resolve
 from tolman.launchers.settings.config import parse_train
 

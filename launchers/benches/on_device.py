@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tolman.launchers.benches.turns import take_turns
+import jax
+import jax.numpy as jnp
+from jax import lax
 
-if TYPE_CHECKING:
-    from tolman.agents.actor_critic import ActorCritic
-    from tolman.envs.environment import Environment
+from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
+from tolman.envs import vector
+from tolman.envs.environment import Environment
+from tolman.launchers.catalog.environments import find_environments
+from tolman.launchers.catalog.names import CORE, find, make_core
+from tolman.launchers.device.on_device import OnDeviceRunner
+from tolman.launchers.measuring.parts import acting, network_pass
+from tolman.launchers.measuring.turns import take_turns
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,6 @@ def run() -> list[dict[str, Any]]:
 
 
 def _bench_case(case: Case) -> dict[str, Any]:
-    import jax
-
-    from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
-    from tolman.launchers.catalog.environments import find_environments
-    from tolman.launchers.catalog.names import CORE, find, make_core
-    from tolman.launchers.device.on_device import OnDeviceRunner
-
     environment = find_environments(case.environment).environment()
     agent = make_meta_rl(
         MetaRLConfig(batch_size=case.batch_size, unroll_length=case.unroll_length),
@@ -95,97 +96,8 @@ def _bench_case(case: Case) -> dict[str, Any]:
     }
 
 
-def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
-    """Forward and backward over random rows, and not a thing more."""
-    import jax
-    import jax.numpy as jnp
-    from jax import lax
-
-    from tolman.agents.agent import Unroll
-    from tolman.envs.environment import MID, TimeStep
-
-    length, batch_size = agent.data.unroll_length, agent.data.batch_size
-    keys = jax.random.split(jax.random.PRNGKey(1), 3)
-    rows = (length + 1, batch_size)
-    spec = environment.observation_spec()
-    num_actions = environment.action_spec().num_values
-    unroll = Unroll(
-        timestep=TimeStep(
-            step_type=jnp.full(rows, MID),
-            reward=jax.random.normal(keys[0], rows),
-            discount=jnp.ones(rows),
-            observation=jax.random.normal(keys[1], (*rows, *spec.shape)).astype(spec.dtype),
-            new_task=jnp.zeros(rows, bool),
-        ),
-        action=jax.random.randint(keys[2], (length, batch_size), 0, num_actions),
-        logits=jnp.zeros((length, batch_size, num_actions)),
-        actor_state=agent.initial_actor_state(batch_size),
-    )
-
-    def outputs(params: Any, unroll: Unroll) -> Any:
-        output = agent.network.unroll(params, unroll)
-        return jnp.square(output.logits).mean() + jnp.square(output.value).mean()
-
-    @jax.jit
-    def passes(params: Any, unroll: Unroll, count: Any) -> Any:
-        def body(_: Any, params: Any) -> Any:
-            # The tiny step keeps the passes from being computed once for all.
-            gradients = jax.grad(outputs)(params, unroll)
-            return jax.tree.map(lambda p, g: p - 1e-9 * g, params, gradients)
-
-        return lax.fori_loop(0, count, body, params)
-
-    params = agent.init(jax.random.PRNGKey(0)).params
-    return lambda count: jax.block_until_ready(passes(params, unroll, count))
-
-
-def acting(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
-    """Acting on rows of one kind: the network's steps and the draws of actions."""
-    import jax
-    import jax.numpy as jnp
-    from jax import lax
-
-    from tolman.agents.agent import draw_noise
-    from tolman.envs import vector
-
-    length, batch_size = agent.data.unroll_length, agent.data.batch_size
-    params = agent.init(jax.random.PRNGKey(0)).params
-    keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
-    _, timestep = vector.reset(environment, keys)
-
-    @jax.jit
-    def unrolls(params: Any, timestep: Any, count: Any) -> Any:
-        def act(carry: Any, noise: Any) -> Any:
-            actor_state, total = carry
-            # Each row hangs on the decision before, and all of that is summed: else what
-            # needs no memory would be computed once, or never.
-            observation = timestep.observation
-            observation = observation + (0.0 * total).astype(observation.dtype)
-            row = timestep._replace(observation=observation)
-            decision, actor_state = agent.act(params, noise, row, actor_state)
-            total = total + sum(leaf.sum() for leaf in jax.tree.leaves(decision))
-            return (actor_state, total), None
-
-        draw = partial(draw_noise, agent, batch_size=batch_size)
-
-        def body(index: Any, carry: Any) -> Any:
-            step_keys = jax.random.split(jax.random.PRNGKey(index), length)
-            return lax.scan(act, carry, jax.vmap(draw)(step_keys))[0]
-
-        carry = agent.initial_actor_state(batch_size), jnp.float32(0.0)
-        return lax.fori_loop(0, count, body, carry)
-
-    return lambda count: jax.block_until_ready(unrolls(params, timestep, count))
-
-
 def _stepping(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
     """The environment under a fixed policy, with its automatic resets."""
-    import jax
-    import jax.numpy as jnp
-    from jax import lax
-
-    from tolman.envs import vector
-
     length, batch_size = agent.data.unroll_length, agent.data.batch_size
     keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
     action = jnp.arange(batch_size) % environment.action_spec().num_values

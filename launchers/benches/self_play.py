@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tolman.launchers.benches.turns import take_turns
+from tolman.launchers.measuring.turns import take_turns
 
 if TYPE_CHECKING:
     from tolman.agents.alphazero import AlphaZero

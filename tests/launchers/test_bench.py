@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from tolman.launchers.benches import bench, cores, on_device, turns
+from tolman.launchers.benches import bench, cores, on_device
 from tolman.launchers.catalog.names import CORE, registered
+from tolman.launchers.measuring import turns
+from tolman.launchers.measuring.core_tasks import make_player, t_maze
 
 
 @pytest.fixture
@@ -45,10 +47,7 @@ def test_cores_are_compared_at_equal_size(short, monkeypatch, capsys):
     monkeypatch.setattr(cores, "LENGTH", 6)
     known = registered(CORE)
     names = {name: known[name] for name in ("lstm", "gru", "gtrxl")}
-    monkeypatch.setattr(
-        "tolman.launchers.catalog.names.registered",
-        lambda kind: names if kind is CORE else registered(kind),
-    )
+    monkeypatch.setattr(cores, "registered", lambda kind: names)
     assert bench.run_bench("cores", as_json=True) == 0
     rows = json.loads(capsys.readouterr().out)
     speeds, positions = rows[:3], rows[3:]
@@ -68,8 +67,6 @@ def test_cores_are_compared_at_equal_size(short, monkeypatch, capsys):
 
 def test_a_step_of_gtrxl_costs_the_same_wherever_it_is():
     """A window run anew would cost many times as much at its end as at its start."""
-    from tolman.launchers.benches.core_tasks import make_player, t_maze
-
     task = t_maze(64, 1)
     agent = make_player(task, "gtrxl").agent
     parts = {}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import jax
 import pytest
 
-from tolman.launchers.benches.matching import TOLERANCE, at_width, match_parameters
 from tolman.launchers.catalog.names import CORE, find, make_core
+from tolman.launchers.measuring.matching import TOLERANCE, at_width, match_parameters
 from tolman.networks.core import CORES
 from tolman.networks.cores import GTrXLConfig, LSTMConfig, MemoConfig, StackedLSTMConfig
 from tolman.networks.cost import core_cost

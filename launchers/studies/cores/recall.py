@@ -29,11 +29,12 @@ import numpy as np
 import tyro
 from annotated_types import Ge
 
-from tolman.launchers.benches import core_tasks as tasks
-from tolman.launchers.benches.core_tasks import Player, Task
 from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.evaluation.episodes import EVALUATION
+from tolman.launchers.measuring import core_tasks as tasks
+from tolman.launchers.measuring.core_speed import measure
+from tolman.launchers.measuring.core_tasks import Player, Task
 from tolman.launchers.studies.cores import recall_plots
 from tolman.launchers.studies.study import Study, Training
 
@@ -102,8 +103,6 @@ def run(study: Study, options: Options) -> None:
     Raises:
       ValueError: for a task that the setting does not have.
     """
-    from tolman.launchers.benches.cores import measure
-
     cores = tuple(dict.fromkeys((*sorted(registered(CORE)), *options.core)))
     rates = QUICK_RATES if study.quick else FULL_RATES
     num_seeds = options.num_seeds or (QUICK_SEEDS if study.quick else FULL_SEEDS)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tolman.envs.memory import TMaze
-from tolman.launchers.benches.core_tasks import Task
+from tolman.launchers.measuring.core_tasks import Task
 from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY, axes
 from tolman.launchers.studies.study import Study
 

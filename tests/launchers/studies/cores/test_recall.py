@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tolman.envs.memory import TMaze
-from tolman.launchers.benches import core_tasks as tasks
-from tolman.launchers.benches import matching, turns
+from tolman.launchers.measuring import core_tasks as tasks
+from tolman.launchers.measuring import matching, turns
 from tolman.launchers.studies import options as study_options
 from tolman.launchers.studies.cores import recall
 from tolman.launchers.studies.study import Study, Training, run_study
@@ -92,7 +92,7 @@ def no_training(two_tasks, monkeypatch):
 
     monkeypatch.setattr(Study, "train", train)
     monkeypatch.setattr(recall, "play_episodes", play)
-    monkeypatch.setattr("tolman.launchers.benches.cores.measure", measure)
+    monkeypatch.setattr(recall, "measure", measure)
 
 
 def test_the_page(no_training, tmp_path):

@@ -19,8 +19,8 @@ from tolman.agents.actor_critic import ActorCritic, ActorCriticConfig, Hyperpara
 from tolman.envs.environment import Environment
 from tolman.envs.memory import AssociativeRecall, MemoryLength, TMaze
 from tolman.envs.meta_rl import HarlowChoice, IndependentBandit
-from tolman.launchers.benches.matching import match_parameters
 from tolman.launchers.catalog.names import CORE, find, make_core
+from tolman.launchers.measuring.matching import match_parameters
 from tolman.networks.cores import LSTMConfig
 
 REFERENCE = "lstm"  # Whose network says how many parameters all others get.

@@ -1,0 +1,1 @@
+"""What benches and studies both measure with: timed parts that take turns, fair sizes."""

@@ -1,0 +1,85 @@
+"""The parts of on-device training that are timed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.agent import Unroll, draw_noise
+from tolman.envs import vector
+from tolman.envs.environment import MID, Environment, TimeStep
+
+
+def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
+    """Forward and backward over random rows, and not a thing more."""
+    length, batch_size = agent.data.unroll_length, agent.data.batch_size
+    keys = jax.random.split(jax.random.PRNGKey(1), 3)
+    rows = (length + 1, batch_size)
+    spec = environment.observation_spec()
+    num_actions = environment.action_spec().num_values
+    unroll = Unroll(
+        timestep=TimeStep(
+            step_type=jnp.full(rows, MID),
+            reward=jax.random.normal(keys[0], rows),
+            discount=jnp.ones(rows),
+            observation=jax.random.normal(keys[1], (*rows, *spec.shape)).astype(spec.dtype),
+            new_task=jnp.zeros(rows, bool),
+        ),
+        action=jax.random.randint(keys[2], (length, batch_size), 0, num_actions),
+        logits=jnp.zeros((length, batch_size, num_actions)),
+        actor_state=agent.initial_actor_state(batch_size),
+    )
+
+    def outputs(params: Any, unroll: Unroll) -> Any:
+        output = agent.network.unroll(params, unroll)
+        return jnp.square(output.logits).mean() + jnp.square(output.value).mean()
+
+    @jax.jit
+    def passes(params: Any, unroll: Unroll, count: Any) -> Any:
+        def body(_: Any, params: Any) -> Any:
+            # The tiny step keeps the passes from being computed once for all.
+            gradients = jax.grad(outputs)(params, unroll)
+            return jax.tree.map(lambda p, g: p - 1e-9 * g, params, gradients)
+
+        return lax.fori_loop(0, count, body, params)
+
+    params = agent.init(jax.random.PRNGKey(0)).params
+    return lambda count: jax.block_until_ready(passes(params, unroll, count))
+
+
+def acting(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
+    """Acting on rows of one kind: the network's steps and the draws of actions."""
+    length, batch_size = agent.data.unroll_length, agent.data.batch_size
+    params = agent.init(jax.random.PRNGKey(0)).params
+    keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
+    _, timestep = vector.reset(environment, keys)
+
+    @jax.jit
+    def unrolls(params: Any, timestep: Any, count: Any) -> Any:
+        def act(carry: Any, noise: Any) -> Any:
+            actor_state, total = carry
+            # Each row hangs on the decision before, and all of that is summed: else what
+            # needs no memory would be computed once, or never.
+            observation = timestep.observation
+            observation = observation + (0.0 * total).astype(observation.dtype)
+            row = timestep._replace(observation=observation)
+            decision, actor_state = agent.act(params, noise, row, actor_state)
+            total = total + sum(leaf.sum() for leaf in jax.tree.leaves(decision))
+            return (actor_state, total), None
+
+        draw = partial(draw_noise, agent, batch_size=batch_size)
+
+        def body(index: Any, carry: Any) -> Any:
+            step_keys = jax.random.split(jax.random.PRNGKey(index), length)
+            return lax.scan(act, carry, jax.vmap(draw)(step_keys))[0]
+
+        carry = agent.initial_actor_state(batch_size), jnp.float32(0.0)
+        return lax.fori_loop(0, count, body, carry)
+
+    return lambda count: jax.block_until_ready(unrolls(params, timestep, count))
