@@ -201,8 +201,3 @@ def register_agent(name: str, kind: Kind = "acts") -> Callable[[Factory], Factor
       ValueError: if the name is taken by another factory.
     """
     return AGENTS.register(name, kind=kind)
-
-
-def kind_of(factory: Any) -> Kind:
-    """The kind that an agent's factory was registered with; "acts" if it never was."""
-    return AGENTS.declared.get(factory, {}).get("kind", "acts")

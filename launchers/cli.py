@@ -412,7 +412,7 @@ class CheckEnv:
 
 def _check_env(words: Sequence[str]) -> int:
     name = _parse(CheckEnv, words).env
-    from tolman.launchers.catalog.games import check_named
+    from tolman.launchers.check_env import check_named
 
     for line in check_named(name):
         print(line)

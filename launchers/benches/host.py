@@ -241,7 +241,7 @@ def _reading_pair(replay: Any, data: DataSpec, layout: Any) -> float:
 
 def _fill(replay: Any, data: DataSpec, layout: Any) -> None:
     """Writes items of noise, which compresses as badly as anything can."""
-    from tolman.launchers.host.reverb.writer import TABLE
+    from tolman.launchers.host.reverb import TABLE
 
     chance = np.random.default_rng(0)
     with replay.client().trajectory_writer(num_keep_alive_refs=1) as writer:

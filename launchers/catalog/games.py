@@ -1,10 +1,10 @@
-"""Games and sources of examples by name, and the check of what a user has written."""
+"""Games and sources of examples by name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tolman.launchers.catalog.names import ENV, GAME, Named, find, installed, registered
+from tolman.launchers.catalog.names import GAME, Named, find
 
 if TYPE_CHECKING:
     from tolman.envs.board.game import Game, HostGame
@@ -105,38 +105,3 @@ def build_game(named: Named, settings: Any) -> Game | HostGame:
             "HostGame (tolman.envs.board.game)."
         )
     return game
-
-
-def check_named(name: str) -> list[str]:
-    """Checks the named game or environment; what was found in order, a line each.
-
-    Raises:
-      ConformanceError: at the first violation, in one line.
-      ValueError: if there is nothing of that name.
-    """
-    from tolman.envs.board.conformance import check_game, looks_like_game
-    from tolman.envs.conformance import check_environment
-
-    if name in registered(GAME) or name in installed(GAME):
-        return check_game(make_game(name))
-    named = find(ENV, name)
-    thing = named.build(named.default_settings(), 0)
-    if looks_like_game(thing):
-        return check_game(thing)
-    return [*check_environment(thing), *describe_observation(thing)]
-
-
-def describe_observation(environment: Any) -> list[str]:
-    """How each part of an environment's observation enters a network, a line each.
-
-    Args:
-      environment: of any kind.
-    """
-    from tolman.agents.inputs import describe_inputs
-    from tolman.envs.adapters import single_precision_spec, space_to_spec
-
-    if hasattr(environment, "observation_space"):
-        spec = space_to_spec(environment.observation_space, "observation")
-    else:
-        spec = single_precision_spec(environment.observation_spec())
-    return [f"enters a network: {line}" for line in describe_inputs(spec)]

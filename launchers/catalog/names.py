@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 if TYPE_CHECKING:
+    from tolman.envs.registry import Registry
     from tolman.networks.core import MemoryCore
 
 Launcher = Literal["on-device", "local", "ray"]
@@ -259,10 +260,8 @@ def find(kind: Kind, name: str) -> Named:
 
 
 def kind_of_agent(agent: Named) -> str:
-    """What an agent does, as it was registered: "acts", "plays" or "learns"."""
-    from tolman.agents.agent import kind_of
-
-    return kind_of(agent.thing)
+    """What an agent was registered to do: "acts", "plays" or "learns"; else "acts"."""
+    return _table(AGENT).declared.get(agent.thing, {}).get("kind", "acts")
 
 
 def find_run(agent: str, env: str, core: str) -> tuple[Named, Named, Named]:
@@ -337,7 +336,7 @@ def _type_hints(factory: Any) -> dict[str, Any]:
     return get_type_hints(function, include_extras=True)
 
 
-def _table(kind: Kind) -> dict[str, Callable[..., Any]]:
+def _table(kind: Kind) -> Registry:
     assert kind.table is not None
     module, attribute = kind.table
     return getattr(importlib.import_module(module), attribute)

@@ -71,7 +71,7 @@ class EnvironmentWork:
             raise
 
     def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:
-        from tolman.launchers.host.reverb.writer import TABLE
+        from tolman.launchers.host.reverb import TABLE
 
         def statistics() -> TableStatistics:
             table = client.server_info()[TABLE]

@@ -12,10 +12,9 @@ import reverb
 
 from tolman.agents.agent import Agent, LearnerState, Metrics, Params
 from tolman.launchers.host.priorities import PriorityScale
-from tolman.launchers.host.reverb import Learner
+from tolman.launchers.host.reverb import TABLE, Learner
 from tolman.launchers.host.reverb.batches import Batch
 from tolman.launchers.host.reverb.replay import ItemLayout
-from tolman.launchers.host.reverb.writer import TABLE
 
 
 class AgentLearner(Learner):

@@ -9,16 +9,16 @@ import pytest
 from toys import CountingTask, make_agent
 
 from tolman.agents.actor_critic import ActorCriticConfig
-from tolman.agents.agent import Unroll, draw_noise, kind_of
+from tolman.agents.agent import Unroll, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import TimeStep
 from tolman.envs.meta_rl import TwoStep
-from tolman.launchers.catalog.names import AGENT, find, registered
+from tolman.launchers.catalog.names import AGENT, find, kind_of_agent, registered
 from tolman.launchers.device.on_device import OnDeviceRunner
 
 # Those that act in environments; agents that play games have a contract of their own.
 AGENT_NAMES = sorted(
-    name for name, factory in registered(AGENT).items() if kind_of(factory) == "acts"
+    name for name in registered(AGENT) if kind_of_agent(find(AGENT, name)) == "acts"
 )
 ACTOR_CRITICS = [
     name

@@ -5,9 +5,10 @@ import textwrap
 import pytest
 
 from tolman.envs.checks import ConformanceError
-from tolman.launchers.catalog.games import check_named, make_game
+from tolman.launchers.catalog.games import make_game
 from tolman.launchers.catalog.listing import list_names
 from tolman.launchers.catalog.names import GAME, find
+from tolman.launchers.check_env import check_named
 
 
 @pytest.fixture

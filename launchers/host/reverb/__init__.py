@@ -22,4 +22,6 @@ try:
 except ImportError as error:
     raise ValueError(f"{MISSING} ({error})") from error
 
-__all__ = ["Actor", "Learner"]
+__all__ = ["TABLE", "Actor", "Learner"]
+
+TABLE = "unrolls"  # Where unrolls wait.

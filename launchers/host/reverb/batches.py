@@ -13,7 +13,7 @@ import reverb
 import tensorflow as tf
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.host.reverb.writer import TABLE
+from tolman.launchers.host.reverb import TABLE
 
 SECONDS_TO_WAIT = 0.5
 SECONDS_A_REQUEST = 2.0  # Reverb says a line on standard error when one times out.

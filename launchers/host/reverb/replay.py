@@ -19,9 +19,9 @@ from dm_env import specs
 
 from tolman.agents.agent import Agent, Array, DataSpec, Unroll, draw_noise
 from tolman.envs.environment import TimeStep
+from tolman.launchers.host.reverb import TABLE
 from tolman.launchers.host.reverb.listening import accept_only
 from tolman.launchers.host.reverb.packing import Packing
-from tolman.launchers.host.reverb.writer import TABLE
 from tolman.launchers.host.state import group_size
 
 QUEUED_BATCHES = 2  # A queue holds so many batches before it makes actors wait.

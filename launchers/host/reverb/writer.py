@@ -15,11 +15,11 @@ import reverb
 
 from tolman.agents.agent import DataSpec, Decision
 from tolman.envs.environment import TimeStep
+from tolman.launchers.host.reverb import TABLE
 
 if TYPE_CHECKING:
     from tolman.launchers.host.reverb.replay import ItemLayout
 
-TABLE = "unrolls"
 MILLISECONDS_A_WAIT = 500
 ITEMS_IN_FLIGHT = 2  # Of each writer to a replay; nobody waits for them.
 

@@ -22,7 +22,7 @@ effect there, and then repeats its last action up to the junction.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -36,6 +36,7 @@ from tolman.launchers.measuring import core_tasks as tasks
 from tolman.launchers.measuring.core_speed import measure
 from tolman.launchers.measuring.core_tasks import Player, Task
 from tolman.launchers.studies.cores import recall_plots
+from tolman.launchers.studies.cores.results import Result, Results
 from tolman.launchers.studies.study import Study, Training
 
 TITLE = "Memory cores side by side: what each remembers, how fast, at what cost"
@@ -62,39 +63,6 @@ class Options:
     core: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     task: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     num_seeds: Annotated[int, Ge(0)] = 0
-
-
-class Result(NamedTuple):
-    """What one core did on one task.
-
-    Attributes:
-      player: the agent with that core.
-      learning_rate: the one that did best in training.
-      env_steps: `[C]`, of the learning curve.
-      curve: `[C, S]`, score in training of each seed with that rate.
-      score: `[S]`, of each seed in the test, with frozen weights.
-      error: standard error of the mean of the test.
-    """
-
-    player: Player
-    learning_rate: float
-    env_steps: np.ndarray
-    curve: np.ndarray
-    score: np.ndarray
-    error: float
-
-    @property
-    def mean(self) -> float:
-        """Of the seeds' scores."""
-        return float(self.score.mean())
-
-    def steps_to(self, level: float) -> float:
-        """Environment steps until the seeds' median curve first reaches it, or NaN."""
-        reached = np.flatnonzero(np.median(self.curve, 1) >= level)
-        return float(self.env_steps[reached[0]]) if len(reached) else float("nan")
-
-
-Results = dict[str, dict[str, Result]]  # By task, then by core.
 
 
 def run(study: Study, options: Options) -> None:

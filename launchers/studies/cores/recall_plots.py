@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tolman.envs.memory import TMaze
 from tolman.launchers.measuring.core_tasks import Task
+from tolman.launchers.studies.cores.results import Results
 from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY, axes
 from tolman.launchers.studies.study import Study
-
-if TYPE_CHECKING:
-    from tolman.launchers.studies.cores.recall import Results
 
 NUM_COLUMNS = 3
 TICKS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # Thousands.

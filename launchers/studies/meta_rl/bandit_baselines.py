@@ -5,7 +5,7 @@ Shapes: E episodes, T trials, K arms. Trials loop in Python, episodes are arrays
 are broken at random. The same loop plays the independent, the dependent, the restless
 and the eleven-arm task. Exact optima stand in `bandit_optima`, the baselines of the
 eleven-arm and the restless task in `structured_baselines`, Rescorla-Wagner agents in
-`restless_analysis`.
+`rescorla_wagner`.
 
 Source: Wang et al. 2016, "Learning to reinforcement learn", sections 3.1.1 to 3.1.4.
 """

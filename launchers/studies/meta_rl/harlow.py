@@ -27,7 +27,7 @@ Source: Wang et al. 2016, section 3.2.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, get_args
 
 import jax
@@ -40,6 +40,7 @@ from tolman.envs.meta_rl.images import Source, Split, find_source
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.meta_rl import common, harlow_plots, plots
+from tolman.launchers.studies.meta_rl.harlow_choices import CEILING, Player, choose
 from tolman.launchers.studies.study import Study, Training
 
 TITLE = "Harlow's task: one trial tells which of two new pictures pays"
@@ -56,55 +57,12 @@ QUICK = common.Sweep(6, 3, (1.2e-3, 1.6e-3), (0.25, 0.35), (0.05, 0.05))
 FULL = common.Sweep(12, 5, (8e-4, 2e-3), (0.1, 0.5), (0.03, 0.08))
 QUICK_EPISODES, FULL_EPISODES = 44_800, 70_400
 NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.
-CEILING = 0.9  # Share of correct choices from the second trial on.
 
 AGENT_NAME, STACKED = "meta-RL", "stacked LSTM"
 CONTROLS: dict[str, dict[str, Any]] = {
     "no reward input": {"use_previous_reward": False},
     "no memory": {"core": "feedforward"},
 }
-
-
-@dataclass(frozen=True)
-class Player:
-    """What one population did on held-out pictures; P members, E episodes, N trials.
-
-    Attributes:
-      correct: `[P, E, N]` bool, all members and episodes.
-      shown: indices of the members shown, best first.
-      episodes: indices of the episodes shown; the others chose the members.
-    """
-
-    correct: np.ndarray
-    shown: np.ndarray
-    episodes: np.ndarray
-
-    @property
-    def by_trial(self) -> np.ndarray:
-        """`[M, N]`, share of correct choices of the members shown."""
-        return self.correct[self.shown][:, self.episodes].mean(1)
-
-    @property
-    def first(self) -> float:
-        """Share correct in the first trial, median of the members shown."""
-        return float(np.median(self.by_trial[:, 0]))
-
-    @property
-    def later(self) -> float:
-        """Share correct from the second trial on, median of the members shown."""
-        return float(np.median(self.by_trial[:, 1:].mean(1)))
-
-    @property
-    def share_at_ceiling(self) -> float:
-        """Share of ALL members that are right from the second trial on."""
-        return float((self.correct[:, :, 1:].mean((1, 2)) > CEILING).mean())
-
-    def second_trial(self, after_correct: bool) -> float:
-        """Share correct in the second trial after a right or a wrong first one."""
-        correct = self.correct[self.shown][:, self.episodes]  # [M, E, N]
-        is_counted = correct[:, :, 0] == after_correct
-        right = (correct[:, :, 1] & is_counted).sum(1)
-        return float(np.median(right / np.maximum(is_counted.sum(1), 1)))
 
 
 def run(study: Study) -> None:
@@ -211,11 +169,6 @@ def _play(
 def outcomes(played: Trajectory) -> np.ndarray:
     """`[P, E, N]` bool from the outcomes recorded at the end of every episode."""
     return played.record[NUM_TRIALS] == CORRECT
-
-
-def choose(correct: np.ndarray, num_shown: int) -> Player:
-    """Chooses the members to show by their later trials in the first half of episodes."""
-    return Player(correct, *common.select(correct[:, :, 1:].mean(2), num_shown))
 
 
 def _check(study: Study, players: dict[str, Player]) -> None:

@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tolman.launchers.studies.meta_rl.harlow_choices import Player
 from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY
 from tolman.launchers.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from tolman.launchers.studies.meta_rl.harlow import Player
 
 RIGHT_COLOUR, WRONG_COLOUR = COLOURS[2], COLOURS[1]
 NUM_TRIALS_DRAWN = 5

@@ -14,7 +14,7 @@ from tolman.launchers.studies.study import Study
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tolman.launchers.studies.meta_rl.two_step import Player
+    from tolman.launchers.studies.meta_rl.two_step_analysis import StayProfile
 
 matplotlib.use("Agg")
 
@@ -73,11 +73,16 @@ def learning_curves(
     )
 
 
-def stay_profiles(study: Study, players: Mapping[str, Player]) -> None:
-    """Draws the four stay probabilities of every player, as the paper's figure 5 does."""
+def stay_profiles(study: Study, players: Mapping[str, Sequence[StayProfile]]) -> None:
+    """Draws the four stay probabilities of every player, as the paper's figure 5 does.
+
+    Args:
+      study: receives the figure.
+      players: name to a profile a member.
+    """
     figure, row = axes(len(players), width=2.3, height=2.8)
-    for one, (name, player) in zip(row, players.items(), strict=True):
-        stay = np.array([profile.probability for profile in player.profiles])  # [P, 4]
+    for one, (name, profiles) in zip(row, players.items(), strict=True):
+        stay = np.array([profile.probability for profile in profiles])  # [P, 4]
         places = np.array([0.0, 1.0, 2.6, 3.6])  # Rewarded; unrewarded.
         colours = [COLOURS[0], COLOURS[1]] * 2
         one.bar(places, np.median(stay, 0), 0.9, color=colours)

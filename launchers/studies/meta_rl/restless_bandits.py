@@ -25,7 +25,6 @@ Source: Wang et al. 2016, section 3.1.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -45,11 +44,8 @@ from tolman.launchers.studies.meta_rl.bandit_baselines import (
     play_bernoulli,
     ucb_policy,
 )
-from tolman.launchers.studies.meta_rl.restless_analysis import (
-    ModelComparison,
-    compare_models,
-    simulate_rescorla_wagner,
-)
+from tolman.launchers.studies.meta_rl.rescorla_wagner import simulate_rescorla_wagner
+from tolman.launchers.studies.meta_rl.restless_analysis import Player, Tasks, analyse
 from tolman.launchers.studies.meta_rl.structured_baselines import play_walk_filter
 from tolman.launchers.studies.study import Study
 
@@ -73,55 +69,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 # How often a baseline plays each walk, so that its own luck averages out.
 REPETITIONS, FILTER_REPETITIONS = 40, 10
-
-
-@dataclass(frozen=True)
-class Tasks:
-    """The evaluation episodes that are shown; E of them, T trials.
-
-    Attributes:
-      means: `[E, T, 2]`, the probability that each arm pays.
-      volatility: `[E]`, of the walk's steps.
-    """
-
-    means: np.ndarray
-    volatility: np.ndarray
-
-
-@dataclass(frozen=True)
-class Player:
-    """What one player did on the tasks shown, analysed; M members.
-
-    Attributes:
-      pulls: one a member.
-      regret: `[M, E]`, expected.
-      fits: the four Rescorla-Wagner models, one comparison a member.
-    """
-
-    pulls: list[Pulls]
-    regret: np.ndarray
-    fits: list[ModelComparison]
-
-    @property
-    def median_regret(self) -> float:
-        """Of the members' means over episodes."""
-        return float(np.median(self.regret.mean(1)))
-
-    @property
-    def rates(self) -> np.ndarray:
-        """`[M, 2]`, mean fitted learning rate at low and at high volatility."""
-        rows = [sorted(fit.learning_rates.items()) for fit in self.fits]
-        return np.array([[rate.mean for _, rate in row] for row in rows])
-
-    @property
-    def rate_difference(self) -> float:
-        """High minus low volatility, median of the members."""
-        return float(np.median(np.diff(self.rates, axis=1)))
-
-    @property
-    def adaptation_bic(self) -> float:
-        """BIC(abe) - BIC(be), median of the members."""
-        return float(np.median([fit.adaptation_bic for fit in self.fits]))
 
 
 def run(study: Study) -> None:
@@ -196,15 +143,6 @@ def _pulls(played: Trajectory, member: int, episodes: np.ndarray) -> Pulls:
     """One member's actions and rewards, `[E, T]`."""
     rewards = played.timestep.reward[1 : NUM_TRIALS + 1, member, episodes]
     return Pulls(played.action[:NUM_TRIALS, member, episodes].T, rewards.T)
-
-
-def analyse(pulls: list[Pulls], tasks: Tasks) -> Player:
-    """Regret and Rescorla-Wagner fits of the members of one player."""
-    return Player(
-        pulls=pulls,
-        regret=np.stack([expected_regret(tasks.means, one.actions) for one in pulls]),
-        fits=[compare_models(one.actions, one.rewards, tasks.volatility) for one in pulls],
-    )
 
 
 def play_baselines(tasks: Tasks, rng: np.random.Generator) -> dict[str, np.ndarray]:

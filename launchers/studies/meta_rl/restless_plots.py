@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY
+from tolman.launchers.studies.meta_rl.restless_analysis import Player, Tasks
 from tolman.launchers.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tolman.launchers.studies.meta_rl.bandit_baselines import Pulls
-    from tolman.launchers.studies.meta_rl.restless_bandits import Player, Tasks
 
 AGENT_COLOUR, CONTROL_COLOUR = COLOURS[0], COLOURS[1]
 

@@ -95,7 +95,7 @@ def run(study: Study) -> None:
 
     _check(study, players)
     _report(study, players)
-    plots.stay_profiles(study, players)
+    plots.stay_profiles(study, {name: one.profiles for name, one in players.items()})
     plots.learning_curves(
         study, curves, "reward per trial", {"ceiling": 0.7, "chance": 0.5}
     )

@@ -10,9 +10,10 @@ import reverb
 
 from tolman.agents.agent import DataSpec, Decision
 from tolman.envs.environment import TimeStep
+from tolman.launchers.host.reverb import TABLE
 from tolman.launchers.host.reverb.packing import Packing
 from tolman.launchers.host.reverb.replay import ItemLayout
-from tolman.launchers.host.reverb.writer import TABLE, UnrollWriter
+from tolman.launchers.host.reverb.writer import UnrollWriter
 
 
 def timestep(t, num_envs=2):

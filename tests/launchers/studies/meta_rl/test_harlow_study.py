@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tolman.launchers.studies.meta_rl import harlow as study
+from tolman.launchers.studies.meta_rl.harlow_choices import choose
 from tolman.launchers.studies.study import run_study
 
 RIGHT, WRONG = True, False
@@ -30,7 +31,7 @@ def test_outcomes_are_read_where_the_episode_ends():
 
 def test_one_shot_learner_is_at_ceiling_and_a_guesser_is_not():
     guesses = np.random.default_rng(1).random((400, study.NUM_TRIALS)) < 0.5
-    player = study.choose(np.stack([guesses, one_shot(400)]), 1)
+    player = choose(np.stack([guesses, one_shot(400)]), 1)
     assert player.shown.tolist() == [1]
     assert player.share_at_ceiling == 0.5
     assert player.later == 1.0
@@ -42,7 +43,7 @@ def test_members_are_chosen_and_shown_on_different_episodes():
     correct = np.ones((2, 4, study.NUM_TRIALS), bool)
     correct[0, 2:, 1:] = False  # Good where it is chosen, bad where it is shown.
     correct[1, 0, 1:] = False
-    player = study.choose(correct, 1)
+    player = choose(correct, 1)
     assert player.shown.tolist() == [0]
     assert player.episodes.tolist() == [2, 3]
     assert player.later == 0.0
@@ -52,7 +53,7 @@ def test_second_trial_tells_a_player_that_stays_from_one_that_learns():
     # Keeps its first choice: right for ever after a right guess, else wrong for ever.
     guess = np.array([RIGHT, RIGHT, WRONG, WRONG] * 2)
     correct = np.repeat(guess[:, None], study.NUM_TRIALS, axis=1)
-    player = study.choose(correct[None], 1)
+    player = choose(correct[None], 1)
     assert player.second_trial(RIGHT) == 1.0
     assert player.second_trial(WRONG) == 0.0
     np.testing.assert_allclose(player.by_trial, 0.5)

@@ -5,6 +5,7 @@ import pytest
 from scipy import optimize
 
 from tolman.launchers.studies.meta_rl import bandit_baselines as bandits
+from tolman.launchers.studies.meta_rl import rescorla_wagner as models
 from tolman.launchers.studies.meta_rl import restless_analysis as restless
 from tolman.launchers.studies.meta_rl import structured_baselines as structured
 
@@ -19,13 +20,13 @@ def mixed_walks(
 def test_value_differences_by_hand():
     actions, rewards = np.array([[0, 1, 0]]), np.array([[1.0, 1.0, 0.0]])
     # Values (.5, .5); arm 0 pays: (.75, .5); arm 1 pays: (.75, .75).
-    differences = restless.value_differences(actions, rewards, np.asarray(0.5))
+    differences = models.value_differences(actions, rewards, np.asarray(0.5))
     np.testing.assert_allclose(differences, [[0.0, 0.25, 0.0]])
 
 
 def test_log_likelihood_by_hand():
     actions, differences = np.array([[0, 1]]), np.array([[0.0, 0.25]])
-    score = restless.choice_log_likelihood(
+    score = models.choice_log_likelihood(
         differences, actions, np.asarray(4.0), np.asarray(0.2)
     )
     second = 0.1 + 0.8 / (1 + np.e)  # arm 1 at log-odds -4 x .25
@@ -37,24 +38,24 @@ def test_candidates_broadcast_over_blocks():
     actions = generator.integers(0, 2, (3, 4, 6))
     rewards = generator.random((3, 4, 6))
     rates = np.array([[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
-    differences = restless.value_differences(actions, rewards, rates)
+    differences = models.value_differences(actions, rewards, rates)
     assert differences.shape == (2, 3, 4, 6)
-    single = restless.value_differences(actions[1], rewards[1], np.asarray(0.2))
+    single = models.value_differences(actions[1], rewards[1], np.asarray(0.2))
     np.testing.assert_allclose(differences[0, 1], single)
 
 
 def test_fit_agrees_with_nelder_mead():
     generator = np.random.default_rng(1)
     means = structured.restless_walks(generator, 20, 100, 0.1)
-    pulls = restless.simulate_rescorla_wagner(means, generator, 0.35, 6.0, 0.1)
+    pulls = models.simulate_rescorla_wagner(means, generator, 0.35, 6.0, 0.1)
     actions, rewards = (x.reshape(2, 10, 100) for x in pulls)
-    fit = restless.fit_rescorla_wagner(actions, rewards, "abe")
+    fit = models.fit_rescorla_wagner(actions, rewards, "abe")
     for block in range(2):
 
         def loss(parameters, block=block):
             rate, temperature, lapse = np.clip(parameters, [0, 0.01, 0], [1, 200, 1])
-            differences = restless.value_differences(actions[block], rewards[block], rate)
-            return -restless.choice_log_likelihood(
+            differences = models.value_differences(actions[block], rewards[block], rate)
+            return -models.choice_log_likelihood(
                 differences, actions[block], temperature, lapse
             )
 
@@ -66,9 +67,9 @@ def test_fit_agrees_with_nelder_mead():
 def test_fit_recovers_parameters():
     generator = np.random.default_rng(2)
     means = structured.restless_walks(generator, 200, 100, 0.1)
-    pulls = restless.simulate_rescorla_wagner(means, generator, 0.3, 6.0, 0.1)
+    pulls = models.simulate_rescorla_wagner(means, generator, 0.3, 6.0, 0.1)
     actions, rewards = (x.reshape(20, 10, 100) for x in pulls)
-    fit = restless.fit_rescorla_wagner(actions, rewards, "abe")
+    fit = models.fit_rescorla_wagner(actions, rewards, "abe")
     for estimate, truth in ((fit.learning_rate, 0.3), (fit.lapse, 0.1)):
         assert abs(estimate.mean() - truth) < 4 * estimate.std() / np.sqrt(20) + 0.01
     assert np.median(fit.inverse_temperature) == pytest.approx(6.0, rel=0.15)
@@ -79,11 +80,11 @@ def test_fit_recovers_parameters():
 def test_nested_models_are_never_more_likely():
     generator = np.random.default_rng(3)
     means, _ = mixed_walks(generator, 40)
-    pulls = restless.simulate_rescorla_wagner(means, generator, 0.7, 8.0, 0.05)
+    pulls = models.simulate_rescorla_wagner(means, generator, 0.7, 8.0, 0.05)
     actions, rewards = (x.reshape(4, 10, 100) for x in pulls)
     score = {
-        model: restless.fit_rescorla_wagner(actions, rewards, model).log_likelihood
-        for model in restless.MODELS
+        model: models.fit_rescorla_wagner(actions, rewards, model).log_likelihood
+        for model in models.MODELS
     }
     for small, large in (("b", "ab"), ("b", "be"), ("ab", "abe"), ("be", "abe")):
         assert (score[large] > score[small] - 0.05).all()
@@ -93,7 +94,7 @@ def test_nested_models_are_never_more_likely():
 def test_control_of_fixed_rate_does_not_adapt(lapse):
     generator = np.random.default_rng(4)
     means, volatility = mixed_walks(generator, 200)
-    pulls = restless.simulate_rescorla_wagner(means, generator, 0.5, 6.0, lapse)
+    pulls = models.simulate_rescorla_wagner(means, generator, 0.5, 6.0, lapse)
     comparison = restless.compare_models(*pulls, volatility)
     assert comparison.adaptation_bic > 0
     assert comparison.preferred == ("be" if lapse else "b")
@@ -107,7 +108,7 @@ def test_player_of_two_rates_adapts():
     generator = np.random.default_rng(5)
     means, volatility = mixed_walks(generator, 200)
     rate = np.where(volatility > 0.1, 0.6, 0.3)
-    pulls = restless.simulate_rescorla_wagner(means, generator, rate)
+    pulls = models.simulate_rescorla_wagner(means, generator, rate)
     comparison = restless.compare_models(*pulls, volatility)
     assert comparison.adaptation_bic < 0
     assert "a" in comparison.preferred
@@ -129,7 +130,7 @@ def test_bayesian_player_that_infers_the_volatility_adapts():
 def test_another_fixed_rate_shows_in_one_sign_only():
     generator = np.random.default_rng(7)
     means, volatility = mixed_walks(generator, 200)
-    pulls = restless.simulate_rescorla_wagner(means, generator, 0.25)
+    pulls = models.simulate_rescorla_wagner(means, generator, 0.25)
     comparison = restless.compare_models(*pulls, volatility)
     rates = comparison.learning_rates
     assert comparison.adaptation_bic < 0
@@ -145,14 +146,14 @@ def test_rescorla_wagner_regret():
         (8.44, {"learning_rate": 0.5}),
         (7.26, {"learning_rate": 0.2, "inverse_temperature": 20.0, "is_shared": True}),
     ):
-        pulls = restless.simulate_rescorla_wagner(means, generator, **arguments)
+        pulls = models.simulate_rescorla_wagner(means, generator, **arguments)
         regret = bandits.expected_regret(means, pulls.actions)
         assert abs(regret.mean() - expected) < 4 * regret.std() / np.sqrt(len(regret))
 
 
 def test_greedy_player_stays_on_a_sure_arm():
     means = np.tile([1.0, 0.0], (50, 8, 1))
-    pulls = restless.simulate_rescorla_wagner(
+    pulls = models.simulate_rescorla_wagner(
         means, np.random.default_rng(0), 0.5, inverse_temperature=np.inf
     )
     # Arm 0 pays at once; arm 1 fails at once: from the second trial all pull arm 0.
@@ -172,7 +173,7 @@ def test_blocks_hold_one_volatility():
 
 def test_rows_of_learning_rates_by_hand():
     rates = np.array([0.2, 0.9, 0.4, 0.6])
-    fit = restless.RescorlaWagnerFit("ab", rates, *(np.zeros(4) for _ in range(4)))
+    fit = models.RescorlaWagnerFit("ab", rates, *(np.zeros(4) for _ in range(4)))
     rows = restless.learning_rates_by_volatility(fit, np.array([0.1, 0.3, 0.1, 0.1]))
     assert list(rows) == [0.1, 0.3]
     # Deviations -0.2, 0, 0.2: the variance of a sample of three is 0.08 / 2.
@@ -186,17 +187,17 @@ def test_user_mistakes_are_named():
     generator = np.random.default_rng(0)
     actions = np.zeros((1, 2, 3), int)
     with pytest.raises(ValueError, match="abe"):
-        restless.fit_rescorla_wagner(actions, actions, "abc")
+        models.fit_rescorla_wagner(actions, actions, "abc")
     with pytest.raises(ValueError, match=r"\[B, E, T\]"):
-        restless.fit_rescorla_wagner(actions[0], actions[0], "b")
+        models.fit_rescorla_wagner(actions[0], actions[0], "b")
     with pytest.raises(ValueError, match="two arms"):
-        restless.fit_rescorla_wagner(actions + 2, actions, "b")
+        models.fit_rescorla_wagner(actions + 2, actions, "b")
     with pytest.raises(ValueError, match="Evaluate more"):
         restless.blocks_of_equal_volatility(np.array([0.1, 0.2]))
     with pytest.raises(ValueError, match="per episode"):
         restless.compare_models(np.zeros((4, 3), int), np.zeros((4, 3)), np.zeros(5))
     with pytest.raises(ValueError, match="learning_rate"):
-        restless.simulate_rescorla_wagner(np.zeros((1, 2, 2)), generator, 1.5)
-    fit = restless.fit_rescorla_wagner(actions, actions, "b")
+        models.simulate_rescorla_wagner(np.zeros((1, 2, 2)), generator, 1.5)
+    fit = models.fit_rescorla_wagner(actions, actions, "b")
     with pytest.raises(ValueError, match="free learning rate"):
         restless.learning_rates_by_volatility(fit, np.array([0.1]))

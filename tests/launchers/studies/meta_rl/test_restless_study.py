@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tolman.launchers.studies.meta_rl import restless_bandits as study
-from tolman.launchers.studies.meta_rl.restless_analysis import simulate_rescorla_wagner
+from tolman.launchers.studies.meta_rl.rescorla_wagner import simulate_rescorla_wagner
+from tolman.launchers.studies.meta_rl.restless_analysis import Player, Tasks, analyse
 from tolman.launchers.studies.meta_rl.restless_plots import typical_episode
 from tolman.launchers.studies.meta_rl.structured_baselines import restless_walks
 from tolman.launchers.studies.study import run_study
@@ -53,10 +54,10 @@ def test_regret_of_every_member_and_episode_by_hand():
     np.testing.assert_allclose(regret, [[0.0, 20.0], [80.0, 0.0]])
 
 
-def mixed_tasks(num_episodes: int, seed: int = 0) -> study.Tasks:
+def mixed_tasks(num_episodes: int, seed: int = 0) -> Tasks:
     volatility = np.tile([0.02, 0.2], num_episodes // 2)
     generator = np.random.default_rng(seed)
-    return study.Tasks(restless_walks(generator, num_episodes, 100, volatility), volatility)
+    return Tasks(restless_walks(generator, num_episodes, 100, volatility), volatility)
 
 
 def test_players_of_known_learning_rates_come_out_as_what_they_are():
@@ -65,7 +66,7 @@ def test_players_of_known_learning_rates_come_out_as_what_they_are():
     rates = np.where(tasks.volatility < 0.1, 0.2, 0.6)
     adaptive = simulate_rescorla_wagner(tasks.means, generator, rates)
     fixed = simulate_rescorla_wagner(tasks.means, generator)
-    adapts, does_not = (study.analyse([pulls], tasks) for pulls in (adaptive, fixed))
+    adapts, does_not = (analyse([pulls], tasks) for pulls in (adaptive, fixed))
     np.testing.assert_allclose(adapts.rates, [[0.2, 0.6]], atol=0.05)
     assert adapts.rate_difference == pytest.approx(0.4, abs=0.08)
     assert adapts.adaptation_bic < 0 < does_not.adaptation_bic
@@ -82,7 +83,7 @@ def test_baselines_are_ordered_as_theory_says():
 
 def test_distance_to_the_optimum_is_paired():
     regret = np.array([[1.0, 5.0, 9.0], [3.0, 7.0, 11.0]])  # Means 2, 6, 10.
-    player = study.Player(pulls=[], regret=regret, fits=[])
+    player = Player(pulls=[], regret=regret, fits=[])
     difference, error = study.distance_to_optimum(player, np.array([1.0, 4.0, 7.0]))
     assert difference == pytest.approx(2.0)  # Of 1, 2, 3; the episodes' spread cancels.
     assert error == pytest.approx(1 / np.sqrt(3))

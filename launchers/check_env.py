@@ -1,0 +1,41 @@
+"""Checks an environment or a game that a user has written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tolman.agents.inputs import describe_inputs
+from tolman.envs.adapters import single_precision_spec, space_to_spec
+from tolman.envs.board.conformance import check_game, looks_like_game
+from tolman.envs.conformance import check_environment
+from tolman.launchers.catalog.games import make_game
+from tolman.launchers.catalog.names import ENV, GAME, find, installed, registered
+
+
+def check_named(name: str) -> list[str]:
+    """Checks the named game or environment; what was found in order, a line each.
+
+    Raises:
+      ConformanceError: at the first violation, in one line.
+      ValueError: if there is nothing of that name.
+    """
+    if name in registered(GAME) or name in installed(GAME):
+        return check_game(make_game(name))
+    named = find(ENV, name)
+    thing = named.build(named.default_settings(), 0)
+    if looks_like_game(thing):
+        return check_game(thing)
+    return [*check_environment(thing), *describe_observation(thing)]
+
+
+def describe_observation(environment: Any) -> list[str]:
+    """How each part of an environment's observation enters a network, a line each.
+
+    Args:
+      environment: of any kind.
+    """
+    if hasattr(environment, "observation_space"):
+        spec = space_to_spec(environment.observation_space, "observation")
+    else:
+        spec = single_precision_spec(environment.observation_spec())
+    return [f"enters a network: {line}" for line in describe_inputs(spec)]
