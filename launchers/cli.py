@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 FORCE_CPU_DEVICES = "--xla_force_host_platform_device_count"
 
@@ -26,12 +25,14 @@ class Verb:
     Attributes:
       usage: the words after it.
       summary: one line of help.
-      run: takes the words after it; returns the exit code.
+      run: takes the words after it, or the flags that they set; returns the exit code.
+      flags: dataclass of these; None where `run` reads the words itself.
     """
 
     usage: str
     summary: str
-    run: Callable[[Sequence[str]], int]
+    run: Callable[[Any], int]
+    flags: type[Any] | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,14 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_process()
     try:
         with _stops(words[0]):
-            return _verb(words[0]).run(words[1:])
+            return _run(words[0], words[1:])
     except SystemExit as stop:  # From --help.
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         return _fail("interrupted.", 128 + signal.SIGINT)
     except Exception as error:
-        code = _exit_code(error)
-        if code is None:
+        from tolman.launchers.runs.failures import exit_code
+
+        code = exit_code(error)
+        if code is None:  # A bug shows its traceback.
             raise
         return _fail(str(error), code)
 
@@ -72,7 +75,7 @@ def _stops(verb: str) -> Iterator[None]:
         yield
 
 
-def _verb(name: str) -> Verb:
+def _run(name: str, words: Sequence[str]) -> int:
     if name not in VERBS:
         from tolman.launchers.catalog.names import suggest
 
@@ -80,7 +83,12 @@ def _verb(name: str) -> Verb:
             f"verb {name!r} is unknown{suggest(name, VERBS)}: use one of "
             f"{', '.join(VERBS)}."
         )
-    return VERBS[name]
+    verb = VERBS[name]
+    if verb.flags is None:
+        return verb.run(words)
+    from tolman.launchers.settings.flags import parse_verb
+
+    return verb.run(parse_verb(name, verb.flags, words))
 
 
 def _help() -> str:
@@ -100,34 +108,6 @@ def _prepare_process() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
-
-
-def _exit_code(error: Exception) -> int | None:
-    """The code of an expected end; None for a bug, which shall show its traceback.
-
-    ValueError and FileNotFoundError are a user's mistakes where Tolman itself raised
-    them: from anywhere else nobody has made sure that their message helps.
-    """
-    if isinstance(error, ValueError | FileNotFoundError):
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-        return 2 if module.partition(".")[0] == "tolman" else None
-    if "tolman.envs.host" in sys.modules:
-        from tolman.envs.host import EnvironmentFault
-
-        if isinstance(error, EnvironmentFault):
-            return 1
-    if "tolman.launchers.runs.loop" in sys.modules:
-        from tolman.launchers.runs.protocol import RunFailure
-        from tolman.launchers.runs.stopping import RunStopped
-
-        if isinstance(error, RunFailure):
-            return 1
-        if isinstance(error, RunStopped):
-            return 128 + error.signal_number
-    return None
 
 
 def _fail(message: str, code: int) -> int:
@@ -160,8 +140,7 @@ class Resume:
     empty_replay: bool = False
 
 
-def _resume(words: Sequence[str]) -> int:
-    given = _parse(Resume, words)
+def _resume(given: Resume) -> int:
     from tolman.launchers.runs.training import resume
 
     print(resume(given.run, given.trust, given.empty_replay))
@@ -187,27 +166,11 @@ class Eval:
     trust: bool = False
 
 
-def _eval(words: Sequence[str]) -> int:
-    given = _parse(Eval, words)
-    from tolman.launchers.evaluation.evaluate import evaluate
+def _eval(given: Eval) -> int:
+    from tolman.launchers.evaluation.evaluate import describe, evaluate
 
     result = evaluate(*(getattr(given, item.name) for item in fields(given)))
-    if "eval/accuracy" in result:
-        print(
-            f"eval/accuracy {result['eval/accuracy']:.4g} "
-            f"± {result['eval/accuracy_standard_error']:.2g} (standard error of "
-            f"{given.num_episodes} questions)  at examples {result['env_steps']}"
-        )
-        return 0
-    print(
-        f"eval/episode_return {result['eval/episode_return']:.4g} "
-        f"± {result['eval/episode_return_standard_error']:.2g} (standard error of "
-        f"{given.num_episodes} episodes)  eval/episode_length "
-        f"{result['eval/episode_length']:.4g}  at env_steps {result['env_steps']}"
-    )
-    if "eval/human_normalized_score" in result:
-        score = result["eval/human_normalized_score"]
-        print(f"eval/human_normalized_score {score:.4g} (0 random play, 1 a human)")
+    print("\n".join(describe(result)))
     return 0
 
 
@@ -241,8 +204,7 @@ class Play:
     player: str | None = None
 
 
-def _play(words: Sequence[str]) -> int:
-    given = _parse(Play, words)
+def _play(given: Play) -> int:
     if given.protocol is not None:
         return _serve(given)
     if given.player is not None:
@@ -284,75 +246,20 @@ def _serve(given: Play) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Study:
-    """Re-runs an experiment of a paper and checks its claims.
-
-    Attributes:
-      name: PAPER/STUDY, one of `tolman list studies`, or module:attribute.
-      quick: minutes on two cores instead of the paper's setting.
-      seed: of all chance in it.
-      out: folder for its results; None for one of its own.
-    """
-
-    name: str
-    quick: bool = False
-    seed: int = 0
-    out: Path | None = None
-
-
 def _study(words: Sequence[str]) -> int:
     from tolman.launchers.studies.options import parse_study
-
-    given, options = parse_study(Study, words)
     from tolman.launchers.studies.study import run_study
 
+    given, options = parse_study(words)
     return run_study(given.name, given.quick, given.seed, given.out, options)
 
 
-@dataclass(frozen=True)
-class Tournament:
-    """Lets players of a board game meet, and rates them.
-
-    Attributes:
-      game: its name, or module:attribute.
-      players: two or more, such as random, mcts:100, runs/a@last?simulations=64 or
-        "uci:stockfish?nodes=100".
-      num_games: of each pair, even.
-      opening_moves: random moves before each pair of games.
-      seed: of openings and players.
-      anchor: the player whose Elo is 0; None for random if it takes part, else the mean.
-      sprt: two Elo differences to decide between, of two players; stops early.
-      out: the folder; a tournament that was stopped goes on in its own.
-    """
-
-    game: str
-    players: tuple[str, ...]
-    num_games: int = 20
-    opening_moves: int = 4
-    seed: int = 0
-    anchor: str | None = None
-    sprt: tuple[float, float] | None = None
-    out: Path = Path("tournament")
-
-
 def _tournament(words: Sequence[str]) -> int:
-    given = _parse(Tournament, words)
-    from tolman.launchers.arena.tournament import TournamentConfig, run_tournament
+    from tolman.launchers.arena.tournament import parse_tournament, ranking, run_tournament
 
-    settings = {
-        item.name: getattr(given, item.name) for item in fields(given) if item.name != "out"
-    }
-    result = run_tournament(TournamentConfig(**settings), given.out)
-    rated = sorted(result["ratings"].items(), key=lambda item: -item[1]["elo"])
-    for name, rating in rated:
-        print(
-            f"{rating['elo']:7.0f}  [{rating['low']:.0f}, {rating['high']:.0f}]  "
-            f"{rating['num_games']:4d} games  {100 * rating['score']:5.1f} %  {name}"
-        )
-    if "sprt" in result:
-        print(f"sprt: {result['sprt']['verdict'] or 'undecided'}")
-    print(given.out / "report.html")
+    config, folder = parse_tournament(words)
+    print("\n".join(ranking(run_tournament(config, folder))))
+    print(folder / "report.html")
     return 0
 
 
@@ -369,8 +276,7 @@ class Report:
     out: Path | None = None
 
 
-def _report(words: Sequence[str]) -> int:
-    given = _parse(Report, words)
+def _report(given: Report) -> int:
     if not given.folders:
         raise ValueError("FOLDERS are missing: tolman report RUN [RUN ...].")
     from tolman.launchers.report import write_report
@@ -392,8 +298,7 @@ class Bench:
     json: bool = False
 
 
-def _bench(words: Sequence[str]) -> int:
-    given = _parse(Bench, words)
+def _bench(given: Bench) -> int:
     from tolman.launchers.benches.bench import run_bench
 
     return run_bench(given.name, given.json)
@@ -410,11 +315,10 @@ class CheckEnv:
     env: str
 
 
-def _check_env(words: Sequence[str]) -> int:
-    name = _parse(CheckEnv, words).env
+def _check_env(given: CheckEnv) -> int:
     from tolman.launchers.check_env import check_named
 
-    for line in check_named(name):
+    for line in check_named(given.env):
         print(line)
     return 0
 
@@ -424,8 +328,7 @@ class Doctor:
     """Says what this installation can do; exit code 1 where something needs attention."""
 
 
-def _doctor(words: Sequence[str]) -> int:
-    _parse(Doctor, words)
+def _doctor(given: Doctor) -> int:
     from tolman.launchers.doctor import doctor
 
     findings = doctor()
@@ -448,11 +351,10 @@ class List:
     groups: tuple[str, ...]
 
 
-def _list(words: Sequence[str]) -> int:
-    groups = _parse(List, words).groups
+def _list(given: List) -> int:
     from tolman.launchers.catalog.listing import list_names
 
-    for group in groups or (None,):
+    for group in given.groups or (None,):
         for title, lines in list_names(group).items():
             print(f"{title}:")
             for name, line in lines.items():
@@ -460,29 +362,20 @@ def _list(words: Sequence[str]) -> int:
     return 0
 
 
-Given = TypeVar("Given")
-
-
-def _parse(given: type[Given], words: Sequence[str]) -> Given:
-    """Reads the words after a verb whose required fields are positional."""
-    import tyro
-
-    from tolman.launchers.settings import flags
-
-    verb = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", given.__name__).lower()
-    flags.check_flags(words, [item.name for item in fields(given)])  # type: ignore[arg-type]
-    return flags.parse(given, words, f"tolman {verb}", [tyro.conf.PositionalRequiredArgs])
-
-
 VERBS = {
-    "list": Verb("[GROUP ...]", "what there is: agents, envs, cores, studies, ...", _list),
+    "list": Verb(
+        "[GROUP ...]", "what there is: agents, envs, cores, studies, ...", _list, List
+    ),
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
-    "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume),
-    "eval": Verb("RUN [--num-episodes N]", "play episodes with a trained agent", _eval),
+    "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume, Resume),
+    "eval": Verb(
+        "RUN [--num-episodes N]", "play episodes with a trained agent", _eval, Eval
+    ),
     "play": Verb(
         "RUN | GAME --protocol uci|usi|gtp",
         "film episodes of a trained agent; be an engine",
         _play,
+        Play,
     ),
     "study": Verb(
         "PAPER/STUDY [--quick]", "re-run a paper's experiment, check its claims", _study
@@ -492,8 +385,12 @@ VERBS = {
         "let players of a board game meet",
         _tournament,
     ),
-    "report": Verb("RUN [RUN ...]", "compare runs and studies on one HTML page", _report),
-    "bench": Verb("NAME [--json]", "measure speed", _bench),
-    "check-env": Verb("ID", "check an environment or a game of your own", _check_env),
-    "doctor": Verb("", "say what this installation can do", _doctor),
+    "report": Verb(
+        "RUN [RUN ...]", "compare runs and studies on one HTML page", _report, Report
+    ),
+    "bench": Verb("NAME [--json]", "measure speed", _bench, Bench),
+    "check-env": Verb(
+        "ID", "check an environment or a game of your own", _check_env, CheckEnv
+    ),
+    "doctor": Verb("", "say what this installation can do", _doctor, Doctor),
 }

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import tyro
 from annotated_types import Ge, Interval, Len, MultipleOf
 
 from tolman.envs.board.game import HostGame
@@ -31,6 +32,7 @@ from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import Sprt
 from tolman.launchers.runs.folder import hold
 from tolman.launchers.settings.bounds import check_settings
+from tolman.launchers.settings.flags import parse_verb
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class TournamentConfig:
     """What is played.
 
     Attributes:
-      game: name of the game, or module:attribute.
-      players: as `specs` spells them.
+      game: its name, or module:attribute.
+      players: two or more, such as random, mcts:100, runs/a@last?simulations=64 or
+        "uci:stockfish?nodes=100".
       num_games: of each pair; even, as each opening is played with both colours.
       opening_moves: random moves at the start of each pair of games.
       seed: of openings and players.
@@ -63,6 +66,29 @@ class TournamentConfig:
             yield "sprt", "two differences, the first below the second"
         if self.sprt is not None and len(self.players) != 2:
             yield "sprt", "left out where there are not two players"
+
+
+@dataclass(frozen=True)
+class TournamentFlags:
+    """Lets players of a board game meet, and rates them.
+
+    Attributes:
+      config: what is played.
+      out: the folder; a tournament that was stopped goes on in its own.
+    """
+
+    config: Annotated[TournamentConfig, tyro.conf.arg(name="")]
+    out: Path = Path("tournament")
+
+
+def parse_tournament(words: Sequence[str]) -> tuple[TournamentConfig, Path]:
+    """Reads the words after `tolman tournament`: what is played, and the folder.
+
+    Raises:
+      ValueError: for a flag or value that does not fit, in one line.
+    """
+    given = parse_verb("tournament", TournamentFlags, words)
+    return given.config, given.out
 
 
 class Pairing(NamedTuple):
@@ -125,6 +151,19 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
     finally:
         for player in players:
             close_player(player)
+
+
+def ranking(result: dict[str, Any]) -> list[str]:
+    """What `run_tournament` has found, in lines, the strongest player first."""
+    rated = sorted(result["ratings"].items(), key=lambda item: -item[1]["elo"])
+    lines = [
+        f"{rating['elo']:7.0f}  [{rating['low']:.0f}, {rating['high']:.0f}]  "
+        f"{rating['num_games']:4d} games  {100 * rating['score']:5.1f} %  {name}"
+        for name, rating in rated
+    ]
+    if "sprt" in result:
+        lines.append(f"sprt: {result['sprt']['verdict'] or 'undecided'}")
+    return lines
 
 
 def _play_missing(

@@ -14,7 +14,8 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from tolman.launchers.runs.protocol import ProcessFailure, RoleRow
+from tolman.launchers.runs.failures import ProcessFailure
+from tolman.launchers.runs.protocol import RoleRow
 
 SECONDS_BETWEEN_REPORTS = 0.5  # Of a process, at least, and
 MAX_REPORTS_PER_SECOND = 500.0  # of all of them together at most.

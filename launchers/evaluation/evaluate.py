@@ -72,6 +72,27 @@ def evaluate(
     return {"env_steps": restored.env_steps, "num_episodes": num_episodes, **measured}
 
 
+def describe(result: dict[str, float]) -> list[str]:
+    """What `evaluate` has found, in lines."""
+    at, count = result["env_steps"], result["num_episodes"]
+    if "eval/accuracy" in result:
+        return [
+            f"eval/accuracy {result['eval/accuracy']:.4g} "
+            f"± {result['eval/accuracy_standard_error']:.2g} (standard error of {count} "
+            f"questions)  at examples {at}"
+        ]
+    lines = [
+        f"eval/episode_return {result['eval/episode_return']:.4g} "
+        f"± {result['eval/episode_return_standard_error']:.2g} (standard error of {count} "
+        f"episodes)  eval/episode_length {result['eval/episode_length']:.4g}  at env_steps "
+        f"{at}"
+    ]
+    if "eval/human_normalized_score" in result:
+        score = result["eval/human_normalized_score"]
+        lines.append(f"eval/human_normalized_score {score:.4g} (0 random play, 1 a human)")
+    return lines
+
+
 def check_plays_alone(run: Path, job: Job) -> None:
     """Raises ValueError for the run of an agent that needs somebody to play against."""
     if job.kind == "plays":

@@ -1,4 +1,7 @@
-"""What ends a training early, in one line that says what to do."""
+"""What ends a training early, in one line that says what to do; the exit code it leads to.
+
+Nothing here imports jax: the command line asks for the code of any mistake.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,18 @@ import sys
 import traceback
 from pathlib import Path
 
-from tolman.launchers.runs.protocol import RunFailure
+from tolman.launchers.runs.stopping import RunStopped
 
 LAYERS = ("agents", "envs", "networks", "launchers")
 FOREIGN = ("site-packages", "dist-packages", "lib/python")  # Where packages are installed.
+
+
+class RunFailure(RuntimeError):
+    """What ended a run; the message says in one line what it was and what to do."""
+
+
+class ProcessFailure(RunFailure):
+    """A process of the run dies again and again; the message says which, and of what."""
 
 
 class DivergenceError(RunFailure):
@@ -52,6 +63,19 @@ def explain(error: Exception, log: Path, where: str) -> Exception:
         f"{type(error).__name__}: {text} ({place.filename}:{place.lineno}) {where}. The "
         f"whole traceback is in {log}."
     )
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code of a command that this ended; None for a bug.
+
+    ValueError and FileNotFoundError are a user's mistakes where Tolman itself raised
+    them: from anywhere else nobody has made sure that their message helps.
+    """
+    if isinstance(error, ValueError | FileNotFoundError):
+        return 2 if _is_own(traceback.extract_tb(error.__traceback__)[-1]) else None
+    if isinstance(error, RunStopped):
+        return 128 + error.signal_number
+    return 1 if isinstance(error, RunFailure) or _is_environment_fault(error) else None
 
 
 def _is_own(frame: traceback.FrameSummary) -> bool:

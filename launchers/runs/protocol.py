@@ -23,14 +23,6 @@ class Counts(NamedTuple):
     units: int
 
 
-class RunFailure(RuntimeError):
-    """What ended a run; the message says in one line what it was and what to do."""
-
-
-class ProcessFailure(RunFailure):
-    """A process of the run dies again and again; the message says which, and of what."""
-
-
 class RoleRow(NamedTuple):
     """One kind of process behind a runner, as people are shown it.
 

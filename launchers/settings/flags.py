@@ -7,7 +7,8 @@ import io
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
 
 from tolman.launchers.catalog.names import suggest
 from tolman.launchers.settings.bounds import one_of
@@ -65,6 +66,30 @@ def parse(
             os.environ.pop("COLUMNS")
             if width is not None:
                 os.environ["COLUMNS"] = width
+
+
+def parse_verb(
+    verb: str, target: type[Parsed], words: Sequence[str], to_whom: str = ""
+) -> Parsed:
+    """Reads the words after a verb, those without a flag into the required fields.
+
+    Args:
+      verb: the word itself.
+      target: what to make. The fields of a dataclass in it are flags without a prefix,
+        where it is annotated so: `Annotated[Own, tyro.conf.arg(name="")]`.
+      words: after the verb.
+      to_whom: see `check_flags`.
+
+    Raises:
+      ValueError: for a flag or value that does not fit, in one line.
+    """
+    import tyro
+
+    keys = []
+    for name, kind in get_type_hints(target).items():
+        keys += [item.name for item in fields(kind)] if is_dataclass(kind) else [name]
+    check_flags(words, keys, to_whom)
+    return parse(target, words, f"tolman {verb}", [tyro.conf.PositionalRequiredArgs])
 
 
 def flag_value(arguments: Sequence[str], flag: str) -> str | None:

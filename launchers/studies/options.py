@@ -10,13 +10,12 @@ Fields that may be given several times are tuples, annotated
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field, fields, make_dataclass
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 from tolman.launchers.catalog.names import STUDY, lookup, registered
 from tolman.launchers.settings import flags
-
-Common = TypeVar("Common")
 
 
 def find_study(name: str) -> Any:
@@ -35,12 +34,25 @@ def find_study(name: str) -> Any:
     return study
 
 
-def parse_study(common: type[Common], words: Sequence[str]) -> tuple[Common, Any]:
-    """Reads the words after `tolman study`.
+@dataclass(frozen=True)
+class StudyFlags:
+    """Re-runs an experiment of a paper and checks its claims.
 
-    Args:
-      common: dataclass of what every study takes; its required fields are positional.
-      words: the words.
+    Attributes:
+      name: PAPER/STUDY, one of `tolman list studies`, or module:attribute.
+      quick: minutes on two cores instead of the paper's setting.
+      seed: of all chance in it.
+      out: folder for its results; None for one of its own.
+    """
+
+    name: str
+    quick: bool = False
+    seed: int = 0
+    out: Path | None = None
+
+
+def parse_study(words: Sequence[str]) -> tuple[StudyFlags, Any]:
+    """Reads the words after `tolman study`.
 
     Returns:
       What every study takes, and the study's `Options`, None where it has none.
@@ -53,15 +65,12 @@ def parse_study(common: type[Common], words: Sequence[str]) -> tuple[Common, Any
     known = registered(STUDY)
     name = next((w for w in words if w in known or _is_own(w)), None)
     own = getattr(find_study(name), "Options", None) if name else None
-    keys = [item.name for kind in (common, own) if kind for item in fields(kind)]  # type: ignore[arg-type]
-    flags.check_flags(words, keys, f" to study {name!r}" if name else "")
-    target: Any = common
+    target: Any = StudyFlags
     if own is not None:
-        # Its flags have no prefix.
         unnamed = Annotated[own, tyro.conf.arg(name="")]  # type: ignore[valid-type]
         section = ("options", unnamed, field(default_factory=own))
-        target = make_dataclass("Study", [section], bases=(common,), frozen=True)
-    given = flags.parse(target, words, "tolman study", [tyro.conf.PositionalRequiredArgs])
+        target = make_dataclass("Study", [section], bases=(StudyFlags,), frozen=True)
+    given = flags.parse_verb("study", target, words, f" to study {name!r}" if name else "")
     return given, getattr(given, "options", None)
 
 

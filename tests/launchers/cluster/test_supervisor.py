@@ -17,7 +17,7 @@ from tolman.launchers.cluster.parameter_server import ParameterServer
 from tolman.launchers.cluster.parameters import ParameterClient, ParameterPublisher
 from tolman.launchers.cluster.supervisor import Process, Supervisor
 from tolman.launchers.host.parameters import Closed
-from tolman.launchers.runs.protocol import ProcessFailure
+from tolman.launchers.runs.failures import ProcessFailure
 
 
 @pytest.fixture(scope="module", autouse=True)
