@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from dm_env import specs
 
 from tolman.agents.agent import ActorState, Array, Params, Unroll
-from tolman.agents.inputs import make_torso, plan_inputs
+from tolman.agents.inputs import Part, make_torso, plan_inputs
 from tolman.agents.settings import InputSettings
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import Diagnostics, Input, MemoryCore, State, run_core
@@ -110,21 +110,8 @@ def make_recurrent_network(
 
     def build() -> tuple[Callable[[TimeStep], Output], tuple[Callable[..., Any], ...]]:
         core = make_core()
-        core_inputs = tuple(getattr(core, "inputs", ()))
-        torso = make_torso(settings, parts, [n for n in core_inputs if n not in OWN_INPUTS])
+        inputs = _make_inputs(settings, parts, num_actions, core)
         heads = make_heads()
-
-        def inputs(timestep: TimeStep, previous_action: Array) -> tuple[Array, Input]:
-            given = torso(timestep.observation)  # [..., D] by name.
-            features = given.get("features", jnp.zeros((*timestep.reward.shape, 0)))
-            if settings.use_previous_action:
-                action = jnp.where(timestep.is_first(), NO_ACTION, previous_action)
-                given["previous_action"] = jax.nn.one_hot(action, num_actions)
-            if settings.use_previous_reward:
-                given["previous_reward"] = timestep.reward[..., None]
-            if core_inputs:
-                return features, _choose(given, core_inputs)
-            return features, jnp.concatenate(list(given.values()), axis=-1)
 
         def initial_state(batch_size: int) -> RecurrentState:
             no_action = jnp.full(batch_size, NO_ACTION, jnp.int32)
@@ -165,6 +152,28 @@ def make_recurrent_network(
         step=apply_step,
         unroll=apply_unroll,
     )
+
+
+def _make_inputs(
+    settings: InputSettings, parts: Sequence[Part], num_actions: int, core: MemoryCore
+) -> Callable[[TimeStep, Array], tuple[Array, Input]]:
+    """Returns what maps time steps and previous actions to features and core input."""
+    core_inputs = tuple(getattr(core, "inputs", ()))
+    torso = make_torso(settings, parts, [n for n in core_inputs if n not in OWN_INPUTS])
+
+    def inputs(timestep: TimeStep, previous_action: Array) -> tuple[Array, Input]:
+        given = torso(timestep.observation)  # [..., D] by name.
+        features = given.get("features", jnp.zeros((*timestep.reward.shape, 0)))
+        if settings.use_previous_action:
+            action = jnp.where(timestep.is_first(), NO_ACTION, previous_action)
+            given["previous_action"] = jax.nn.one_hot(action, num_actions)
+        if settings.use_previous_reward:
+            given["previous_reward"] = timestep.reward[..., None]
+        if core_inputs:
+            return features, _choose(given, core_inputs)
+        return features, jnp.concatenate(list(given.values()), axis=-1)
+
+    return inputs
 
 
 def _choose(given: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:

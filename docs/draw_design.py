@@ -3,8 +3,7 @@
     python docs/draw_design.py
 
 replaces what stands between the two markers of that page. A folder stands one floor above
-the highest folder that it imports; imports inside functions count, those for types only do
-not.
+the highest folder that it imports; imports inside functions and for types count.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
-    """The modules among `known` that a file imports when it runs."""
-    for node in _running_nodes(ast.parse(path.read_text())):
+    """The modules among `known` that a file imports anywhere."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
@@ -45,15 +44,6 @@ def imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
                     yield node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
-
-
-def _running_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below one, but for what only a type checker reads."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            continue
-        yield child
-        yield from _running_nodes(child)
 
 
 def file_graph() -> dict[str, set[str]]:
@@ -119,19 +109,14 @@ def floors(graph: Graph) -> list[list[str]]:
 
 
 def drawing() -> str:
-    """Floors from the top down; each folder with its lines and the folders it imports."""
-    graph, known = folder_graph(), modules()
-    lines: dict[str, int] = dict.fromkeys(graph, 0)
-    for module, path in known.items():
-        if folder_of(module) in lines:
-            lines[folder_of(module)] += len(path.read_text().splitlines())
-    rows = []
-    levels = floors(graph)
-    for number, level in reversed(list(enumerate(levels, start=1))):
-        for folder in level:
-            below = " ".join(sorted(graph[folder])) or "-"
-            rows.append(f"{number:5}  {folder:<11} {lines[folder]:6}  {below}")
-    head = f"{'floor':>5}  {'folder':<11} {'lines':>6}  imports"
+    """Floors from the top down; each folder with the folders that it imports."""
+    graph = folder_graph()
+    rows = [
+        f"{number:5}  {folder:<11} {' '.join(sorted(graph[folder])) or '-'}"
+        for number, level in reversed(list(enumerate(floors(graph), start=1)))
+        for folder in level
+    ]
+    head = f"{'floor':>5}  {'folder':<11} imports"
     return "\n".join(["```", head, *rows, "```"])
 
 

@@ -141,8 +141,8 @@ class GymnasiumAdapter(dm_env.Environment):
         self._log_info = {*LOGGED_INFO, *_find_attribute(environment, "log_info", ())}
         self._observation_spec = space_to_spec(environment.observation_space, "observation")
         self._action_spec = space_to_spec(environment.action_space, "action")
-        self._to_observation = _from_space(environment.observation_space)
-        self._from_action = _to_space(environment.action_space)
+        self._to_observation = _part_by_part(environment.observation_space, _from_space)
+        self._from_action = _part_by_part(environment.action_space, _to_space)
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
@@ -305,18 +305,27 @@ def _bound(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.asarray(bound, dtype)
 
 
-def _from_space(space: Any) -> Callable[[Any], Any]:
-    """Turns an observation of the space into what `space_to_spec` describes."""
+def _part_by_part(
+    space: Any, convert: Callable[[Any], Callable[[Any], Any]]
+) -> Callable[[Any], Any]:
+    """Converts each part of a value as `convert` says for the part's space."""
     from gymnasium import spaces
 
     if isinstance(space, spaces.Dict):
-        parts = {key: _from_space(inner) for key, inner in space.spaces.items()}
+        parts = {key: _part_by_part(one, convert) for key, one in space.spaces.items()}
         return lambda value: {key: part(value[key]) for key, part in parts.items()}
     if isinstance(space, spaces.Tuple):
-        items = [_from_space(inner) for inner in space.spaces]
+        items = [_part_by_part(one, convert) for one in space.spaces]
         return lambda value: tuple(
             item(one) for item, one in zip(items, value, strict=True)
         )
+    return convert(space)
+
+
+def _from_space(space: Any) -> Callable[[Any], Any]:
+    """Turns a part of an observation into what `space_to_spec` describes."""
+    from gymnasium import spaces
+
     dtype = single_precision(space.dtype)
     start = space.start if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else 0
     if np.any(start):
@@ -326,17 +335,9 @@ def _from_space(space: Any) -> Callable[[Any], Any]:
 
 
 def _to_space(space: Any) -> Callable[[Any], Any]:
-    """Turns an action that `space_to_spec` describes into what the space wants."""
+    """Turns a part of an action, as `space_to_spec` has it, into what its space wants."""
     from gymnasium import spaces
 
-    if isinstance(space, spaces.Dict):
-        parts = {key: _to_space(inner) for key, inner in space.spaces.items()}
-        return lambda value: {key: part(value[key]) for key, part in parts.items()}
-    if isinstance(space, spaces.Tuple):
-        items = [_to_space(inner) for inner in space.spaces]
-        return lambda value: tuple(
-            item(one) for item, one in zip(items, value, strict=True)
-        )
     dtype = space.dtype
     if isinstance(space, spaces.Discrete):
         start = int(space.start)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import haiku as hk
 import jax
 
 Array = jax.Array
@@ -129,6 +130,26 @@ def register_core(name: str) -> Callable[[CoreClass], CoreClass]:
         return core_class
 
     return register
+
+
+def scan_steps(step: Callable[..., tuple[Array, State]], rows: Any, state: State) -> Any:
+    """Unrolls a core step by step, inside a Haiku transform.
+
+    Args:
+      step: maps a row's parts and the state to the output and the next state.
+      rows: tuple of what `step` takes, `[T, ...]`.
+      state: before the first row.
+
+    Returns:
+      The outputs, `[T, ...]`, and the last state.
+    """
+
+    def body(state: State, row: Any) -> tuple[State, Array]:
+        output, state = step(*row, state)
+        return state, output
+
+    state, outputs = hk.scan(body, state, rows)
+    return outputs, state
 
 
 def reset_state(state: State, initial: State, reset: Array) -> State:

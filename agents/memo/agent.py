@@ -5,7 +5,6 @@ Source: Banino et al. 2020, section 3 and appendix.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import haiku as hk
@@ -50,10 +49,9 @@ class Reasoner:
         self.training, self.model = training, model
         self.batch_size = training.batch_size
         self.kinds = task.kinds
-        build = partial(
-            make_model, model, task.num_words, task.num_answers, task.num_classes
+        self._network = hk.transform(
+            lambda examples, mode: make_model(model, task)(examples, mode)
         )
-        self._network = hk.transform(lambda examples, mode: build()(examples, mode))
         self.gradient_step = GradientStep(optax.scale_by_adam(), training.max_gradient_norm)
 
     def init(self, key: Array, examples: Examples) -> LearnerState:

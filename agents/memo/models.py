@@ -16,7 +16,7 @@ from tolman.agents.memo.baselines.universal_transformer import UniversalTransfor
 from tolman.agents.memo.config import MemoConfig
 from tolman.agents.memo.network import Memo
 from tolman.agents.memo.reading import Mode, Reading
-from tolman.envs.reasoning.task import Examples
+from tolman.envs.reasoning.task import Examples, Task
 
 ModelConfig = (
     MemoConfig | MemoryNetworkConfig | DNCReaderConfig | UniversalTransformerConfig
@@ -26,8 +26,7 @@ ModelConfig = (
 class Model(NamedTuple):
     """Attributes:
     config: the dataclass of its sizes.
-    module: Haiku's; built from its config and the task's `num_words`, `num_answers` and
-      `num_classes`.
+    module: Haiku's; built from its config and the task, of which it reads the sizes.
     """
 
     config: type
@@ -42,12 +41,10 @@ MODELS = {
 }
 
 
-def make_model(
-    config: ModelConfig, num_words: int, num_answers: int, num_classes: int
-) -> Callable[[Examples, Mode], Reading]:
+def make_model(config: ModelConfig, task: Task) -> Callable[[Examples, Mode], Reading]:
     """Builds the model that `config` is of; call it inside a Haiku transform."""
     for model in MODELS.values():
         if type(config) is model.config:
-            return model.module(config, num_words, num_answers, num_classes, name="model")
+            return model.module(config, task, name="model")
     known = ", ".join(model.config.__name__ for model in MODELS.values())
     raise ValueError(f"model={config!r}: must be one of {known}.")

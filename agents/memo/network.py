@@ -21,7 +21,7 @@ from tolman.agents.memo.reading import (
     fact_order,
     side_by_side,
 )
-from tolman.envs.reasoning.task import Examples
+from tolman.envs.reasoning.task import Examples, Task
 from tolman.networks import memo
 
 
@@ -31,23 +31,14 @@ class Memo(hk.Module):
     Source: Banino et al. 2020, section 3 and 3.1; see `tolman.networks.memo` for a hop.
     """
 
-    def __init__(
-        self,
-        config: MemoConfig,
-        num_words: int,
-        num_answers: int,
-        num_classes: int,
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, config: MemoConfig, task: Task, name: str) -> None:
         super().__init__(name)
-        self._config = config
-        self._num_words = num_words
-        self._num_answers, self._num_classes = num_answers, num_classes
+        self._config, self._task = config, task
 
     def __call__(self, examples: Examples, mode: Mode) -> Reading:
         config = self._config
         is_training = mode == "train"
-        embed = ItemEmbedding(config.item_size, self._num_words, name="embedding")
+        embed = ItemEmbedding(config.item_size, self._task.num_words, name="embedding")
         size = config.num_heads * config.head_size
         query = hk.Linear(size, with_bias=False, name="query")(
             side_by_side(embed(examples.query))
@@ -59,8 +50,7 @@ class Memo(hk.Module):
         )  # [1, B, Q]
         answer = AnswerHead(
             config.hidden_size,
-            self._num_answers,
-            self._num_classes,
+            self._task,
             config.answer_dropout if is_training else 0.0,
             name="answer",
         )
@@ -90,8 +80,8 @@ class Memo(hk.Module):
                 retrieval, halting, query[None], facts, mask[:, None], config.max_hops
             )
 
-        if embedding is not None and self._num_words:
-            items = jax.nn.one_hot(items, self._num_words)
+        if embedding is not None and self._task.num_words:
+            items = jax.nn.one_hot(items, self._task.num_words)
         facts = (items,) if places is None else (items, places)
         if is_training and 0 < config.short_facts < mask.shape[1]:
             return by_length(take, config.short_facts, query, mask, facts)
@@ -102,10 +92,10 @@ class Memo(hk.Module):
 
         None where that would not pay: where an item has more numbers than its embedding.
         """
-        item_size = self._num_words or items.shape[-1]
+        item_size = self._task.num_words or items.shape[-1]
         if item_size > self._config.item_size or self._config.use_fact_order:
             return None
-        every = jnp.arange(item_size) if self._num_words else jnp.eye(item_size)
+        every = jnp.arange(item_size) if self._task.num_words else jnp.eye(item_size)
         return jnp.kron(jnp.eye(items.shape[2]), embed(every))
 
     def _halt(

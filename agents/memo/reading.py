@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tolman.agents.agent import Array
+from tolman.envs.reasoning.task import Task
 
 # "train": with dropout, halting drawn; "sampled": halting drawn; "greedy": neither.
 Mode = Literal["train", "sampled", "greedy"]
@@ -110,14 +111,13 @@ class AnswerHead(hk.Module):
     def __init__(
         self,
         hidden_size: int,
-        num_answers: int,
-        num_classes: int,
+        task: Task,
         dropout_rate: float = 0.0,
         name: str | None = None,
     ) -> None:
         super().__init__(name)
         self._hidden_size, self._dropout_rate = hidden_size, dropout_rate
-        self._shape = num_answers, num_classes
+        self._shape = task.num_answers, task.num_classes
 
     def __call__(self, query: Array) -> Array:
         """`[B, Q]` to logits `[B, P, C]`."""

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask for a clean stop, in place of Launchpad's stop handlers.
+"""SIGINT and SIGTERM ask for a clean stop.
 
 Nothing here imports jax: the handlers are there before that, which takes seconds.
 """
@@ -10,26 +10,12 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 NOTED = "stopping with a checkpoint; once more stops at once"
 
 logger = logging.getLogger(__name__)
-
-
-_stop_handlers: list[Callable[[], Any]] = []
-
-
-def register_stop_handler(handler: Callable[[], Any]) -> None:
-    """Has `handler` called once a signal asks for a stop, as Launchpad would."""
-    _stop_handlers.append(handler)
-
-
-def unregister_stop_handler(handler: Callable[[], Any]) -> None:
-    """Forgets a registered handler."""
-    if handler in _stop_handlers:
-        _stop_handlers.remove(handler)
 
 
 class RunStopped(Exception):
@@ -87,8 +73,6 @@ class StopRequest:
     def _note(self, number: int, frame: object) -> None:
         self.signal_number = number
         self.uninstall()  # The second one stops at once.
-        for handler in list(_stop_handlers):
-            handler()
         if not self.is_deferred:
             raise KeyboardInterrupt
         logger.info(NOTED)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from annotated_types import Ge
 
 from tolman.networks import dnc
-from tolman.networks.core import Array, register_core, reset_state
+from tolman.networks.core import Array, register_core, reset_state, scan_steps
 from tolman.networks.cores.recurrent import LSTM, LSTMConfig, LSTMState
 
 
@@ -86,9 +86,4 @@ class DNC(hk.Module):
         return output, DNCState(controller, memory, reads)
 
     def unroll(self, x: Array, reset: Array, state: DNCState) -> tuple[Array, DNCState]:
-        def body(carry: DNCState, row: tuple[Array, Array]) -> tuple[DNCState, Array]:
-            output, carry = self(*row, carry)
-            return carry, output
-
-        state, outputs = hk.scan(body, state, (x, reset))
-        return outputs, state
+        return scan_steps(self, (x, reset), state)

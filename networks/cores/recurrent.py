@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge
 
-from tolman.networks.core import Array, Input, register_core, reset_state
+from tolman.networks.core import Array, Input, register_core, reset_state, scan_steps
 
 
 class LSTMState(NamedTuple):
@@ -63,12 +63,7 @@ class LSTM(hk.Module):
         return self._step(self._project(x), reset, state)
 
     def unroll(self, x: Array, reset: Array, state: LSTMState) -> tuple[Array, LSTMState]:
-        def body(carry: LSTMState, row: tuple[Array, Array]) -> tuple[LSTMState, Array]:
-            output, carry = self._step(*row, carry)
-            return carry, output
-
-        state, outputs = hk.scan(body, state, (self._project(x), reset))
-        return outputs, state
+        return scan_steps(self._step, (self._project(x), reset), state)
 
     def _project(self, x: Array) -> Array:
         """The input's share of the four gates: `[..., D]` to `[..., 4 H]`."""
@@ -129,12 +124,7 @@ class GRU(hk.Module):
         return self._step(self._project(x), reset, state)
 
     def unroll(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
-        def body(carry: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
-            output, carry = self._step(*row, carry)
-            return carry, output
-
-        state, outputs = hk.scan(body, state, (self._project(x), reset))
-        return outputs, state
+        return scan_steps(self._step, (self._project(x), reset), state)
 
     def _project(self, x: Array) -> Array:
         """The input's share of update, reset and candidate: `[..., D]` to `[..., 3 H]`."""

@@ -16,7 +16,7 @@ from tolman.agents.memo.reading import (
     Reading,
     side_by_side,
 )
-from tolman.envs.reasoning.task import Examples
+from tolman.envs.reasoning.task import Examples, Task
 from tolman.networks.cores.dnc import DNC, DNCConfig
 
 
@@ -28,22 +28,13 @@ class DNCReader(hk.Module):
       without input.
     """
 
-    def __init__(
-        self,
-        config: DNCReaderConfig,
-        num_words: int,
-        num_answers: int,
-        num_classes: int,
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, config: DNCReaderConfig, task: Task, name: str) -> None:
         super().__init__(name)
-        self._config = config
-        self._num_words = num_words
-        self._num_answers, self._num_classes = num_answers, num_classes
+        self._config, self._task = config, task
 
     def __call__(self, examples: Examples, mode: Mode) -> Reading:
         config = self._config
-        embed = ItemEmbedding(config.item_size, self._num_words, name="embedding")
+        embed = ItemEmbedding(config.item_size, self._task.num_words, name="embedding")
         facts = side_by_side(embed(examples.facts))  # [B, I, S D]
         facts = facts * examples.fact_mask[..., None]
         query = side_by_side(embed(examples.query))[:, None]  # [B, 1, Q D]
@@ -70,7 +61,9 @@ class DNCReader(hk.Module):
         state = core.initial_state(x.shape[1])
         outputs, _ = core.unroll(x, jnp.zeros(x.shape[:2], bool), state)
         answer = AnswerHead(
-            config.hidden_size, self._num_answers, self._num_classes, name="answer"
+            config.hidden_size,
+            self._task,
+            name="answer",
         )
         none = jnp.zeros(x.shape[1])
         no_attention = jnp.zeros((0, *examples.fact_mask.shape))[:, :, None]

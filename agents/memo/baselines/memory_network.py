@@ -19,7 +19,7 @@ from tolman.agents.memo.reading import (
     fact_order,
     side_by_side,
 )
-from tolman.envs.reasoning.task import Examples
+from tolman.envs.reasoning.task import Examples, Task
 from tolman.networks.attention import masked_softmax
 
 
@@ -42,18 +42,9 @@ class MemoryNetwork(hk.Module):
       told apart; the answer has a hidden layer. Both are MEMO's too.
     """
 
-    def __init__(
-        self,
-        config: MemoryNetworkConfig,
-        num_words: int,
-        num_answers: int,
-        num_classes: int,
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, config: MemoryNetworkConfig, task: Task, name: str) -> None:
         super().__init__(name)
-        self._config = config
-        self._num_words = num_words
-        self._num_answers, self._num_classes = num_answers, num_classes
+        self._config, self._task = config, task
 
     def __call__(self, examples: Examples, mode: Mode) -> Reading:
         config = self._config
@@ -62,7 +53,7 @@ class MemoryNetwork(hk.Module):
         if config.use_fact_order:
             keys += fact_order(examples.fact_mask, config.size, "key_places")
             values += fact_order(examples.fact_mask, config.size, "value_places")
-        embed = ItemEmbedding(config.size, self._num_words, name="query_items")
+        embed = ItemEmbedding(config.size, self._task.num_words, name="query_items")
         query = hk.Linear(config.size, with_bias=False, name="query")(
             side_by_side(embed(examples.query))
         )  # [B, D]
@@ -74,7 +65,9 @@ class MemoryNetwork(hk.Module):
             query = jnp.einsum("bi,bid->bd", weights, values) + onwards(query)
             attention.append(weights[:, None])
         answer = AnswerHead(
-            config.hidden_size, self._num_answers, self._num_classes, name="answer"
+            config.hidden_size,
+            self._task,
+            name="answer",
         )
         none = jnp.zeros(len(query))
         hops = none + config.num_hops
@@ -82,6 +75,6 @@ class MemoryNetwork(hk.Module):
 
     def _summed(self, items: Array, name: str) -> Array:
         """`[..., S, O]` or `[..., S]` to `[..., D]`."""
-        embedded = ItemEmbedding(self._config.size, self._num_words, name=name)(items)
+        embedded = ItemEmbedding(self._config.size, self._task.num_words, name=name)(items)
         weights = position_encoding(embedded.shape[-2], self._config.size)
         return (embedded * weights).sum(-2)

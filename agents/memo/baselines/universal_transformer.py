@@ -23,7 +23,7 @@ from tolman.agents.memo.reading import (
     fact_order,
     side_by_side,
 )
-from tolman.envs.reasoning.task import Examples
+from tolman.envs.reasoning.task import Examples, Task
 from tolman.networks.attention import masked_softmax, sinusoids
 
 
@@ -69,18 +69,9 @@ class UniversalTransformer(hk.Module):
       a set; a step's number is encoded, as there.
     """
 
-    def __init__(
-        self,
-        config: UniversalTransformerConfig,
-        num_words: int,
-        num_answers: int,
-        num_classes: int,
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, config: UniversalTransformerConfig, task: Task, name: str) -> None:
         super().__init__(name)
-        self._config = config
-        self._num_words = num_words
-        self._num_answers, self._num_classes = num_answers, num_classes
+        self._config, self._task = config, task
 
     def __call__(self, examples: Examples, mode: Mode) -> Reading:
         config = self._config
@@ -101,13 +92,17 @@ class UniversalTransformer(hk.Module):
         query = jnp.einsum("nb,nbd->bd", halted.weights[:, :, -1], _last(states))
         cost = (halted.cost * mask).sum(-1) / mask.sum(-1)
         answer = AnswerHead(
-            config.hidden_size, self._num_answers, self._num_classes, name="answer"
+            config.hidden_size,
+            self._task,
+            name="answer",
         )
         return Reading(answer(query), halted.steps[:, -1], cost, jnp.stack(attention))
 
     def _tokens(self, examples: Examples, size: int) -> Array:
         """`[B, J, D]`."""
-        embed = ItemEmbedding(self._config.item_size, self._num_words, name="embedding")
+        embed = ItemEmbedding(
+            self._config.item_size, self._task.num_words, name="embedding"
+        )
         facts = hk.Linear(size, name="fact")(side_by_side(embed(examples.facts)))
         if self._config.use_fact_order:
             facts += fact_order(examples.fact_mask, size)

@@ -48,10 +48,6 @@ class LineProcess:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
-
     def send(self, line: str) -> None:
         """Writes one line.
 

@@ -52,12 +52,3 @@ def winning_cells(own: int, mask: int) -> int:
         cells |= pair & (own << step)
         cells |= pair & (own >> (3 * step))
     return cells & (FULL ^ mask)
-
-
-def has_four(stones: int) -> bool:
-    """Whether four of these stones stand in a line."""
-    for step in (1, *STEPS):
-        pair = stones & (stones >> step)
-        if pair & (pair >> (2 * step)):
-            return True
-    return False

@@ -263,33 +263,6 @@ def play(
     return Pulls(actions, rewards)
 
 
-def draw_means(task: str, num_episodes: int, generator: np.random.Generator) -> Array:
-    """Draws the payoff probabilities of the two-armed tasks.
-
-    Args:
-      task: "independent" or a key of `DEPENDENT_DIFFICULTIES`.
-      num_episodes: E.
-      generator: source of randomness.
-
-    Returns:
-      [E, 2] probabilities.
-
-    Raises:
-      ValueError: if the task is unknown.
-
-    Source: Wang et al. 2016, sections 3.1.1 and 3.1.2.
-    """
-    if task == "independent":
-        return generator.random((num_episodes, 2))
-    probability = dependent_probability(task)
-    if probability is None:
-        first = generator.random(num_episodes)
-    else:
-        is_first = generator.random(num_episodes) < 0.5
-        first = np.where(is_first, probability, 1.0 - probability)
-    return np.stack([first, 1.0 - first], axis=1)
-
-
 def dependent_probability(difficulty: str) -> float | None:
     """The larger payoff probability of two dependent arms, or None where it is uniform.
 

@@ -21,6 +21,11 @@ from tolman.launchers.device.episodes import Trajectory, play_episodes
 from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.studies.study import Study, Training
 
+CONTROLS: dict[str, dict[str, Any]] = {
+    "no reward input": {"use_previous_reward": False},
+    "no memory": {"core": "feedforward", "use_previous_action": False},
+    "action as notepad": {"core": "feedforward"},
+}
 EVALUATION_EPISODES = 300  # Section 3.1: "for 300 episodes", weights frozen.
 
 
@@ -83,6 +88,32 @@ def make_agent(
         environment.action_spec(),
         make_core(core, core_config),
     )
+
+
+def train(
+    study: Study,
+    label: str,
+    agent: ActorCritic,
+    environment: Environment,
+    num_env_steps: int,
+    sweep: Sweep,
+    num_members: int | None = None,
+) -> Training:
+    """Trains the settings of a sweep as one population.
+
+    Args:
+      study: that it is a stage of.
+      label: of the stage, in words.
+      agent: of all members.
+      environment: that they learn.
+      num_env_steps: of each member.
+      sweep: of which the settings are drawn.
+      num_members: how many of the settings, the first ones; None for all.
+    """
+    settings = jax.tree.map(lambda drawn: drawn[:num_members], sweep.draw(study.seed))
+    name = label.replace(" ", "_").lower()
+    count = num_members or sweep.num_members
+    return study.train(name, agent, environment, num_env_steps, count, settings)
 
 
 def evaluate(

@@ -150,10 +150,7 @@ def _train(
     study: Study, label: str, agent: Any, environment: Environment, plan: Plan
 ) -> Training:
     env_steps = plan.updates * BATCH_SIZE * AGENT["unroll_length"]
-    hyperparameters = plan.sweep.draw(study.seed)
-    return study.train(
-        label, agent, environment, env_steps, plan.sweep.num_members, hyperparameters
-    )
+    return common.train(study, label, agent, environment, env_steps, plan.sweep)
 
 
 def _run_controls(study: Study, environment: Environment, plan: Plan) -> dict[str, Player]:
@@ -161,8 +158,7 @@ def _run_controls(study: Study, environment: Environment, plan: Plan) -> dict[st
     players = {}
     for name, variant in CONTROLS.items():
         agent = common.make_agent(environment, batch_size=BATCH_SIZE, **AGENT, **variant)
-        label = name.replace(" ", "_")
-        training = _train(study, label, agent, environment, plan)
+        training = _train(study, name, agent, environment, plan)
         shown, _ = choose(study, agent, environment, training, plan.sweep.num_shown)
         played = play_held_out(
             study, agent, environment, training.params, shown, HELD_OUT_EPISODES

@@ -83,18 +83,12 @@ def run(study: Study) -> None:
     variants: dict[str, dict[str, Any]] = {AGENT_NAME: {}, **CONTROLS}
     if not study.quick:
         variants[STACKED] = {"core": "stacked_lstm", "first_hidden_size": CORE_SIZE // 2}
-    settings = sweep.draw(study.seed)
     players, curves, agents = {}, {}, {}
     for name, variant in variants.items():
         agent = _make_agent(train_on, **variant)
         num_members = NUM_CONTROLS if name in CONTROLS else sweep.num_members
-        training = study.train(
-            name.replace(" ", "_").lower(),
-            agent,
-            train_on,
-            episodes * (NUM_TRIALS + 1),
-            num_members,
-            jax.tree.map(lambda values, count=num_members: values[:count], settings),
+        training = common.train(
+            study, name, agent, train_on, episodes * (NUM_TRIALS + 1), sweep, num_members
         )
         players[name] = choose(_play(study, agent, held_out, training), sweep.num_shown)
         returns = training.episode_return[:, players[name].shown]

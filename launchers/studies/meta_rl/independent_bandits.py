@@ -51,11 +51,6 @@ CHOICE_EPISODES, HELD_OUT_EPISODES = 1_000, 4_000
 # Regret over 100 trials, 50,000 simulated episodes: the level that the paper's agent beats.
 THOMPSON = 2.79
 LOWEST = 1.70  # The optimum is 1.75; what lies further below would see the arms.
-CONTROLS: dict[str, dict[str, Any]] = {
-    "no reward input": {"use_previous_reward": False},
-    "no memory": {"core": "feedforward", "use_previous_action": False},
-    "action as notepad": {"core": "feedforward"},
-}
 
 
 @dataclass(frozen=True)
@@ -94,14 +89,10 @@ def run(study: Study) -> None:
         "core": "lstm", "core_size": 48, "held_out_episodes": HELD_OUT_EPISODES,
     }  # fmt: skip
     players, curves, drawn = {}, {}, {}
-    for name, variant in {"meta-RL": {}, **CONTROLS}.items():
+    for name, variant in {"meta-RL": {}, **common.CONTROLS}.items():
         agent = common.make_agent(environment, batch_size=BATCH_SIZE, **AGENT, **variant)
-        members = NUM_CONTROLS if name in CONTROLS else sweep.num_members
-        hyperparameters = jax.tree.map(lambda h, n=members: h[:n], sweep.draw(study.seed))
-        label = name.replace(" ", "_").lower()
-        training = study.train(
-            label, agent, environment, env_steps, members, hyperparameters
-        )
+        members = NUM_CONTROLS if name in common.CONTROLS else sweep.num_members
+        training = common.train(study, name, agent, environment, env_steps, sweep, members)
         num_shown = min(members, sweep.num_shown)
         shown, drawn[name] = choose(study, agent, environment, training, num_shown)
         played = play_held_out(study, agent, environment, training.params, shown)

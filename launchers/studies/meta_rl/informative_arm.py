@@ -46,11 +46,6 @@ NUM_CONTROLS = 2
 EVALUATION_EPISODES = 1_000  # Half of them to choose the members, half to show them.
 
 BEST_RETURN, THOMPSON_RETURN, UCB_RETURN = 20.55, 11.0, 6.6
-CONTROLS: dict[str, dict[str, Any]] = {
-    "no reward input": {"use_previous_reward": False},
-    "no memory": {"core": "feedforward", "use_previous_action": False},
-    "action as notepad": {"core": "feedforward"},
-}
 
 
 @dataclass(frozen=True)
@@ -82,18 +77,14 @@ def run(study: Study) -> None:
         "core": "lstm", "core_size": 48, "evaluation_episodes": EVALUATION_EPISODES,
     }  # fmt: skip
     players, curves = {}, {}
-    for name, variant in {"meta-RL": {}, **CONTROLS}.items():
+    for name, variant in {"meta-RL": {}, **common.CONTROLS}.items():
         # The reward reaches the agent twice, as a number and in the observation.
         environment = InformativeBandit(
             NUM_TRIALS, reward_one_hot=name != "no reward input"
         )
         agent = common.make_agent(environment, batch_size=BATCH_SIZE, **AGENT, **variant)
-        members = NUM_CONTROLS if name in CONTROLS else sweep.num_members
-        hyperparameters = jax.tree.map(lambda h, n=members: h[:n], sweep.draw(study.seed))
-        label = name.replace(" ", "_").lower()
-        training = study.train(
-            label, agent, environment, env_steps, members, hyperparameters
-        )
+        members = NUM_CONTROLS if name in common.CONTROLS else sweep.num_members
+        training = common.train(study, name, agent, environment, env_steps, sweep, members)
         played = common.evaluate(
             study, agent, environment, training, _record_target, EVALUATION_EPISODES
         )

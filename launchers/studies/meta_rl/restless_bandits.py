@@ -82,20 +82,14 @@ def run(study: Study) -> None:
         "evaluation_episodes": EVALUATION_EPISODES,
     }  # fmt: skip
 
-    settings = sweep.draw(study.seed)
     players, curves = {}, {}
     for name, variant in VARIANTS.items():
         num_members = sweep.num_members
         if name != AGENT_NAME:
             num_members = min(num_members, NUM_CONTROLS)
         agent = common.make_agent(environment, **{**AGENT, **variant})
-        training = study.train(
-            name.replace(" ", "_").lower(),
-            agent,
-            environment,
-            episodes * (NUM_TRIALS + 1),
-            num_members,
-            jax.tree.map(lambda values, count=num_members: values[:count], settings),
+        training = common.train(
+            study, name, agent, environment, episodes * (NUM_TRIALS + 1), sweep, num_members
         )
         played = common.evaluate(
             study, agent, environment, training, _record, EVALUATION_EPISODES

@@ -70,20 +70,10 @@ def run(study: Study) -> None:
         "core": "lstm", "core_size": 48, "evaluation_episodes": common.EVALUATION_EPISODES,
     }  # fmt: skip
 
-    variants: dict[str, dict[str, Any]] = {
-        "meta-RL": {},
-        "no reward input": {"use_previous_reward": False},
-        "no memory": {"core": "feedforward", "use_previous_action": False},
-        "action as notepad": {"core": "feedforward"},
-    }
     players, curves = {}, {}
-    for name, variant in variants.items():
+    for name, variant in {"meta-RL": {}, **common.CONTROLS}.items():
         agent = common.make_agent(environment, batch_size=batch_size, **AGENT, **variant)
-        label = name.replace(" ", "_").lower()
-        hyperparameters = sweep.draw(study.seed)
-        training = study.train(
-            label, agent, environment, steps, sweep.num_members, hyperparameters
-        )
+        training = common.train(study, name, agent, environment, steps, sweep)
         played = common.evaluate(study, agent, environment, training, _record)
         shown, episodes = common.select(played.episode_return, sweep.num_shown)
         players[name] = _analyse([_trials(played, member, episodes) for member in shown])

@@ -100,17 +100,6 @@ class StayProfile:
         """Stay after a rare minus after a common failure: above 0 if model-based."""
         return float(self.probability[3] - self.probability[2])
 
-    @property
-    def interaction(self) -> float:
-        """Reward x transition, 0 to 2: the mark of model-based choice."""
-        return self.rewarded_difference + self.unrewarded_difference
-
-    @property
-    def reward_effect(self) -> float:
-        """Stay after reward minus after failure, over transitions: the model-free mark."""
-        rewarded, unrewarded = self.probability[:2], self.probability[2:]
-        return float(rewarded.mean() - unrewarded.mean())
-
 
 def stay_probabilities(trials: TwoStepTrials) -> StayProfile:
     """Stay probabilities by reward and transition, within episodes.

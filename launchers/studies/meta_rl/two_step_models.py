@@ -53,13 +53,11 @@ class MixtureFit:
         reward is seen, as in the control without reward input.
       weight: w of the model-based values in the hybrid, 0 to 1; nan if the
         verdict is "neither".
-      weight_standard_error: given the learning rate; nan on the bounds.
       models: all four by name.
     """
 
     verdict: str
     weight: float
-    weight_standard_error: float
     models: dict[str, MixtureModel]
 
 
@@ -93,7 +91,7 @@ def fit_mixture(trials: TwoStepTrials) -> MixtureFit:
     """
     models = {name: _fit_model(trials, name) for name in _VALUES}
     hybrid = models["hybrid"].regression
-    weight, error = _model_based_weight(hybrid)
+    weight = _model_based_weight(hybrid)
     single = min(
         ("neither", "model-free", "model-based"), key=lambda name: models[name].bic
     )
@@ -104,23 +102,17 @@ def fit_mixture(trials: TwoStepTrials) -> MixtureFit:
         else:
             verdict = "model-based" if weight > 0.5 else "model-free"
     if verdict == "neither":
-        weight = error = float("nan")
-    return MixtureFit(verdict, weight, error, models)
+        weight = float("nan")
+    return MixtureFit(verdict, weight, models)
 
 
-def _model_based_weight(hybrid: LogisticFit) -> tuple[float, float]:
-    """Weight w and its standard error, from temperatures b * w and b * (1 - w)."""
+def _model_based_weight(hybrid: LogisticFit) -> float:
+    """Weight w from temperatures b * w and b * (1 - w); nan where both are 0."""
     based, free = (
         hybrid.coefficient(name) if name in hybrid.names else 0.0
         for name in ("model_based", "model_free")
     )
-    if based + free <= 0:
-        return float("nan"), float("nan")
-    weight = based / (based + free)
-    if based == 0 or free == 0:
-        return weight, float("nan")
-    gradient = np.array([free, -based]) / (based + free) ** 2
-    return weight, float(np.sqrt(gradient @ hybrid.covariance[:2, :2] @ gradient))
+    return based / (based + free) if based + free > 0 else float("nan")
 
 
 def _fit_model(trials: TwoStepTrials, name: str) -> MixtureModel:

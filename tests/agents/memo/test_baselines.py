@@ -197,4 +197,4 @@ def test_learning_rate_rises_and_falls():
 
 def test_a_config_of_no_model_is_refused():
     with pytest.raises(ValueError, match="must be one of MemoConfig, MemoryNetworkConfig"):
-        make_model(TrainingConfig(), 0, 1, 2)
+        make_model(TrainingConfig(), TASK)

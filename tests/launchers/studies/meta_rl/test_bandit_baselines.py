@@ -57,6 +57,19 @@ POLICIES = (
 )
 
 
+def draw_means(task, num_episodes, generator):
+    """Payoff probabilities of two arms, `[E, 2]`: independent ones, or of a difficulty."""
+    if task == "independent":
+        return generator.random((num_episodes, 2))
+    probability = bandits.dependent_probability(task)
+    if probability is None:
+        first = generator.random(num_episodes)
+    else:
+        is_first = generator.random(num_episodes) < 0.5
+        first = np.where(is_first, probability, 1.0 - probability)
+    return np.stack([first, 1.0 - first], axis=1)
+
+
 @pytest.mark.parametrize(
     ("task", "references"),
     [
@@ -69,7 +82,7 @@ POLICIES = (
 )
 def test_policies_reach_the_reference_table(task, references):
     generator = np.random.default_rng(7)
-    means = bandits.draw_means(task, NUM_EPISODES, generator)
+    means = draw_means(task, NUM_EPISODES, generator)
     for policy, reference in zip(POLICIES, references, strict=True):
         pulls = bandits.play_bernoulli(policy, means, generator, 100)
         assert_regret(bandits.expected_regret(means, pulls.actions), reference)

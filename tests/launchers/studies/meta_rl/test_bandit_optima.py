@@ -158,7 +158,7 @@ def test_dependent_optimum_names_the_difficulties():
 
 def test_gittins_policy_lies_between_the_optimum_and_thompson():
     generator = np.random.default_rng(1)
-    means = bandits.draw_means("independent", 20_000, generator)
+    means = generator.random((20_000, 2))
     policy = bandits.gittins_policy(optima.gittins_index_table(0.97, 99))
     pulls = bandits.play_bernoulli(policy, means, generator, 100)
     regret = bandits.expected_regret(means, pulls.actions)
@@ -169,7 +169,7 @@ def test_gittins_policy_lies_between_the_optimum_and_thompson():
 
 def test_optimal_policy_reaches_the_optimum():
     generator = np.random.default_rng(2)
-    means = bandits.draw_means("independent", 20_000, generator)
+    means = generator.random((20_000, 2))
     pulls = bandits.play_bernoulli(optima.finite_horizon_policy(30), means, generator, 30)
     regret = bandits.expected_regret(means, pulls.actions)
     error = regret.std() / np.sqrt(len(regret))

@@ -55,8 +55,6 @@ def test_stay_probabilities_by_hand():
     np.testing.assert_allclose(profile.standard_error, [0.0, 0.0, 0.5, 0.0])
     assert profile.rewarded_difference == pytest.approx(0.0)
     assert profile.unrewarded_difference == pytest.approx(-0.5)
-    assert profile.interaction == pytest.approx(-0.5)
-    assert profile.reward_effect == pytest.approx(1.0 - 0.25)
 
 
 def test_stay_standard_error_is_binomial_for_independent_choices():
@@ -102,7 +100,8 @@ def test_correct_side_takes_up_what_is_not_learned_from_the_last_trials():
     pays = np.where(state == side, 0.9, 0.1)
     reward = (generator.random((3000, 10)) < pays).astype(int)
     trials = TwoStepTrials(action, action == state, state, reward, side[:, 0])
-    assert stay_probabilities(trials).interaction > 0.4
+    profile = stay_probabilities(trials)
+    assert profile.rewarded_difference + profile.unrewarded_difference > 0.4
     fit = lagged_regression(trials)
     outcomes = fit.coefficients[:-2] / fit.standard_errors[:-2]
     assert (np.abs(outcomes) < 4).all()
