@@ -9,6 +9,7 @@ the highest folder that it imports; imports inside functions and for types count
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def imports(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in known)
 
 
+@functools.cache
 def file_graph() -> dict[str, set[str]]:
     """Module to the modules that it imports."""
     known = modules()

@@ -83,9 +83,6 @@ class AnimalShogi(BoardGame):
         legal = pgx_rules()._legal_action_mask(start)
         return _judge(start.replace(legal_action_mask=legal), rules)
 
-    def to_play(self, state: Position) -> Array:
-        return state.rules.num_plies % 2
-
     def observation_spec(self) -> specs.Array:
         per_position = 2 * NUM_KINDS + NUM_REPEATS + 2 * len(MOST_IN_HAND)
         shape = (ROWS, FILES, board_of.NUM_HISTORY * per_position + 2)
@@ -95,7 +92,7 @@ class AnimalShogi(BoardGame):
         """As of shogi: 18 planes of each of 8 positions, the colour, plies / 256."""
         rules = state.rules
         is_second = rules.num_plies % 2
-        planes = board_of.history_planes(
+        return board_of.history_planes(
             rules.boards,
             rules.hands,
             rules.repeats,
@@ -104,10 +101,8 @@ class AnimalShogi(BoardGame):
             NUM_KINDS,
             NUM_REPEATS,
             MOST_IN_HAND,
+            jnp.stack([is_second, rules.num_plies / MAX_NUM_MOVES]),
         )
-        constants = jnp.stack([is_second, rules.num_plies / MAX_NUM_MOVES])
-        constants = jnp.broadcast_to(constants.astype(jnp.float32), (ROWS, FILES, 2))
-        return jnp.concatenate([planes, constants], axis=-1)
 
     def compact(self, state: Position) -> Position:
         rules = state.rules

@@ -80,9 +80,6 @@ class Chess(BoardGame):
         del key
         return start_at(self, pgx_rules().GameState())
 
-    def to_play(self, state: Position) -> Array:
-        return state.rules.num_plies % 2
-
     def observation_spec(self) -> specs.Array:
         shape = (SIZE, SIZE, board_of.NUM_HISTORY * 14 + NUM_CONSTANTS)
         return specs.Array(shape, np.float32, name="planes")
@@ -104,12 +101,8 @@ class Chess(BoardGame):
                 rules.num_quiet[None] / board_of.MAX_QUIET_MOVES,
             ]
         )
-        return jnp.concatenate(
-            [
-                board_of.piece_planes(rules.boards, rules.repeats, is_black == 1),
-                board_of.constant_planes(constants, SIZE),
-            ],
-            axis=-1,
+        return board_of.history_planes(
+            rules.boards, rules.repeats, is_black == 1, constants
         )
 
     def compact(self, state: Position) -> Position:

@@ -30,19 +30,20 @@ def turned(board: Array, is_black: Array) -> Array:
     return jnp.where(is_black, flipped, board)
 
 
-def piece_planes(boards: Array, repeats: Array, is_black: Array) -> Array:
+def history_planes(boards: Array, repeats: Array, is_black: Array, more: Array) -> Array:
     """The planes of the last H positions, seen from the side of the player to move.
 
     Of each position: 6 of the mover's pieces, 6 of the other's, then whether it had been
-    there once before, and twice. All 0 before the game began.
+    there once before, and twice. All 0 before the game began. Last, full planes.
 
     Args:
       boards: `[H, S]` int8, the newest first, as White sees them; 0 before the start.
       repeats: `[H]` int8, how often each had been there before.
       is_black: `[]` bool.
+      more: `[L]`, each the number of a full plane.
 
     Returns:
-      `[n, n, H * 14]` float32.
+      `[n, n, H * 14 + L]` float32.
     """
     num_history, num_squares = boards.shape
     size = round(num_squares**0.5)
@@ -55,12 +56,8 @@ def piece_planes(boards: Array, repeats: Array, is_black: Array) -> Array:
     repeated = jnp.broadcast_to(repeated[:, None, None], (num_history, size, size, 2))
     stacked = jnp.concatenate([planes, repeated], axis=-1)
     stacked = jnp.moveaxis(stacked, 0, 2).reshape(size, size, -1)
-    return stacked.astype(jnp.float32)
-
-
-def constant_planes(numbers: Array, size: int) -> Array:
-    """`[n, n, L]`: a plane full of each of the L `numbers`."""
-    return jnp.broadcast_to(numbers.astype(jnp.float32), (size, size, *numbers.shape))
+    full = jnp.broadcast_to(more, (size, size, *more.shape))
+    return jnp.concatenate([stacked, full], axis=-1).astype(jnp.float32)
 
 
 def board_key(table: np.ndarray, board: Array) -> Array:

@@ -72,9 +72,6 @@ class GardnerChess(BoardGame):
         )
         return _judge(pgx_rules().State(), rules)
 
-    def to_play(self, state: Position) -> Array:
-        return state.rules.num_plies % 2
-
     def observation_spec(self) -> specs.Array:
         shape = (SIZE, SIZE, board_of.NUM_HISTORY * 14 + NUM_CONSTANTS)
         return specs.Array(shape, np.float32, name="planes")
@@ -90,12 +87,8 @@ class GardnerChess(BoardGame):
                 rules.num_quiet / board_of.MAX_QUIET_MOVES,
             ]
         )
-        return jnp.concatenate(
-            [
-                board_of.piece_planes(rules.boards, rules.repeats, is_black == 1),
-                board_of.constant_planes(constants, SIZE),
-            ],
-            axis=-1,
+        return board_of.history_planes(
+            rules.boards, rules.repeats, is_black == 1, constants
         )
 
     def compact(self, state: Position) -> Position:

@@ -32,8 +32,12 @@ class Position(NamedTuple):
 class BoardGame:
     """The part of `Game` that is the same for every built-in game.
 
-    A game adds `info`, `init`, `to_play`, `observe`, `observation_spec`, and `play`.
+    A game adds `info`, `init`, `observe`, `observation_spec` and `play`; and `to_play`,
+    where its rules count no plies.
     """
+
+    def to_play(self, state: Position) -> Array:
+        return state.rules.num_plies % 2
 
     def legal(self, state: Position) -> Array:
         return state.legal

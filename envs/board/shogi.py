@@ -82,9 +82,6 @@ class Shogi(BoardGame):
         del key
         return start_at(self, shogi_rules.pgx_rules().GameState())
 
-    def to_play(self, state: Position) -> Array:
-        return state.rules.num_plies % 2
-
     def observation_spec(self) -> specs.Array:
         per_position = 2 * NUM_KINDS + NUM_REPEATS + 2 * len(MOST_IN_HAND)
         shape = (SIZE, SIZE, board_of.NUM_HISTORY * per_position + 2)
@@ -97,7 +94,7 @@ class Shogi(BoardGame):
         """
         rules = state.rules
         is_white = rules.num_plies % 2
-        planes = board_of.history_planes(
+        return board_of.history_planes(
             rules.boards,
             rules.hands,
             rules.repeats,
@@ -106,10 +103,8 @@ class Shogi(BoardGame):
             NUM_KINDS,
             NUM_REPEATS,
             MOST_IN_HAND,
+            jnp.stack([is_white, rules.num_plies / self.max_num_moves]),
         )
-        constants = jnp.stack([is_white, rules.num_plies / self.max_num_moves])
-        constants = jnp.broadcast_to(constants.astype(jnp.float32), (SIZE, SIZE, 2))
-        return jnp.concatenate([planes, constants], axis=-1)
 
     def compact(self, state: Position) -> Position:
         rules = state.rules

@@ -39,12 +39,13 @@ def history_planes(
     num_kinds: int,
     num_repeats: int,
     most_in_hand: np.ndarray,
+    more: Array,
 ) -> Array:
     """The planes of the last H positions, seen from the side of the player to move.
 
     Of each position: P of the mover's pieces, P of the other's, one for each time (up to
     `num_repeats`) that it had been there before, D of what the mover has in hand and D of
-    the other, as shares of `most_in_hand`. All 0 before the game began.
+    the other, as shares of `most_in_hand`. All 0 before the game began. Last, full planes.
 
     Args:
       boards: `[H, S]`, newest first, as player 0 sees them; 0 before the start.
@@ -55,9 +56,10 @@ def history_planes(
       num_kinds: P.
       num_repeats: planes of repetition.
       most_in_hand: `[D]`.
+      more: `[L]`, each the number of a full plane.
 
     Returns:
-      `[R, F, H * (2 P + num_repeats + 2 D)]` float32.
+      `[R, F, H * (2 P + num_repeats + 2 D) + L]` float32.
     """
     num_history = boards.shape[0]
     seen = turned(boards, is_second, num_kinds).reshape(num_history, num_files, -1)
@@ -70,7 +72,9 @@ def history_planes(
     )
     flat = jnp.broadcast_to(flat[:, None, None], (*seen.shape, flat.shape[1]))
     stacked = jnp.concatenate([pieces.astype(jnp.float32), flat], axis=-1)
-    return jnp.moveaxis(stacked, 0, 2).reshape(*seen.shape[1:], -1)
+    stacked = jnp.moveaxis(stacked, 0, 2).reshape(*seen.shape[1:], -1)
+    full = jnp.broadcast_to(more.astype(jnp.float32), (*seen.shape[1:], *more.shape))
+    return jnp.concatenate([stacked, full], axis=-1)
 
 
 def position_key(

@@ -84,6 +84,21 @@ class Resigned(Exception):
     """A player gives the game up."""
 
 
+def answered(game: HostGame, text: str) -> int:
+    """The action that an engine answered with.
+
+    Raises:
+      Resigned: if it gives up.
+      IllegalMove: if that is no legal move.
+    """
+    if text == "resign":
+        raise Resigned
+    try:
+        return game.text_to_action(text)
+    except ValueError:
+        raise IllegalMove(f"illegal move {text!r}") from None
+
+
 def close_player(player: Player) -> None:
     """Ends the process that a player holds, if it does."""
     close: Any = getattr(player, "close", None)

@@ -62,19 +62,8 @@ class Rating:
     score: float
 
 
-def elo_difference(score: float) -> float:
-    """The difference at which that score is expected: 190.8 at 0.75.
-
-    Raises:
-      ValueError: unless the score is within (0, 1).
-    """
-    if not 0.0 < score < 1.0:
-        raise ValueError(f"score={score}: must be above 0 and below 1 for a finite Elo.")
-    return ELO_PER_NAT * math.log(score / (1.0 - score))
-
-
 def expected_score(difference: float) -> float:
-    """The inverse of `elo_difference`."""
+    """Points per game at that difference of Elo: 0.75 at 190.8."""
     return 1.0 / (1.0 + 10.0 ** (-difference / 400.0))
 
 

@@ -8,12 +8,7 @@ from collections.abc import Sequence
 from tolman.envs.board.game import HostGame
 from tolman.launchers.arena.engines.limits import EngineSettings, engine_settings
 from tolman.launchers.arena.engines.line_process import LineProcess
-from tolman.launchers.arena.player import (
-    IllegalMove,
-    PlayerFault,
-    Resigned,
-    register_player,
-)
+from tolman.launchers.arena.player import PlayerFault, answered, register_player
 from tolman.launchers.arena.recorded import innermost, moves_so_far
 
 COLOURS = "bw"
@@ -53,13 +48,8 @@ class GtpPlayer:
         except PlayerFault:
             self.close()
             raise
-        if answer == "resign":
-            raise Resigned
-        try:
-            action = game.text_to_action(answer)
-        except ValueError:
-            self._played = None
-            raise IllegalMove(f"illegal move {answer!r}") from None
+        self._played = None  # Until the answer is a move on both boards.
+        action = answered(game, answer)
         self._played = (*texts, game.action_to_text(action))
         return action
 

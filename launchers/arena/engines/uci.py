@@ -13,6 +13,7 @@ from tolman.launchers.arena.player import (
     IllegalMove,
     PlayerFault,
     Resigned,
+    answered,
     register_player,
 )
 from tolman.launchers.arena.recorded import moves_so_far
@@ -46,10 +47,7 @@ class UciPlayer:
         except PlayerFault:
             self.close()
             raise
-        try:
-            return game.text_to_action(move)
-        except ValueError:
-            raise IllegalMove(f"illegal move {move!r}") from None
+        return answered(game, move)
 
     def close(self) -> None:
         """Ends the process."""

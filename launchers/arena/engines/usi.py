@@ -7,12 +7,7 @@ import time
 from tolman.envs.board.game import HostGame
 from tolman.launchers.arena.engines.limits import EngineSettings, engine_settings
 from tolman.launchers.arena.engines.line_process import LineProcess
-from tolman.launchers.arena.player import (
-    IllegalMove,
-    PlayerFault,
-    Resigned,
-    register_player,
-)
+from tolman.launchers.arena.player import PlayerFault, answered, register_player
 from tolman.launchers.arena.recorded import moves_so_far
 
 
@@ -41,12 +36,7 @@ class UsiPlayer:
         except PlayerFault:
             self.close()
             raise
-        if answer == "resign":
-            raise Resigned
-        try:
-            return game.text_to_action(answer)
-        except ValueError:
-            raise IllegalMove(f"illegal move {answer!r}") from None
+        return answered(game, answer)
 
     def close(self) -> None:
         """Ends the process."""

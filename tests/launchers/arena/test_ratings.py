@@ -16,15 +16,16 @@ def games(first, second, wins, draws, losses, opening=0):
     return [Result(first, second, score, opening + i) for i, score in enumerate(scores)]
 
 
-def test_elo_of_a_score():
+def elo_difference(score):
+    """At which that score is expected."""
+    return 400.0 * np.log10(score / (1.0 - score))
+
+
+def test_expected_scores_by_hand():
     # 400 log10(3) = 190.85; 400 log10(10) = 400.
-    assert ratings.elo_difference(0.75) == pytest.approx(190.8485)
-    assert ratings.elo_difference(10 / 11) == pytest.approx(400.0)
-    assert ratings.elo_difference(0.5) == 0.0
+    assert ratings.expected_score(190.8485) == pytest.approx(0.75)
     assert ratings.expected_score(400.0) == pytest.approx(10 / 11)
-    for score in (0.0, 1.0):
-        with pytest.raises(ValueError, match="above 0 and below 1"):
-            ratings.elo_difference(score)
+    assert ratings.expected_score(0.0) == 0.5
 
 
 def test_two_players_without_a_prior_are_as_their_score():
@@ -90,7 +91,7 @@ def test_an_interval_of_many_pairs_is_that_of_their_mean():
     """400 pairs, half of 1.5 points and half of 0.5: score 0.5 +- 1.966 * 0.25 / 20."""
     half = 1.966 * 0.25 / 20  # Student's quantile at 401 degrees of freedom: 95 %.
     low, high = interval([1.5, 0.5] * 200)
-    assert high == pytest.approx(ratings.elo_difference(0.5 + half), rel=0.01)
+    assert high == pytest.approx(elo_difference(0.5 + half), rel=0.01)
     assert low == pytest.approx(-high)
 
 
@@ -156,7 +157,7 @@ def check_coverage(counts, ends, num_pairs, least):
     )
     for kind, elo in itertools.product(KINDS, (0.0, 100.0, 200.0, 400.0)):
         chances = points_distribution(elo, kind)
-        truth = ratings.elo_difference(float(chances @ np.arange(5)) / 4.0)
+        truth = elo_difference(float(chances @ np.arange(5)) / 4.0)
         probability = orders * np.prod(chances**counts, axis=1)
         assert probability.sum() == pytest.approx(1.0)
         inside = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
@@ -167,7 +168,7 @@ def test_coverage_of_20_pairs():
     num_pairs, rng, known = 20, np.random.default_rng(0), {}
     for kind, elo in (("independent", 100.0), ("drawish", 0.0), ("repeated", 200.0)):
         chances = points_distribution(elo, kind)
-        truth, num_inside = ratings.elo_difference(float(chances @ np.arange(5)) / 4.0), 0
+        truth, num_inside = elo_difference(float(chances @ np.arange(5)) / 4.0), 0
         for count in map(tuple, rng.multinomial(num_pairs, chances, size=150)):
             if count not in known:
                 known[count] = interval(np.repeat(np.arange(5) / 2.0, count))
