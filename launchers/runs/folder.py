@@ -195,6 +195,7 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
         _check_resumable(path, config)
         yield None
         return
+    is_first = not path.parent.exists()
     if is_there or not path.exists():
         path = make_folder(path, "--run-dir", is_numbered)
     with hold(path):
@@ -207,6 +208,8 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
                 with contextlib.suppress(OSError):
                     (path / LOCK).unlink(missing_ok=True)
                     path.rmdir()
+                    if is_first:
+                        path.parent.rmdir()
 
 
 def open_run(path: Path) -> RunFolder:
