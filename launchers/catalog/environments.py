@@ -186,7 +186,7 @@ class EnvironmentSource:
                 self._specs = Specs(*family.specs(self.named.name, self.settings))
             else:
                 self._build_first()
-                first = self._environment if self._first is None else self._first
+                first: Any = self._environment if self._first is None else self._first
                 self._specs = Specs(first.observation_spec(), first.action_spec())
         return self._specs
 

@@ -195,7 +195,7 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
         _check_resumable(path, config)
         yield None
         return
-    is_first = not path.parent.exists()
+    made = [parent for parent in path.parents if not parent.exists()]
     if is_there or not path.exists():
         path = make_folder(path, "--run-dir", is_numbered)
     with hold(path):
@@ -207,9 +207,8 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
             if _is_unused(path):
                 with contextlib.suppress(OSError):
                     (path / LOCK).unlink(missing_ok=True)
-                    path.rmdir()
-                    if is_first:
-                        path.parent.rmdir()
+                    for folder in (path, *made):
+                        folder.rmdir()
 
 
 def open_run(path: Path) -> RunFolder:
