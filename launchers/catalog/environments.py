@@ -109,11 +109,31 @@ class EnvironmentSource:
 
     def observation_spec(self) -> Any:
         """Of one copy."""
-        return self._known_specs().observation
+        return self.specs().observation
 
     def action_spec(self) -> Any:
         """Of one copy."""
-        return self._known_specs().action
+        return self.specs().action
+
+    def specs(self) -> Specs:
+        """Those of one copy, which is built where nothing else tells them."""
+        specs = self.known_specs()
+        if specs is None:
+            self._build_first()
+            first: Any = self._environment if self._first is None else self._first
+            specs = self._specs = Specs(first.observation_spec(), first.action_spec())
+        return specs
+
+    def known_specs(self) -> Specs | None:
+        """The specs; None where a copy that is to be stepped must be built for them."""
+        if self._specs is None:
+            family = getattr(self.named.thing, "family", None)
+            if family is not None and family.specs is not None:
+                self._specs = Specs(*family.specs(self.named.name, self.settings))
+            elif _told_by_factory(self.named.thing):
+                first = self.environment()
+                self._specs = Specs(first.observation_spec(), first.action_spec())
+        return self._specs
 
     def environment(self) -> Environment:
         """The on-device environment.
@@ -178,17 +198,6 @@ class EnvironmentSource:
         if self._first is not None:
             self._first.close()
             self._first = None
-
-    def _known_specs(self) -> Specs:
-        if self._specs is None:
-            family = getattr(self.named.thing, "family", None)
-            if family is not None and family.specs is not None:
-                self._specs = Specs(*family.specs(self.named.name, self.settings))
-            else:
-                self._build_first()
-                first = self._environment if self._first is None else self._first
-                self._specs = Specs(first.observation_spec(), first.action_spec())
-        return self._specs
 
     def _vector_factory(self) -> Any:
         family = getattr(self.named.thing, "family", None)
