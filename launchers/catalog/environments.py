@@ -58,6 +58,7 @@ class EnvironmentSource:
     Attributes:
       named: what makes them.
       settings: of `named.settings_type`.
+      first_seed: of the first vector that will be asked for.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class EnvironmentSource:
           specs: where they are known already; None to ask the first copy.
         """
         self.named, self.settings = named, settings
-        self._first_seed = first_seed
+        self.first_seed = first_seed
         self._on_error, self._timeout_seconds = on_error, timeout_seconds
         self._specs = specs
         self._environment: Environment | None = None  # Pure, so one is enough.
@@ -182,7 +183,7 @@ class EnvironmentSource:
         if make_vector is not None:
             return make_vector(self.named.name, self.settings, num_envs, seed)
         if _told_by_factory(self.named.thing) is not True and self._environment is None:
-            first, first_seed = self._first, self._first_seed
+            first, first_seed = self._first, self.first_seed
             self._first = None
             if first is None or first_seed != seed:
                 if first is not None:
@@ -212,7 +213,7 @@ class EnvironmentSource:
                 raise _no_environment(self.named.name, built)
             self._environment = built
         else:
-            self._first = self._start_vector(self._first_seed)
+            self._first = self._start_vector(self.first_seed)
 
     def _start_vector(self, seed: int) -> Any:
         """A vector of one host environment; None, and it is kept, if it is on-device."""

@@ -57,9 +57,9 @@ class EnvironmentWork:
         from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
         from tolman.launchers.host.reverb.writer import UnrollWriter
 
-        env_seed = actor.env_seed(self.config.seed)
-        source = source or resolve(self.config, env_seed).source
-        vector = source.make_vector(env_seed, self.num_envs)
+        if source is None:
+            source = resolve(self.config, actor.env_seed(self.config.seed)).source
+        vector = source.make_vector(source.first_seed, self.num_envs)
         try:
             agent = self.agent()
             writer = UnrollWriter(
