@@ -29,9 +29,8 @@ REPLAY_FLAGS = """train dqn --env CartPole-v1 --core feedforward --launcher ray 
 
 def saved(run):
     """The env steps of the run's last checkpoint, and its leaves by name."""
-    folder = run.folder / "checkpoints"
-    steps = max(int(path.name) for path in folder.iterdir() if path.name.isdigit())
-    with np.load(folder / str(steps) / "state.npz") as file:
+    steps = run.checkpoints()[-1]
+    with np.load(run.folder / "checkpoints" / str(steps) / "state.npz") as file:
         names = json.loads(file["description"].tobytes())["leaves"]
         return steps, {name: file[f"arr_{i}"] for i, name in enumerate(names)}
 
@@ -76,7 +75,7 @@ def test_replays_come_back_with_their_content(tmp_path):
     words = [*REPLAY_FLAGS.split(), "--run-dir", tmp_path, "--num-env-steps", 10_000_000]
     checkpoints = tmp_path / "checkpoints"
     with Run(tmp_path, words) as run:
-        wait_for(lambda: list(checkpoints.glob("[0-9]*")), "checkpoint", run.process)
+        run.wait_for_checkpoint()
         kill("ReplayRole")
         run.wait_for_restart("replay", 1)
         run.wait_for_rows(2)
