@@ -91,7 +91,7 @@ class GradientStep:
         objective: Objective,
         params: Params,
         optimizer_state: optax.OptState,
-        step_size: Array | float,
+        step_size: Array,
     ) -> Stepped:
         """Takes one step down the gradient of the objective."""
         for hook in self.hooks:

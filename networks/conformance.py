@@ -42,9 +42,9 @@ class _Apply(NamedTuple):
     """The core's methods as pure functions, its parameters bound."""
 
     initial_state: Callable[[int], State]
-    step: Callable[[Array, Array, State], tuple[Array, State]]
-    unroll: Callable[[Array, Array, State], tuple[Array, State]]
-    diagnose: Callable[[Array, Array, State], tuple[Array, State, Diagnostics]]
+    step: Callable[[np.ndarray, np.ndarray, State], tuple[Array, State]]
+    unroll: Callable[[np.ndarray, np.ndarray, State], tuple[Array, State]]
+    diagnose: Callable[[np.ndarray, np.ndarray, State], tuple[Array, State, Diagnostics]]
 
 
 def check_core(
@@ -165,7 +165,7 @@ def _check_diagnostics(
 
 def _step_by_step(
     apply: _Apply, x: np.ndarray, reset: np.ndarray, state: State
-) -> tuple[Array, State]:
+) -> tuple[np.ndarray, State]:
     outputs = []
     for t in range(TIME):
         output, state = apply.step(x[t], reset[t], state)

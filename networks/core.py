@@ -12,7 +12,7 @@ import jax
 
 Array = jax.Array
 State = Any  # Any pytree of arrays with a leading batch axis; () for a core without memory.
-Input = Array | Mapping[str, Array]  # Of a core that names its inputs, a mapping.
+Input = Any  # An array; of a core that names its inputs, a mapping of these to arrays.
 Diagnostics = Mapping[str, Array]  # Name to `[T, B, ...]`, or `[B, ...]` of one step.
 
 

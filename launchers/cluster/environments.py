@@ -63,7 +63,7 @@ class EnvironmentWork:
         try:
             agent = self.agent()
             writer = UnrollWriter(
-                parameters.address(actor.index % self.num_shards),
+                parameters.address(actor.number % self.num_shards),
                 agent.data,
                 self.layout(agent),
                 self.num_envs,

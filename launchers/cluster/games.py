@@ -92,7 +92,7 @@ class SelfPlayLoop:
         self._open = OpenGames()
         self._num_iterations = 0
         self._writer = GameWriter(
-            parameters.address(actor.index % work.num_shards),
+            parameters.address(actor.number % work.num_shards),
             pack_rows(self._player.example()),
             agent.game.info.max_num_moves,
             parameters.is_closed,

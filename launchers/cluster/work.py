@@ -147,20 +147,20 @@ class ActorIdentity(NamedTuple):
     """Which actor, and which incarnation of it: all its seeds come from here.
 
     Attributes:
-      index: which actor.
+      number: which actor.
       incarnation: 0, and one more at each restart.
       updates: of the run when it was started or resumed.
       run_key: `[2]`, of the run.
     """
 
-    index: int  # type: ignore[assignment]
+    number: int
     incarnation: int
     updates: int
     run_key: np.ndarray
 
     def env_seed(self, seed: int) -> int:
         """A seed of its environments, below 2**32."""
-        words = [seed, self.updates, self.index, self.incarnation]
+        words = [seed, self.updates, self.number, self.incarnation]
         return int(np.random.SeedSequence(words).generate_state(1)[0])
 
     def key(self) -> Any:
@@ -168,8 +168,8 @@ class ActorIdentity(NamedTuple):
         import jax
 
         own = jax.numpy.asarray(self.run_key)
-        for number in (self.updates, self.index, self.incarnation):
-            own = jax.random.fold_in(own, number)
+        for word in (self.updates, self.number, self.incarnation):
+            own = jax.random.fold_in(own, word)
         return own
 
 

@@ -29,10 +29,10 @@ State = Any  # Has fields `learner` of `[P, ...]` and `updates` of `[P]`.
 
 
 class Mean(NamedTuple):
-    """A mean under way: `total` of `count` values, `[P]` each; NaN where there are none."""
+    """A mean under way: `total` of `size` values, `[P]` each; NaN where there are none."""
 
     total: Array
-    count: Array
+    size: Array
 
 
 def make_mesh(axis: str, num_parts: int, devices: Sequence[jax.Device]) -> Mesh:
@@ -63,7 +63,7 @@ def as_means(metrics: Mapping[str, Array]) -> dict[str, Mean]:
     }
 
 
-def is_finite(metrics: Mapping[str, Array]) -> Array:
+def is_finite(metrics: Mapping[str, Array | np.ndarray]) -> Array:
     """Which members have every loss and gradient finite, from values of `[P]`."""
     losses = [value for name, value in metrics.items() if _must_be_finite(name)]
     return jnp.isfinite(jnp.stack(losses)).all(0) if losses else jnp.bool_([True])
@@ -243,7 +243,7 @@ class PopulationRunner:
 
         start = (jnp.int32(0), state, zeros, jnp.bool_(True))
         _, state, sums, _ = lax.while_loop(unfinished, body, start)
-        return state, {name: mean.total / mean.count for name, mean in sums.items()}
+        return state, {name: mean.total / mean.size for name, mean in sums.items()}
 
 
 def chosen_devices(job: Job) -> list[jax.Device] | None:

@@ -124,15 +124,14 @@ class SequenceRunner(PopulationRunner):
             )
             for index, runner in enumerate(self._runners)
         )
-        shared = [getattr(first, name) for name in SHARED]
-        return SequenceState(*shared, tuple(_place(state) for state in (first, *others)))
+        places = tuple(_place(state) for state in (first, *others))
+        return SequenceState(**_shared(first), places=places)
 
     def place(self, state: SequenceState) -> SequenceState:
         placed = [
             runner.place(_at(state, index)) for index, runner in enumerate(self._runners)
         ]
-        shared = [getattr(placed[0], name) for name in SHARED]
-        return SequenceState(*shared, tuple(map(_place, placed)))
+        return SequenceState(**_shared(placed[0]), places=tuple(map(_place, placed)))
 
     def prepare(self, state: SequenceState, total_updates: int) -> SequenceState:
         """Compiles the program of the environment under way."""
@@ -180,8 +179,7 @@ class SequenceRunner(PopulationRunner):
         trained, metrics = self._runners[index].train(_at(state, index), num_updates)
         places = [*state.places]
         places[index] = _place(trained)
-        shared = [getattr(trained, name) for name in SHARED]
-        return SequenceState(*shared, tuple(places)), metrics
+        return SequenceState(**_shared(trained), places=tuple(places)), metrics
 
     def _evaluate(self, state: SequenceState) -> dict[str, np.ndarray]:
         if not self._num_eval_episodes:
@@ -201,8 +199,11 @@ class SequenceRunner(PopulationRunner):
 
 
 def _at(state: SequenceState, index: int) -> TrainState:
-    shared = {name: getattr(state, name) for name in SHARED}
-    return TrainState(**shared, **state.places[index])
+    return TrainState(**_shared(state), **state.places[index])
+
+
+def _shared(state: SequenceState | TrainState) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in SHARED}
 
 
 def _place(state: TrainState) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class SupervisedRunner(PopulationRunner):
                 break
         stacked = as_means({name: jnp.stack([r[name] for r in rows]) for name in rows[0]})
         return state, {
-            n: mean.total.sum(0) / mean.count.sum(0) for n, mean in stacked.items()
+            n: mean.total.sum(0) / mean.size.sum(0) for n, mean in stacked.items()
         }
 
     def _fetch(self) -> Any:

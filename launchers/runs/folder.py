@@ -190,6 +190,7 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
         _check_resumable(path, config)
         yield None
         return
+    made = [parent for parent in path.parents if not parent.exists()]
     if is_there or not path.exists():
         path = make_folder(path, "--run-dir", is_numbered)
     with hold(path):
@@ -201,7 +202,8 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
             if _is_unused(path):
                 with contextlib.suppress(OSError):
                     (path / LOCK).unlink(missing_ok=True)
-                    path.rmdir()
+                    for folder in (path, *made):
+                        folder.rmdir()
 
 
 def open_run(path: Path) -> RunFolder:

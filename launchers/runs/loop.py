@@ -248,8 +248,8 @@ class TrainingLoop:
     def _chunk(self, num_updates: int) -> Row:
         """Takes `num_updates` updates; returns their row."""
         began, before, unit = time.perf_counter(), self._counts.units, self._runner.unit
-        self._state, metrics = self._runner.train(self._state, num_updates)
-        metrics = {name: np.asarray(v) for name, v in jax.device_get(metrics).items()}
+        self._state, told = self._runner.train(self._state, num_updates)
+        metrics = {name: np.asarray(v) for name, v in jax.device_get(told).items()}
         seconds = time.perf_counter() - began
         self._counts = self._runner.counts(self._state)
         losses = {

@@ -54,7 +54,7 @@ def parse(
                 args=list(arguments),
                 prog=program,
                 config=markers,
-                default=default,
+                default=tyro.MISSING_NONPROP if default is None else default,
             )
     except SystemExit as stop:
         if stop.code in (0, None):

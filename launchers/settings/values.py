@@ -63,7 +63,7 @@ def build(settings: type, mapping: Mapping[str, Any], where: str, prefix: str = 
 
 def with_gaps(settings: type, values: Mapping[str, Any], gap: Any) -> Any:
     """An instance that nothing has checked, with `gap` where a field has no value yet."""
-    made = object.__new__(settings)
+    made: Any = object.__new__(settings)
     for item in fields(settings):
         if item.name in values:
             value = values[item.name]
