@@ -81,5 +81,6 @@ def play_episodes_of(
             vector = job.source.make_vector(environment_seed(key), num_envs)
             stack.callback(vector.close)
         episodes = play_host_episodes(agent, vector, params, key, num_episodes)
-    _, returns, lengths, _ = zip(*episodes, strict=True)
+    returns = [each.episode_return for each in episodes]
+    lengths = [each.episode_length for each in episodes]
     return Episodes(np.asarray(returns, np.float64), np.asarray(lengths))

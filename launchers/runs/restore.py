@@ -12,7 +12,7 @@ from tolman.launchers.runs import folder as run_folder
 from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
 from tolman.launchers.runs.job import Job, resolve
 
-PARAMS = ".learner.params"  # Where every runner's state has them.
+LEARNER = ".learner"  # Where every runner's state has the agent's.
 
 
 class Restored(NamedTuple):
@@ -64,27 +64,28 @@ def restore(run: Path, checkpoint: int | None, job: Job | None = None) -> Restor
     agent = job.make_agent()
     template = _shapes(job, agent)
 
-    def check(params: Params, path: Path) -> None:
-        check_finite(params, num_members=1)
+    def check(learner: Any, path: Path) -> None:
+        check_finite(learner.params, num_members=1)
 
     checkpoints = Checkpoints(folder.checkpoints)
-    restored = checkpoints.restore(template, checkpoint, check, PARAMS)
-    params = jax.device_put(restored.state, jax.devices()[0])
+    restored = checkpoints.restore(template, checkpoint, check, LEARNER)
+    params = jax.device_put(restored.state.params, jax.devices()[0])
     return Restored(job, agent, params, restored.units)
 
 
 def _shapes(job: Job, agent: Any) -> Any:
-    """The shapes of a run's parameters; nothing is computed."""
+    """The shapes of an agent's learner state; nothing is computed."""
     key = jax.random.PRNGKey(0)
+    inputs = [key]
     if job.kind == "learns":
         task = job.source.task()
         data = task.load("train")
-        examples = jax.eval_shape(lambda key: task.sample(data, key, agent.batch_size), key)
-        params = jax.eval_shape(agent.init, key, examples).params
-    else:
-        params = jax.eval_shape(agent.init, key).params
+        inputs += [
+            jax.eval_shape(lambda key: task.sample(data, key, agent.batch_size), key)
+        ]
+    learner = jax.eval_shape(agent.init, *inputs)
     if job.config.launcher != "on-device" or job.kind == "plays":
-        return params
+        return learner
     return jax.tree.map(  # A population of one.
-        lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), params
+        lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), learner
     )
