@@ -54,6 +54,14 @@ class Run:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
+    def checkpoints(self):
+        """The env steps of the finished ones, in ascending order."""
+        names = [path.name for path in self.folder.glob("checkpoints/*")]
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def wait_for_checkpoint(self):
+        wait_for(self.checkpoints, "checkpoint", self.process)
+
     def status(self):
         return json.loads((self.folder / "status.json").read_text())
 

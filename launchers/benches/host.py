@@ -179,7 +179,7 @@ def _training(
         agent,
         job.source.make_vector,
         num_envs,
-        Path(stack.enter_context(tempfile.TemporaryDirectory())),
+        Path(stack.enter_context(tempfile.TemporaryDirectory())) / "replay",
         num_groups=num_groups,
     )
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
@@ -209,7 +209,7 @@ def _reading_ratio(agent: Agent, vector: HostVector) -> float:
     )
     layout = item_layout(agent, vector.observation_spec(), vector.num_envs)
     with tempfile.TemporaryDirectory() as folder:
-        replay = Replay(data, layout, Path(folder))
+        replay = Replay(data, layout, Path(folder) / "replay")
         _fill(replay, data, layout)
         ratios = [_reading_pair(replay, data, layout) for _ in range(NUM_READER_PAIRS)]
         replay.stop()

@@ -58,6 +58,7 @@ class EnvironmentSource:
     Attributes:
       named: what makes them.
       settings: of `named.settings_type`.
+      first_seed: of the first vector that will be asked for.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class EnvironmentSource:
           specs: where they are known already; None to ask the first copy.
         """
         self.named, self.settings = named, settings
-        self._first_seed = first_seed
+        self.first_seed = first_seed
         self._on_error, self._timeout_seconds = on_error, timeout_seconds
         self._specs = specs
         self._environment: Environment | None = None  # Pure, so one is enough.
@@ -109,11 +110,31 @@ class EnvironmentSource:
 
     def observation_spec(self) -> Any:
         """Of one copy."""
-        return self._known_specs().observation
+        return self.specs().observation
 
     def action_spec(self) -> Any:
         """Of one copy."""
-        return self._known_specs().action
+        return self.specs().action
+
+    def specs(self) -> Specs:
+        """Those of one copy, which is built where nothing else tells them."""
+        specs = self.known_specs()
+        if specs is None:
+            self._build_first()
+            first: Any = self._environment if self._first is None else self._first
+            specs = self._specs = Specs(first.observation_spec(), first.action_spec())
+        return specs
+
+    def known_specs(self) -> Specs | None:
+        """The specs; None where a copy that is to be stepped must be built for them."""
+        if self._specs is None:
+            family = getattr(self.named.thing, "family", None)
+            if family is not None and family.specs is not None:
+                self._specs = Specs(*family.specs(self.named.name, self.settings))
+            elif _told_by_factory(self.named.thing):
+                first = self.environment()
+                self._specs = Specs(first.observation_spec(), first.action_spec())
+        return self._specs
 
     def environment(self) -> Environment:
         """The on-device environment.
@@ -162,7 +183,7 @@ class EnvironmentSource:
         if make_vector is not None:
             return make_vector(self.named.name, self.settings, num_envs, seed)
         if _told_by_factory(self.named.thing) is not True and self._environment is None:
-            first, first_seed = self._first, self._first_seed
+            first, first_seed = self._first, self.first_seed
             self._first = None
             if first is None or first_seed != seed:
                 if first is not None:
@@ -179,17 +200,6 @@ class EnvironmentSource:
             self._first.close()
             self._first = None
 
-    def _known_specs(self) -> Specs:
-        if self._specs is None:
-            family = getattr(self.named.thing, "family", None)
-            if family is not None and family.specs is not None:
-                self._specs = Specs(*family.specs(self.named.name, self.settings))
-            else:
-                self._build_first()
-                first: Any = self._environment if self._first is None else self._first
-                self._specs = Specs(first.observation_spec(), first.action_spec())
-        return self._specs
-
     def _vector_factory(self) -> Any:
         family = getattr(self.named.thing, "family", None)
         return None if family is None else family.make_vector
@@ -203,7 +213,7 @@ class EnvironmentSource:
                 raise _no_environment(self.named.name, built)
             self._environment = built
         else:
-            self._first = self._start_vector(self._first_seed)
+            self._first = self._start_vector(self.first_seed)
 
     def _start_vector(self, seed: int) -> Any:
         """A vector of one host environment; None, and it is kept, if it is on-device."""

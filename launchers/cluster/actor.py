@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple
 
+from tolman.launchers.catalog.environments import EnvironmentSource, Specs
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.work import (
     ActingLoop,
@@ -15,6 +16,8 @@ from tolman.launchers.cluster.work import (
 )
 from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.parameters import Closed
+from tolman.launchers.runs.job import resolve
+from tolman.launchers.settings.config import TrainConfig
 
 SECONDS_TO_CLOSE = 2.0
 
@@ -42,7 +45,29 @@ class ActorReport(NamedTuple):
 class ActorRole:
     """Acts in a thread and writes to its replay's server; run as a Ray actor."""
 
-    def __init__(self, work: Work, identity: ActorIdentity, server: Any) -> None:
+    def __init__(self) -> None:
+        """Does nothing before `start`."""
+        self._log = LogBuffer()
+        self._source: EnvironmentSource | None = None
+        self._parameters: ParameterClient | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: ActingLoop | None = None
+        self._failure: Exception | None = None
+
+    def specs(self, config: TrainConfig, env_seed: int) -> Specs:
+        """The specs of the environment, of which it builds the first copy if it must.
+
+        Args:
+          config: resolved.
+          env_seed: of the environments that `start` is to make; they include that copy.
+        """
+        self._source = resolve(config, env_seed).source
+        try:
+            return self._source.specs()
+        except Exception as error:
+            raise portable(error) from None
+
+    def start(self, work: Work, identity: ActorIdentity, server: Any) -> None:
         """Starts to act, as soon as there are parameters and the address of a replay.
 
         Args:
@@ -50,12 +75,13 @@ class ActorRole:
           identity: which actor this is.
           server: handle of the `ParameterServer`.
         """
-        self._work, self._identity = work, identity
-        self._log = LogBuffer()
         self._parameters = ParameterClient(server)
-        self._loop: ActingLoop | None = None
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._act, name="actor", daemon=True)
+        self._thread = threading.Thread(
+            target=self._act,
+            args=(work, identity, self._parameters),
+            name="actor",
+            daemon=True,
+        )
         self._thread.start()
 
     def report(self) -> ActorReport:
@@ -72,18 +98,23 @@ class ActorRole:
 
     def close(self) -> None:
         """Ends acting, and closes the environments."""
-        self._parameters.close()
-        self._thread.join(SECONDS_TO_CLOSE)
+        if self._thread is not None and self._parameters is not None:
+            self._parameters.close()
+            self._thread.join(SECONDS_TO_CLOSE)
+        elif self._source is not None:
+            self._source.close()
 
-    def _act(self) -> None:
+    def _act(
+        self, work: Work, identity: ActorIdentity, parameters: ParameterClient
+    ) -> None:
         try:
-            self._loop = self._work.acting_loop(self._identity, self._parameters)
-            while not self._parameters.is_closed.is_set():
+            self._loop = work.acting_loop(identity, parameters, self._source)
+            while not parameters.is_closed.is_set():
                 self._loop.unroll()
         except Closed:
             pass
         except Exception as error:
-            if not self._parameters.is_closed.is_set():
+            if not parameters.is_closed.is_set():
                 self._failure = portable(error)
         finally:
             if self._loop is not None:

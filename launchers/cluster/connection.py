@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,10 +78,11 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
       ValueError: if there is no cluster at the address, or it has too few CPUs or GPUs.
     """
     is_ours = not ray.is_initialized()
-    if config.address is not None and is_ours:
-        _join(config.address)
-    elif is_ours:
-        start(roles.cpus)
+    with _keep_stop_handler():
+        if config.address is not None and is_ours:
+            _join(config.address)
+        elif is_ours:
+            start(roles.cpus)
     try:
         _check_room(roles)
         if config.address is not None:
@@ -115,6 +118,17 @@ def start(num_cpus: int) -> None:
             f"launcher='ray': Ray did not start on this machine ({reason}). It needs a "
             "free core for some seconds: try again when there is one."
         ) from error
+
+
+@contextlib.contextmanager
+def _keep_stop_handler() -> Iterator[None]:
+    """Puts the handler of SIGTERM back, which Ray replaces: a run saves before it stops."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from tolman.agents.agent import Agent, Params
-from tolman.launchers.catalog.environments import Specs
+from tolman.launchers.catalog.environments import EnvironmentSource, Specs
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.statistics import EpisodeStatistics
 from tolman.launchers.cluster.work import ActingLoop, ActorIdentity, TableStatistics
@@ -47,13 +47,19 @@ class EnvironmentWork:
 
         return item_layout(agent, self.specs.observation_spec(), self.num_envs)
 
-    def acting_loop(self, actor: ActorIdentity, parameters: ParameterClient) -> ActingLoop:
+    def acting_loop(
+        self,
+        actor: ActorIdentity,
+        parameters: ParameterClient,
+        source: EnvironmentSource | None = None,
+    ) -> ActingLoop:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
         from tolman.launchers.host.reverb.writer import UnrollWriter
 
-        env_seed = actor.env_seed(self.config.seed)
-        vector = resolve(self.config).source.make_vector(env_seed, self.num_envs)
+        if source is None:
+            source = resolve(self.config, actor.env_seed(self.config.seed)).source
+        vector = source.make_vector(source.first_seed, self.num_envs)
         try:
             agent = self.agent()
             writer = UnrollWriter(

@@ -55,7 +55,7 @@ class GameWork:
         )
 
     def acting_loop(
-        self, actor: ActorIdentity, parameters: ParameterClient
+        self, actor: ActorIdentity, parameters: ParameterClient, source: Any = None
     ) -> SelfPlayLoop:
         return SelfPlayLoop(self, actor, parameters)
 

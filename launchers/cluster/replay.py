@@ -39,12 +39,13 @@ class ReplayReport(NamedTuple):
 class ReplayRole:
     """A Reverb server with the agent's tables; run as a Ray actor."""
 
-    def __init__(self, work: Work, folder: Path, before: str) -> None:
-        """Starts the server, with what its last checkpoint holds.
+    def __init__(self, work: Work, scratch: Path, saved: Path | None, before: str) -> None:
+        """Starts the server.
 
         Args:
           work: the run's.
-          folder: for its checkpoints.
+          scratch: see `host.reverb.replay.Replay`.
+          saved: what the last checkpoint has of its content; None for nothing.
           before: the address of the incarnation before, or "". Where it can have that one
             again, clients reconnect by themselves.
         """
@@ -57,7 +58,8 @@ class ReplayRole:
         host_before, _, port = before.rpartition(":")
 
         def start(port: int | None) -> Replay:
-            return Replay(agent.data, layout, folder, host, work.num_shards, port)
+            shards = work.num_shards
+            return Replay(agent.data, layout, scratch, saved, host, shards, port)
 
         if host == host_before:
             try:
@@ -69,15 +71,15 @@ class ReplayRole:
             self._replay = start(None)
         self._statistics = work.table_statistics(self._replay.client())
         if size := self._statistics().size:
-            logger.info("restored with %d items from %s", size, folder)
+            logger.info("restored with %d items from %s", size, saved)
 
     def report(self) -> ReplayReport:
         """What happened so far."""
         return ReplayReport(self._replay.address, *self._statistics(), self._log.take())
 
-    def checkpoint(self) -> None:
-        """Saves what it holds; a queue has nothing to save."""
-        self._replay.checkpoint()
+    def save(self, folder: Path) -> None:
+        """Saves what it holds in a new folder, which the driver must see too."""
+        self._replay.save(folder)
 
     def close(self) -> None:
         """Stops the server."""

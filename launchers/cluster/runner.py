@@ -6,19 +6,28 @@ other processes.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
 from tolman.agents.agent import Agent
 from tolman.launchers.catalog.environments import Specs
-from tolman.launchers.cluster.connection import Roles, connect, disconnect
+from tolman.launchers.cluster.connection import Roles
 from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.games import GameWork
-from tolman.launchers.cluster.session import Session
-from tolman.launchers.cluster.work import Work
+from tolman.launchers.cluster.launcher import ProcessLauncher
+from tolman.launchers.cluster.session import SECONDS_A_POLL, Session
+from tolman.launchers.cluster.supervisor import Process, Supervisor
+from tolman.launchers.cluster.work import ActorIdentity, Work
 from tolman.launchers.host.state import HostRun, HostState, default_num_envs, group_size
 from tolman.launchers.runs.build import register_runner
+from tolman.launchers.runs.checkpoints import Checkpoints
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import RoleRow
@@ -34,15 +43,20 @@ class RayRunner(HostRun):
       agent: pure functions; see `tolman.agents.agent`.
     """
 
-    def __init__(self, agent: Agent, work: Work, roles: Roles, replay_folder: Path) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        work: Work,
+        processes: ProcessLauncher,
+        first_actor: Process | None = None,
+    ) -> None:
         """Connects to Ray; starts no process of the run yet.
 
         Args:
           agent: what learns.
           work: what every process gets.
-          roles: how many processes there are.
-          replay_folder: for the checkpoints of replays; each machine that has a replay
-            must see it.
+          processes: starts them.
+          first_actor: one that waits to be started; None for none yet.
 
         Raises:
           ValueError: if the agent cannot learn from older policies' data, E does not
@@ -50,20 +64,20 @@ class RayRunner(HostRun):
         """
         _check_agent(agent, work)
         group_size(agent.data, work.num_envs)
+        processes.open()
         super().__init__(agent)
-        self.work = work
-        self.roles_wanted = roles
-        self.replay_folder = replay_folder
+        self.work, self.num_servers = work, work.num_shards
+        self._processes, self._first_actor = processes, first_actor
         self._session: Session | None = None
-        self._is_connected_here = connect(work.config, roles)
 
     def prepare(self, state: HostState, total_updates: int) -> HostState:
         """Starts every process, and waits for all but the actors and the evaluator."""
         self._session = Session(
             self.agent.data,
             self.work,
-            self.roles_wanted,
-            self.replay_folder,
+            self._processes,
+            self._first_actor,
+            self.replay_before,
             state,
             total_updates,
         )
@@ -89,10 +103,9 @@ class RayRunner(HostRun):
         self._session.add_actors(count)
 
     def save_replay(self, folder: Path) -> None:
-        """Saves what the replays hold, in folders of their own."""
-        del folder
+        """Saves what the replays hold; a queue has nothing to save."""
         if self._session is not None:
-            self._session.save_replays()
+            self._session.save_replays(folder)
 
     def roles(self) -> list[RoleRow]:
         """The processes of the run."""
@@ -100,15 +113,17 @@ class RayRunner(HostRun):
 
     def describe_devices(self) -> str:
         """What learns, in words."""
-        return f"ray: {self.roles_wanted}, {self.roles_wanted.gpus} GPUs"
+        return f"ray: {self._processes.roles}, {self._processes.roles.gpus} GPUs"
 
     def close(self) -> None:
         """Ends every process, and Ray where it was started for this run."""
         if self._session is not None:
             self._session.close()
-            self._session = None
-        disconnect(self._is_connected_here)
-        self._is_connected_here = False
+            self._session = self._first_actor = None
+        if self._first_actor is not None:
+            self._first_actor.end()
+            self._first_actor = None
+        self._processes.close()
 
 
 @register_runner("ray/acts")
@@ -118,13 +133,54 @@ def make_ray_runner(job: Job, folder: RunFolder) -> RayRunner:
     Raises:
       ValueError: as `RayRunner` does, or for more shards than actors.
     """
-    source, roles = job.source, _roles(job.config)
-    specs = Specs(source.observation_spec(), source.action_spec())
-    source.close()
-    agent = job.make_agent(specs)
-    num_envs = job.config.num_envs or default_num_envs(agent.data)
-    work = EnvironmentWork(job.config, specs, num_envs, roles.shards)
-    return RayRunner(agent, work, roles, folder.replay)
+    roles, specs, actor = _roles(job.config), job.source.known_specs(), None
+    processes = ProcessLauncher(job.config, roles, folder.checkpoints)
+    with contextlib.ExitStack() as stack:
+        stack.callback(processes.close)
+        if specs is None:
+            updates = Checkpoints(folder.checkpoints).latest_updates()
+            processes.open()
+            actor, specs = _ask_first_actor(job.config, processes, updates)
+            stack.callback(actor.end)
+        agent = job.make_agent(specs)
+        num_envs = job.config.num_envs or default_num_envs(agent.data)
+        work = EnvironmentWork(job.config, specs, num_envs, roles.shards)
+        runner = RayRunner(agent, work, processes, actor)
+        stack.pop_all()
+    return runner
+
+
+def _ask_first_actor(
+    config: TrainConfig, processes: ProcessLauncher, updates: int
+) -> tuple[Process, Specs]:
+    """Starts actor 0; the first of its environments tells the specs.
+
+    So no environment is built that is not then stepped.
+
+    Args:
+      config: resolved.
+      processes: starts it; open.
+      updates: of the run, which its seed depends on.
+
+    Raises:
+      ValueError: if the environment cannot be built.
+      ProcessFailure: if the actor dies again and again.
+    """
+    actor = Process("actor", 0, functools.partial(processes.actor, 0))
+    supervisor = Supervisor([actor])
+    while True:
+        while actor.report is None:
+            supervisor.poll(SECONDS_A_POLL)
+        identity = ActorIdentity(0, actor.incarnation, updates, np.zeros(2, np.uint32))
+        try:
+            return actor, ray.get(
+                actor.handle.specs.remote(config, identity.env_seed(config.seed))
+            )
+        except RayActorError as error:
+            actor.die(error)
+        except RayTaskError as error:
+            actor.end()
+            raise error.cause from None
 
 
 @register_runner("ray/plays")
@@ -138,7 +194,8 @@ def make_games_runner(job: Job, folder: RunFolder) -> RayRunner:
             )
     roles = _roles(job.config)
     work = GameWork(job.config, roles.shards)
-    return RayRunner(job.make_agent(), work, roles, folder.replay)
+    processes = ProcessLauncher(job.config, roles, folder.checkpoints)
+    return RayRunner(job.make_agent(), work, processes)
 
 
 def _roles(config: TrainConfig) -> Roles:

@@ -14,17 +14,18 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.cluster.connection import Roles
 from tolman.launchers.cluster.launcher import ProcessLauncher
 from tolman.launchers.cluster.statistics import (
     EvaluationScheduler,
     StepCounter,
     Throughput,
 )
-from tolman.launchers.cluster.supervisor import Process, Supervisor
+from tolman.launchers.cluster.supervisor import MAX_DEATHS_IN_A_ROW, Process, Supervisor
 from tolman.launchers.cluster.work import Work
+from tolman.launchers.host.saved_replay import replay_folder
 from tolman.launchers.host.state import HostState
-from tolman.launchers.runs.protocol import RoleRow
+from tolman.launchers.runs.checkpoints import finished
+from tolman.launchers.runs.protocol import ProcessFailure, RoleRow
 
 SECONDS_A_POLL = 0.2
 SECONDS_BETWEEN_REPEATS = 2.0  # Of the addresses, which a restarted server lacks.
@@ -41,8 +42,9 @@ class Session:
         self,
         data: DataSpec,
         work: Work,
-        roles: Roles,
-        replay_folder: Path,
+        processes: ProcessLauncher,
+        first_actor: Process | None,
+        replay_before: Path | None,
         state: HostState,
         total_updates: int,
     ) -> None:
@@ -51,11 +53,13 @@ class Session:
         Args:
           data: what the agent asks for.
           work: what every process gets.
-          roles: how many there are.
-          replay_folder: for the checkpoints of replays.
+          processes: starts them; open.
+          first_actor: one that waits to be started; None for none yet.
+          replay_before: the checkpoint whose replays are taken up; None to start empty.
           state: to continue from.
           total_updates: of the whole run.
         """
+        roles = processes.roles
         self._data, self._total_updates = data, total_updates
         self._num_shards = roles.shards
         self._env_steps = StepCounter(data, work.num_envs, state)
@@ -70,8 +74,9 @@ class Session:
         self._rows: list[RoleRow] = []
         self._started: Any = None  # The learner that has a state.
 
-        self._launcher = ProcessLauncher(work, roles, state, replay_folder.absolute())
-        self._server = self._launcher.server
+        self._replay_before = replay_before
+        self._launcher, self._server = processes, processes.server
+        processes.set_work(work, state)
         self._learner = Process("learner", 0, self._launcher.learner)
         self._replays = [
             Process("replay", index, functools.partial(self._launch_replay, index))
@@ -83,7 +88,11 @@ class Session:
         ]
         self._supervisor = Supervisor([*self._replays, self._learner, *self._evaluators])
         self._actors: list[Process] = []
-        self.add_actors(roles.actors)
+        if first_actor is not None:
+            self._take_actors([first_actor])
+            if first_actor.handle is not None:  # Else it starts when it is restarted.
+                processes.start_actor(first_actor.handle, 0, first_actor.incarnation)
+        self.add_actors(roles.actors - len(self._actors))
         try:
             self._with_learner(state, lambda learner: None)
         except BaseException:
@@ -114,34 +123,59 @@ class Session:
     def add_actors(self, count: int) -> None:
         """Starts so many more actors."""
         first = len(self._actors)
-        added = [
-            Process("actor", index, functools.partial(self._launcher.actor, index))
-            for index in range(first, first + count)
-        ]
-        self._actors += added
-        self._supervisor.processes += added
+        self._take_actors(
+            [
+                Process("actor", index, functools.partial(self._launcher.actor, index))
+                for index in range(first, first + count)
+            ]
+        )
 
-    def save_replays(self) -> None:
-        """Has every replay save what it holds; one that dies keeps what it saved before."""
-        requests = [
-            process.handle.checkpoint.remote()
-            for process in self._replays
-            if process.handle is not None
-        ]
-        for request in requests:
-            try:
-                self._finish(request)
-            except RayActorError as error:
-                logger.warning("a replay was not saved: %s", str(error).splitlines()[0])
+    def save_replays(self, folder: Path) -> None:
+        """Has every replay save what it holds in the folder of an unfinished checkpoint.
+
+        One that dies meanwhile is restarted, and saves what it has then.
+
+        Raises:
+          ProcessFailure: where one dies again and again.
+        """
+        if self._data.replay == "queue":
+            return
+        left, num_deaths = list(self._replays), 0
+        while left:
+            self._wait_for_processes()
+            asked = []
+            for process in left:
+                target = replay_folder(folder.absolute(), process.index)
+                request = process.handle.save.remote(target)
+                asked.append((process, process.handle, request))
+            for process, handle, request in asked:
+                try:
+                    self._finish(request)
+                    left.remove(process)
+                except RayActorError as error:
+                    num_deaths += 1
+                    if process.handle is handle:
+                        process.die(error)
+                    if num_deaths >= MAX_DEATHS_IN_A_ROW:
+                        raise ProcessFailure(
+                            f"{process.name} died while it saved its content: "
+                            f"{str(error).splitlines()[0]}"
+                        ) from error
+                except RayTaskError as error:
+                    raise error.cause from None
+        self._replay_before = finished(folder)
 
     def rows(self) -> list[RoleRow]:
         """The processes as of the last poll; for any thread."""
         return self._rows
 
     def close(self) -> None:
-        """Ends every process."""
+        """Ends every process but the parameter server."""
         self._supervisor.close()
-        self._launcher.close()
+
+    def _take_actors(self, actors: list[Process]) -> None:
+        self._actors += actors
+        self._supervisor.processes += actors
 
     def _with_learner(self, state: HostState, call: Callable[[Any], Any]) -> Any:
         """Calls the learner and returns the result; where it dies, calls the next one.
@@ -278,4 +312,5 @@ class Session:
             self._send_addresses()
 
     def _launch_replay(self, index: int, incarnation: int) -> Any:
-        return self._launcher.replay(index, self._addresses[index], incarnation)
+        del incarnation
+        return self._launcher.replay(index, self._replay_before, self._addresses[index])

@@ -16,6 +16,7 @@ from tolman.launchers.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     from tolman.agents.agent import Params
+    from tolman.launchers.catalog.environments import EnvironmentSource
     from tolman.launchers.cluster.parameters import ParameterClient
     from tolman.launchers.cluster.statistics import RateLimiter, RunStatistics
     from tolman.launchers.host.episodes import Episode
@@ -110,8 +111,19 @@ class Work(Protocol):
         """How items lie in the tables; see `host.reverb.replay.ItemLayout`."""
         ...
 
-    def acting_loop(self, actor: ActorIdentity, parameters: ParameterClient) -> ActingLoop:
-        """Builds an actor's loop; returns once there is a replay to write to."""
+    def acting_loop(
+        self,
+        actor: ActorIdentity,
+        parameters: ParameterClient,
+        source: EnvironmentSource | None = None,
+    ) -> ActingLoop:
+        """Builds an actor's loop; returns once there is a replay to write to.
+
+        Args:
+          actor: which one.
+          parameters: where it gets them.
+          source: of environments, where the actor has told their specs by it.
+        """
         ...
 
     def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:

@@ -26,6 +26,7 @@ from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.host.reverb.batches import Batch, Batches
 from tolman.launchers.host.reverb.replay import ItemLayout, Replay, item_layout
 from tolman.launchers.host.reverb.writer import UnrollWriter
+from tolman.launchers.host.saved_replay import replay_folder, scratch_folder
 from tolman.launchers.host.state import (
     HostCounts,
     HostState,
@@ -55,7 +56,7 @@ class LocalRunner(HostCounts):
         agent: Agent,
         make_vector: Callable[[int, int], HostVector],
         num_envs: int,
-        replay_folder: Path,
+        scratch: Path,
         seed: int = 0,
         num_groups: int = 2,
     ) -> None:
@@ -65,7 +66,8 @@ class LocalRunner(HostCounts):
           agent: what learns.
           make_vector: `make_vector(seed, number)` makes so many environments.
           num_envs: E; for a queue it divides the batch.
-          replay_folder: for the checkpoints of a replay.
+          scratch: a folder on the disk of the checkpoints, which the replay makes where it
+            saves its content, and removes again.
           seed: of all chance in the environments.
           num_groups: the environments are stepped in turns, group by group; divides E.
 
@@ -76,7 +78,7 @@ class LocalRunner(HostCounts):
         self.agent = agent
         self.num_envs = num_envs
         self._make_vector = make_vector
-        self._replay_folder = replay_folder
+        self._scratch = scratch
         self._seed = seed
         self._num_groups = num_groups
         self._session: _Session | None = None
@@ -105,10 +107,9 @@ class LocalRunner(HostCounts):
         return self._session.train(num_updates)
 
     def save_replay(self, folder: Path) -> None:
-        """Saves what the replay holds, in a folder of its own."""
-        del folder
-        if self._session is not None:
-            self._session.replay.checkpoint()
+        """Saves what the replay holds; a queue has nothing to save."""
+        if self._session is not None and self.agent.data.replay != "queue":
+            self._session.replay.save(replay_folder(folder, 0))
 
     def roles(self) -> list[RoleRow]:
         """None: this process is all."""
@@ -147,7 +148,8 @@ class _Session:
         vectors = [runner._make_vector(seed, num_envs // num_groups) for seed in seeds]
         observation_spec = vectors[0].observation_spec()
         layout = item_layout(agent, observation_spec, num_envs // num_groups)
-        self.replay = Replay(data, layout, runner._replay_folder)
+        saved = runner.replay_before and replay_folder(runner.replay_before, 0)
+        self.replay = Replay(data, layout, runner._scratch, saved)
         self._batches = Batches([self.replay.address], data, layout, jax.devices()[0])
         self.learner = AgentLearner(
             agent,
@@ -251,6 +253,7 @@ def make_local_runner(job: Job, folder: RunFolder) -> LocalRunner:
     agent = job.make_agent()
     num_envs = config.num_envs or default_num_envs(agent.data)
     num_groups = groups_of(source, num_envs)
+    scratch = scratch_folder(folder.checkpoints, 0)
     return LocalRunner(
-        agent, source.make_vector, num_envs, folder.replay, config.seed, num_groups
+        agent, source.make_vector, num_envs, scratch, config.seed, num_groups
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Array, DataSpec, LearnerState, Params
 from tolman.launchers.host.priorities import initial_priorities
+from tolman.launchers.host.saved_replay import check_replays
 from tolman.launchers.runs.protocol import Counts
 
 MAX_DEFAULT_ENVS = 16
@@ -42,10 +43,14 @@ class HostCounts:
 
     Attributes:
       agent: what learns.
+      num_servers: of the replay.
+      replay_before: the checkpoint whose replay is taken up; None for an empty one.
     """
 
     agent: Agent
     num_members, unit = 1, "env_steps"
+    num_servers = 1
+    replay_before: Path | None = None
 
     def counts(self, state: HostState) -> Counts:
         """How far a state is."""
@@ -61,7 +66,12 @@ class HostCounts:
         return total_updates(self.agent.data, num_units)
 
     def load_replay(self, folder: Path | None) -> None:
-        """Does nothing: a replay takes up its last checkpoint where it starts."""
+        """Has `prepare` take up what `save_replay` saved; see `Runner.load_replay`."""
+        if self.agent.data.replay == "queue":
+            return
+        if folder is not None:
+            check_replays(folder, self.num_servers)
+        self.replay_before = folder
 
     def params(self, state: HostState) -> Params:
         """The parameters in a state."""

@@ -23,6 +23,7 @@ import numpy as np
 
 STATE = "state.npz"
 UNFINISHED = ".unfinished"
+EMPTY_REPLAY = "tolman resume RUN --empty-replay goes on with an empty one"
 
 logger = logging.getLogger(__name__)
 
@@ -106,14 +107,14 @@ class Checkpoints:
                 os.fsync(file.fileno())
             if add is not None:
                 add(unfinished)
-            _flush_folder(unfinished)
+            flush(unfinished)
         except BaseException:  # On a full disk, the status needs what little there is.
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         if target.exists():
             self._set_aside(units)
         unfinished.rename(target)
-        _flush_folder(self.folder)
+        flush(self.folder)
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.folder / str(old))
         return target
@@ -182,6 +183,11 @@ class Checkpoints:
         while (aside := self.folder / f"{units}.aside{number or ''}").exists():
             number += 1
         (self.folder / str(units)).rename(aside)
+
+
+def finished(folder: Path) -> Path:
+    """Where a folder that `add` of `Checkpoints.save` was given stands in the end."""
+    return folder.with_name(folder.name.removesuffix(UNFINISHED))
 
 
 def check_finite(params: Any, num_members: int) -> None:
@@ -290,9 +296,9 @@ def _is_typed_key(leaf: Any) -> bool:
     return dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key)
 
 
-def _flush_folder(folder: Path) -> None:
-    """Makes a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Makes what was written to a file, or a rename in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

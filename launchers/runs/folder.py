@@ -57,11 +57,6 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def replay(self) -> Path:
-        """The folder for checkpoints of a replay that a server keeps."""
-        return self.path / "replay"
-
-    @property
     def videos(self) -> Path:
         """The folder of films."""
         return self.path / "videos"

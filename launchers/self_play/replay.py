@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from tolman.agents.alphazero.self_play import Moves
+from tolman.launchers.runs.checkpoints import EMPTY_REPLAY
 from tolman.launchers.self_play.open_games import OpenGames, Row
 
 FIRST_CAPACITY = 4096  # Positions; doubled whenever it is full.
@@ -161,8 +162,7 @@ class Replay:
         """
         if not path.is_file():
             raise ValueError(
-                f"{path}: the replay of this checkpoint is missing; tolman resume RUN "
-                "--empty-replay goes on with an empty one"
+                f"{path}: the replay of this checkpoint is missing; {EMPTY_REPLAY}"
             )
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -186,10 +186,7 @@ class Replay:
                 opened.append(pieces)
         except Exception as error:  # A torn file can make its reader raise anything.
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ValueError(
-                f"{path}: broken replay ({reason}); tolman resume RUN --empty-replay goes "
-                "on with an empty one"
-            ) from error
+            raise ValueError(f"{path}: broken replay ({reason}); {EMPTY_REPLAY}") from error
         self.clear()
         first = 0
         for length in lengths:

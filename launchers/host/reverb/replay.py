@@ -5,6 +5,8 @@ Shapes: T decisions an unroll, G environments an item, I items a batch; I G = B 
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from tolman.envs.environment import TimeStep
 from tolman.launchers.host.reverb import TABLE
 from tolman.launchers.host.reverb.listening import accept_only
 from tolman.launchers.host.reverb.packing import Packing
+from tolman.launchers.host.saved_replay import seal
 from tolman.launchers.host.state import group_size
 
 QUEUED_BATCHES = 2  # A queue holds so many batches before it makes actors wait.
@@ -121,29 +124,32 @@ class Replay:
         self,
         data: DataSpec,
         layout: Any,
-        folder: Path,
+        scratch: Path,
+        saved: Path | None = None,
         host: str = "localhost",
         share: int = 1,
         port: int | None = None,
     ) -> None:
-        """Starts the server, with what its last checkpoint in `folder` holds.
+        """Starts the server.
 
         Args:
           data: what the agent asks for.
           layout: of its items, such as an `ItemLayout`; its `tables` are served.
-          folder: for the checkpoints of a replay; a queue has none.
+          scratch: a folder on the disk that `save` is to write to; it is there only while
+            the server writes.
+          saved: what `save` wrote, to start with; None to start empty.
           host: the name or address by which clients reach this machine; no other is
             listened on.
           share: the number of servers that share out the data between them.
           port: to listen on; None for a free one.
         """
-        self._folder = folder
-        self._is_queue = data.replay == "queue"
+        self._scratch = scratch
         checkpointer = None
-        if not self._is_queue:
-            folder.mkdir(parents=True, exist_ok=True)
+        if data.replay != "queue":
+            # Reverb starts with what is in the scratch folder, if anything is.
+            shutil.rmtree(scratch, ignore_errors=True)
             checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(
-                path=str(folder)
+                str(scratch), fallback_checkpoint_path=None if saved is None else str(saved)
             )
         self._server = reverb.Server(layout.tables(data, share), port, checkpointer)
         accept_only(self._server.port, host)
@@ -157,14 +163,24 @@ class Replay:
         """A client of the server."""
         return reverb.Client(self.address)
 
-    def checkpoint(self) -> None:
-        """Saves a replay's content, then removes the checkpoint before it."""
-        if self._is_queue:
-            return
-        before = list(self._folder.iterdir())
-        self._server.localhost_client().checkpoint()
-        for old in before:
-            shutil.rmtree(old, ignore_errors=True)
+    def save(self, folder: Path) -> None:
+        """Saves a replay's content in a new folder, flushed to disk.
+
+        Raises:
+          OSError: if there is no space for it.
+        """
+        try:
+            written = self._server.localhost_client().checkpoint()
+        except Exception as error:  # On a full disk, an IndexError.
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            if os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        shutil.rmtree(folder, ignore_errors=True)  # Of one that died while it saved.
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        Path(written).rename(folder)
+        shutil.rmtree(self._scratch)
+        seal(folder)
 
     def stop(self) -> None:
         """Ends the server; clients that wait for it get an error."""

@@ -41,7 +41,7 @@ def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_pa
     work = EnvironmentWork(job.config, specs, num_envs=2, num_shards=1)
     agent = work.agent()
     layout = work.layout(agent)
-    replay = Replay(agent.data, layout, tmp_path)
+    replay = Replay(agent.data, layout, tmp_path / "replay")
     statistics = work.table_statistics(replay.client())
     params = agent.init(jax.random.PRNGKey(0)).params
     key = np.asarray(jax.random.PRNGKey(1))

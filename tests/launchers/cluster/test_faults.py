@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from cluster_runs import Run, role_processes, wait_for
 
+from tolman.launchers.host.saved_replay import check_replays
+
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("leftovers")]
 
 ROLES = {
@@ -27,9 +29,8 @@ REPLAY_FLAGS = """train dqn --env CartPole-v1 --core feedforward --launcher ray 
 
 def saved(run):
     """The env steps of the run's last checkpoint, and its leaves by name."""
-    folder = run.folder / "checkpoints"
-    steps = max(int(path.name) for path in folder.iterdir() if path.name.isdigit())
-    with np.load(folder / str(steps) / "state.npz") as file:
+    steps = run.checkpoints()[-1]
+    with np.load(run.folder / "checkpoints" / str(steps) / "state.npz") as file:
         names = json.loads(file["description"].tobytes())["leaves"]
         return steps, {name: file[f"arr_{i}"] for i, name in enumerate(names)}
 
@@ -74,7 +75,7 @@ def test_replays_come_back_with_their_content(tmp_path):
     words = [*REPLAY_FLAGS.split(), "--run-dir", tmp_path, "--num-env-steps", 10_000_000]
     checkpoints = tmp_path / "checkpoints"
     with Run(tmp_path, words) as run:
-        wait_for(lambda: list(checkpoints.glob("[0-9]*")), "checkpoint", run.process)
+        run.wait_for_checkpoint()
         kill("ReplayRole")
         run.wait_for_restart("replay", 1)
         run.wait_for_rows(2)
@@ -83,12 +84,15 @@ def test_replays_come_back_with_their_content(tmp_path):
         run.wait_for_rows(2)
         log = (tmp_path / "log.txt").read_text()
         assert "restored with" in log  # Else it would have to fill up again.
+        assert f"from {checkpoints}/" in log
         steps = [row["env_steps"] for row in run.rows()]
         assert steps == sorted(set(steps))
         code, output = run.stop(signal.SIGINT)
     assert code == 130, output
     checkpoint, leaves = saved(run)
     assert run.status()["env_steps"] == leaves[".env_steps"] == checkpoint
+    check_replays(checkpoints / str(checkpoint), 2)
+    assert all(path.name.isdigit() for path in checkpoints.iterdir())
 
     with Run(tmp_path, ["resume", tmp_path]) as resumed:
         resumed.wait_for_rows(2)
@@ -122,7 +126,8 @@ def test_an_environment_breaks_down(tmp_path, policy):
     (tmp_path / "broken.py").write_text(BROKEN)
     run_folder = tmp_path / "run"
     words = [*QUEUE_FLAGS.split(), "--env", "broken:make", "--on-env-error", policy]
-    words += ["--eval-episodes", 0, "--run-dir", run_folder, "--num-env-steps", 8000]
+    words += ["--actors", 1, "--eval-episodes", 0]  # Each process imports for seconds.
+    words += ["--run-dir", run_folder, "--num-env-steps", 8000]
     with Run(run_folder, words, python_path=tmp_path) as run:
         output, _ = run.process.communicate(timeout=300)
     if policy == "fail":

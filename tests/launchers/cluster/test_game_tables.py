@@ -54,8 +54,8 @@ def game(number, length, outcome=1.0):
 class Server:
     """A replay of games, its counter and a writer."""
 
-    def __init__(self, folder, layout, data, max_num_moves=20):
-        self.replay = Replay(data, layout, folder)
+    def __init__(self, folder, layout, data, max_num_moves=20, saved=None):
+        self.replay = Replay(data, layout, folder / "scratch", saved)
         self.counter = GameCounter(self.replay.client())
         self.is_over = threading.Event()
         self.writer = GameWriter(
@@ -105,7 +105,7 @@ def take(batches, count):
     return taken
 
 
-def test_each_game_counts_once_in_this_incarnation_and_in_no_other(serve):
+def test_each_game_counts_once_in_this_incarnation_and_in_no_other(serve, tmp_path):
     server = serve()
     assert server.counter.statistics()[:3] == (0, 0, 0)
     for number, (length, outcome) in enumerate([(4, 1.0), (1, 0.0), (9, -1.0), (5, 0.0)]):
@@ -115,10 +115,10 @@ def test_each_game_counts_once_in_this_incarnation_and_in_no_other(serve):
     expected = (19, 0, 3, (4.0, 19.0, 2.0, 2.0, 1.0))
     assert server.counter.statistics() == server.counter.statistics() == expected
     server.writer.write(game(4, 2))
-    server.replay.checkpoint()  # With an entry that is not counted yet.
+    server.replay.save(tmp_path / "saved")  # With an entry that is not counted yet.
     assert server.counter.statistics().num_inserted == 21
     server.stop()
-    again = serve()
+    again = serve(saved=tmp_path / "saved")
     assert again.counter.statistics() == (0, 0, 3, (0.0,) * 5)
     again.writer.write(game(5, 7))
     assert again.counter.statistics() == (7, 0, 3, (1.0, 7.0, 1.0, 0.0, 0.25))

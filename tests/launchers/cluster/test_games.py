@@ -114,8 +114,7 @@ def test_every_process_may_die_and_the_run_goes_on_from_its_checkpoint(tmp_path,
     words += ["--log-interval", 200, "--checkpoint-interval", 400, "--run-dir", tmp_path]
     roles = ("actor", "learner", "replay", "evaluator")
     with Run(tmp_path, [*words, "--num-env-steps", 10_000_000]) as run:
-        checkpoints = tmp_path / "checkpoints"
-        wait_for(lambda: list(checkpoints.glob("[0-9]*")), "checkpoint", run.process)
+        run.wait_for_checkpoint()
         for role in roles:
             kill(f"{role.capitalize()}Role")
             run.wait_for_restart(role, 1)
@@ -129,8 +128,7 @@ def test_every_process_may_die_and_the_run_goes_on_from_its_checkpoint(tmp_path,
         )
     # The driver was killed too, and took all others with it.
     wait_for(lambda: not role_processes(), "end of all roles", seconds=60)
-    names = [path.name for path in checkpoints.iterdir()]
-    saved = max(int(name) for name in names if name.isdigit())
+    saved = run.checkpoints()[-1]
     with Run(tmp_path, ["resume", tmp_path]) as resumed:
         wait_for(lambda: run.rows()[-1]["env_steps"] == saved, "cut of the rows")
         resumed.wait_for_rows(2)

@@ -50,7 +50,8 @@ def test_a_machine_without_tolman_gets_it(tmp_path):
         stderr=subprocess.DEVNULL,
     )
     run_folder = tmp_path / "run"
-    words = [*FLAGS.split(), "--address", cluster.address, "--run-dir", run_folder]
+    words = [*FLAGS.split(), "--actors", 1, "--address", cluster.address]
+    words += ["--run-dir", run_folder]
     try:
         wait_for(lambda: num_cpus(cluster.address) == 4, "the bare machine")
         with Run(run_folder, [*words, "--num-env-steps", 8000]) as run:

@@ -1,5 +1,6 @@
 """Mistakes that are told in one line, before anything is written or started."""
 
+import signal
 import socket
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 from tolman.launchers.cluster import connection
 from tolman.launchers.cluster.connection import Roles, stage
 from tolman.launchers.runs.job import resolve
+from tolman.launchers.runs.stopping import stop_request
 from tolman.launchers.settings.config import TrainConfig, parse_train
 
-COMMAND = "train actor_critic --env CartPole-v1 --core feedforward --launcher"
+# Its specs are known without Ray: what can be refused is refused before Ray starts.
+COMMAND = "train actor_critic --env two_step --core feedforward --launcher"
 
 
 def free_port():
@@ -98,6 +101,19 @@ def test_code_for_other_machines_is_one_whole_folder(tmp_path):
 def test_defaults_say_none():
     config = TrainConfig("a", "e")
     assert (config.actors, config.address, config.eval_episodes) == (0, None, None)
+
+
+def test_ray_does_not_take_the_signal_that_stops_a_run(monkeypatch):
+    def init(**settings):
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+
+    monkeypatch.setattr(connection.ray, "init", init)
+    monkeypatch.setattr(connection, "_check_room", lambda roles: None)
+    config = TrainConfig("dqn", "two_step")
+    with stop_request() as stop:
+        assert connection.connect(config, Roles(1, 1, 0, 0))
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signal_number == signal.SIGTERM
 
 
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch):

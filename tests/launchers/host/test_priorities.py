@@ -53,7 +53,9 @@ def test_new_items_are_drawn_as_often_whatever_the_scale(factor, tmp_path):
     def make_vector(seed, number):
         return OnDeviceVector(environment, jax.random.split(jax.random.PRNGKey(0), number))
 
-    runner = LocalRunner(Scaled(agent, factor), make_vector, 4, tmp_path, num_groups=1)
+    runner = LocalRunner(
+        Scaled(agent, factor), make_vector, 4, tmp_path / "r", num_groups=1
+    )
     state = runner.prepare(runner.init(jax.random.PRNGKey(1)[None]), 300)
     state, _ = runner.train(state, 300)
     client = runner._session.replay.client()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 
 import pytest
 
+from tolman.launchers.host.reverb import replay
+from tolman.launchers.host.saved_replay import seal
 from tolman.launchers.runs.folder import RunFolder
 
 COMMAND = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
@@ -51,7 +54,7 @@ def test_killed_runs_go_on_with_their_replay(tolman, tmp_path):
     )
     deadline = time.monotonic() + 120
     while not (run / "checkpoints" / "never").exists() and time.monotonic() < deadline:
-        steps = sorted(int(p.name) for p in run.glob("checkpoints/*") if p.name.isdigit())
+        steps = checkpoints_of(run)
         if steps and steps[-1] >= 800 and not list(run.glob("checkpoints/*.unfinished")):
             break
         assert process.poll() is None
@@ -59,12 +62,9 @@ def test_killed_runs_go_on_with_their_replay(tolman, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
 
-    saved = max(int(p.name) for p in run.glob("checkpoints/*") if p.name.isdigit())
-    config = run / "config.yaml"
+    saved = checkpoints_of(run)[-1]
     target = saved + 600
-    config.write_text(
-        config.read_text().replace("num_env_steps: 1000000", f"num_env_steps: {target}")
-    )
+    longer(run, 1000000, target)
     code, _, errors = tolman("resume", run)
     assert code == 0, errors
     assert f"resuming at env_steps {saved}" in (run / "log.txt").read_text()
@@ -75,6 +75,72 @@ def test_killed_runs_go_on_with_their_replay(tolman, tmp_path):
     # One item a decision: what the checkpoint held is there at once.
     assert first["replay/num_items"] >= 0.9 * saved
     assert abs(steps[-1] - target) < 200
+
+
+def longer(run, before, after):
+    """Has the run go on to another number of env steps."""
+    config = run / "config.yaml"
+    text = config.read_text()
+    assert f"num_env_steps: {before}" in text
+    config.write_text(text.replace(f"num_env_steps: {before}", f"num_env_steps: {after}"))
+
+
+def checkpoints_of(run):
+    return sorted(int(p.name) for p in run.glob("checkpoints/*") if p.name.isdigit())
+
+
+def test_a_kill_while_the_only_checkpoint_is_replaced(tolman, tmp_path, monkeypatch):
+    """What a run leaves on the disk at that moment goes on with its replay."""
+    run, left = tmp_path / "run", []
+
+    def seal_and_look(folder):
+        seal(folder)
+        left.append(shutil.copytree(run, tmp_path / f"killed{len(left)}"))
+
+    monkeypatch.setattr(replay, "seal", seal_and_look)
+    words = ["--num-checkpoints-to-keep", 1, "--num-env-steps", 500, "--run-dir", run]
+    code, _, errors = tolman(*DQN, *words)
+    assert code == 0, errors
+    assert len(checkpoints_of(run)) == 1 and not list(run.glob("checkpoints/*.unfinished"))
+    monkeypatch.undo()
+    killed = left[1]
+    (saved,) = checkpoints_of(killed)
+    assert len(list(killed.glob("checkpoints/*.unfinished/replay/0"))) == 1
+    code, _, errors = tolman("resume", killed)
+    assert code == 0, errors
+    first = next(line for line in rows(killed) if line["env_steps"] > saved)
+    assert first["replay/num_items"] >= 0.9 * saved
+    assert [p.name for p in (killed / "checkpoints").iterdir()] == [
+        str(step) for step in checkpoints_of(killed)
+    ]
+
+
+def test_a_broken_replay_costs_its_checkpoint_and_a_missing_one_is_asked_for(
+    tolman, tmp_path
+):
+    run = tmp_path / "run"
+    code, _, errors = tolman(*DQN, "--num-env-steps", 500, "--run-dir", run)
+    assert code == 0, errors
+    *_, before, last = checkpoints_of(run)
+    path = run / "checkpoints" / str(last) / "replay" / "0" / "chunks.tfrecord"
+    path.write_bytes(path.read_bytes()[:-3])
+    code, _, errors = tolman("resume", run)
+    assert code == 0, errors
+    assert any(f"{last}: checkpoint not used (" in line for line in errors)
+    assert f"resuming at env_steps {before}" in (run / "log.txt").read_text()
+    first = next(line for line in rows(run) if line["env_steps"] > before)
+    assert first["replay/num_items"] >= 0.9 * before
+
+    for folder in run.glob("checkpoints/*/replay"):
+        shutil.rmtree(folder)
+    longer(run, 500, 1000)
+    code, _, errors = tolman("resume", run)
+    assert code == 2 and "no such replay" in errors[-1] and "--empty-replay" in errors[-1]
+    saved = checkpoints_of(run)[-1]
+    code, _, errors = tolman("resume", run, "--empty-replay")
+    assert code == 0, errors
+    first = next(line for line in rows(run) if line["env_steps"] > saved)
+    assert first["replay/num_items"] < 0.9 * saved
 
 
 @pytest.mark.parametrize(
