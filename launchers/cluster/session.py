@@ -25,7 +25,8 @@ from tolman.launchers.cluster.work import Work
 from tolman.launchers.host.saved_replay import replay_folder
 from tolman.launchers.host.state import HostState
 from tolman.launchers.runs.checkpoints import finished
-from tolman.launchers.runs.protocol import ProcessFailure, RoleRow
+from tolman.launchers.runs.failures import ProcessFailure
+from tolman.launchers.runs.protocol import RoleRow
 
 SECONDS_A_POLL = 0.2
 SECONDS_BETWEEN_REPEATS = 2.0  # Of the addresses, which a restarted server lacks.
