@@ -57,7 +57,9 @@ def test_saved_config_loads_equal(tmp_path):
 
 def test_resolve_fills_in_defaults_and_checks_types():
     config = resolve(TrainConfig("meta_rl", "two_step")).config
-    assert config == replace(parse_train(WORDS), launcher="on-device")
+    given = parse_train(WORDS)
+    agent = replace(given.agent_config, off_policy_correction="none")  # From "auto".
+    assert config == replace(given, launcher="on-device", agent_config=agent)
     with pytest.raises(ValueError, match="core 'gru' takes GRUConfig, got LSTMConfig"):
         resolve(replace(config, core="gru"))
 

@@ -235,7 +235,7 @@ def test_players_by_name():
         ("mcts:", "whole number"),
         ("minimax:x", "whole number"),
         ("random:3", "random stands alone"),
-        ("uci:", "must be uci:COMMAND"),
+        ("uci:", "must name a program after the colon"),
         ("uci:x?nodes=many", "is no number"),
         ("usi:x?noodles=1", "'noodles' is unknown"),
         ("usi:x?nodes=0", "must be above 0"),

@@ -79,7 +79,7 @@ def test_bic_counts_every_free_parameter():
 )
 def test_a_weight_between_a_fifth_and_four_fifths_is_mixed(weight, verdict, monkeypatch):
     trials = play("mixed", 300, seed=11)  # The hybrid has the lowest BIC.
-    monkeypatch.setattr(two_step_models, "_model_based_weight", lambda _: (weight, 0.01))
+    monkeypatch.setattr(two_step_models, "_model_based_weight", lambda _: weight)
     assert fit_mixture(trials).verdict == verdict
 
 
