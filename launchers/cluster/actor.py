@@ -103,6 +103,7 @@ class ActorRole:
             self._thread.join(SECONDS_TO_CLOSE)
         elif self._source is not None:
             self._source.close()
+        self._log.close()
 
     def _act(
         self, work: Work, identity: ActorIdentity, parameters: ParameterClient

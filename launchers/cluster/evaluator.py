@@ -48,3 +48,4 @@ class EvaluatorRole:
     def close(self) -> None:
         """Ends all waiting for parameters."""
         self._parameters.close()
+        self._log.close()

@@ -147,6 +147,7 @@ class LearnerRole:
         self._publisher.close()
         if self._batches is not None:
             self._batches.close()
+        self._log.close()
 
     def address(self, shard: int) -> str:
         """Of one of the servers."""

@@ -84,3 +84,4 @@ class ReplayRole:
     def close(self) -> None:
         """Stops the server."""
         self._replay.stop()
+        self._log.close()

@@ -194,6 +194,11 @@ class LogBuffer(logging.Handler):
             taken.append(self._records.popleft())
         return taken
 
+    def close(self) -> None:
+        """Takes no more records."""
+        logging.getLogger("tolman").removeHandler(self)
+        super().close()
+
 
 def portable(error: Exception) -> Exception:
     """An error that can be unpickled in a process without the packages of this one.

@@ -276,7 +276,7 @@ def test_the_camera_changes_nothing(host):
     vector = restored.job.source.make_vector(environment_seed(key), 1)
     episodes = play_host_episodes(restored.agent, vector, restored.params, key, 3)
     vector.close()
-    assert [episode[1:] for episode in episodes] == [
+    assert [episode[1:3] for episode in episodes] == [
         *zip(played.returns, played.lengths, strict=True)
     ]
 

@@ -112,7 +112,7 @@ def test_a_copy_that_cannot_be_built_is_told_by_the_first_actor(noted):
     words = [*WORDS, "--env", "noting:Noting", "--env.fault", "no licence"]
     job = resolve(parse_train(words))
     with pytest.raises((ValueError, EnvironmentFault), match="no licence"):
-        ActorRole().specs(job.config, 0)
+        role.specs(job.config, 0)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from ray.exceptions import RayActorError
 from tolman.agents.agent import DataSpec
 from tolman.launchers.cluster.session import Session
 from tolman.launchers.cluster.supervisor import MAX_DEATHS_IN_A_ROW
-from tolman.launchers.runs.protocol import ProcessFailure
+from tolman.launchers.runs.failures import ProcessFailure
 
 
 class Replay:

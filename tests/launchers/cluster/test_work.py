@@ -38,7 +38,7 @@ def test_records_are_handed_over_once():
         assert buffer.take() == [(30, "3 of them"), (20, "and so on")]
         assert buffer.take() == []
     finally:
-        logging.getLogger("tolman").removeHandler(buffer)
+        buffer.close()
         logging.getLogger("tolman").setLevel(logging.NOTSET)
 
 

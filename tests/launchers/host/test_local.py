@@ -1,6 +1,10 @@
 """The local runner: the host's path learns what the on-device path learns, bit by bit."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -43,6 +47,26 @@ def train(runner, *pieces, total=100):
     return state, metrics
 
 
+UNOPTIMISED = "--xla_backend_optimization_level=0" in os.environ["XLA_FLAGS"]
+
+
+@pytest.mark.skipif(not UNOPTIMISED, reason="what it starts runs here")
+def test_bits_of_programs_that_are_optimised():
+    """Without optimisation a scan and its steps, one by one, do not round alike."""
+    flags = "--xla_force_host_platform_device_count=2"
+    here = Path(__file__)
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "-k", "same_bits", str(here)],
+        env={**os.environ, "XLA_FLAGS": flags},
+        cwd=here.parents[3],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "2 passed" in ran.stdout, ran.stdout
+
+
+@pytest.mark.skipif(UNOPTIMISED, reason="see the test above")
 @pytest.mark.parametrize("environment", [TwoStep(num_trials=3), CountingTask()])
 def test_host_and_device_paths_give_the_same_bits(environment, tmp_path):
     """Same keys, same network, same updates: the parameters are equal to the last bit."""
