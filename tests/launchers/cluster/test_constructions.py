@@ -111,8 +111,12 @@ def test_the_copy_that_told_the_specs_is_one_of_those_that_are_stepped(noted, tm
 def test_a_copy_that_cannot_be_built_is_told_by_the_first_actor(noted):
     words = [*WORDS, "--env", "noting:Noting", "--env.fault", "no licence"]
     job = resolve(parse_train(words))
-    with pytest.raises((ValueError, EnvironmentFault), match="no licence"):
-        role.specs(job.config, 0)
+    role = ActorRole()
+    try:
+        with pytest.raises((ValueError, EnvironmentFault), match="no licence"):
+            role.specs(job.config, 0)
+    finally:
+        role.close()
 
 
 @pytest.mark.slow
