@@ -106,6 +106,7 @@ def test_the_copy_that_told_the_specs_is_one_of_those_that_are_stepped(noted, tm
     finally:
         loop.close()
         replay.stop()
+        role.close()
 
 
 def test_a_copy_that_cannot_be_built_is_told_by_the_first_actor(noted):
