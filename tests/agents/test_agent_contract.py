@@ -181,6 +181,28 @@ def test_decisions_without_effect_carry_no_gradient(name):
 
 
 @pytest.mark.parametrize("name", AGENT_NAMES)
+def test_rows_of_last_carry_no_gradient(name):
+    """Of no term of the loss, entropy included: what is seen there is no decision."""
+    environment = CountingTask()
+    agent = make_agent(name, environment, "feedforward", use_previous_action=False)
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(agent, learner.params, environment, 1)
+    weights = (learner.params,)
+    if hasattr(learner, "target_weights"):
+        weights = (learner.params.weights, learner.target_weights)
+
+    def total(observation):
+        seen = unroll.timestep._replace(observation=observation)
+        arguments = unroll._replace(timestep=seen), learner.hyperparameters, 0.0
+        return agent.loss(*weights, *arguments).total
+
+    slope = np.abs(jax.jit(jax.grad(total))(unroll.timestep.observation)).max(-1)
+    on_last = np.asarray(unroll.timestep.is_last())
+    assert on_last[:-1].any() and (slope[on_last] == 0.0).all()
+    assert (slope[:-1][~on_last[:-1]] > 0.0).any()
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
 def test_update_is_a_pure_function(name):
     environment = TwoStep()
     agent = make_agent(name, environment, "lstm")

@@ -1,5 +1,6 @@
 """The gradient step: by hand, and as a wrapper of any agent changes it."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -7,11 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from stones import TINY, Stones
 from toys import CountingTask, make_agent
 
 from tolman.agents.agent import Learned, Unroll
+from tolman.agents.alphazero import AlphaZero
 from tolman.agents.gradient import GradientStep, Hook, Loss, Wrapper, with_hooks
+from tolman.agents.memo import MemoConfig, Reasoner, TrainingConfig
 from tolman.envs.environment import TimeStep
+from tolman.envs.reasoning.associative_inference import AssociativeInference
 from tolman.launchers.device.on_device import OnDeviceRunner
 
 KEY = jax.random.PRNGKey(0)
@@ -54,6 +59,53 @@ def test_hooks_follow_one_another():
     stepped = step(_slope, params, step.init(params), 0.1)
     plain = params - 0.1 * (jnp.array([3.0, 4.0]) + params)
     np.testing.assert_allclose(stepped.params, 2.0 * (plain + 1.0) - params, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["actor_critic", "dqn", "memo"])
+def test_agents_clip_at_their_own_norm(name):
+    """Adam's first moment after one step is a tenth of the gradient that it got."""
+    if name == "memo":
+        task = AssociativeInference(num_sequences=3, min_sequences=3, num_classes=9)
+        agent = Reasoner(TrainingConfig(max_gradient_norm=2.0), MemoConfig(), task)
+    else:
+        settings = dict(optimizer="adam", max_gradient_norm=2.0)
+        agent = make_agent(name, CountingTask(), "feedforward", **settings)
+    step, params = agent.gradient_step, jnp.array([1.0, 2.0])
+    stepped = step(_slope, params, step.init(params), 0.5)
+    moment = optax.tree_utils.tree_get(stepped.optimizer_state, "mu")
+    np.testing.assert_allclose(moment, [0.1 * 1.2, 0.1 * 1.6], rtol=1e-5)
+
+
+def test_alphazero_has_momentum_and_no_clip():
+    step = AlphaZero(replace(TINY, momentum=0.75), Stones()).gradient_step
+    params = jnp.array([1.0, 2.0])
+    first = step(_slope, params, step.init(params), 0.5)
+    second = step(_slope, first.params, first.optimizer_state, 0.5)
+    np.testing.assert_allclose(first.params - params, [-1.5, -2.0], rtol=1e-6)
+    moved = second.params - first.params
+    np.testing.assert_allclose(moved, [-1.5 * 1.75, -2.0 * 1.75], rtol=1e-6)
+
+
+@pytest.mark.parametrize("correction", ["none", "vtrace"])
+def test_advantages_of_an_actor_critic_decay_with_its_own_lambda(correction):
+    """On the policy that acted, V-trace's targets are the same."""
+    agent = make_agent(
+        "actor_critic", CountingTask(), "feedforward", discount=0.9, gae_lambda=0.5,
+        off_policy_correction=correction,
+    )  # fmt: skip
+    learner, unroll = jax.jit(agent.init)(KEY), _unroll(agent)
+    output = jax.jit(agent.network.unroll)(learner.params, unroll)
+    unroll = unroll._replace(logits=output.logits[:-1])
+    loss = jax.jit(agent.loss)(
+        learner.params, unroll, learner.hyperparameters, jnp.float32(0.0)
+    )
+    value, reward = np.asarray(output.value), np.asarray(unroll.timestep.reward)
+    advantage, following = np.zeros_like(value[:-1]), 0.0
+    for t in reversed(range(len(advantage))):
+        error = reward[t + 1] + 0.9 * value[t + 1] - value[t]
+        advantage[t] = following = error + 0.9 * 0.5 * following
+    expected = 0.5 * np.square(advantage).mean()
+    assert float(loss.metrics["loss/value"]) == pytest.approx(expected, rel=1e-4)
 
 
 class Anchored(NamedTuple):

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -52,6 +53,27 @@ def test_restores_every_bit_and_type(tmp_path):
     assert (restored.units, restored.metadata) == (10, {"seconds": 1.5})
     assert same_bits(restored.state, make_state(3))
     assert type(restored.state) is State
+
+
+def test_all_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """Else a power cut could leave a checkpoint that is none."""
+    flushed, fsync = [], os.fsync
+
+    def note(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        size = path.stat().st_size if path.is_file() else None
+        place = path.relative_to(tmp_path.resolve()).as_posix()
+        flushed.append((place, size, (tmp_path / "7").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    Checkpoints(tmp_path).save(7, make_state(), {})
+    size = (tmp_path / "7" / "state.npz").stat().st_size
+    assert flushed == [
+        ("7.unfinished/state.npz", size, False),
+        ("7.unfinished", None, False),
+        (".", None, True),
+    ]
 
 
 def test_keeps_the_latest(tmp_path):
@@ -121,6 +143,11 @@ def test_wrong_template_names_the_leaf(tmp_path):
         checkpoints.restore(other._replace(done=jnp.zeros(3, bool)))
     with pytest.raises(ValueError, match=r"another agent, core or environment.*'v'"):
         checkpoints.restore(other._replace(params={"v": other.params["w"]}))
+    renamed = {"v": other.params["w"], "b": other.params["b"]}  # As many leaves.
+    with pytest.raises(ValueError, match=r"another agent, core or environment.*'v'"):
+        checkpoints.restore(other._replace(params=renamed))
+    with pytest.raises(ValueError, match=r"leaf \.done is bool\[2\].*make it int8\[2\]"):
+        checkpoints.restore(other._replace(done=jnp.zeros(2, jnp.int8)))
     with pytest.raises(ValueError, match=r"leaf \.count of the state is a object"):
         checkpoints.save(2, other._replace(count=object()), {})
     assert checkpoints.steps() == [1]

@@ -109,6 +109,26 @@ def test_loss_falls_on_a_fixed_batch(optimizer):
     assert totals[-1] < 0.85 * totals[0] and int(learner.updates) == 150
 
 
+def test_weights_shrink_by_their_cost():
+    """The slope of c w^2 is 2 c w: what the first step has more with the cost."""
+    game, moved = Stones(), []
+    settings = replace(TINY, optimizer="momentum", learning_rate=0.1)
+    for cost in (0.0, 0.25):
+        agent = AlphaZero(replace(settings, weight_cost=cost), game)
+        learner = jax.jit(agent.init)(jax.random.PRNGKey(0))
+        learned = jax.jit(agent.update)(
+            learner, batch_of(game), jax.random.PRNGKey(0), jnp.float32(0.0)
+        )
+        moved.append(learned.learner_state.params)
+    jax.tree.map(
+        lambda w, free, held: np.testing.assert_allclose(
+            held - free, -0.1 * 2 * 0.25 * w, atol=1e-5
+        ),
+        learner.params,
+        *moved,
+    )
+
+
 def test_learning_rate_drops_to_a_tenth():
     game = Stones()
     agent = AlphaZero(replace(TINY, learning_rate=0.1, learning_rate_drops=(2, 4)), game)

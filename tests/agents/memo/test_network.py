@@ -245,17 +245,30 @@ def test_dropout_is_off_when_it_is_judged():
 
 
 def test_the_first_distance_is_to_even_attention():
-    facts = jnp.zeros((1, 4, 3))  # All facts alike: attention is even at every hop.
+    class Noted:
+        """In place of the halting network: its features are the distances."""
+
+        def initial_state(self, num_queries, batch_size):
+            return jnp.zeros((num_queries, batch_size))
+
+        def __call__(self, distances, hop, state):
+            return state, distances, state
+
+    rng = np.random.default_rng(0)
+    facts = jnp.asarray(rng.normal(size=(1, 4, 3)), jnp.float32)
+    query = jnp.asarray(rng.normal(size=(1, 1, 6)), jnp.float32)
     mask = jnp.array([[[True, True, True, False]]])
 
     def run(query):
-        retrieval, halting = memo.Retrieval(2, 3), memo.Halting(4)
-        return memo.take_hops(retrieval, halting, query, facts, mask, 2)
+        return memo.take_hops(memo.Retrieval(2, 3), Noted(), query, facts, mask, 2)
 
     transformed = hk.without_apply_rng(hk.transform(run))
-    query = jnp.ones((1, 1, 6))
     params = jax.jit(transformed.init)(KEY, query)
     hops = jax.jit(transformed.apply)(params, query)
-    np.testing.assert_allclose(hops.attention[0, 0, :, 0, :3], 1 / 3, rtol=1e-6)
-    distance = memo.bhattacharyya_distance(mask[0] / 3.0, hops.attention[0, 0, :, 0])
-    np.testing.assert_allclose(distance, 0.0, atol=1e-6)
+    attention = np.asarray(hops.attention)[:, 0, :, 0]  # [N, heads, S]
+    for before, now, told in zip(
+        [np.array([1, 1, 1, 0]) / 3, attention[0]], attention, hops.features, strict=True
+    ):
+        expected = -np.log(np.sqrt(before * now).sum(-1))
+        assert (expected > 1e-3).all()
+        np.testing.assert_allclose(told[0, 0], expected, atol=1e-5)
