@@ -1,6 +1,7 @@
 """The gradient step: by hand, and as a wrapper of any agent changes it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -59,6 +60,16 @@ def test_hooks_follow_one_another():
     stepped = step(_slope, params, step.init(params), 0.1)
     plain = params - 0.1 * (jnp.array([3.0, 4.0]) + params)
     np.testing.assert_allclose(stepped.params, 2.0 * (plain + 1.0) - params, rtol=1e-6)
+
+
+def test_hooks_come_after_those_that_an_agent_has():
+    agent = SimpleNamespace(gradient_step=GradientStep(optax.identity()))
+    doubles = Hook(step=lambda new, old, step_size: 2.0 * new)
+    adds = Hook(step=lambda new, old, step_size: new + 1.0)
+    step = with_hooks(with_hooks(agent, doubles), adds).gradient_step
+    params = jnp.array([1.0, 2.0])
+    stepped = step(_slope, params, step.init(params), 0.0)
+    np.testing.assert_allclose(stepped.params, [3.0, 5.0])
 
 
 @pytest.mark.parametrize("name", ["actor_critic", "dqn", "memo"])
@@ -211,20 +222,22 @@ def test_a_wrapper_trains_where_its_agent_does():
 
 
 class Noisy(Wrapper):
-    """Moves one parameter by chance: the key that runners hand to `update`."""
+    """Tells what runners hand to `update`: chance by the key, and the progress."""
 
     def update(self, state, batch, key, progress):
         learned = self.inner.update(state, batch, key, progress)
         metrics = {**learned.metrics, "chance": jax.random.uniform(key)}
+        metrics["progress"] = progress
         return learned._replace(metrics=metrics)
 
 
-def test_every_update_of_every_member_has_a_key_of_its_own():
+def test_every_update_of_every_member_has_a_key_of_its_own_and_knows_the_progress():
     agent = make_agent("actor_critic", CountingTask(), "feedforward")
     runner = OnDeviceRunner(Noisy(agent), CountingTask(), num_members=2)
     drawn = []
     state = runner.prepare(runner.init(jax.random.split(KEY, 2)), 4)
-    for _ in range(3):
+    for done in range(3):
         state, metrics = runner.train(state, 1)
+        np.testing.assert_allclose(metrics["progress"], done / 4)
         drawn += np.asarray(metrics["chance"]).tolist()
     assert len(set(drawn)) == 6

@@ -57,6 +57,7 @@ def test_what_else_is_not_an_image_enters_scaled_or_as_it_is():
         ((20, 24, 3), (3, 2, 1), lambda x: x[3, 2, 1]),
         ((3, 20, 24), (3, 2, 1), lambda x: x[1, 3, 2]),
         ((4, 84, 84), (3, 2, 1), lambda x: x[1, 3, 2]),
+        ((16, 20, 24), (3, 2, 1), lambda x: x[1, 3, 2]),
         ((7, 7, 3), (3, 2, 1), lambda x: x[3, 2, 1]),
         ((64, 64), (3, 2, 0), lambda x: x[3, 2]),
         ((4, 64, 64, 3), (3, 2, 5), lambda x: x[1, 3, 2, 2]),
@@ -124,6 +125,16 @@ def test_every_part_is_described():
     assert "depth: 64 numbers, divided by 7" in describe_inputs(
         MAZE, InputSettings(reads=("depth",))
     )
+
+
+def test_a_name_reads_itself_and_what_is_inside_and_no_longer_name():
+    inside = {"x": specs.Array((1,), np.float32)}
+    spec = {"pose": inside, "pose_before": specs.Array((1,), np.float32)}
+    parts = plan_inputs(spec, InputSettings(reads=("pose",)))
+    assert {part.name: part.is_read for part in parts} == {
+        "pose.x": True,
+        "pose_before": False,
+    }
 
 
 def test_parts_that_are_not_there_are_refused():

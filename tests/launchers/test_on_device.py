@@ -1,5 +1,7 @@
 """The on-device runner: same seed same bits, one program, sharding, and frozen play."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,18 +103,33 @@ def test_hyperparameters_of_members_are_their_own(runner):
     assert stayed == 0.0 and went > 1e-3
 
 
+class Paying(CountingTask):
+    """Pays 2 for each decision."""
+
+    def step(self, state, action):
+        state, timestep = super().step(state, action)
+        return state, timestep._replace(reward=jnp.float32(2.0))
+
+
 def test_episode_statistics_by_hand():
     """Episodes of 3 decisions and a closing row: lengths, and returns of known size."""
-    environment = CountingTask(episode_length=3)
+    environment = Paying(episode_length=3)
     agent = make_agent(
         "meta_rl", environment, "feedforward", unroll_length=10, batch_size=2
     )
     runner = OnDeviceRunner(agent, environment)
     state, metrics = _trained(runner, _keys(0), [5])
     assert float(metrics["train/episode_length"][0]) == 3.0
+    assert float(metrics["train/episode_return"][0]) == 6.0
     # 50 rows hold 12 whole episodes of 4 rows, and the first two rows of a thirteenth.
     assert state.episode_length.tolist() == [[2, 2]]
     assert int(state.updates[0]) == 5
+
+
+def test_a_population_is_where_its_furthest_member_is(runner):
+    stopped = SimpleNamespace(updates=np.array([3, 5]))
+    assert runner.counts(stopped) == (5, 5 * 7 * 2)
+    assert [runner.total_updates(units) for units in (1, 14, 15)] == [1, 1, 2]
 
 
 def test_a_loss_that_is_not_finite_stops_the_program(runner):

@@ -11,7 +11,7 @@ import reverb
 from tolman.agents.agent import DataSpec, Learned
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.priorities import PriorityScale, initial_priorities
-from tolman.launchers.host.reverb import TABLE
+from tolman.launchers.host.reverb import TABLE, batches
 from tolman.launchers.host.reverb.batches import Batch, Batches
 from tolman.launchers.host.reverb.packing import Packing
 from tolman.launchers.host.reverb.replay import ItemLayout, make_table
@@ -45,15 +45,16 @@ def insert(server, layout, version, priority=1.0):
 
 
 def first_batch(server, data, layout):
-    batches = Batches([f"localhost:{server.port}"], data, layout, jax.devices()[0])
+    reader = Batches([f"localhost:{server.port}"], data, layout, jax.devices()[0])
     try:
-        return batches.next(20.0)
+        return reader.next(20.0)
     finally:
-        batches.close()
+        reader.close()
 
 
 @pytest.fixture
-def serve():
+def serve(monkeypatch):
+    monkeypatch.setattr(batches, "SECONDS_A_REQUEST", 0.5)
     servers = []
 
     def start(data, layout):
