@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.runs.checkpoints import Checkpoints
+from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
 
 
 class State(NamedTuple):
@@ -151,6 +151,24 @@ def test_wrong_template_names_the_leaf(tmp_path):
     with pytest.raises(ValueError, match=r"leaf \.count of the state is a object"):
         checkpoints.save(2, other._replace(count=object()), {})
     assert checkpoints.steps() == [1]
+
+
+def test_a_part_is_not_another_whose_name_begins_alike(tmp_path):
+    class Two(NamedTuple):
+        params: dict
+        params_before: dict
+
+    Checkpoints(tmp_path).save(1, Two({"w": np.ones(2)}, {"w": np.zeros(2)}), {})
+    restored = Checkpoints(tmp_path).restore({"w": np.zeros(2)}, part=".params")
+    np.testing.assert_array_equal(restored.state["w"], 1.0)
+
+
+def test_a_population_is_sound_while_one_member_is():
+    params = {"a": np.array([np.nan, 1.0, 1.0]), "b": np.array([1.0, np.inf, 1.0])}
+    check_finite(params, 3)
+    params["b"][2] = np.nan
+    with pytest.raises(ValueError, match=r"^parameter \['a'\] is not finite$"):
+        check_finite(params, 3)
 
 
 def test_nothing_to_restore(tmp_path):

@@ -53,6 +53,7 @@ class Slope:
         # Told of every other update only, by chance.
         often = jnp.where(jax.random.bernoulli(key), 1.0, jnp.nan)
         metrics = {"loss/total": value, "progress": progress, "seldom": often}
+        metrics["drawn"] = jax.random.uniform(key)
         return Learned(Learner(slope), metrics)
 
     def answer(self, params, examples, key):
@@ -200,7 +201,9 @@ def test_a_stream_trains_to_the_same_bits_however_it_is_cut():
 
 def test_a_stream_that_ends_is_one_line():
     runner = SupervisedRunner(Slope(), LineByLine(length=5))
-    state, _ = _trained(runner, _keys(0), [5])
+    state, first = _trained(runner, _keys(0), [4])
+    state, last = runner.train(state, 1)
+    assert first["drawn"] != last["drawn"]  # Each update has chance of its own.
     assert state.updates.tolist() == [5]
     with pytest.raises(ValueError, match="ended after 5 batches"):
         _trained(runner, _keys(0), [6])

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from tensorboardX.proto.event_pb2 import Event
 
+from tolman.launchers.runs.loop import Plan
 from tolman.launchers.runs.training import make_plan
 from tolman.launchers.settings.config import TrainConfig, load_config
 
@@ -287,3 +288,10 @@ def test_plan_rounds_up_to_whole_updates_and_rows():
     plan = make_plan(TrainConfig("a", "e", num_env_steps=10**6), 10**5, 10)
     assert (plan.total, plan.row, plan.checkpoint) == (100_000, 100, None)
     assert make_plan(TrainConfig("a", "e", num_env_steps=1), 1, 10).row == 1
+
+
+def test_rows_stand_at_the_same_updates_wherever_a_run_goes_on():
+    plan = Plan(total=10, num_units=10, row=3)
+    assert [plan.next_row(done) for done in (0, 3, 4, 5, 9)] == [3, 6, 6, 6, 10]
+    plan = Plan(total=120, num_units=120)  # 50 rows, at every 2.4 updates.
+    assert [plan.next_row(done) for done in (0, 1, 3, 5, 119)] == [3, 3, 5, 8, 120]
