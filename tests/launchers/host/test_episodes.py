@@ -48,14 +48,15 @@ class OneActs:
 
 def test_the_loop_tells_what_environments_told():
     vector = SerialVector(lambda seed: Tells(), num_envs=2)
-    loop = EnvironmentLoop([(vector, OneActs())], unroll_length=4)
-    loop.unroll()  # FIRST, MID, LAST, FIRST, MID.
+    loop = EnvironmentLoop([(vector, OneActs())], unroll_length=5)
+    loop.unroll()  # FIRST, MID, LAST, FIRST, MID, LAST.
     episodes = loop.take_episodes()
     loop.close()
-    assert episodes == [
+    each_time = [
         Episode(0, 3.0, 2, {"is_success": 0.0}),
         Episode(1, 3.0, 2, {"is_success": 1.0}),
     ]
+    assert episodes == 2 * each_time
 
 
 def test_means_are_over_those_episodes_that_told():
