@@ -171,6 +171,19 @@ def test_a_population_is_sound_while_one_member_is():
         check_finite(params, 3)
 
 
+def test_updates_are_told_of_the_last_that_can_be_read(tmp_path):
+    class Counted(NamedTuple):
+        updates: np.ndarray
+
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest_updates() == 0
+    for units in (10, 20, 30):
+        checkpoints.save(units, Counted(np.array([units // 10])), {})
+    assert checkpoints.latest_updates() == 3
+    cut_in_half(tmp_path / "30" / "state.npz")
+    assert checkpoints.latest_updates() == 2
+
+
 def test_nothing_to_restore(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         Checkpoints(tmp_path).restore(make_state())

@@ -112,13 +112,12 @@ def test_loss_falls_on_a_fixed_batch(optimizer):
 def test_weights_shrink_by_their_cost():
     """The slope of c w^2 is 2 c w: what the first step has more with the cost."""
     game, moved = Stones(), []
+    batch, key = batch_of(game), jax.random.PRNGKey(0)
     settings = replace(TINY, optimizer="momentum", learning_rate=0.1)
+    learner = jax.jit(AlphaZero(settings, game).init)(key)
     for cost in (0.0, 0.25):
         agent = AlphaZero(replace(settings, weight_cost=cost), game)
-        learner = jax.jit(agent.init)(jax.random.PRNGKey(0))
-        learned = jax.jit(agent.update)(
-            learner, batch_of(game), jax.random.PRNGKey(0), jnp.float32(0.0)
-        )
+        learned = jax.jit(agent.update)(learner, batch, key, jnp.float32(0.0))
         moved.append(learned.learner_state.params)
     jax.tree.map(
         lambda w, free, held: np.testing.assert_allclose(

@@ -93,7 +93,7 @@ def test_a_replay_is_drawn_from_as_often_as_the_agent_asks():
 
 
 def test_priorities_go_to_the_server_that_the_batch_came_from():
-    """In units of the largest of the first batch; the probabilities reach the agent."""
+    """In units of the largest of the first batch; the agent gets their probabilities."""
     told = [[], []]
     clients = [
         SimpleNamespace(mutate_priorities=lambda table, updates, to=to: to.append(updates))
@@ -103,19 +103,20 @@ def test_priorities_go_to_the_server_that_the_batch_came_from():
     batch = Batch(jnp.zeros(2), jnp.array([0.25, 0.75]), keys, versions, shard=1)
 
     def update(state, probability, key, progress):
-        return Learned(state, {"probability": probability[1]}, jnp.array([2.0, 4.0]))
+        metrics = {"probability": probability[1], "progress": progress}
+        return Learned(state, metrics, jnp.array([2.0, 4.0]))
 
     learner = AgentLearner(
         SimpleNamespace(data=PRIORITIZED, update=update),
         SimpleNamespace(assemble=lambda items, probability: probability),
         lambda: batch,
         jnp.zeros(()),
-        num_updates=0,
-        total_updates=1,
+        num_updates=1,
+        total_updates=4,
         seed=0,
         clients=clients,
         priorities=PriorityScale(initial_priorities(PRIORITIZED)),
     )
-    assert float(learner.step()["probability"]) == 0.75
+    assert learner.step() == {"probability": 0.75, "progress": 0.25}
     learner.save()
     assert told == [[], [{11: 0.5, 12: 1.0}]]
