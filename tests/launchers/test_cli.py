@@ -73,6 +73,7 @@ def test_train_help_shows_the_settings_of_what_is_named(tolman):
             "flag --cor is unknown (did you mean '--co",
         ),
         ("train meta_rl --env two_step --agent.batch-size -1", "batch_size=-1"),
+        (f"train meta_rl --env two_step --num-env-steps {10**20}", "must be at most 2147"),
         ("train meta_rl --env two_step --num-devices 99", "num_devices=99: there are"),
         ("train meta_rl --env two_step --config no.yaml", "no.yaml: no such file."),
         (
@@ -83,7 +84,7 @@ def test_train_help_shows_the_settings_of_what_is_named(tolman):
         ("resume .", ".: is no run folder, it has no config.yaml."),
         ("eval", "Missing from tolman eval: PATH"),
         ("eval x --num-episode 3", "(did you mean '--num-episodes'?)"),
-        ("eval x --seed much", "--seed: invalid literal for int()"),
+        ("eval x --seed much", "seed='much': must be a whole number. Set --seed."),
         ("study meta_rl/two_stp", "study 'meta_rl/two_stp' is unknown"),
         ("bench on_devic", "bench 'on_devic' is unknown"),
         ("report", "FOLDERS are missing"),

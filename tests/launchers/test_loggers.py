@@ -90,6 +90,12 @@ def test_progress_lines_where_there_is_no_terminal(tmp_path, capsys):
     assert logging.getLogger("tolman").handlers == []
 
 
+def test_nothing_is_left_of_a_run_that_is_done_at_its_first_row(tmp_path, capsys):
+    with Progress(0, 120, tmp_path / "log.txt") as progress:
+        progress.update({**ROW, "env_steps": 130, "time/env_steps_per_second": 0.0})
+    assert capsys.readouterr().err.strip().endswith("0 s left")
+
+
 def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig("meta_rl", "bandit/easy", core="my_pkg.mod:Core", seed=3)
