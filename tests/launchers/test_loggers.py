@@ -3,6 +3,7 @@ import json
 import logging
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,19 @@ def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     with run_folder.new_run(config) as again:
         assert again.path != folder.path
     assert not again.path.exists()  # Nothing came of it.
+
+
+@pytest.mark.parametrize("is_default", [True, False])
+def test_two_runs_that_start_at_once_get_folders_of_their_own(
+    is_default, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(run_folder, "_default_path", lambda config: tmp_path / "run")
+    config = TrainConfig("meta_rl", "bandit/easy")
+    if not is_default:
+        config = replace(config, run_dir=str(tmp_path / "run"), if_exists="new")
+    with run_folder.new_run(config) as first, run_folder.new_run(config) as second:
+        assert (first.path.name, second.path.name) == ("run", "run-2")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_that_cannot_be_made_is_one_line(tmp_path):
