@@ -91,6 +91,9 @@ def test_train_help_shows_the_settings_of_what_is_named(tolman):
         ("list core", "group 'core' is unknown (did you mean 'cores'?)"),
         ("check-env no_module:Env", "importing no_module failed"),
         ("check-env NoSuchGame-v0", "env 'NoSuchGame-v0'"),
+        ("check-env unittest:TestCase.boom", "TestCase.boom"),
+        ("check-env asyncio:get_running_loop", "making it raised RuntimeError"),
+        ("tournament hex random asyncio:get_running_loop", "calling it raised Runtime"),
         ("doctor now", "now"),
     ],
 )
