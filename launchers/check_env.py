@@ -22,7 +22,16 @@ def check_named(name: str) -> list[str]:
     if name in registered(GAME) or name in installed(GAME):
         return check_game(make_game(name))
     named = find(ENV, name)
-    thing = named.build(named.default_settings(), 0)
+    settings = named.default_settings()
+    try:
+        thing = named.build(settings, 0)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"env {name!r}: making it raised {type(error).__name__}: {error}; must be free "
+            "of errors."
+        ) from error
     if looks_like_game(thing):
         return check_game(thing)
     return [*check_environment(thing), *describe_observation(thing)]

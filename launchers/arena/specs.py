@@ -42,11 +42,23 @@ def make_player(spec: str) -> Player:
     if "@" in spec:
         return lookup(PLAYER, RUN)(spec, "")
     if colon:
-        return _checked(spec, import_attribute(spec, PLAYER.noun)())
+        return _checked(spec, _made(spec))
     raise ValueError(
         f"player {spec!r} is unknown{suggest(kind, known)}: must be one of "
         f"{', '.join(sorted(known))}, {RUN}, or module:attribute for your own."
     )
+
+
+def _made(spec: str) -> object:
+    """Calls what `module:attribute` names."""
+    make = import_attribute(spec, PLAYER.noun)
+    try:
+        return make()
+    except Exception as error:
+        raise ValueError(
+            f"player {spec!r}: calling it raised {type(error).__name__}: {error}; must be "
+            "a class or a function that makes a player from nothing."
+        ) from error
 
 
 def _checked(spec: str, player: object) -> Player:

@@ -9,6 +9,7 @@ report.html      the page
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import json
@@ -30,7 +31,7 @@ from tolman.launchers.arena.player import Player, close_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import Sprt
-from tolman.launchers.runs.folder import hold
+from tolman.launchers.runs.folder import LOCK, hold
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.flags import parse_verb
 
@@ -142,11 +143,16 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
         openings = make_openings(
             game, config.num_games // 2, config.opening_moves, config.seed
         )
-        folder.mkdir(parents=True, exist_ok=True)
+        is_new = _make(folder)
         with hold(folder, "playing this tournament"):
             _claim(folder, config)
             played = _load(folder / "games.jsonl")
-            _play_missing(config, folder, game, players, openings, played, sprt)
+            try:
+                _play_missing(config, folder, game, players, openings, played, sprt)
+            except ValueError:
+                if not played:
+                    _clear(folder, is_new)
+                raise
             return _conclude(config, folder, game, names, played, sprt)
     finally:
         for player in players:
@@ -208,6 +214,27 @@ def _line(record: GameRecord) -> str:
     result = {1.0: "1-0", 0.0: "1/2", -1.0: "0-1"}[record.outcome[0]]
     line = f"{record.players[0]} - {record.players[1]}  {result}  {len(record.moves)} moves"
     return line if record.ending == "rules" else f"{line}  {record.ending} {record.detail}"
+
+
+def _make(folder: Path) -> bool:
+    """Makes a folder where there is none; returns whether it did."""
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{folder}: cannot be made ({error.strerror}). Choose another --out."
+        ) from error
+    return is_new
+
+
+def _clear(folder: Path, is_new: bool) -> None:
+    """Removes the files of a tournament without a game, and the folder if it is new."""
+    for name in ("games.jsonl", "tournament.json", LOCK):
+        (folder / name).unlink(missing_ok=True)
+    if is_new:
+        with contextlib.suppress(OSError):  # Something else is in it.
+            folder.rmdir()
 
 
 def _claim(folder: Path, config: TournamentConfig) -> None:

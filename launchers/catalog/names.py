@@ -166,7 +166,7 @@ def import_attribute(path: str, noun: str) -> Any:
             thing = getattr(thing, part)
     except AttributeError:
         inner = f"{module_name}.{attribute}"
-        if hasattr(module, "__path__") and find_spec(inner) is not None:
+        if hasattr(module, "__path__") and _is_module(inner):
             return importlib.import_module(inner)
         public = [name for name in vars(module) if not name.startswith("_")]
         raise ValueError(
@@ -174,6 +174,13 @@ def import_attribute(path: str, noun: str) -> Any:
             f"{suggest(attribute, public)}."
         ) from None
     return thing
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # Of what stands before the last dot.
+        return False
 
 
 def suggest(got: str, allowed: Iterable[str]) -> str:

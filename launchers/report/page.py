@@ -77,8 +77,14 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
         raise ValueError(f"{out}: a folder. Name a file: {out / 'report.html'}.")
     if out is None:
         out = (Path(folders[0]) if len(folders) == 1 else Path()) / "report.html"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(_render(runs, studies), encoding="utf-8")
+    page = _render(runs, studies)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{out}: cannot be written ({error.strerror}). Choose another --out."
+        ) from error
     return out
 
 

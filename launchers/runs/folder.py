@@ -191,7 +191,9 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
         yield None
         return
     made = [parent for parent in path.parents if not parent.exists()]
-    if is_there or not path.exists():
+    # A run that is starting holds nothing but its lock, and for a moment not even that.
+    is_another = config.run_dir is None or (is_numbered and (path / LOCK).exists())
+    if is_there or is_another or not path.exists():
         path = make_folder(path, "--run-dir", is_numbered)
     with hold(path):
         if (path / CONFIG).exists():  # Another process was faster.

@@ -122,6 +122,7 @@ class Progress:
             level = logging.DEBUG if self._live else logging.INFO
             if roles := self._roles():
                 logger.log(level, "%s", "; ".join(map(_in_words, roles)))
+            left = max(self._total - done, 0)
             logger.log(
                 level,
                 "%s %d of %d (%.0f %%)  %s  %.0f s left",
@@ -130,7 +131,7 @@ class Progress:
                 self._total,
                 100 * done / self._total,
                 "  ".join(shown),
-                max(self._total - done, 0) / speed if speed else math.inf,
+                left / speed if left and speed else left and math.inf,
             )
 
 

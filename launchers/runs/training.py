@@ -29,6 +29,7 @@ from tolman.launchers.runs.transfer import take_parameters
 from tolman.launchers.settings.config import TrainConfig
 
 MAX_UPDATES_PER_ROW = 100
+MAX_UPDATES = 2**31 - 1  # They are counted in 32 bits.
 
 
 def train(config: TrainConfig) -> Path:
@@ -117,6 +118,11 @@ def _loop(
     config: TrainConfig, runner: Runner, folder: RunFolder, start: Progressed
 ) -> TrainingLoop:
     total = runner.total_updates(config.num_env_steps)
+    if total > MAX_UPDATES:
+        raise ValueError(
+            f"num_env_steps={config.num_env_steps}: must be at most {MAX_UPDATES} updates "
+            f"of {runner.units_per_update:g}. Set --num-env-steps."
+        )
     plan = make_plan(config, total, runner.units_per_update)
     return TrainingLoop(runner, _sink(config, folder), plan, start)
 

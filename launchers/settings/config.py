@@ -314,6 +314,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
             raise ValueError(f"{path}: holds an alias (*NAME). Write the value out.")
         mapping = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: is not YAML ({reason}).") from None
@@ -321,4 +322,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(mapping, dict):
         raise ValueError(f"{path}: must hold `key: value` lines.")
+    assert isinstance(node, yaml.MappingNode)
+    keys = [key.value for key, _ in node.value]
+    if len(keys) > len(mapping):  # YAML takes the last.
+        key = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"{path}: holds key {key!r} twice. Leave one of them out.")
     return mapping

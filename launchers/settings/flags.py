@@ -11,13 +11,17 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from tolman.launchers.catalog.names import suggest
-from tolman.launchers.settings.bounds import one_of
+from tolman.launchers.settings.bounds import TYPES, one_of
 
 Parsed = TypeVar("Parsed")
 
-RULE = re.compile(r"^[╭│├╰─\s]*─{3,}")
+RULE = re.compile(r"^[╭│├╰─\s]*(─{3,}|-{3,})")  # Of dashes where the output is ASCII.
 CHOICE = re.compile(
     r"invalid choice '(.*)' for argument '--((?:.*\.)?(.*))'\. Expected one of \((.*)\)"
+)
+NUMBER = re.compile(
+    r"Error parsing --((?:.*\.)?(.*)): "
+    r"(?:invalid literal for int.*?|could not convert string to float): ('.*')"
 )
 OWN = re.compile(r"^Error parsing (?!-)[\w.-]+: ")  # A dataclass refused its values.
 
@@ -126,7 +130,9 @@ def _one_line(box: str, program: str) -> str:
     message: list[str] = []
     for line in box.splitlines()[1:]:
         if RULE.match(line):
-            break
+            if message:
+                break
+            continue
         message.append(line.strip("│ "))
     text = " ".join(message)
     if choice := CHOICE.match(text):
@@ -134,6 +140,10 @@ def _one_line(box: str, program: str) -> str:
         allowed = sorted(set(re.findall("'([^']*)'", listed)) - {"None"})
         name = name.replace("-", "_")
         return f"{name}={got!r}: must be {one_of(got, allowed)}. Set --{flag}."
+    if number := NUMBER.match(text):
+        flag, name, got = number.groups()
+        kind = TYPES[int if "int()" in text else float]
+        return f"{name.replace('-', '_')}={got}: must be {kind}. Set --{flag}."
     if OWN.match(text):
         return OWN.sub("", text)
     return f"{text.removeprefix('Error parsing ').rstrip('.')}. See {program} --help."

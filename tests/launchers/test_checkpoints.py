@@ -1,3 +1,6 @@
+import errno
+import gc
+import io
 import os
 import random
 import signal
@@ -12,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
+from tolman.launchers.runs.checkpoints import Checkpoints, check_finite, save_arrays
 
 
 class State(NamedTuple):
@@ -219,3 +222,21 @@ def test_killed_while_saving_leaves_a_sound_checkpoint(tmp_path):
         assert restored.units == restored.metadata["step"] == checkpoints.latest() > last
         assert (restored.state["x"] == restored.units).all()
         last = restored.units
+
+
+class FullDisk(io.BytesIO):
+    """Takes 2000 bytes."""
+
+    def write(self, data):
+        if self.tell() + len(data) > 2000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_full_disk_is_one_error_and_no_traceback(monkeypatch):
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    with pytest.raises(OSError, match="No space left"), FullDisk() as file:
+        save_arrays(file, {"a": np.zeros(1000)})
+    gc.collect()
+    assert ignored == []

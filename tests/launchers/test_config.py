@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 
 import pytest
@@ -64,6 +65,12 @@ def test_resolve_fills_in_defaults_and_checks_types():
         resolve(replace(config, core="gru"))
 
 
+def test_wrong_flag_is_one_line_where_output_is_ascii(monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    with pytest.raises(ValueError, match=r"^torso='mpl': must be one of .*mlp"):
+        parse_train([*WORDS, "--agent.torso", "mpl"])
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -73,7 +80,11 @@ def test_resolve_fills_in_defaults_and_checks_types():
             [*WORDS, "--core.hiden-size", "3"],
             r"--core.hiden-size is unknown \(did you mean",
         ),
-        ([*WORDS, "--core.hidden-size", "many"], r"^--core.hidden-size: invalid literal"),
+        ([*WORDS, "--core.hidden-size", "many"], r"^hidden_size='many': must be a whole"),
+        (
+            [*WORDS, "--agent.discount", "a:b"],
+            r"^discount='a:b': must be a number. Set --ag",
+        ),
         ([*WORDS, "--core.hidden-size"], r"Missing value for argument"),
         ([*WORDS, "--agent.torso", "mpl"], r"^torso='mpl': .* .did you mean 'mlp'"),
         ([*WORDS, "--if-exists", "resum"], r"did you mean 'resume'"),
@@ -102,6 +113,7 @@ def test_wrong_flag_is_one_line(words, message):
         ("agent.learning_rate: fast", "agent.learning_rate='fast': must be a number"),
         ("agent.use_previous_action: 1", "must be True or False"),
         ("loggers: wandb", "loggers='wandb': must be a tuple"),
+        ("seed: 1\nenv: a\nseed: 2", "holds key .seed. twice"),
         ("a: &a [1]\nb: [*a, *a]", "holds an alias"),
         ("a: [", "is not YAML"),
         ("- 1", "must hold `key: value` lines"),

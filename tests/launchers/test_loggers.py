@@ -3,6 +3,7 @@ import json
 import logging
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,12 @@ def test_progress_lines_where_there_is_no_terminal(tmp_path, capsys):
     assert logging.getLogger("tolman").handlers == []
 
 
+def test_nothing_is_left_of_a_run_that_is_done_at_its_first_row(tmp_path, capsys):
+    with Progress(0, 120, tmp_path / "log.txt") as progress:
+        progress.update({**ROW, "env_steps": 130, "time/env_steps_per_second": 0.0})
+    assert capsys.readouterr().err.strip().endswith("0 s left")
+
+
 def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig("meta_rl", "bandit/easy", core="my_pkg.mod:Core", seed=3)
@@ -101,6 +108,19 @@ def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     with run_folder.new_run(config) as again:
         assert again.path != folder.path
     assert not again.path.exists()  # Nothing came of it.
+
+
+@pytest.mark.parametrize("is_default", [True, False])
+def test_two_runs_that_start_at_once_get_folders_of_their_own(
+    is_default, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(run_folder, "_default_path", lambda config: tmp_path / "run")
+    config = TrainConfig("meta_rl", "bandit/easy")
+    if not is_default:
+        config = replace(config, run_dir=str(tmp_path / "run"), if_exists="new")
+    with run_folder.new_run(config) as first, run_folder.new_run(config) as second:
+        assert (first.path.name, second.path.name) == ("run", "run-2")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_that_cannot_be_made_is_one_line(tmp_path):

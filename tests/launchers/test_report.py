@@ -313,3 +313,6 @@ def test_wrong_folders(tmp_path: Path) -> None:
         write_report([])
     with pytest.raises(ValueError, match="Name a file"):
         write_report([make_run(tmp_path / "a")], tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be written"):
+        write_report([tmp_path / "a"], tmp_path / "file" / "report.html")

@@ -342,3 +342,19 @@ def test_csa_says_how_a_game_ended_otherwise():
 def test_other_games_are_plain_text():
     text = records.to_text(record("connect_four", "4 4 3", (1.0, -1.0)), DATE)
     assert text == 'connect_four  one - the "other"  1-0  2026-01-02\n4 4 3\n'
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "in"):
+        words = ["tournament", "tic_tac_toe", "random", "greedy", "--out", str(out)]
+        assert cli.main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "cannot be made" in line and "Choose another --out." in line
+
+
+def test_a_player_that_cannot_play_leaves_no_folder(tmp_path):
+    for out in (tmp_path / "out", tmp_path):
+        with pytest.raises(ValueError, match="plays connect_four only"):
+            run_tournament(small(players=("random", "solver")), out)
+        assert list(tmp_path.iterdir()) == []
