@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from tolman.agents.agent import Array, Metrics, Unroll
 from tolman.agents.recurrent import Features
+from tolman.envs.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -40,25 +41,9 @@ class AuxiliaryTask:
 
 Factory = Callable[[Any], AuxiliaryTask]  # From the observation's spec.
 
-AUXILIARY_TASKS: dict[str, Factory] = {}
-
-
-def register_auxiliary_task(name: str) -> Callable[[Factory], Factory]:
-    """Makes a task known by `name`; the factory takes the observation's spec.
-
-    Raises:
-      ValueError: if the name is taken by another factory.
-    """
-
-    def register(factory: Factory) -> Factory:
-        if AUXILIARY_TASKS.get(name, factory) is not factory:
-            raise ValueError(
-                f"auxiliary task {name!r} is taken: register yours under another name."
-            )
-        AUXILIARY_TASKS[name] = factory
-        return factory
-
-    return register
+AUXILIARY_TASKS = Registry("auxiliary task")
+# A decorator: makes a factory, which takes the observation's spec, known by a name.
+register_auxiliary_task = AUXILIARY_TASKS.register
 
 
 def make_auxiliary_tasks(

@@ -16,46 +16,41 @@ from tolman.envs.reasoning.task import Task
 
 
 @dataclass(frozen=True)
-class MemoReasonerConfig:
-    """Attributes:
-    training: how it learns.
-    model: the network's sizes.
+class ReasonerConfig:
+    """What MEMO and its baselines share; each adds `model`, the sizes of its network.
+
+    Attributes:
+      training: how it learns.
     """
 
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True)
+class MemoReasonerConfig(ReasonerConfig):
+    """See `ReasonerConfig`."""
+
     model: MemoConfig = field(default_factory=MemoConfig)
 
 
 @dataclass(frozen=True)
-class MemoryNetworkReasonerConfig:
-    """Attributes:
-    training: how it learns.
-    model: the network's sizes.
-    """
+class MemoryNetworkReasonerConfig(ReasonerConfig):
+    """See `ReasonerConfig`."""
 
-    training: TrainingConfig = field(default_factory=TrainingConfig)
     model: MemoryNetworkConfig = field(default_factory=MemoryNetworkConfig)
 
 
 @dataclass(frozen=True)
-class DNCReasonerConfig:
-    """Attributes:
-    training: how it learns.
-    model: the network's sizes.
-    """
+class DNCReasonerConfig(ReasonerConfig):
+    """See `ReasonerConfig`."""
 
-    training: TrainingConfig = field(default_factory=TrainingConfig)
     model: DNCReaderConfig = field(default_factory=DNCReaderConfig)
 
 
 @dataclass(frozen=True)
-class UniversalTransformerReasonerConfig:
-    """Attributes:
-    training: how it learns.
-    model: the network's sizes.
-    """
+class UniversalTransformerReasonerConfig(ReasonerConfig):
+    """See `ReasonerConfig`."""
 
-    training: TrainingConfig = field(default_factory=TrainingConfig)
     model: UniversalTransformerConfig = field(default_factory=UniversalTransformerConfig)
 
 
