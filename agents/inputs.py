@@ -27,7 +27,7 @@ from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
 
 MAX_ONE_HOT = 4096  # Numbers; bounded integers that need more are scaled.
 MIN_SIDE = 16  # Of an array with two axes that may be an image.
-MAX_CHANNELS = 16  # That may stand first without a word from the user.
+MAX_CHANNELS = 16  # That may stand first without --agent.image-axes.
 COLOURS = (1, 3, 4)  # Channels of one of several stacked images.
 
 

@@ -81,7 +81,10 @@ def read_study(folder: Path) -> Study:
     path = folder / "result.json"
     result = _read_mapping(path)
     if not isinstance(result.get("study"), str):
-        raise ValueError(f'{path}: no text "study". Write the result again.')
+        raise ValueError(
+            f'{path}: no text "study", so it is no result of a study. Name a run or a '
+            "study; a tournament has its own report.html."
+        )
     for key in ("checks", "tables"):
         items = result.setdefault(key, [])
         if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
