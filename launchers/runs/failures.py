@@ -5,6 +5,7 @@ Nothing here imports jax: the command line asks for the code of any mistake.
 
 from __future__ import annotations
 
+import dis
 import errno
 import sys
 import traceback
@@ -48,9 +49,9 @@ def explain(error: Exception, log: Path, where: str) -> Exception:
         return DiskFullError(f"the disk is full {where}. Make room, then resume the run.")
     if isinstance(error, RunFailure) or _is_environment_fault(error):
         return error
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, ValueError | FileNotFoundError) and _is_own(frames[-1]):
+    if _is_mistake(error):
         return error
+    frames = traceback.extract_tb(error.__traceback__)
     # The innermost line outside of packages is where a user can look.
     users = [
         frame
@@ -66,16 +67,27 @@ def explain(error: Exception, log: Path, where: str) -> Exception:
 
 
 def exit_code(error: Exception) -> int | None:
-    """The exit code of a command that this ended; None for a bug.
-
-    ValueError and FileNotFoundError are a user's mistakes where Tolman itself raised
-    them: from anywhere else nobody has made sure that their message helps.
-    """
-    if isinstance(error, ValueError | FileNotFoundError):
-        return 2 if _is_own(traceback.extract_tb(error.__traceback__)[-1]) else None
+    """The exit code of a command that this ended; None for a bug."""
+    if _is_mistake(error):
+        return 2
     if isinstance(error, RunStopped):
         return 128 + error.signal_number
     return 1 if isinstance(error, RunFailure) or _is_environment_fault(error) else None
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether an error is a user's mistake: a `raise` of Tolman's own code names it.
+
+    The message of a ValueError that Python or a library raised was not written for users.
+    """
+    trace = error.__traceback__
+    if not isinstance(error, ValueError | FileNotFoundError) or trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    operation = trace.tb_frame.f_code.co_code[trace.tb_lasti]
+    is_raised = dis.opname[operation] == "RAISE_VARARGS"
+    return is_raised and _is_own(traceback.extract_tb(trace)[-1])
 
 
 def _is_own(frame: traceback.FrameSummary) -> bool:

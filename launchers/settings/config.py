@@ -204,8 +204,7 @@ def load_config(path: Path, trust: bool = True) -> TrainConfig:
             raise ValueError(f"{path}: has no key {noun!r}, which every run needs.")
     names = [str(mapping.get(noun, TrainConfig.core)) for noun in SECTIONS]
     if not trust:
-        loggers = mapping.get("loggers") or []
-        check_modules([*names, *map(str, loggers)], path.parent)
+        check_modules(_texts(list(mapping.values())), path.parent)
     found = find_run(*names)
     if not trust:
         check_things(found)
@@ -219,6 +218,15 @@ def load_config(path: Path, trust: bool = True) -> TrainConfig:
     return TrainConfig(
         **{item.name: getattr(made, item.name) for item in fields(TrainConfig)}
     )
+
+
+def _texts(values: list[Any]) -> Iterator[str]:
+    """All texts in nested lists: whichever of them names a module, an agent may import."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _texts(value)
+        elif isinstance(value, str):
+            yield value
 
 
 def save_config(config: TrainConfig, path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tolman.launchers import check_env, cli, doctor
+from tolman.launchers.runs import failures
 
 HELP = "from tolman.launchers.cli import main; main(['--help'])"
 HEAVY = "jax tensorflow haiku orbax matplotlib numpy gymnasium rlax torch"
@@ -104,6 +105,24 @@ def test_mistake_is_one_line_and_leaves_nothing(words, message, tolman, tmp_path
     assert line.startswith("tolman: error: ")
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "expected"),
+    [
+        ("raise ValueError('seed=-1: must be at least 0.')", failures.__file__, 2),
+        ("raise FileNotFoundError('runs/a: no such run folder.')", failures.__file__, 2),
+        ("raise ValueError('not ours')", "theirs.py", None),
+        ("int('x')", failures.__file__, None),
+        ("a, b = [1]", failures.__file__, None),
+        ("raise KeyError('x')", failures.__file__, None),
+    ],
+)
+def test_a_mistake_is_what_our_code_raised_on_purpose(code, file, expected):
+    """What Python raises in our code is a fault of ours, and shows its traceback."""
+    with pytest.raises(Exception) as raised:
+        exec(compile(code, file, "exec"), {})
+    assert failures.exit_code(raised.value) == expected
 
 
 def test_exit_code_reaches_the_shell():

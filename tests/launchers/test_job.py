@@ -187,17 +187,27 @@ def test_a_stored_run_calls_only_what_it_may(counted, tmp_path):
     trust.check_modules(["counted:Host", "no_module:Thing", "two_step"], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["evil:Env", "theirs.evil:Env"])
-def test_a_stored_run_brings_no_code(name, tolman, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "names_it",
+    [
+        "env: evil:Env",
+        "env: theirs.evil:Env",
+        "env: two_step\nloggers: [evil:Logger]",
+        "env: two_step\nagent.auxiliary_tasks: [evil:task]",
+    ],
+)
+def test_a_stored_run_brings_no_code(names_it, tolman, tmp_path, monkeypatch):
     run = tmp_path / "theirs"
     run.mkdir()
     (run / "evil.py").write_text("print('imported')")
-    (run / "config.yaml").write_text(f"agent: meta_rl\nenv: {name}\n")
-    sys.path.append(str(run))
+    (run / "config.yaml").write_text(f"agent: meta_rl\n{names_it}\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(run)])
+    monkeypatch.delitem(sys.modules, "evil", raising=False)
     code, out, errors = tolman("eval", run)
+    assert "imported" not in out
     assert code == 2 and "lies in the run folder itself" in errors[-1]
     code, out, errors = tolman("eval", run, "--trust")
-    assert code == 2 and "imported" in out and "has no 'Env'" in errors[-1]
+    assert code == 2 and "imported" in out and "evil" in errors[-1]
 
 
 def test_a_run_on_examples(tolman, tmp_path):
