@@ -14,8 +14,8 @@ def leftovers():
     """Fails a test after which roles shared memory or a Ray of its own are left over."""
     before, rays = set(os.listdir("/dev/shm")), ray_processes()
     yield
-    wait_for(lambda: not role_processes(), "end of all roles", seconds=30)
-    wait_for(lambda: ray_processes() <= rays, "end of Ray", seconds=30)
+    wait_for(lambda: not role_processes(), "end of all roles")
+    wait_for(lambda: ray_processes() <= rays, "end of Ray")
     assert set(os.listdir("/dev/shm")) <= before
 
 

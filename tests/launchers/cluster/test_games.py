@@ -127,7 +127,7 @@ def test_every_process_may_die_and_the_run_goes_on_from_its_checkpoint(tmp_path,
             run.process,
         )
     # The driver was killed too, and took all others with it.
-    wait_for(lambda: not role_processes(), "end of all roles", seconds=60)
+    wait_for(lambda: not role_processes(), "end of all roles")
     saved = run.checkpoints()[-1]
     with Run(tmp_path, ["resume", tmp_path]) as resumed:
         wait_for(lambda: run.rows()[-1]["env_steps"] == saved, "cut of the rows")

@@ -98,7 +98,7 @@ def test_what_dies_of_itself_ends_the_run():
     supervisor = Supervisor([process])
     message = "^replay 3 died 5 times in a row: ValueError: no such thing here"
     with pytest.raises(ProcessFailure, match=message):
-        wait_for(lambda: supervisor.poll(0.05), "a report", seconds=60)
+        wait_for(lambda: supervisor.poll(0.05), "a report")
     assert process.incarnation == 4
 
 
