@@ -23,6 +23,7 @@ import numpy as np
 from tolman.launchers.runs.folder import LOCK, hold, make_folder
 from tolman.launchers.runs.stopping import RunStopped, stop_request
 from tolman.launchers.settings.bounds import check_settings
+from tolman.launchers.studies.checks import SIGMAS, Check
 from tolman.launchers.studies.options import find_study, option_words
 from tolman.launchers.studies.stages import run_stage
 
@@ -35,25 +36,6 @@ if TYPE_CHECKING:
     from tolman.launchers.device.supervised import Source
 
 MARKER = "study.json"  # What a study's folder holds.
-
-
-@dataclass(frozen=True)
-class Check:
-    """One claim of the paper beside what was measured.
-
-    Attributes:
-      claim: in one sentence.
-      paper: what the paper reports, or where the reference value comes from.
-      measured: the number.
-      bar: what it must be, such as "> 0.3".
-      passed: whether it is.
-    """
-
-    claim: str
-    paper: str
-    measured: float
-    bar: str
-    passed: bool
 
 
 class Training(NamedTuple):
@@ -124,6 +106,23 @@ class Study:
         passed = (above is None or measured > above) and (below is None or measured < below)
         self.checks.append(Check(claim, paper, measured, " and ".join(bounds), passed))
         return passed
+
+    def check_chance(
+        self, claim: str, measured: float, paper: str, *, expected: float, error: float
+    ) -> bool:
+        """Records whether a number is the one expected, but for chance.
+
+        Args:
+          claim: in one sentence.
+          measured: a mean.
+          paper: where the expected value comes from.
+          expected: by theory.
+          error: standard error of `measured`; it may be `SIGMAS` of them away.
+        """
+        margin = SIGMAS * error
+        return self.check(
+            claim, measured, paper, above=expected - margin, below=expected + margin
+        )
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]

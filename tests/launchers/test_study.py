@@ -17,6 +17,7 @@ from tolman.launchers import cli
 from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.runs.failures import DivergenceError
 from tolman.launchers.runs.loop import Plan
+from tolman.launchers.studies.checks import standard_error
 from tolman.launchers.studies.study import Study, run_study
 
 
@@ -61,6 +62,18 @@ def test_check(tmp_path, measured, bounds, passes):
 def test_check_without_a_bar_is_refused(tmp_path):
     with pytest.raises(ValueError, match="give above=, below= or both"):
         _study(tmp_path).check("a claim", 1.0, "1")
+
+
+def test_a_known_value_may_be_four_standard_errors_away(tmp_path):
+    study = Study("a/b", "title", "paper", True, 0, tmp_path)
+    error = standard_error(np.array([0.0, 1.0, 0.0, 1.0]))
+    assert error == pytest.approx(np.sqrt(1 / 3) / 2)  # Deviation by n - 1, over sqrt(n).
+    for measured, passes in ((0.539, True), (0.541, False), (0.461, True), (0.459, False)):
+        given = study.check_chance("c", measured, "chance", expected=0.5, error=0.01)
+        assert given is passes
+    assert study.checks[0].bar == "> 0.46 and < 0.54"
+    with pytest.raises(ValueError, match="1 values: a standard error needs at least 2"):
+        standard_error(np.array([1.0]))
 
 
 @pytest.mark.parametrize(("measured", "code"), [(2.0, 0), (0.5, 1)])

@@ -47,7 +47,6 @@ QUICK_SEEDS, FULL_SEEDS = 1, 3
 MUST_SOLVE = ("lstm", "gru", "gtrxl", "memo", "dnc")
 BARRED_TASK = "T-maze 30"
 CONTROL = "feedforward"
-SIGMAS = 3.3  # A fair coin is out of such an interval once in a thousand times.
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,9 @@ def choose_rate(training: Training, num_seeds: int) -> int:
       num_seeds: members with the same rate.
     """
     returns = training.episode_return  # [C, P]
-    last = np.nanmean(returns[-max(1, len(returns) // 5) :], axis=0)
-    return int(np.nan_to_num(last.reshape(-1, num_seeds).mean(1), nan=-np.inf).argmax())
+    last = np.ma.masked_invalid(returns[-max(1, len(returns) // 5) :]).mean(axis=0)
+    each = np.ma.filled(last, -np.inf)  # Where no episode ended.
+    return int(each.reshape(-1, num_seeds).mean(1).argmax())
 
 
 def _check(study: Study, compared: dict[str, Task], results: Results) -> None:
@@ -167,10 +167,9 @@ def _check(study: Study, compared: dict[str, Task], results: Results) -> None:
         if np.isnan(task.chance):
             continue
         result = results[name][CONTROL]
-        study.check(
-            f"{CONTROL} is at chance on {name}: distance from {task.chance:.3g} in "
-            "standard errors",
-            abs(result.mean - task.chance) / result.error, "0", below=SIGMAS,
+        study.check_chance(
+            f"{CONTROL} is at chance on {name}", result.mean, f"{task.chance:.3g}",
+            expected=task.chance, error=result.error,
         )  # fmt: skip
 
 

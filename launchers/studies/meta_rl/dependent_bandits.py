@@ -26,6 +26,7 @@ import numpy as np
 from tolman.envs.environment import Environment
 from tolman.envs.meta_rl import DependentBandit, IndependentBandit
 from tolman.envs.meta_rl.bandits import easy, hard, medium
+from tolman.launchers.studies.checks import SIGMAS
 from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import bandit_optima as optima
 from tolman.launchers.studies.meta_rl import common, plots
@@ -199,7 +200,7 @@ def _check(
         study.check(
             f"{task}: regret below Thompson sampling, not below the optimum ({lowest:.2f})",
             agent.median, "figure 2b to 2e: beats Thompson, Gittins and UCB",
-            above=lowest - 3 * agent.standard_error, below=THOMPSON[task],
+            above=lowest - SIGMAS * agent.standard_error, below=THOMPSON[task],
         )  # fmt: skip
     easy_to_hard = [players[task][task].median for task in ("easy", "medium", "hard")]
     study.check(
@@ -212,7 +213,7 @@ def _check(
         "figure 2f: structure carries over", below=1.0,
     )  # fmt: skip
     on_independent = players["independent"]
-    margin = 3 * on_independent["independent"].standard_error
+    margin = SIGMAS * on_independent["independent"].standard_error
     study.check(
         "independent arms: regret of the agent trained on them",
         on_independent["independent"].median, "figure 2a: beats Thompson",
@@ -223,14 +224,10 @@ def _check(
         on_independent["hard"].median - on_independent["independent"].median,
         "figure 2f: structured training does worse", above=0.0,
     )  # fmt: skip
-    blind, margin = (
-        controls["no reward input"],
-        4 * controls["no reward input"].standard_error,
-    )
-    level = chance(CONTROL_TASK)
-    study.check(
-        f"no reward input, {CONTROL_TASK}: regret is chance",
-        blind.median, f"{level:g}", above=level - margin, below=level + margin,
+    blind, level = controls["no reward input"], chance(CONTROL_TASK)
+    study.check_chance(
+        f"no reward input, {CONTROL_TASK}: regret is chance", blind.median, f"{level:g}",
+        expected=level, error=blind.standard_error,
     )  # fmt: skip
     study.check(
         f"no memory, {CONTROL_TASK}: regret above Thompson sampling",

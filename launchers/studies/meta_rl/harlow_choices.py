@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tolman.launchers.studies.checks import standard_error
 from tolman.launchers.studies.meta_rl import common
 
 CEILING = 0.9  # Share of correct choices from the second trial on.
@@ -44,6 +45,11 @@ class Player:
     def share_at_ceiling(self) -> float:
         """Share of ALL members that are right from the second trial on."""
         return float((self.correct[:, :, 1:].mean((1, 2)) > CEILING).mean())
+
+    def error(self, trials: slice) -> float:
+        """Standard error of the share correct in some trials, mean of the members shown."""
+        correct = self.correct[self.shown][:, self.episodes, trials]  # [M, E, ...]
+        return standard_error(correct.mean(axis=(0, 2)))
 
     def second_trial(self, after_correct: bool) -> float:
         """Share correct in the second trial after a right or a wrong first one."""

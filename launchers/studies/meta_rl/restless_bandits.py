@@ -37,6 +37,7 @@ from tolman.envs.meta_rl.restless import (
     RestlessState,
 )
 from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies.checks import SIGMAS, standard_error
 from tolman.launchers.studies.meta_rl import common, plots, restless_plots
 from tolman.launchers.studies.meta_rl.bandit_baselines import (
     Pulls,
@@ -176,11 +177,6 @@ def distance_to_optimum(player: Player, optimum: np.ndarray) -> tuple[float, flo
     return float(difference.mean()), standard_error(difference)
 
 
-def standard_error(values: np.ndarray) -> float:
-    """Of the mean of independent values."""
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
 def _check(
     study: Study, players: dict[str, Player], baselines: dict[str, np.ndarray]
 ) -> None:
@@ -196,8 +192,8 @@ def _check(
         study.check(f"regret is below {claim}", agent.median_regret, figure, below=bar)
     above, error = distance_to_optimum(agent, baselines["optimum"])
     study.check(
-        "regret minus the optimum's (bar: two standard errors below)",
-        above, "none can be lower", above=-2.0 * error,
+        f"regret minus the optimum's (bar: {SIGMAS:g} standard errors below)",
+        above, "none can be lower", above=-SIGMAS * error,
     )  # fmt: skip
     study.check(
         "fitted learning rate: high minus low volatility",

@@ -17,6 +17,7 @@ import numpy as np
 from tolman.envs.meta_rl import TwoStep
 from tolman.envs.meta_rl.two_step import TwoStepState
 from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies.checks import standard_error
 from tolman.launchers.studies.meta_rl import common, plots
 from tolman.launchers.studies.meta_rl.two_step_analysis import (
     OUTCOMES,
@@ -153,9 +154,11 @@ def _check(study: Study, players: dict[str, Player]) -> None:
         largest = max(map(abs, _differences(players[control])))
         study.check(f"{control}: either difference", largest, "none", below=0.1)
         reward = float(np.median(players[control].reward))
-        study.check(
-            f"{control}: reward per trial is chance", reward, "0.50", above=0.48, below=0.52
-        )
+        error = standard_error(players[control].trials.reward.mean(1))
+        study.check_chance(
+            f"{control}: reward per trial is chance", reward, "0.50",
+            expected=0.5, error=error,
+        )  # fmt: skip
     for kind, bounds in (("model-free", {"below": 0.2}), ("model-based", {"above": 0.8})):
         weight = players[f"{kind} player"].mixture.weight
         study.check(f"{kind} player: fitted model-based weight", weight, "known", **bounds)

@@ -39,6 +39,16 @@ def test_one_shot_learner_is_at_ceiling_and_a_guesser_is_not():
     assert player.second_trial(RIGHT) == player.second_trial(WRONG) == 1.0
 
 
+def test_the_error_of_a_share_counts_episodes_not_trials():
+    correct = np.ones((2, 8, study.NUM_TRIALS), bool)
+    correct[:, 4:6] = False  # Two of the four episodes that are shown.
+    player = choose(correct, 2)
+    # Shares 0, 0, 1, 1 of four episodes: deviation sqrt(1 / 3), over sqrt(4).
+    assert player.error(slice(1, None)) == pytest.approx(np.sqrt(1 / 3) / 2)
+    correct[1] = True  # Means of two members that differ: 0.5, 0.5, 1, 1.
+    assert choose(correct, 2).error(slice(0, 1)) == pytest.approx(np.sqrt(1 / 12) / 2)
+
+
 def test_members_are_chosen_and_shown_on_different_episodes():
     correct = np.ones((2, 4, study.NUM_TRIALS), bool)
     correct[0, 2:, 1:] = False  # Good where it is chosen, bad where it is shown.
