@@ -4,7 +4,7 @@ An agent knows no environment, replay, logger, file or clock. A runner calls `ac
 what the environment returns, stores what `act` decided in an `Unroll`, and hands that to
 `update`; the same agent runs fused on an accelerator, in one process, or on a cluster.
 
-Shapes: T steps of one unroll, B parallel sequences, A actions.
+Shapes: T steps of one unroll, B parallel sequences.
 """
 
 from __future__ import annotations
@@ -36,28 +36,29 @@ class Unroll(NamedTuple):
 
     Attributes:
       timestep: `[T + 1, B, ...]`.
-      action: `[T, B]` int32.
-      logits: `[T, B, A]`, of the policy that chose the actions.
+      action: `[T, B, ...]`, a pytree like the action spec.
+      policy: `[T, B, ...]`, a pytree: parameters of the policy that chose the actions.
       actor_state: `[B, ...]`, the actor's state *before* row 0.
       probability: `[B]`, of drawing this sequence from a prioritised replay; None where
         every sequence is as likely.
     """
 
     timestep: TimeStep
-    action: Array
-    logits: Array
+    action: Any
+    policy: Any
     actor_state: ActorState
     probability: Array | None = None
 
 
 class Decision(NamedTuple):
     """Attributes:
-    action: `[B]` int32, sampled from the policy.
-    logits: `[B, A]`, the policy's; of a greedy one, the action values.
+    action: `[B, ...]`, a pytree like the action spec.
+    policy: `[B, ...]`, a pytree: the parameters of the policy that chose it, such as the
+      logits `[B, A]` of A numbered actions; of a greedy one, the action values.
     """
 
-    action: Array
-    logits: Array
+    action: Any
+    policy: Any
 
 
 class Learned(NamedTuple):

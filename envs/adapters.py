@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from dm_env import specs
 
-from tolman.envs.environment import Environment, TimeStep, next_episode
+from tolman.envs.environment import Environment, TimeStep, cast_action, next_episode
 
 LOGGED_INFO = ("is_success", "episode")  # Of Gymnasium's info; the first is Baselines'.
 
@@ -58,6 +58,7 @@ class DmEnvAdapter(dm_env.Environment):
         self.environment = environment
         self.new_task = False
         self._compiled = compile_environment(environment)
+        self._action_spec = environment.action_spec()
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
@@ -79,7 +80,7 @@ class DmEnvAdapter(dm_env.Environment):
         """Takes `action`; starts an episode instead where none is under way."""
         if self._is_over:
             return self.reset()
-        action = np.asarray(action, np.int32)
+        action = cast_action(self._action_spec, action)
         self._state, timestep = self._compiled.step(self._state, action)
         return self._deliver(timestep)
 
@@ -87,9 +88,9 @@ class DmEnvAdapter(dm_env.Environment):
         """The environment's own."""
         return self.environment.observation_spec()
 
-    def action_spec(self) -> specs.DiscreteArray:
+    def action_spec(self) -> Any:
         """The environment's own."""
-        return self.environment.action_spec()
+        return self._action_spec
 
     def reward_spec(self) -> specs.Array:
         """One float32."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from dm_env import specs
 
 from tolman.envs.registry import Registry
@@ -127,6 +128,11 @@ def transition(
         observation=observation,
         new_task=jnp.asarray(False),
     )
+
+
+def cast_action(spec: Any, action: Any) -> Any:
+    """An action, or a batch of them, as NumPy arrays in the dtypes of its spec."""
+    return jax.tree.map(lambda leaf, part: np.asarray(part, leaf.dtype), spec, action)
 
 
 def next_episode(

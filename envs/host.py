@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
-import numpy as np
 
 from tolman.envs import vector
-from tolman.envs.environment import Array, Environment, TimeStep
+from tolman.envs.environment import Array, Environment, TimeStep, cast_action
 
 
 class EnvironmentFault(RuntimeError):
@@ -87,6 +86,7 @@ class OnDeviceVector:
         """
         self.environment = environment
         self.num_envs = len(keys)
+        self._action_spec = environment.action_spec()
         self._keys = keys
         self._state: vector.VectorState | None = None
         self._reset, self._step = _compile(environment)
@@ -95,14 +95,14 @@ class OnDeviceVector:
         return self.environment.observation_spec()
 
     def action_spec(self) -> Any:
-        return self.environment.action_spec()
+        return self._action_spec
 
     def reset(self) -> TimeStep:
         keys = self._keys if self._state is None else self._state.keys
         self._state, timestep = self._reset(keys)
         return jax.device_get(timestep)
 
-    def step(self, action: np.ndarray) -> TimeStep:
+    def step(self, action: Any) -> TimeStep:
         """See `HostVector`.
 
         Raises:
@@ -110,7 +110,9 @@ class OnDeviceVector:
         """
         if self._state is None:
             raise ValueError("step before reset: call reset() once first.")
-        self._state, timestep = self._step(self._state, np.asarray(action, np.int32))
+        self._state, timestep = self._step(
+            self._state, cast_action(self._action_spec, action)
+        )
         return jax.device_get(timestep)
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ def reset(environment: Environment, keys: Array) -> tuple[VectorState, TimeStep]
 
 
 def step(
-    environment: Environment, state: VectorState, action: Array
+    environment: Environment, state: VectorState, action: Any
 ) -> tuple[VectorState, TimeStep]:
     """Steps every copy; one whose last time step was LAST starts anew (FIRST) instead.
 
@@ -45,7 +45,7 @@ def step(
     Args:
       environment: one environment, shared by all copies.
       state: of the copies.
-      action: `[N]` int32.
+      action: `[N, ...]`, or a nest of such as the action spec is one.
     """
     stepped = jax.vmap(environment.step)(state.env, action)
 

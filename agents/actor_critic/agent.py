@@ -192,6 +192,6 @@ class ActorCritic:
             return advantage_targets(output.value, timestep, discount, config.gae_lambda)
         action = unroll.action[..., None]
         now = jnp.take_along_axis(jax.nn.log_softmax(output.logits[:-1]), action, -1)
-        then = jnp.take_along_axis(jax.nn.log_softmax(unroll.logits), action, -1)
+        then = jnp.take_along_axis(jax.nn.log_softmax(unroll.policy), action, -1)
         ratio = jax.lax.stop_gradient(jnp.exp(now - then)[..., 0])  # [T, B]
         return vtrace_targets(output.value, timestep, discount, config.gae_lambda, ratio)

@@ -92,7 +92,7 @@ def stepping_from(
             # Too small to change a thing, but nothing is computed once for all repetitions.
             seen = timestep._replace(observation=timestep.observation + 1e-30 * total)
             decision, actor_state = agent.act(params, noise, seen, actor_state)
-            return total + decision.logits.sum(), actor_state
+            return total + decision.policy.sum(), actor_state
 
         def body(_: Any, total: Any) -> Any:
             total, last = lax.fori_loop(0, NUM_STEPS, step, (total, actor_state))

@@ -1,6 +1,6 @@
 """Plays whole episodes with frozen parameters: evaluation, and data for analyses.
 
-Shapes: P members, E episodes a member, T decisions, A actions, N = P E environments.
+Shapes: P members, E episodes a member, T decisions, N = P E environments.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from tolman.agents.agent import Agent, Array, Params, draw_noise
+from tolman.agents.agent import Agent, Array, Decision, Params, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import Environment, TimeStep
-from tolman.launchers.device.on_device import by_member
+from tolman.launchers.device.on_device import by_member, of_all_members
 
 CHUNK_LENGTH = 128  # Decisions a dispatch; between two the host asks whether all are done.
 
@@ -27,16 +27,16 @@ class Trajectory(NamedTuple):
 
     Attributes:
       timestep: a `TimeStep` of `[T + 1, P, E, ...]` rows.
-      action: `[T, P, E]`, the decision on rows 0 to T - 1.
-      logits: `[T, P, E, A]`.
+      action: `[T, P, E, ...]`, a nest: the decision on rows 0 to T - 1.
+      policy: `[T, P, E, ...]`, a nest: the parameters of the policy that took it.
       record: `[T + 1, P, E, ...]`, what `record` made of each row's environment state.
       episode_return: `[P, E]`.
       episode_length: `[P, E]` decisions.
     """
 
     timestep: Any
-    action: np.ndarray
-    logits: np.ndarray
+    action: Any
+    policy: Any
     record: Any
     episode_return: np.ndarray
     episode_length: np.ndarray
@@ -76,10 +76,9 @@ def play_episodes(
     carry, opening = _start(agent, environment, params, key, num_episodes, record)
     chunks = [jax.device_get(opening)]
     finished = np.zeros_like(chunks[0][0].is_last()[0])  # [P, E]
-    actions: list[np.ndarray] = []
-    logits: list[np.ndarray] = []
+    decided: list[Decision] = []
     while not finished.all():
-        if len(actions) * chunk_length >= max_steps:
+        if len(decided) * chunk_length >= max_steps:
             raise ValueError(
                 f"{(~finished).sum()} of {finished.size} episodes are not over after "
                 f"{max_steps} steps: raise max_steps, or give the environment an end."
@@ -88,17 +87,17 @@ def play_episodes(
             agent, environment, params, carry, num_episodes, record, chunk_length
         )
         chunks.append(jax.device_get(rows))
-        actions.append(jax.device_get(decisions.action))
-        logits.append(jax.device_get(decisions.logits))
+        decided.append(jax.device_get(decisions))
         finished |= chunks[-1][0].is_last().any(0)
 
     timestep, recorded = jax.tree.map(lambda *parts: np.concatenate(parts), *chunks)
+    decision = jax.tree.map(lambda *parts: np.concatenate(parts), *decided)
     length = timestep.is_last().argmax(0)  # The first LAST is row `length`.
     counted = np.arange(len(timestep.reward))[:, None, None] <= length
     return Trajectory(
         timestep=timestep,
-        action=np.concatenate(actions),
-        logits=np.concatenate(logits),
+        action=decision.action,
+        policy=decision.policy,
         record=recorded,
         episode_return=(timestep.reward * counted).sum(0),
         episode_length=length,
@@ -147,7 +146,7 @@ def _play_chunk(
         noise = jax.vmap(partial(draw_noise, agent, batch_size=num_episodes))(keys)
         decision, actor = jax.vmap(agent.act)(params, noise, seen, actor)
         env_state, timestep = vector.step(
-            environment, env_state, decision.action.reshape(-1)
+            environment, env_state, of_all_members(decision.action)
         )
         rows = _rows(timestep, env_state, num_episodes, record)
         return (actor, env_state, timestep, key), (rows, decision)

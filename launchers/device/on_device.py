@@ -140,13 +140,15 @@ class OnDeviceRunner(PopulationRunner):
         """One unroll and one update of every member."""
         actor_before, opening = state.actor, state.timestep
         keys = jax.vmap(partial(jax.random.fold_in, data=UPDATE))(state.keys)  # [P, 2]
-        state, (following, actions, logits), totals = self._unroll(state)
+        state, (following, decisions), totals = self._unroll(state)
         batch_size = self.agent.data.batch_size
 
         rows = jax.tree.map(  # [T + 1, N, ...]
             lambda first, rest: jnp.concatenate([first[None], rest]), opening, following
         )
-        unrolls = Unroll(by_member(rows, batch_size, 1), actions, logits, actor_before)
+        unrolls = Unroll(
+            by_member(rows, batch_size, 1), decisions.action, decisions.policy, actor_before
+        )
         axes: Any = Unroll(1, 1, 1, 0)  # type: ignore[arg-type]
         progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
         learner, metrics, _ = jax.vmap(self.agent.update, in_axes=(0, axes, 0, 0))(
@@ -172,10 +174,10 @@ class OnDeviceRunner(PopulationRunner):
             seen = by_member(timestep, batch_size, 0)  # [P, B, ...]
             decision, actor = jax.vmap(self.agent.act)(params, noise, seen, actor)
             environment, following = vector.step(
-                self.environment, environment, decision.action.reshape(-1)
+                self.environment, environment, of_all_members(decision.action)
             )
             episodes = episodes.follow(by_member(following, batch_size, 0))
-            return (actor, environment, following, episodes), (following, *decision)
+            return (actor, environment, following, episodes), (following, decision)
 
         none = jnp.zeros(len(keys))
         episodes = _Episodes(state.episode_return, state.episode_length, none, none, none)
@@ -200,6 +202,11 @@ def by_member(tree: Any, batch_size: int, axis: int) -> Any:
         ),
         tree,
     )
+
+
+def of_all_members(tree: Any) -> Any:
+    """Joins the first two axes of every leaf, `[P, B]`, to N."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
 
 class _Episodes(NamedTuple):

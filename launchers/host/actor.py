@@ -69,8 +69,8 @@ class VectorActor(Actor):
         self.version = 0
         self.update()
 
-    def select_action(self, observation: TimeStep) -> np.ndarray:
-        """Decides: `[E]` int32."""
+    def select_action(self, observation: TimeStep) -> Any:
+        """Decides: `[E, ...]`, nested as the action spec is."""
         decision, self._state = _act(
             self._agent, self._params, self._noise, self._index, observation, self._state
         )
@@ -176,7 +176,7 @@ class _Group:
         self._length = np.zeros(vector.num_envs, np.int64)
         self._episodes: list[Episode] = []
         self._thread = ThreadPoolExecutor(1, "environments") if in_turns else None
-        self._action: np.ndarray | None = None
+        self._action: Any = None
         self._row = vector.reset()
         actor.observe_first(self._row)
 

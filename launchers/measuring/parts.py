@@ -32,7 +32,7 @@ def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int]
             new_task=jnp.zeros(rows, bool),
         ),
         action=jax.random.randint(keys[2], (length, batch_size), 0, num_actions),
-        logits=jnp.zeros((length, batch_size, num_actions)),
+        policy=jnp.zeros((length, batch_size, num_actions)),
         actor_state=agent.initial_actor_state(batch_size),
     )
 

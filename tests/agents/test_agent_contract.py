@@ -87,7 +87,7 @@ def _check_recomputed_logits(name, core_name):
     new_tasks = 0
     for unroll in _unrolls(agent, params, environment, num_unrolls=6):
         logits = _recomputed_logits(agent, params, unroll)
-        np.testing.assert_allclose(logits[:-1], unroll.logits, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(logits[:-1], unroll.policy, rtol=1e-5, atol=1e-5)
         new_tasks += int(unroll.timestep.new_task[1:].sum())
     assert new_tasks > 3  # The borders were crossed.
 
@@ -238,7 +238,7 @@ def test_actions_are_those_that_categorical_draws(name):
         decision, _ = agent.act(
             params, noise[index], timestep, agent.initial_actor_state(64)
         )
-        expected = jax.random.categorical(key, decision.logits)
+        expected = jax.random.categorical(key, decision.policy)
         np.testing.assert_array_equal(decision.action, expected)
         assert 0 < decision.action.mean() < 1
 

@@ -83,7 +83,7 @@ class ItemLayout:
         return Unroll(
             timestep=jax.tree.map(side_by_side, timestep),
             action=decision.action,
-            logits=decision.logits,
+            policy=decision.policy,
             actor_state=jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), state),
             probability=probability,
         )

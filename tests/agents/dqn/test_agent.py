@@ -251,7 +251,7 @@ def test_share_of_random_actions(epsilon):
         timestep,
         agent.initial_actor_state(num),
     )
-    best = decision.logits.argmax(-1)
+    best = decision.policy.argmax(-1)
     share = float(np.mean(decision.action != best))
     assert share == pytest.approx(epsilon / 2, abs=0.02 if epsilon else 0.0)
     np.testing.assert_array_equal(state.previous_action, decision.action)

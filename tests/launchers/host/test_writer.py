@@ -85,8 +85,8 @@ def check(items, layout, starts, num_groups=1):
     np.testing.assert_array_equal(unroll.timestep.reward, numbers / 4)
     np.testing.assert_array_equal(unroll.timestep.new_task, numbers % 2 == 0)
     np.testing.assert_array_equal(unroll.action, decisions)
-    assert unroll.logits.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(unroll.logits[..., 0], np.abs(decisions))
+    assert unroll.policy.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(unroll.policy[..., 0], np.abs(decisions))
     state = np.repeat(100.0 + np.asarray(starts), 2)
     np.testing.assert_array_equal(unroll.actor_state[0], np.stack([state, state], -1))
     versions = np.repeat(7 + np.asarray(starts), num_groups)

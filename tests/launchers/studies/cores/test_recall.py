@@ -226,7 +226,7 @@ def test_the_sign_is_in_reach_at_the_junction_and_not_two_steps_further(core):
                 batch = jax.tree.map(lambda leaf: leaf[None], timestep)
                 decision, actor = agent.act(params, jnp.zeros((1, 2)), batch, actor)
                 state, timestep = environment.step(state, jnp.int32(0))
-            return np.asarray(decision.logits)
+            return np.asarray(decision.policy)
 
         return np.abs(logits(0) - logits(1)).max()
 
