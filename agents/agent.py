@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Interval
 
 from tolman.envs.environment import TimeStep
 from tolman.envs.registry import Registry
@@ -100,7 +100,7 @@ class DataSpec:
     replay: Literal["queue", "uniform", "prioritized"] = "queue"
     max_lag: Annotated[int, Ge(0)] = 0
     period: Annotated[int, Ge(0)] = 0
-    capacity: Annotated[int, Ge(1)] = 100_000
+    capacity: Annotated[int, Interval(ge=1, lt=2**31)] = 100_000
     min_size: Annotated[int, Ge(1)] = 1_000
     samples_per_insert: Annotated[float, Gt(0)] = 1.0
     priority_exponent: Annotated[float, Ge(0)] = 0.6

@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 it ran and the result is bad; 2 a user's mistake; 128 + n 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -54,13 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         return _fail("interrupted.", 128 + signal.SIGINT)
+    except BrokenPipeError:  # What read the output has ended, such as `head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
-        from tolman.launchers.runs.failures import exit_code
+        from tolman.launchers.runs.failures import message
 
-        code = exit_code(error)
-        if code is None:  # A bug shows its traceback.
+        told = message(error)
+        if told is None:  # A bug shows its traceback.
             raise
-        return _fail(str(error), code)
+        return _fail(*told)
 
 
 @contextlib.contextmanager
@@ -101,6 +105,9 @@ def _help() -> str:
 
 def _prepare_process() -> None:
     """Sets what must precede the import of jax, and finds modules in the current folder."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A terminal may know ASCII alone.
+            stream.reconfigure(errors="backslashreplace")
     flags = os.environ.get("XLA_FLAGS", "")
     if FORCE_CPU_DEVICES not in flags:
         # The members of a study are shared out among these; a single run takes one.
@@ -204,6 +211,9 @@ class Play:
     player: str | None = None
 
 
+FILM = ("num_episodes", "seed", "checkpoint", "out", "fps", "trust")
+
+
 def _play(given: Play) -> int:
     if given.protocol is not None:
         return _serve(given)
@@ -213,15 +223,7 @@ def _play(given: Play) -> int:
         )
     from tolman.launchers.film.playing import play
 
-    played = play(
-        given.run,
-        given.num_episodes,
-        given.seed,
-        given.checkpoint,
-        given.out,
-        given.fps,
-        given.trust,
-    )
+    played = play(*(getattr(given, name) for name in ("run", *FILM)))
     episodes = zip(played.returns, played.lengths, strict=True)
     for number, (episode_return, length) in enumerate(episodes, start=1):
         print(f"episode {number}: return {episode_return:.6g}, length {length}")
@@ -231,8 +233,7 @@ def _play(given: Play) -> int:
 
 def _serve(given: Play) -> int:
     """Plays a board game by a protocol."""
-    film = ("num_episodes", "seed", "checkpoint", "out", "fps", "trust")
-    for name in film:
+    for name in FILM:
         if getattr(given, name) != getattr(Play, name):
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(
@@ -329,42 +330,44 @@ class Doctor:
 
 
 def _doctor(given: Doctor) -> int:
-    from tolman.launchers.doctor import doctor
+    from tolman.launchers.doctor import describe, doctor
 
     findings = doctor()
-    for finding in findings:
-        print(f"{'-' if finding.advice else '+'} {finding.what}: {finding.found}")
-        if finding.advice:
-            print(f"  {finding.advice}")
+    print("\n".join(describe(findings)))
     return int(any(finding.advice for finding in findings))
 
 
 @dataclass(frozen=True)
 class List:
-    """Lists what there is by name.
+    """Lists what there is by name, or the runs in a folder.
 
     Attributes:
       groups: agents, envs, cores, games, sources, players, studies or benches; all of
-        them if none is given.
+        them if none is given. Or runs, and perhaps their folder: runs/ if none is given.
     """
 
     groups: tuple[str, ...]
 
 
 def _list(given: List) -> int:
-    from tolman.launchers.catalog.listing import list_names
+    if given.groups[:1] == ("runs",):
+        from tolman.launchers.report.listing import list_runs
 
-    for group in given.groups or (None,):
-        for title, lines in list_names(group).items():
-            print(f"{title}:")
-            for name, line in lines.items():
-                print(f"  {name:<22} {line}")
+        for folder in given.groups[1:] or ("runs",):
+            print("\n".join(list_runs(Path(folder))))
+        return 0
+    from tolman.launchers.catalog.listing import describe_names
+
+    print("\n".join(describe_names(given.groups)))
     return 0
 
 
 VERBS = {
     "list": Verb(
-        "[GROUP ...]", "what there is: agents, envs, cores, studies, ...", _list, List
+        "[GROUP ... | runs [DIR]]",
+        "what there is: agents, envs, cores, runs, ...",
+        _list,
+        List,
     ),
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
     "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume, Resume),

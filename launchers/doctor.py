@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def doctor() -> list[Finding]:
     if sys.version_info < (3, 12) and sys.platform == "linux":
         findings.append(_host_packages())
     return [*findings, _data(), _disk()]
+
+
+def describe(findings: Sequence[Finding]) -> list[str]:
+    """What was found, in lines, each with its advice."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{'-' if finding.advice else '+'} {finding.what}: {finding.found}")
+        lines += [f"  {finding.advice}"] if finding.advice else []
+    return lines
 
 
 def _world() -> Finding:

@@ -75,7 +75,7 @@ class DQNConfig(InputSettings):
     period: Annotated[int, Ge(0)] = 1
     batch_size: Annotated[int, Ge(1)] = 32
     replay: Literal["uniform", "prioritized"] = "prioritized"
-    capacity: Annotated[int, Ge(1)] = 100_000
+    capacity: Annotated[int, Interval(ge=1, lt=2**31)] = 100_000
     min_size: Annotated[int, Ge(1)] = 20_000
     samples_per_insert: Annotated[float, Gt(0)] = 8.0
     priority_exponent: Annotated[float, Ge(0)] = 0.6

@@ -58,7 +58,7 @@ def newest_run(game: str) -> str:
     for config in RUNS.glob(f"*/{CONFIG}"):
         folder = config.parent / "checkpoints"
         latest = Checkpoints(folder).latest()
-        if latest is not None and _plays(yaml.safe_load(config.read_text()), game):
+        if latest is not None and _plays(config, game):
             saved[(folder / str(latest)).stat().st_mtime] = config.parent
     if not saved:
         raise ValueError(
@@ -68,7 +68,11 @@ def newest_run(game: str) -> str:
     return f"{saved[max(saved)]}@last"
 
 
-def _plays(settings: object, game: str) -> bool:
+def _plays(config: Path, game: str) -> bool:
+    """Whether a file of settings is of a run of that game; a broken one is of none."""
+    settings: object = None
+    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        settings = yaml.safe_load(config.read_text())
     if not isinstance(settings, dict):
         return False
     env = str(settings.get("env", ""))

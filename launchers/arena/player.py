@@ -12,7 +12,7 @@ from tolman.envs.registry import Registry
 
 @runtime_checkable
 class Player(Protocol):
-    """Chooses moves. One that holds a process also has `close()`."""
+    """Chooses moves. One that holds a process also has `start()` and `close()`."""
 
     name: str
 
@@ -99,6 +99,24 @@ def answered(game: HostGame, text: str) -> int:
         raise IllegalMove(f"illegal move {text!r}") from None
 
 
+def start_player(player: Player) -> None:
+    """Starts the process that a player holds, if it does.
+
+    Raises:
+      ValueError: if it does not answer.
+    """
+    start: Any = getattr(player, "start", None)
+    if start is None:
+        return
+    try:
+        start()
+    except PlayerFault as fault:
+        raise ValueError(
+            f"player {player.name!r}: does not start: {fault}. Name a program that speaks "
+            "that protocol."
+        ) from fault
+
+
 def close_player(player: Player) -> None:
     """Ends the process that a player holds, if it does."""
     close: Any = getattr(player, "close", None)
@@ -118,9 +136,11 @@ def player_count(spec: str, rest: str) -> int:
     Raises:
       ValueError: if it ends in none.
     """
-    if not (rest.isascii() and rest.isdigit()):
+    if not (rest.isascii() and rest.isdigit() and len(rest) < 10):
         kind = spec.partition(":")[0]
-        raise ValueError(f"player {spec!r}: must end in a whole number, such as {kind}:4.")
+        raise ValueError(
+            f"player {spec!r}: must end in a whole number below 1e9, such as {kind}:4."
+        )
     return int(rest)
 
 

@@ -34,9 +34,10 @@ def make_run_player(spec: str, rest: str) -> AgentPlayer:
                 f"player {spec!r}: key {key!r} is unknown: use one of {', '.join(KEYS)}."
             )
     simulations = keys.get("simulations", "0")
-    if not (simulations.isascii() and simulations.isdigit()):
+    if not (simulations.isascii() and simulations.isdigit() and len(simulations) < 7):
         raise ValueError(
-            f"player {spec!r}: simulations={simulations!r} must be a whole number."
+            f"player {spec!r}: simulations={simulations!r} must be a whole number "
+            "below 1e6."
         )
     job = stored_job(Path(run))
     if job.kind != "plays":

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import tyro
-from annotated_types import Ge, Interval, Len, MultipleOf
+from annotated_types import Interval, Len, MultipleOf
 
 from tolman.envs.board.game import HostGame
 from tolman.launchers.arena import ratings
 from tolman.launchers.arena.host_games import make_host_game
 from tolman.launchers.arena.match import GameRecord, play_game, record_from_dict
 from tolman.launchers.arena.openings import make_openings
-from tolman.launchers.arena.player import Player, close_player
+from tolman.launchers.arena.player import Player, close_player, start_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import Sprt
@@ -54,8 +54,8 @@ class TournamentConfig:
 
     game: str
     players: Annotated[tuple[str, ...], Len(2)]
-    num_games: Annotated[int, Ge(2), MultipleOf(2)] = 20
-    opening_moves: Annotated[int, Ge(0)] = 4
+    num_games: Annotated[int, Interval(ge=2, le=1_000_000), MultipleOf(2)] = 20
+    opening_moves: Annotated[int, Interval(ge=0, le=1000)] = 4
     seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     anchor: str | None = None
     sprt: tuple[float, float] | None = None
@@ -89,6 +89,11 @@ def parse_tournament(words: Sequence[str]) -> tuple[TournamentConfig, Path]:
       ValueError: for a flag or value that does not fit, in one line.
     """
     given = parse_verb("tournament", TournamentFlags, words)
+    if len(given.config.players) < 2:
+        raise ValueError(
+            f"PLAYERS: must be 2 or more, not {len(given.config.players)}: tolman "
+            "tournament GAME PLAYER PLAYER ... (see `tolman list players`)."
+        )
     return given.config, given.out
 
 
@@ -143,6 +148,8 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
         openings = make_openings(
             game, config.num_games // 2, config.opening_moves, config.seed
         )
+        for player in players:
+            start_player(player)
         is_new = _make(folder)
         with hold(folder, "playing this tournament"):
             _claim(folder, config)

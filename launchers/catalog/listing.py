@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from tolman.launchers.catalog import names
@@ -30,9 +31,21 @@ def list_names(group: str | None = None) -> dict[str, dict[str, str]]:
     if group is not None and group not in GROUPS:
         raise ValueError(
             f"group {group!r} is unknown{suggest(group, GROUPS)}: use one of "
-            f"{', '.join(GROUPS)}."
+            f"{', '.join(GROUPS)}, or runs [DIR]."
         )
     return {name: _list(GROUPS[name]) for name in ([group] if group else GROUPS)}
+
+
+def describe_names(groups: Sequence[str]) -> list[str]:
+    """What `list_names` has found, in lines; of every group if none is given."""
+    lines = []
+    for group in groups or (None,):
+        for title, named in list_names(group).items():
+            lines += [
+                f"{title}:",
+                *(f"  {name:<22} {line}" for name, line in named.items()),
+            ]
+    return lines
 
 
 def _list(kind: names.Kind) -> dict[str, str]:

@@ -331,6 +331,11 @@ def _keyword_settings(factory: Any, noun: str) -> type:
         if parameter.name == "seed":
             continue
         default = MISSING if parameter.default is parameter.empty else parameter.default
+        if default is MISSING and parameter.name not in hints:
+            raise ValueError(
+                f"{noun} {factory.__name__!r}: its parameter {parameter.name!r} has no "
+                f"type and no default. Write such as {parameter.name}: int."
+            )
         made.append(
             (parameter.name, hints.get(parameter.name, Any), field(default=default))
         )

@@ -11,6 +11,7 @@ Shapes: P members, B examples of an update.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -31,6 +32,7 @@ from tolman.launchers.device.population import (
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
+from tolman.launchers.runs.memory import KEY, bytes_of, check_learner, check_memory
 
 
 @runtime_checkable
@@ -111,6 +113,14 @@ class SupervisedRunner(PopulationRunner):
         """Starts P members from keys `[P, 2]`; equal keys give equal trainings."""
         del hyperparameters  # No supervised agent has any.
         like = next(iter(self.source.stream(keys[0], 0))) if self._is_streaming else None
+
+        size = self.agent.batch_size
+        shapes = like
+        if not self._is_streaming:
+            draw = partial(self.source.sample, batch_size=size)
+            shapes = jax.eval_shape(draw, self._data, KEY)
+        check_memory(f"batch_size={size}: the examples of an update", bytes_of(shapes))
+        check_learner(self.agent, shapes)
 
         def start(keys: Array, examples: Examples) -> TrainState:
             pairs = jax.vmap(jax.random.split)(keys)  # [P, 2, 2]

@@ -13,6 +13,7 @@ from tolman.launchers.runs.job import Job
 
 EVALUATION = 2**31 - 1  # Folded into the key: no training run draws from it.
 MAX_ENVS = 16  # On the host.
+MAX_EPISODES = 1_000_000
 
 
 class Episodes(NamedTuple):
@@ -27,6 +28,15 @@ class Episodes(NamedTuple):
     returns: np.ndarray
     lengths: np.ndarray
     trajectory: Any = None
+
+
+def check_num_episodes(num_episodes: int, least: int) -> None:
+    """Raises ValueError for too few episodes, or more than anyone waits for."""
+    if not least <= num_episodes <= MAX_EPISODES:
+        raise ValueError(
+            f"num_episodes={num_episodes}: must be in [{least}, {MAX_EPISODES}]. Set "
+            "--num-episodes."
+        )
 
 
 def evaluation_key(seed: int) -> Array:

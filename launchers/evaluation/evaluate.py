@@ -8,10 +8,13 @@ import jax
 import numpy as np
 
 from tolman.launchers.evaluation.episodes import (
+    check_num_episodes,
     environment_seed,
     evaluation_key,
     play_episodes_of,
 )
+from tolman.launchers.runs.failures import explained
+from tolman.launchers.runs.folder import LOG
 from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.restore import Restored, restore, stored_job
 
@@ -45,30 +48,17 @@ def evaluate(
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.
-      ValueError: for fewer than 2 episodes, if no checkpoint is sound, or for an agent
-        that needs somebody to play against.
+      ValueError: for fewer than 2 episodes or more than 10^6, if no checkpoint is sound, or
+        for an agent that needs somebody to play against.
     """
-    if num_episodes < 2:
-        raise ValueError(
-            f"num_episodes={num_episodes}: must be at least 2. Set --num-episodes."
-        )
+    check_num_episodes(num_episodes, 2)
     key = evaluation_key(seed)
     job = stored_job(run, environment_seed(key), trust)
     check_plays_alone(run, job)
-    restored = restore(run, checkpoint, job)
-    if job.kind == "learns":
-        measured = _accuracy(restored, key, num_episodes)
-    else:
-        played = play_episodes_of(job, restored.agent, restored.params, key, num_episodes)
-        returns = played.returns
-        measured = {
-            "eval/episode_return": float(returns.mean()),
-            "eval/episode_return_standard_error": float(
-                returns.std(ddof=1) / np.sqrt(num_episodes)
-            ),
-            "eval/episode_length": float(np.mean(played.lengths)),
-            **_human_normalized(job.config.env, float(returns.mean())),
-        }
+    with explained(run / LOG):
+        restored = restore(run, checkpoint, job)
+        measure = _accuracy if job.kind == "learns" else _returns
+        measured = measure(restored, key, num_episodes)
     return {"env_steps": restored.env_steps, "num_episodes": num_episodes, **measured}
 
 
@@ -100,6 +90,21 @@ def check_plays_alone(run: Path, job: Job) -> None:
             f"{run}: agent {job.config.agent!r} plays against others, and has no "
             "return to report. Use tolman tournament."
         )
+
+
+def _returns(restored: Restored, key: jax.Array, num_episodes: int) -> dict[str, float]:
+    """What episodes return, and how long they are."""
+    job, agent, params, _ = restored
+    played = play_episodes_of(job, agent, params, key, num_episodes)
+    returns = played.returns
+    return {
+        "eval/episode_return": float(returns.mean()),
+        "eval/episode_return_standard_error": float(
+            returns.std(ddof=1) / np.sqrt(num_episodes)
+        ),
+        "eval/episode_length": float(np.mean(played.lengths)),
+        **_human_normalized(job.config.env, float(returns.mean())),
+    }
 
 
 def _accuracy(restored: Restored, key: jax.Array, num_questions: int) -> dict[str, float]:

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 from tolman.agents.agent import Array
 from tolman.launchers.evaluation.episodes import (
     Episodes,
+    check_num_episodes,
     environment_seed,
     evaluation_key,
     play_episodes_of,
 )
 from tolman.launchers.film.camera import FilmedSource, nothing_to_see, observed_picture
 from tolman.launchers.film.writer import Film, check_film
-from tolman.launchers.runs.folder import open_run
+from tolman.launchers.runs.failures import explained
+from tolman.launchers.runs.folder import LOG, open_run
 from tolman.launchers.runs.restore import Restored, restore, stored_job
 
 
@@ -66,10 +68,7 @@ def play(
         checkpoint is sound, or if there is nothing to see.
       EnvironmentFault: if the environment breaks down.
     """
-    if num_episodes < 1:
-        raise ValueError(
-            f"num_episodes={num_episodes}: must be at least 1. Set --num-episodes."
-        )
+    check_num_episodes(num_episodes, 1)
     key, videos = evaluation_key(seed), open_run(run).videos
     # Refused before the parameters are restored, which takes seconds.
     check_film(out or videos / "film.mp4", fps)
@@ -82,7 +81,7 @@ def play(
             job.source, environment_seed(key), num_episodes, job.config.env_timeout
         )
         job = replace(job, source=filmed)
-    with contextlib.closing(job.source):
+    with contextlib.closing(job.source), explained(run / LOG):
         restored = restore(run, checkpoint, job)
         path = out or videos / f"{restored.env_steps}_s{seed}.mp4"
         with Film(path, fps) as film:

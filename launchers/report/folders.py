@@ -2,6 +2,9 @@
 
 import base64
 import json
+import math
+import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +16,25 @@ from tolman.launchers.report.curves import Curve
 from tolman.launchers.report.status import STATUS, read_status
 
 RUN_FILES = ("metrics.jsonl", "config.yaml", STATUS)
+WIDE = 1.7  # Width to height of figures with panels side by side.
 IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An image as a data URI, with its caption."""
+    """An image as a data URI, with its caption.
+
+    Attributes:
+      source: the URI.
+      caption: what it shows.
+      width: in pixels of the page; 0 where it is not known.
+      is_wide: whether it has panels side by side, and so needs the whole page.
+    """
 
     source: str
     caption: str
+    width: int = 0
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,10 @@ def read_study(folder: Path) -> Study:
         items = result.setdefault(key, [])
         if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
             raise ValueError(f'{path}: "{key}" is not a list of objects.')
+    for table in result["tables"]:
+        rows = [table.get("columns"), table.get("rows"), *(table.get("rows") or [])]
+        if not all(isinstance(row, list) for row in rows):
+            raise ValueError(f'{path}: "columns" or a row of a table is not a list.')
     return Study(
         name=folder.resolve().name,
         result=result,
@@ -141,8 +158,10 @@ def read_curves(path: Path) -> dict[str, Curve]:
             raise ValueError(f"{path} line {number}: not JSON: {error.msg}.") from error
         if not rows and isinstance(row, dict):
             unit = next((name for name in row if "/" not in name), unit)
-        if not isinstance(row, dict) or not _is_number(row.get(unit)):
-            raise ValueError(f'{path} line {number}: no number "{unit}" in an object.')
+        if not isinstance(row, dict) or not _is_place(row.get(unit)):
+            raise ValueError(
+                f'{path} line {number}: no finite number "{unit}" in an object.'
+            )
         while rows and rows[-1][unit] > row[unit]:
             rows.pop()
         rows.append(row)
@@ -159,11 +178,23 @@ def _read_figures(folder: Path) -> list[Figure]:
     captions = _read_mapping(folder / "captions.json")
     figures = []
     for path in sorted(folder.glob("*")):
-        if kind := IMAGE_TYPES.get(path.suffix.lower()):
-            data = base64.b64encode(path.read_bytes()).decode("ascii")
+        kind = IMAGE_TYPES.get(path.suffix.lower())
+        if kind and path.is_file():
+            content = path.read_bytes()
+            data = base64.b64encode(content).decode("ascii")
             caption = str(captions.get(path.name, path.stem.replace("_", " ")))
-            figures.append(Figure(f"data:{kind};base64,{data}", caption))
+            width, height = _size(content)
+            is_wide = width > WIDE * height
+            figure = Figure(f"data:{kind};base64,{data}", caption, width, is_wide)
+            figures.append(figure)
     return figures
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    """Width and height of a PNG image; zeros of any other."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
+        return 0, 0
+    return struct.unpack(">II", content[16:24])
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, str]:
@@ -179,5 +210,13 @@ def leaf(key: str) -> str:
     return key.rpartition(".")[2]
 
 
+def _is_place(value: Any) -> bool:
+    """Whether a value is a place on the x axis."""
+    return _is_number(value) and math.isfinite(value)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a value is a number that a float can hold; it may be infinite or NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) < sys.float_info.max

@@ -60,12 +60,20 @@ class Checkpoints:
         if not self.folder.is_dir():
             return []
         return sorted(
-            int(path.name) for path in self.folder.iterdir() if path.name.isdigit()
+            int(path.name)
+            for path in self.folder.iterdir()
+            if path.name.isascii() and path.name.isdigit()
         )
 
     def latest(self) -> int | None:
         """The units of the last complete checkpoint; None if there is none."""
         return max(self.steps(), default=None)
+
+    def size_of_last(self) -> int:
+        """Bytes of the files of the last complete checkpoint; 0 if there is none."""
+        last = self.latest()
+        files = () if last is None else (self.folder / str(last)).rglob("*")
+        return sum(path.stat().st_size for path in files if path.is_file())
 
     def latest_updates(self) -> int:
         """Updates at the last checkpoint that can be read; 0 where none tells."""

@@ -5,10 +5,12 @@ Nothing here imports jax: the command line asks for the code of any mistake.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import errno
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from tolman.launchers.runs.stopping import RunStopped
@@ -37,7 +39,15 @@ class FailedCodeError(RunFailure):
     """Code that the run called raised something that nobody expected, such as a user's."""
 
 
-def explain(error: Exception, log: Path, where: str) -> Exception:
+class PathError(RunFailure):
+    """A file or folder cannot be read or written; the message names it."""
+
+
+class SizeError(RunFailure):
+    """There is no memory left, or a number is larger than 32 bits hold."""
+
+
+def explain(error: Exception, log: Path, where: str = "") -> Exception:
     """What a user is told of an error: itself where it was written for users.
 
     Args:
@@ -45,34 +55,85 @@ def explain(error: Exception, log: Path, where: str) -> Exception:
       log: the file that its whole traceback goes to.
       where: how far the training was, in words.
     """
+    told = _told(error, where)
+    if told is not None:
+        return told
+    text, after = _named(error, _users_place(error) or _last_place(error)), where and " "
+    return FailedCodeError(f"{text}{after}{where}. The whole traceback is in {log}.")
+
+
+@contextlib.contextmanager
+def explained(log: Path) -> Iterator[None]:
+    """Raises what `explain` makes of a user's error; its traceback goes to `log`."""
+    try:
+        yield
+    except Exception as error:
+        if _told(error) is not None or _users_place(error) is None:
+            raise
+        lines = traceback.format_exception(error)
+        with contextlib.suppress(OSError), log.open("a") as file:
+            file.writelines(lines)
+        raise explain(error, log) from error
+
+
+def message(error: Exception) -> tuple[str, int] | None:
+    """What a command says that this ended, and its exit code; None for a bug."""
+    told = _told(error)
+    if isinstance(told, RunStopped):
+        return str(told), 128 + told.signal_number
+    if told is not None:
+        is_raw = told is not error and isinstance(told, PathError | SizeError)
+        return str(told), 2 if is_raw or _is_mistake(error) else 1
+    if (place := _users_place(error)) is not None:
+        return f"{_named(error, place)}. Mend it there.", 1
+    return None
+
+
+def _told(error: Exception, where: str = "") -> Exception | None:
+    """An error whose message is for users; None for any other."""
+    after, then = where and " ", "resume the run" if where else "go on"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFullError(f"the disk is full {where}. Make room, then resume the run.")
-    if isinstance(error, RunFailure) or _is_environment_fault(error):
-        return error
-    if _is_mistake(error):
-        return error
-    frames = traceback.extract_tb(error.__traceback__)
-    # The innermost line outside of packages is where a user can look.
+        return DiskFullError(f"the disk is full{after}{where}. Make room, then {then}.")
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return SizeError(
+            f"the memory is full{after}{where}. Set smaller sizes, such as "
+            "--agent.batch-size."
+        )
+    if isinstance(error, OverflowError) and _users_place(error) is None:
+        own = [f for f in traceback.extract_tb(error.__traceback__) if _is_own(f)]
+        text = _named(error, (own or [_last_place(error)])[-1])
+        return SizeError(f"a number is too large{after}{where}: {text}. Set a smaller one.")
+    if isinstance(error, OSError) and error.filename and not _is_mistake(error):
+        if _users_place(error) is not None:
+            return None
+        return PathError(
+            f"{error.filename}: {error.strerror}{after}{where}. Mend that, or name another "
+            "path."
+        )
+    is_told = isinstance(error, RunStopped | RunFailure) or _is_environment_fault(error)
+    return error if is_told or _is_mistake(error) else None
+
+
+def _named(error: Exception, frame: traceback.FrameSummary) -> str:
+    """The kind of an error, what it says, and the line that it is from."""
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text} ({frame.filename}:{frame.lineno})"
+
+
+def _users_place(error: Exception) -> traceback.FrameSummary | None:
+    """The innermost line that is neither Tolman's nor of what is installed."""
     users = [
         frame
-        for frame in frames
-        if not _is_own(frame) and not any(part in frame.filename for part in FOREIGN)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not _is_own(frame)
+        and not frame.filename.startswith("<")
+        and not any(part in frame.filename for part in FOREIGN)
     ]
-    place = (users or frames)[-1]
-    text = " ".join(str(error).split()) or "no message"
-    return FailedCodeError(
-        f"{type(error).__name__}: {text} ({place.filename}:{place.lineno}) {where}. The "
-        f"whole traceback is in {log}."
-    )
+    return users[-1] if users else None
 
 
-def exit_code(error: Exception) -> int | None:
-    """The exit code of a command that this ended; None for a bug."""
-    if _is_mistake(error):
-        return 2
-    if isinstance(error, RunStopped):
-        return 128 + error.signal_number
-    return 1 if isinstance(error, RunFailure) or _is_environment_fault(error) else None
+def _last_place(error: Exception) -> traceback.FrameSummary:
+    return traceback.extract_tb(error.__traceback__)[-1]
 
 
 def _is_mistake(error: Exception) -> bool:

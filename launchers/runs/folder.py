@@ -28,7 +28,7 @@ from tolman.launchers.settings.config import (
     to_mapping,
 )
 
-CONFIG, LOCK = "config.yaml", "lock"
+CONFIG, LOCK, LOG = "config.yaml", "lock", "log.txt"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RunFolder:
     @property
     def log(self) -> Path:
         """What the run said."""
-        return self.path / "log.txt"
+        return self.path / LOG
 
     @property
     def checkpoints(self) -> Path:

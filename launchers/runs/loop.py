@@ -333,6 +333,7 @@ def _close(each: Logger) -> None:
 def _check_space(path: Path, state: Any, checkpoints: Checkpoints) -> None:
     """Raises ValueError if the checkpoints that are to come do not fit."""
     size = sum(getattr(leaf, "nbytes", 8) for leaf in jax.tree.leaves(state))
+    size = max(size, checkpoints.size_of_last())  # With its replay.
     needed = max(checkpoints.keep + 1 - len(checkpoints.steps()), 1) * size
     free = shutil.disk_usage(path).free
     if free < needed:

@@ -13,7 +13,7 @@ from tolman.launchers.catalog.environments import vector_seeds
 from tolman.launchers.runs.build import build_runner
 from tolman.launchers.runs.checkpoints import Checkpoints
 from tolman.launchers.runs.folder import RunFolder, hold, new_run, open_run
-from tolman.launchers.runs.job import resolve
+from tolman.launchers.runs.job import Job, resolve
 from tolman.launchers.runs.loggers import make_loggers
 from tolman.launchers.runs.loop import (
     NUM_ROWS,
@@ -23,6 +23,7 @@ from tolman.launchers.runs.loop import (
     TrainingLoop,
     pick_up,
 )
+from tolman.launchers.runs.memory import check_job, warn_of_replay
 from tolman.launchers.runs.protocol import Runner, State
 from tolman.launchers.runs.stopping import stop_request
 from tolman.launchers.runs.transfer import take_parameters
@@ -52,7 +53,8 @@ def train(config: TrainConfig) -> Path:
                 job.source.close()
                 return resume(Path(config.run_dir).expanduser())
             with contextlib.closing(build_runner(job, folder)) as runner:
-                state, lines = _first_state(config, runner)
+                state, lines = _first_state(job, runner)
+                lines = [*lines, *warn_of_replay(job, runner.agent, folder.path)]
                 loop = _loop(config, runner, folder, Progressed(state))
                 folder.write_versions(runner.describe_devices())
                 folder.write_config(config)
@@ -86,7 +88,7 @@ def resume(path: Path, trust: bool = False, with_empty_replay: bool = False) -> 
         job = resolve(config, vector_seeds(config.seed, updates, 1)[0])
         config = job.config
         with hold(path), contextlib.closing(build_runner(job, folder)) as runner:
-            state, _ = _first_state(config, runner)
+            state, _ = _first_state(job, runner)
             start = pick_up(runner, _sink(config, folder), state, with_empty_replay)
             _loop(config, runner, folder, start).run()
         return folder.path
@@ -104,8 +106,10 @@ def make_plan(config: TrainConfig, total_updates: int, units_per_update: float) 
     return Plan(total_updates, num_units, row, checkpoint)
 
 
-def _first_state(config: TrainConfig, runner: Runner) -> tuple[State, list[str]]:
+def _first_state(job: Job, runner: Runner) -> tuple[State, list[str]]:
     """A fresh state, and lines on where its parameters are from."""
+    check_job(job, runner.agent)
+    config = job.config
     state = runner.init(jax.random.PRNGKey(config.seed)[None])
     if config.init_from is not None:
         return take_parameters(state, config.init_from, config.fresh)

@@ -178,7 +178,7 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
     if path is not None:
         _check_keys(mapping, known, path)
         default = _with_defaults(command, mapping, path, tyro.MISSING)
-    flags.check_flags(words, [*known, "config"])
+    flags.check_flags(words, [*known[1:], "config"])  # AGENT is no flag.
     positional = [str(chosen[0])] if chosen[0] else []
     parsed = flags.parse(command, [*positional, *words], "tolman train", default=default)
     return TrainConfig(
@@ -301,15 +301,11 @@ def _is_required(item: Field[Any]) -> bool:
 
 
 def _check_keys(mapping: Mapping[str, Any], known: Sequence[str], path: str) -> None:
-    for key, value in mapping.items():
+    for key in mapping:
         if key not in known:
             raise ValueError(
                 f"{path}: key {key!r} is unknown{suggest(str(key), known)}. Keys are "
                 "flat, as in `agent.learning_rate: 0.001`."
-            )
-        if isinstance(value, Mapping):
-            raise ValueError(
-                f"{path}: key {key!r} holds a mapping; write `{key}.KEY: value`."
             )
 
 
@@ -319,13 +315,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text()
         # A few lines of aliases of aliases can stand for more than any memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            raise ValueError(f"{path}: holds an alias (*NAME). Write the value out.")
-        mapping = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        has_alias = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+        mapping = None if has_alias else yaml.safe_load(text)
+        node = None if has_alias else yaml.compose(text, Loader=yaml.SafeLoader)
+    # A number of 5000 digits and a date in month 13 are ValueErrors.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: is not YAML ({reason}).") from None
+    if has_alias:
+        raise ValueError(f"{path}: holds an alias (*NAME). Write the value out.")
     if mapping is None:
         return {}
     if not isinstance(mapping, dict):
@@ -335,4 +333,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if len(keys) > len(mapping):  # YAML takes the last.
         key = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"{path}: holds key {key!r} twice. Leave one of them out.")
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            raise ValueError(
+                f"{path}: key {key!r} holds a mapping; write `{key}.KEY: value`."
+            )
     return mapping

@@ -7,8 +7,9 @@ import io
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import MISSING as MISSING_DEFAULT
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from tolman.launchers.catalog.names import suggest
 from tolman.launchers.settings.bounds import TYPES, one_of
@@ -16,13 +17,26 @@ from tolman.launchers.settings.bounds import TYPES, one_of
 Parsed = TypeVar("Parsed")
 
 RULE = re.compile(r"^[╭│├╰─\s]*(─{3,}|-{3,})")  # Of dashes where the output is ASCII.
+FLAG = r"--((?:[\w-]+\.)*([\w-]+))"  # The whole, and its last part.
 CHOICE = re.compile(
-    r"invalid choice '(.*)' for argument '--((?:.*\.)?(.*))'\. Expected one of \((.*)\)"
+    rf"invalid choice '(.*)' for argument '{FLAG}'\. Expected one of \((.*)\)"
 )
 NUMBER = re.compile(
-    r"Error parsing --((?:.*\.)?(.*)): "
+    rf"Error parsing {FLAG}: "
     r"(?:invalid literal for int.*?|could not convert string to float): ('.*')"
 )
+LONG_NUMBER = re.compile(rf"Error parsing {FLAG}: Exceeds the limit")
+ONE_OF_TYPES = re.compile(
+    rf"Error parsing {FLAG}: "
+    r"no type matching (.*?) could be instantiated from\s+\[(.*?)\]\.\s+Got errors"
+)
+NO_PARSE = re.compile(
+    rf"Error parsing {FLAG}: Could not find valid parse for arguments: \[(.*)\]"
+)
+NO_VALUE = re.compile(r"Missing value for argument '(.*)'\. Expected (\d+) values")
+UNKNOWN = re.compile(r"Unrecognized options: (\S+)")
+REQUIRED_FLAG = re.compile(r"(?:: |\(required\)\s+)(--[\w.-]+)")
+KINDS = {"INT": "whole numbers", "FLOAT": "numbers", "STR": "texts", "PATH": "paths"}
 OWN = re.compile(r"^Error parsing (?!-)[\w.-]+: ")  # A dataclass refused its values.
 
 
@@ -64,7 +78,7 @@ def parse(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ValueError(_one_line(shown.getvalue(), program)) from None
+        raise ValueError(_one_line(shown.getvalue(), program, target)) from None
     finally:
         if not helps:
             os.environ.pop("COLUMNS")
@@ -125,7 +139,7 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
             )
 
 
-def _one_line(box: str, program: str) -> str:
+def _one_line(box: str, program: str, target: type) -> str:
     """The message of tyro's error box, without its frame, help and hints."""
     message: list[str] = []
     for line in box.splitlines()[1:]:
@@ -134,16 +148,82 @@ def _one_line(box: str, program: str) -> str:
                 break
             continue
         message.append(line.strip("│ "))
-    text = " ".join(message)
+    text, helps = " ".join(message), f"See {program} --help."
+    if text.startswith("Missing from "):
+        return _missing(text, program, target)
+    if unknown := UNKNOWN.match(text):
+        word = unknown[1]
+        if word.startswith("-"):
+            return f"flag {word} is unknown. {helps}"
+        return f"word {word!r} is one too many: nothing takes it. {helps}"
+    if no_value := NO_VALUE.match(text):
+        return f"flag {no_value[1]}: must be followed by {_number(no_value[2])}. {helps}"
+    return (
+        _of_a_value(text) or f"{text.removeprefix('Error parsing ').rstrip('.')}. {helps}"
+    )
+
+
+def _missing(text: str, program: str, target: type) -> str:
+    """What must be given and is not."""
+    if flags := REQUIRED_FLAG.findall(text):
+        return f"{flags[0]} is missing. See {program} --help."
+    names = [name.upper() for name in _required(target)]
+    first = names[-text.count("(required)") :][0]
+    return f"{first} is missing: {program} {' '.join(names)} (see {program} --help)."
+
+
+def _required(target: type) -> list[str]:
+    """The fields of one word that have no default, those of nested dataclasses too."""
+    hints, names = get_type_hints(target), []
+    for item in fields(target):
+        if is_dataclass(hints[item.name]):
+            names += _required(hints[item.name])
+        elif item.default is MISSING_DEFAULT and get_origin(hints[item.name]) is not tuple:
+            names.append(item.name)
+    return names
+
+
+def _of_a_value(text: str) -> str | None:
+    """What a setting must be that was given something else; None for another message."""
     if choice := CHOICE.match(text):
         got, flag, name, listed = choice.groups()
         allowed = sorted(set(re.findall("'([^']*)'", listed)) - {"None"})
-        name = name.replace("-", "_")
-        return f"{name}={got!r}: must be {one_of(got, allowed)}. Set --{flag}."
+        return _must_be(flag, name, repr(got), one_of(got, allowed))
+    if types := ONE_OF_TYPES.match(text):
+        flag, name, kinds, got = types.groups()
+        return _must_be(flag, name, _cut(got) or "nothing", _kinds(kinds))
+    if no_parse := NO_PARSE.match(text):
+        flag, name, got = no_parse.groups()
+        return _must_be(flag, name, _cut(got), "values of its kind (--help tells it)")
     if number := NUMBER.match(text):
         flag, name, got = number.groups()
-        kind = TYPES[int if "int()" in text else float]
-        return f"{name.replace('-', '_')}={got}: must be {kind}. Set --{flag}."
-    if OWN.match(text):
-        return OWN.sub("", text)
-    return f"{text.removeprefix('Error parsing ').rstrip('.')}. See {program} --help."
+        return _must_be(flag, name, got, TYPES[int if "int()" in text else float])
+    if number := LONG_NUMBER.match(text):
+        flag, name = number.groups()
+        return _must_be(flag, name, "...", "a number of fewer digits")
+    return OWN.sub("", text) if OWN.match(text) else None
+
+
+def _must_be(flag: str, name: str, got: str, wanted: str) -> str:
+    return f"{name.replace('-', '_')}={got}: must be {wanted}. Set --{flag}."
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _kinds(spelled: str) -> str:
+    """What tyro spells {None}|INT, or {None}|{FLOAT FLOAT}, in words."""
+    told = []
+    for kind in spelled.split("|"):
+        words = kind.strip("{}").split()
+        if words == ["None"]:
+            continue
+        many = KINDS.get(words[0], f"of {words[0]}")
+        one = f"a {many.removesuffix('s')}"
+        told.append(one if len(words) == 1 else f"{len(words)} {many}")
+    return " or ".join(told)
+
+
+def _number(count: str) -> str:
+    return "a value" if count == "1" else f"{count} values"

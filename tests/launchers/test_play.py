@@ -214,7 +214,10 @@ def test_eval_has_the_settings_for_evaluation(bars, tolman):
 @pytest.mark.parametrize(
     "words, message",
     [
-        ("--num-episodes 0", "num_episodes=0: must be at least 1. Set --num-episodes."),
+        (
+            "--num-episodes 0",
+            "num_episodes=0: must be in [1, 1000000]. Set --num-episodes.",
+        ),
         ("--seed -1", "seed=-1: must lie in [0, 2**32). Set --seed."),
         ("--fps 0", "fps=0.0: must lie in (0, 1000]. Set --fps."),
         ("--checkpoint 7", "no checkpoint 7; there are [800]."),

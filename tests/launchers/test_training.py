@@ -272,7 +272,7 @@ def test_eval_of_what_is_not_there(unbroken, tolman):
     code, _, (error,) = tolman("eval", unbroken, "--num-episodes", "1")
     assert (code, error) == (
         2,
-        "tolman: error: num_episodes=1: must be at least 2. Set --num-episodes.",
+        "tolman: error: num_episodes=1: must be in [2, 1000000]. Set --num-episodes.",
     )
     code, _, (error,) = tolman("eval", unbroken, "--checkpoint", "7")
     assert code == 2

@@ -40,9 +40,7 @@ class GtpPlayer:
     def choose(self, game: HostGame) -> int:
         texts = moves_so_far(game, self.name)
         try:
-            if self._process is None:
-                self._process = LineProcess(self._settings.command)
-                self._played = None
+            self.start()
             self._set_up(game, texts)
             answer = self._ask(f"genmove {COLOURS[game.to_play()]}").strip().lower()
         except PlayerFault:
@@ -52,6 +50,17 @@ class GtpPlayer:
         action = answered(game, answer)
         self._played = (*texts, game.action_to_text(action))
         return action
+
+    def start(self) -> None:
+        """Starts the process where there is none, and hears that it speaks GTP.
+
+        Raises:
+          PlayerFault: if it does not.
+        """
+        if self._process is None:
+            self._process = LineProcess(self._settings.command)
+            self._played = None
+            self._ask("protocol_version")
 
     def close(self) -> None:
         """Ends the process."""

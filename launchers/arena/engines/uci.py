@@ -49,6 +49,15 @@ class UciPlayer:
             raise
         return answered(game, move)
 
+    def start(self) -> None:
+        """Starts the process where there is none, and hears that it speaks UCI.
+
+        Raises:
+          PlayerFault: if it does not.
+        """
+        if self._engine is None:
+            self._start(_python_chess())
+
     def close(self) -> None:
         """Ends the process."""
         if self._engine is not None:
@@ -62,8 +71,7 @@ class UciPlayer:
         limit = chess.engine.Limit(
             time=limits.seconds, depth=limits.depth, nodes=limits.nodes
         )
-        if self._engine is None:
-            self._start(chess)
+        self.start()
         engine = self._engine
         is_overdue = threading.Event()
 

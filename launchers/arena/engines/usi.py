@@ -29,14 +29,23 @@ class UsiPlayer:
     def choose(self, game: HostGame) -> int:
         texts = moves_so_far(game, self.name)
         try:
-            if self._process is None:
-                self._process = LineProcess(self._settings.command)
-                self._shake_hands(self._process)
-            answer = self._best_move(self._process, texts)
+            process = self.start()
+            answer = self._best_move(process, texts)
         except PlayerFault:
             self.close()
             raise
         return answered(game, answer)
+
+    def start(self) -> LineProcess:
+        """Starts the process where there is none, and hears that it speaks USI.
+
+        Raises:
+          PlayerFault: if it does not.
+        """
+        if self._process is None:
+            self._process = LineProcess(self._settings.command)
+            self._shake_hands(self._process)
+        return self._process
 
     def close(self) -> None:
         """Ends the process."""

@@ -41,6 +41,8 @@ def serve_gtp(game: HostGame, seat: Seat, commands: TextIO, answers: TextIO) -> 
             answers.flush()
         if words[0] == "quit":
             break
+    else:  # Nobody was there, perhaps, to hear that there is no such player.
+        seat.player()
 
 
 class _Server:

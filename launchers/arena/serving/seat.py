@@ -14,6 +14,7 @@ from tolman.launchers.arena.player import (
     Player,
     Thought,
     close_player,
+    start_player,
 )
 from tolman.launchers.arena.recorded import RecordedGame
 
@@ -86,6 +87,7 @@ class Seat:
 
     def _make(self, make_player: Callable[[], Player]) -> Player:
         player = make_player()
+        start_player(player)
         player.reset(next(self._seeds))
         if isinstance(player, BoundedPlayer):
             player.think(self.start(), Budget(nodes=1))  # Compiles.

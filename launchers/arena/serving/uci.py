@@ -52,6 +52,8 @@ def serve_uci(seat: Seat, commands: TextIO, answers: TextIO, protocol: str) -> N
                 break
             if words:
                 server.obey(words)
+        else:  # Nobody was there, perhaps, to hear that there is no such player.
+            seat.player()
     finally:
         server.wait(SECONDS_TO_QUIT)
 

@@ -188,7 +188,8 @@ def test_sprt_stops_early(tmp_path):
 
 def test_the_tournament_goes_on_when_engines_crash(tmp_path):
     engine = tmp_path / "engine.py"
-    engine.write_text("import sys\nfor line in sys.stdin:\n  sys.exit(7)\n")
+    answers_once = "input(); print('= 2\\n', flush=True); input(); exit(7)\n"
+    engine.write_text(answers_once)
     bad = [f"gtp:{sys.executable} {engine}?name={name}" for name in ("one", "two")]
     config = TournamentConfig(
         "go_9x9", (*bad, "random"), num_games=2, opening_moves=2, anchor="random"
@@ -200,6 +201,14 @@ def test_the_tournament_goes_on_when_engines_crash(tmp_path):
     assert result["ratings"]["one"]["elo"] < 0 and result["ratings"]["two"]["elo"] < 0
     sgf = (tmp_path / "out" / "games.sgf").read_text()
     assert sgf.count("(;GM[1]") == 6 and "+F" in sgf
+
+
+@pytest.mark.parametrize("protocol, game", [("gtp", "go_9x9"), ("usi", "shogi")])
+def test_an_engine_that_never_starts_ends_the_tournament(protocol, game, tmp_path):
+    config = TournamentConfig(game, ("random", f"{protocol}:false?name=x"), num_games=2)
+    with pytest.raises(ValueError, match=r"^player 'x': does not start: .*exit code 1"):
+        run_tournament(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_mistake_in_a_tournament_leaves_no_folder(tmp_path):
