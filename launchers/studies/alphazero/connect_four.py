@@ -29,6 +29,7 @@ from tolman.launchers.arena.players.minimax import MinimaxPlayer
 from tolman.launchers.arena.players.rollouts import RolloutPlayer
 from tolman.launchers.arena.players.solved_positions import load_positions
 from tolman.launchers.studies.alphazero import common, plots
+from tolman.launchers.studies.alphazero.league import rate_over
 from tolman.launchers.studies.alphazero.matches import (
     AgentSide,
     PlayerSide,
@@ -49,6 +50,7 @@ OPPONENTS: dict[str, Player] = {
 }
 BARRED = ("100 rollouts", "minimax 4")
 KEEPING = "value kept"
+Games = dict[str, np.ndarray]  # Results against each opponent, of the agent.
 Measured = dict[str, float]  # Points a game against each opponent; and `KEEPING`.
 
 
@@ -99,32 +101,47 @@ def run(study: Study) -> None:
         study.folder / "training", agent, num_positions, study.seed, snapshot_at=marks
     )
     simulations = setting.num_simulations
+    snapshots = {**trained.snapshots, num_positions: trained.params}
+    games = {
+        when: play_all(agent, params, simulations, study.seed)
+        for when, params in snapshots.items()
+    }
     curve = {
-        when: measure(agent, params, simulations, study.seed)
-        for when, params in {**trained.snapshots, num_positions: trained.params}.items()
+        when: measure(games[when], AgentSide(agent, params, simulations))
+        for when, params in snapshots.items()
     }
     by_simulations = {
-        number: measure(agent, trained.params, number, study.seed) for number in SIMULATIONS
+        number: measure(
+            play_all(agent, trained.params, number, study.seed),
+            AgentSide(agent, trained.params, number),
+        )
+        for number in SIMULATIONS
     }
     last, untrained = curve[num_positions], curve[0]
     _check(study, setting, last, untrained, by_simulations)
     if not study.quick:
-        far = _against(agent, trained.params, simulations, RolloutPlayer(1000), study.seed)
-        study.check("points a game against 1000 rollouts", far, "none", above=0.599)
+        player = RolloutPlayer(1000)
+        far = _against(agent, trained.params, simulations, player, study.seed)
+        study.check("points a game against 1000 rollouts", score(far), "none", above=0.599)
         most = SIMULATIONS[-1]
         kept = by_simulations[most][KEEPING]
         claim = f"value kept by {most} simulations"
         study.check(claim, kept, "none; 1000 rollouts: 0.83", above=0.899)
-    _report(study, trained, curve, by_simulations)
+    _report(study, trained, curve, by_simulations, games)
 
 
-def measure(agent: AlphaZero, params: Params, num_simulations: int, seed: int) -> Measured:
-    """Plays all opponents and goes through the solved positions."""
-    measured = {
+def play_all(agent: AlphaZero, params: Params, num_simulations: int, seed: int) -> Games:
+    """Plays all opponents."""
+    return {
         name: _against(agent, params, num_simulations, opponent, seed)
         for name, opponent in OPPONENTS.items()
     }
-    return {**measured, KEEPING: keeping_share(AgentSide(agent, params, num_simulations))}
+
+
+def measure(games: Games, side: AgentSide) -> Measured:
+    """Counts the points, and goes through the solved positions."""
+    points = {name: score(results) for name, results in games.items()}
+    return {**points, KEEPING: keeping_share(side)}
 
 
 def keeping_share(side: AgentSide) -> float:
@@ -147,8 +164,8 @@ def keeping_share(side: AgentSide) -> float:
 
 def _against(
     agent: AlphaZero, params: Params, num_simulations: int, player: Player, seed: int
-) -> float:
-    results = play_match(
+) -> np.ndarray:
+    return play_match(
         AgentSide(agent, params, num_simulations),
         PlayerSide(player),
         openspiel_game("connect_four"),
@@ -156,7 +173,6 @@ def _against(
         seed,
         NUM_RANDOM_MOVES,
     )
-    return score(results)
 
 
 def _check(
@@ -190,6 +206,7 @@ def _report(
     trained: common.Trained,
     curve: dict[int, Measured],
     by_simulations: dict[int, Measured],
+    games: dict[int, Games],
 ) -> None:
     columns = [*OPPONENTS, KEEPING]
     study.table(
@@ -201,6 +218,19 @@ def _report(
         "By simulations for a move, at the end",
         ["simulations", *columns],
         [[number, *measured.values()] for number, measured in by_simulations.items()],
+    )
+    rated = [
+        (when, name, rate_over([float(result) for result in results]))
+        for when, played in games.items()
+        for name, results in played.items()
+    ]
+    study.table(
+        f"Elo above each opponent, from {NUM_GAMES} games",
+        ["positions", "opponent", "Elo", "95 % interval"],
+        [
+            [when, name, f"{r.elo:.0f}", f"{r.low:.0f} to {r.high:.0f}"]
+            for when, name, r in rated
+        ],
     )
     speed = trained.rows[-1]["env_steps"] / trained.seconds
     study.note(f"{trained.seconds:.0f} s of training, {speed:.0f} positions a second.")

@@ -59,11 +59,30 @@ def league(
             flush=True,
         )
     games = [
-        Result(names.index(first), names.index(second), _points([result]), number // 2)
+        game
         for first, second in pairs
-        for number, result in enumerate(played[f"{first} - {second}"])
+        for game in _games(
+            names.index(first), names.index(second), played[f"{first} - {second}"]
+        )
     ]
     return rate(names, games, RANDOM)
+
+
+def rate_over(results: Sequence[float]) -> Rating:
+    """A side's rating with its opponent at 0.
+
+    Args:
+      results: 1, 0 or -1 for the side, game by game; two after another share an opening.
+    """
+    return rate(("side", "opponent"), _games(0, 1, results), "opponent")["side"]
+
+
+def _games(first: int, second: int, results: Sequence[float]) -> list[Result]:
+    """What two players' results are to a rating; see `rate_over`."""
+    return [
+        Result(first, second, _points([result]), number // 2)
+        for number, result in enumerate(results)
+    ]
 
 
 def _points(results: Sequence[float]) -> float:

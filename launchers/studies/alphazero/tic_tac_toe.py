@@ -24,6 +24,7 @@ from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.envs.board.small import TicTacToe
 from tolman.launchers.arena.players.perfect import PerfectTicTacToe
 from tolman.launchers.studies.alphazero import common
+from tolman.launchers.studies.alphazero.league import rate_over
 from tolman.launchers.studies.alphazero.matches import AgentSide, PlayerSide, play_match
 from tolman.launchers.studies.alphazero.tic_tac_toe_positions import solve
 from tolman.launchers.studies.study import Study
@@ -71,14 +72,19 @@ def run(study: Study) -> None:
     for name, number, score in players:
         agent, trained = learn(study, name, study.seed + number, score, num_positions)
         for label, params in (("untrained", trained.snapshots[0]), ("", trained.params)):
-            draws, wins = against_perfect(agent, params, study.seed)
+            results = against_perfect(agent, params, study.seed)
+            draws, losses = int((results == 0).sum()), int((results < 0).sum())
             share = optimal_share(agent, params)
             found[f"{name} {label}".strip()] = (draws, share)
-            losses = NUM_GAMES - draws - wins
-            rows.append([name, label or "trained", draws, losses, f"{share:.3f}"])
+            r = rate_over([float(result) for result in results])
+            row = [name, label or "trained", draws, losses, f"{share:.3f}"]
+            rows.append([*row, f"{r.elo:.0f}", f"{r.low:.0f} to {r.high:.0f}"])
     study.table(
         f"Against perfect play, {NUM_SIMULATIONS} simulations, {NUM_GAMES} games",
-        ["player", "network", "draws", "losses", "best moves of the policy alone"],
+        [
+            *("player", "network", "draws", "losses", "best moves of the policy alone"),
+            *("Elo, perfect play at 0", "95 % interval"),
+        ],
         rows,
     )
     seeds = [found[f"seed {n}"] for n in range(num_seeds)]
@@ -107,12 +113,11 @@ def learn(
     return agent, common.train(folder, agent, num_positions, seed)
 
 
-def against_perfect(agent: AlphaZero, params: Params, seed: int) -> tuple[int, int]:
-    """Draws and wins of `NUM_GAMES` against perfect play, half of them with each colour."""
+def against_perfect(agent: AlphaZero, params: Params, seed: int) -> np.ndarray:
+    """Results of `NUM_GAMES` against perfect play, half of them with each colour."""
     side = AgentSide(agent, params, NUM_SIMULATIONS)
     start = openspiel_game("tic_tac_toe")
-    results = play_match(side, PlayerSide(PerfectTicTacToe()), start, NUM_GAMES, seed)
-    return int((results == 0).sum()), int((results > 0).sum())
+    return play_match(side, PlayerSide(PerfectTicTacToe()), start, NUM_GAMES, seed)
 
 
 def optimal_share(agent: AlphaZero, params: Params) -> float:

@@ -10,6 +10,7 @@ import pytest
 
 from tolman.agents.alphazero import AlphaZeroConfig, GumbelAlphaZeroConfig
 from tolman.launchers.arena.players.solved_positions import load_positions
+from tolman.launchers.arena.ratings import Result, rate
 from tolman.launchers.cli import main
 from tolman.launchers.studies.alphazero import (
     chess,
@@ -18,6 +19,7 @@ from tolman.launchers.studies.alphazero import (
     league,
     tic_tac_toe,
 )
+from tolman.launchers.studies.alphazero.league import rate_over
 from tolman.launchers.studies.study import Study, run_study
 
 SIZES = {
@@ -48,15 +50,20 @@ def test_connect_four(tmp_path, monkeypatch):
     assert run_study("alphazero/connect_four", True, 0, tmp_path) == 1
     failed = claims(tmp_path, passed=False)
     assert "points a game against 100 rollouts, 2 simulations" in failed
-    over_training, by_simulations = json.loads((tmp_path / "result.json").read_text())[
-        "tables"
-    ]
+    over_training, by_simulations, rated = json.loads(
+        (tmp_path / "result.json").read_text()
+    )["tables"]
     columns = [*connect_four.OPPONENTS, "value kept"]
     assert over_training["columns"] == ["positions", *columns]
     assert [row[0] for row in over_training["rows"]] == [0, 160, 320]
     assert [row[0] for row in by_simulations["rows"]] == [0, 2]
     for row in over_training["rows"] + by_simulations["rows"]:
         assert all(0.0 <= value <= 1.0 for value in row[1:])
+    names = [(when, name) for when in (0, 160, 320) for name in connect_four.OPPONENTS]
+    assert [tuple(row[:2]) for row in rated["rows"]] == names
+    for row in rated["rows"]:
+        low, high = map(float, row[3].split(" to "))
+        assert low < float(row[2]) < high
     names = {path.name for path in (tmp_path / "figures").glob("*.png")}
     assert names == {"strength.png", "losses.png"}
 
@@ -73,6 +80,18 @@ def test_tic_tac_toe(tmp_path, monkeypatch):
     names = ["seed 0", *tic_tac_toe.TWINS]
     assert players == [f"{name}, {of}" for name in names for of in ("untrained", "trained")]
     assert all(0 <= row[2] + row[3] <= 4 for row in table["rows"])
+    for row in table["rows"]:
+        low, high = map(float, row[6].split(" to "))
+        assert low < float(row[5]) < high and float(row[5]) <= 0.0  # Nobody beats it.
+
+
+def test_a_rating_over_an_opponent_is_that_of_the_arena():
+    """Two after another share an opening: six games are three observations."""
+    results = [1.0, 0.0, 1.0, 1.0, -1.0, 1.0]
+    games = [Result(0, 1, (r + 1) / 2, n // 2) for n, r in enumerate(results)]
+    assert rate_over(results) == rate(["a", "b"], games, "b")["a"]
+    apart = [Result(0, 1, (r + 1) / 2, n) for n, r in enumerate(results)]
+    assert rate_over(results) != rate(["a", "b"], apart, "b")["a"]
 
 
 @pytest.mark.parametrize("on_host", [True, False])
