@@ -1,6 +1,6 @@
 """Charts: numbers to pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,7 +25,7 @@ from tolman.launchers.report.series import Series
 SMOOTHING = {"off": 0.0, "5 % of the run": 0.05, "20 % of the run": 0.2}
 MAX_SMOOTH_POINTS = 300  # Of one drawn curve that is smoothed.
 MAX_END_LABELS = 12  # With more lines than this the legend alone names them.
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 620, 290, 62, 148, 10, 44  # Chart, in pixels.
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 290, 62, 168, 10, 44  # Chart, in pixels.
 UNITS = {
     "episode_return": "reward per episode",
     "episode_length": "env steps",
@@ -47,21 +47,38 @@ class Trace:
     high: Array | None = None  # [N]
 
 
-def lay_out_chart(metric: str, series: Sequence[Series]) -> dict[str, Any] | None:
-    """Lays out the chart of one metric, or None if it has no finite value."""
+def lay_out_chart(
+    metric: str, series: Mapping[int, Series], place: str = ""
+) -> dict[str, Any] | None:
+    """Lays out the chart of one metric, or None if it has no finite value.
+
+    Args:
+      metric: its name.
+      series: those to be drawn, by their numbers on the page.
+      place: what they were trained on, where the page has several.
+    """
     variants = [_traces(metric, series, share) for share in SMOOTHING.values()]
+    is_one_of = bool(place) or len(series) > 1  # Else nothing needs a name.
     drawn = [trace for traces in variants for trace in traces]
     if not drawn:
         return None
-    curves = [run.curves[metric] for s in series for run in s.runs if metric in run.curves]
+    curves = [
+        run.curves[metric]
+        for s in series.values()
+        for run in s.runs
+        if metric in run.curves
+    ]
     reach = _reach(drawn)
     y_range = _y_range(reach, curves, [t for traces in variants[1:] for t in traces])
     ends = [float(step) for trace in drawn for step in trace.steps[[0, -1]]]
     x_range = (min(0.0, *ends), max(ends) if max(ends) > 0 else 1.0)
     return {
         "metric": metric,
+        "place": place,
         "x_label": " or ".join(
-            dict.fromkeys(run.unit.replace("_", " ") for s in series for run in s.runs)
+            dict.fromkeys(
+                run.unit.replace("_", " ") for s in series.values() for run in s.runs
+            )
         ),
         "y_label": _y_label(metric),
         "beyond": reach if reach[0] < y_range[0] or reach[1] > y_range[1] else None,
@@ -72,7 +89,7 @@ def lay_out_chart(metric: str, series: Sequence[Series]) -> dict[str, Any] | Non
         "variants": [
             {
                 "lines": [_line(trace, x_range, y_range) for trace in traces],
-                "labels": _end_labels(traces, series, y_range),
+                "labels": _end_labels(traces, series, y_range) if is_one_of else [],
             }
             for traces in variants
         ],
@@ -80,10 +97,10 @@ def lay_out_chart(metric: str, series: Sequence[Series]) -> dict[str, Any] | Non
     }
 
 
-def _traces(metric: str, series: Sequence[Series], share: float) -> list[Trace]:
+def _traces(metric: str, series: Mapping[int, Series], share: float) -> list[Trace]:
     """The lines of one chart, each run smoothed over `share` of its points."""
     traces = []
-    for index, one in enumerate(series):
+    for index, one in series.items():
         found = [finite_points(run.curves.get(metric)) for run in one.runs]
         curves = [(curve[0], smooth(curve[1], share)) for curve in found if curve]
         binned = bin_curves(curves) if len(curves) > 1 else None
@@ -154,7 +171,7 @@ def _line(
 
 
 def _end_labels(
-    traces: Sequence[Trace], series: Sequence[Series], y_range: tuple[float, float]
+    traces: Sequence[Trace], series: Mapping[int, Series], y_range: tuple[float, float]
 ) -> list[dict[str, Any]]:
     """Names at the line ends, moved apart so that none covers another."""
     ends = {
@@ -162,7 +179,7 @@ def _end_labels(
         for trace in traces
         if trace.kind != "member"
     }
-    if len(ends) > MAX_END_LABELS or len(series) == 1:
+    if not ends or len(ends) > MAX_END_LABELS:
         return []
     order = sorted(ends, key=lambda index: ends[index])
     for above, below in pairwise(order):

@@ -16,6 +16,7 @@ from tolman.launchers.report.curves import Curve
 from tolman.launchers.report.status import STATUS, read_status
 
 RUN_FILES = ("metrics.jsonl", "config.yaml", STATUS)
+LEAST_SCALE = 0.45  # Text of 10 points at 150 dots an inch is 9 pixels high then.
 WIDE = 1.7  # Width to height of figures with panels side by side.
 IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
@@ -27,13 +28,14 @@ class Figure:
     Attributes:
       source: the URI.
       caption: what it shows.
-      width: in pixels of the page; 0 where it is not known.
+      least_width: on the page, in pixels, so that its text can be read; 0 where its size
+        is not known.
       is_wide: whether it has panels side by side, and so needs the whole page.
     """
 
     source: str
     caption: str
-    width: int = 0
+    least_width: int = 0
     is_wide: bool = False
 
 
@@ -185,7 +187,8 @@ def _read_figures(folder: Path) -> list[Figure]:
             caption = str(captions.get(path.name, path.stem.replace("_", " ")))
             width, height = _size(content)
             is_wide = width > WIDE * height
-            figure = Figure(f"data:{kind};base64,{data}", caption, width, is_wide)
+            least = round(LEAST_SCALE * width)
+            figure = Figure(f"data:{kind};base64,{data}", caption, least, is_wide)
             figures.append(figure)
     return figures
 

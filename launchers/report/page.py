@@ -107,7 +107,7 @@ def _render(runs: list[Run], studies: list[Study]) -> str:
         series=series,
         cards=[_card(run, name) for run, name in zip(runs, names, strict=True)],
         finals=[(metric, [_final_text(s, metric) for s in series]) for metric in metrics],
-        charts=[chart for m in metrics if (chart := lay_out_chart(m, series))],
+        charts=_charts(metrics, series),
         smoothing=list(SMOOTHING),
         run_names=names,
         config=compare([without_run_only(run.config) for run in runs]),
@@ -123,9 +123,27 @@ def _render(runs: list[Run], studies: list[Study]) -> str:
     )
 
 
+def _charts(metrics: Sequence[str], series: Sequence[Series]) -> list[dict[str, Any]]:
+    """One chart of each metric on each thing that was trained on, for scales differ."""
+    places: dict[tuple[str, str], dict[int, Series]] = {}
+    for index, one in enumerate(series):
+        run = one.runs[0]
+        places.setdefault((run.config.get("env", ""), run.unit), {})[index] = one
+    laid_out = [
+        lay_out_chart(metric, some, env if len(places) > 1 else "")
+        for metric in metrics
+        for (env, _), some in places.items()
+    ]
+    return [chart for chart in laid_out if chart is not None]
+
+
 def _title(runs: list[Run], studies: list[Study]) -> str:
-    if len(runs) + len(studies) == 1:
-        return runs[0].name if runs else studies[0].name
+    if len(studies) == 1 and not runs:
+        result = studies[0].result
+        return str(result.get("title") or result["study"])
+    if len(runs) == 1 and not studies:
+        agent, env = (runs[0].config.get(key) for key in ("agent", "env"))
+        return f"{agent} on {env}" if agent and env else runs[0].name
     counts = [(len(runs), "run", "runs"), (len(studies), "study", "studies")]
     return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in counts if n)
 

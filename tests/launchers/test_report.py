@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tolman.launchers.report import write_report
-from tolman.launchers.report.folders import read_curves, read_run
+from tolman.launchers.report.folders import read_curves, read_run, read_study
 from tolman.launchers.report.series import group_by_seed
 
 # A PNG of one pixel.
@@ -162,6 +162,62 @@ def test_several_folders_default_to_the_working_directory(
     page = write_report(folders)
     assert page == Path("report.html")
     assert "1 run, 1 study" in text_of(page)
+
+
+def test_what_was_trained_on_something_else_has_axes_of_its_own(tmp_path: Path) -> None:
+    """Returns of 1 to 3 would be flat beside those of 100 to 300."""
+    small, large = ({"seed": 1, "env": env, "agent": "a"} for env in ("coin", "race"))
+    runs = [
+        make_run(tmp_path / "one", (1.0, 2.0, 3.0), small),
+        make_run(tmp_path / "two", (1.0, 3.0, 2.0), {**small, "core": "gru"}),
+        make_run(tmp_path / "far", (100.0, 200.0, 300.0), large),
+    ]
+    page = write_report(runs, tmp_path / "r.html").read_text()
+    charts = {
+        re.sub("<[^>]*>", "", caption): body
+        for caption, body in re.findall(
+            r"<figcaption>(train/episode_return.*?)</figcaption>(.*?)</figure>", page, re.S
+        )
+    }
+    coin = charts["train/episode_return on coin"]
+    race = charts["train/episode_return on race"]
+    assert len(charts) == 2
+    tops = [float(re.search(r'data-y="\S+ (\S+)"', c)[1]) for c in (coin, race)]  # type: ignore[index]
+    assert 3.0 <= tops[0] < 4.0 and 300.0 <= tops[1] < 400.0
+    # Lines keep the numbers, and so the colours and switches, of the page.
+    for body, numbers in ((coin, {"0", "1"}), (race, {"2"})):
+        assert set(re.findall(r'<path class="line[^>]*data-series="(\d)"', body)) == numbers
+        assert set(re.findall(r'<text class="end[^>]*data-series="(\d)"', body)) == numbers
+    same = write_report(runs[:2], tmp_path / "same.html").read_text()
+    assert "<figcaption>train/episode_return</figcaption>" in same
+
+
+def test_titles_say_what_it_is(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", config={"agent": "dqn", "env": "coin", "seed": 1})
+    bare, study = make_run(tmp_path / "b", config={}), make_study(tmp_path / "s")
+    for folders, title in (
+        ([run], "dqn on coin"),
+        ([bare], "b"),
+        ([study], "Two-step task"),
+        ([run, bare, study], "2 runs, 1 study"),
+    ):
+        page = write_report(folders, tmp_path / "r.html").read_text()
+        assert f"<h1>{title}</h1>" in page and f"<title>{title} &middot;" in page
+
+
+def test_figures_keep_a_size_that_can_be_read(tmp_path: Path) -> None:
+    """Panels side by side take the whole page; a narrow screen scrolls."""
+    study = make_study(tmp_path / "s")
+    sized = PIXEL[:16] + (2000).to_bytes(4, "big") + (500).to_bytes(4, "big") + PIXEL[24:]
+    (study / "figures" / "wide.png").write_bytes(sized)
+    (study / "figures" / "torn.png").write_bytes(PIXEL[:10])
+    figures = {one.caption: one for one in read_study(study).figures}
+    assert [(f.least_width, f.is_wide) for f in figures.values()] == [
+        *((0, False), (0, False), (900, True))  # Of one pixel; torn; wide.
+    ]
+    page = write_report([study]).read_text()
+    assert page.count('<figure class="wide">') == 1
+    assert 'style="min-width: 900px"' in page
 
 
 def test_seeds_form_one_series_with_an_interval(tmp_path: Path) -> None:
