@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.agents.agent import Agent, DataSpec, draw_noise
+from tolman.agents.agent import Agent, draw_noise
 from tolman.envs.host import HostVector
 from tolman.launchers.host.state import groups_of
 from tolman.launchers.measuring.turns import take_turns
@@ -46,8 +44,7 @@ CASES = (
     Case("ALE/Pong-v5", "feedforward", 16, 16, 20),
     Case("ALE/Pong-v5", "lstm", 16, 16, 20),
 )
-READ_ITEMS = 64  # In the table from which reading is timed.
-NUM_READER_PAIRS = 5
+SCRATCH = Path("unused")  # Nothing is saved.
 
 
 def run() -> list[dict[str, Any]]:
@@ -55,9 +52,8 @@ def run() -> list[dict[str, Any]]:
 
     `environment` steps the vector with fixed actions; `network` decides for one unchanging
     row and fetches the actions; `acting` does both, with no replay; `update` learns from
-    one unchanging batch; `training` is all of it, with Reverb between. The bound is the
-    floor with the lowest rate. `reading ratio` compares batches that arrive on the device
-    with what a bare Reverb dataset reads.
+    one unchanging batch; `training` is all of it, with the replay between. The bound is the
+    floor with the lowest rate.
     """
     return [_bench_case(case) for case in CASES]
 
@@ -93,7 +89,6 @@ def _bench_case(case: Case) -> dict[str, Any]:
         **{f"{name} steps/s": round(value) for name, value in rate.items()},
         "acting ratio": round(rate["acting"] / acting_floor, 3),
         "training ratio": round(rate["training"] / min(floors.values()), 3),
-        "reading ratio": round(_reading_ratio(agent, vector), 3),
         "bound": min(floors, key=lambda name: floors[name]),
     }
 
@@ -147,12 +142,12 @@ def _acting(
 
 
 def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int], None]:
-    from tolman.launchers.host.reverb.replay import item_layout
+    from tolman.launchers.host.layout import item_layout
 
     layout = item_layout(agent, vector.observation_spec(), num_envs)
     batch = {
-        name: jnp.zeros((layout.num_items, *column.shape), jnp.uint8)
-        for name, column in layout.signature().items()
+        name: jnp.zeros((layout.num_items, *shape), jnp.uint8)
+        for name, shape in layout.columns().items()
     }
     state = agent.init(jax.random.PRNGKey(0))
 
@@ -173,13 +168,13 @@ def _updating(agent: Agent, vector: HostVector, num_envs: int) -> Callable[[int]
 def _training(
     job: Job, agent: Agent, num_envs: int, num_groups: int, stack: ExitStack
 ) -> Callable[[int], None]:
-    from tolman.launchers.host.local import LocalRunner
+    from tolman.launchers.host.local import LocalRunner, replay_maker
 
     runner = LocalRunner(
         agent,
         job.source.make_vector,
         num_envs,
-        Path(stack.enter_context(tempfile.TemporaryDirectory())) / "replay",
+        replay_maker(job.config.replay, agent.data, num_groups, SCRATCH, 0),
         num_groups=num_groups,
     )
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
@@ -190,68 +185,3 @@ def _training(
         state, _ = runner.train(state, count)
 
     return updates
-
-
-def _reading_ratio(agent: Agent, vector: HostVector) -> float:
-    """Batches on the device a second, over those that a bare Reverb dataset reads.
-
-    The median over several pairs of readers: how the threads of one pair share the cores
-    stays as it began, and makes either twice as fast as the other.
-    """
-    from tolman.launchers.host.reverb.replay import Replay, item_layout
-
-    data = replace(
-        agent.data,
-        replay="uniform",
-        min_size=READ_ITEMS,
-        capacity=READ_ITEMS,
-        samples_per_insert=1e9,
-    )
-    layout = item_layout(agent, vector.observation_spec(), vector.num_envs)
-    with tempfile.TemporaryDirectory() as folder:
-        replay = Replay(data, layout, Path(folder) / "replay")
-        _fill(replay, data, layout)
-        ratios = [_reading_pair(replay, data, layout) for _ in range(NUM_READER_PAIRS)]
-        replay.stop()
-    return statistics.median(ratios)
-
-
-def _reading_pair(replay: Any, data: DataSpec, layout: Any) -> float:
-    import tensorflow as tf
-
-    from tolman.launchers.host.reverb.batches import Batches, make_dataset
-
-    is_over = tf.Variable(False)
-    bare = iter(make_dataset(replay.address, layout.num_items, False, is_over))
-    batches = Batches([replay.address], data, layout, jax.devices()[0])
-
-    def read_bare(count: int) -> None:
-        for _ in range(count):
-            next(bare)
-
-    def read(count: int) -> None:
-        for _ in range(count):
-            jax.block_until_ready(batches.next(seconds=60.0))
-
-    seconds = take_turns({"bare": read_bare, "ours": read}, least=3)
-    is_over.assign(True)
-    batches.close()
-    return seconds["bare"] / seconds["ours"]
-
-
-def _fill(replay: Any, data: DataSpec, layout: Any) -> None:
-    """Writes items of noise, which compresses as badly as anything can."""
-    from tolman.launchers.host.reverb import TABLE
-
-    chance = np.random.default_rng(0)
-    with replay.client().trajectory_writer(num_keep_alive_refs=1) as writer:
-        for _ in range(READ_ITEMS):
-            item = {
-                name: chance.integers(0, 256, column.shape, np.uint8)
-                for name, column in layout.signature().items()
-            }
-            writer.append(item)
-            writer.create_item(
-                TABLE, 1.0, jax.tree.map(lambda column: column[-1], writer.history)
-            )
-            writer.flush()

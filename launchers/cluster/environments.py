@@ -18,7 +18,9 @@ from tolman.launchers.evaluation.episodes import (
     evaluation_key,
     play_episodes_of,
 )
+from tolman.launchers.host.layout import TABLE, item_layout
 from tolman.launchers.host.state import HostState
+from tolman.launchers.host.writer import UnrollWriter
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.config import TrainConfig
 
@@ -43,9 +45,12 @@ class EnvironmentWork:
         return resolve(self.config).make_agent(self.specs)
 
     def layout(self, agent: Agent) -> Any:
-        from tolman.launchers.host.reverb.replay import item_layout
-
         return item_layout(agent, self.specs.observation_spec(), self.num_envs)
+
+    def tables(self, agent: Agent) -> list[Any]:
+        from tolman.launchers.host.reverb.server import make_table
+
+        return [make_table(agent.data, self.layout(agent), self.num_shards)]
 
     def acting_loop(
         self,
@@ -55,20 +60,22 @@ class EnvironmentWork:
     ) -> ActingLoop:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
-        from tolman.launchers.host.reverb.writer import UnrollWriter
+        from tolman.launchers.host.reverb.writer import ReverbStreams
 
         if source is None:
             source = resolve(self.config, actor.env_seed(self.config.seed)).source
         vector = source.make_vector(source.first_seed, self.num_envs)
         try:
             agent = self.agent()
-            writer = UnrollWriter(
+            layout = self.layout(agent)
+            streams = ReverbStreams(
                 parameters.address(actor.number % self.num_shards),
                 agent.data,
-                self.layout(agent),
-                self.num_envs,
+                self.num_envs // layout.group_size,
                 parameters.is_closed,
-                parameters.new_priority,
+            )
+            writer = UnrollWriter(
+                agent.data, layout, self.num_envs, streams, parameters.new_priority
             )
             acting = VectorActor(agent, self.num_envs, actor.key(), parameters, writer)
             return EnvironmentLoop([(vector, acting)], agent.data.unroll_length)
@@ -77,8 +84,6 @@ class EnvironmentWork:
             raise
 
     def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:
-        from tolman.launchers.host.reverb import TABLE
-
         def statistics() -> TableStatistics:
             table = client.server_info()[TABLE]
             now = table.rate_limiter_info

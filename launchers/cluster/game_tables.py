@@ -14,11 +14,11 @@ import numpy as np
 import reverb
 import tensorflow as tf
 
-from tolman.agents.agent import Array, DataSpec
+from tolman.agents.agent import Array
 from tolman.agents.alphazero import Positions
 from tolman.agents.alphazero.self_play import Moves
 from tolman.launchers.cluster.work import TableStatistics
-from tolman.launchers.host.reverb.packing import Packing
+from tolman.launchers.host.packing import Packing
 from tolman.launchers.host.reverb.writer import RowWriter
 from tolman.launchers.self_play.open_games import EndedGame, Row
 
@@ -28,7 +28,7 @@ NUM_TOTALS = 5  # Games, moves, points of the first player, draws, value errors.
 
 
 class GameLayout:
-    """How a game lies in the tables; see `tolman.launchers.host.reverb.replay.ItemLayout`.
+    """How a game lies in the tables; see `tolman.launchers.host.layout.ItemLayout`.
 
     A game is drawn with its number of positions as its priority, and then one of its
     positions: so each position in the window is as likely as any other.
@@ -60,9 +60,8 @@ class GameLayout:
         self._window_games = window_games
         self._observe = observe
 
-    def tables(self, data: DataSpec, share: int) -> list[reverb.Table]:
+    def tables(self, share: int) -> list[reverb.Table]:
         """The window and the ledger of one of `share` servers."""
-        del data
         fifo = reverb.selectors.Fifo
         window = reverb.Table(
             GAMES,

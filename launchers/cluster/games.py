@@ -54,6 +54,9 @@ class GameWork:
             player.example(), config.window_games, config.batch_size, player.observe
         )
 
+    def tables(self, agent: AlphaZero) -> list[Any]:
+        return self.layout(agent).tables(self.num_shards)
+
     def acting_loop(
         self, actor: ActorIdentity, parameters: ParameterClient, source: Any = None
     ) -> SelfPlayLoop:

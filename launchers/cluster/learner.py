@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import reverb
 
     from tolman.launchers.host.learner import AgentLearner
-    from tolman.launchers.host.reverb.batches import Batch, Batches
+    from tolman.launchers.host.replay import Batch
+    from tolman.launchers.host.reverb.batches import Batches
     from tolman.launchers.host.state import HostState
 
 SECONDS_BETWEEN_TRIES = 1.0
@@ -76,6 +77,7 @@ class LearnerRole:
         self._seed = work.config.seed
         self._publisher = ParameterPublisher(server, self._new_priority)
         self._addresses: tuple[str, ...] = ()
+        self._clients: dict[str, reverb.Client] = {}  # By address.
         self._batches: Batches | None = None
         self._learner: AgentLearner | None = None
         self._max_updates: int | None = None
@@ -111,7 +113,7 @@ class LearnerRole:
             int(state.updates),
             total_updates,
             self._seed,
-            [PriorityClient(self, shard) for shard in range(len(addresses))],  # type: ignore[misc]
+            self._set_priorities,
             PriorityScale(state.priorities),
         )
         (params,) = self._learner.get_variables()
@@ -149,10 +151,6 @@ class LearnerRole:
             self._batches.close()
         self._log.close()
 
-    def address(self, shard: int) -> str:
-        """Of one of the servers."""
-        return self._addresses[shard]
-
     def _new_priority(self) -> float:
         return self._learner.priorities.largest if self._learner else 1.0
 
@@ -184,30 +182,17 @@ class LearnerRole:
         device = jax.devices()[0]
         return Batches(self._addresses, self._agent.data, self._layout, device)
 
-
-class PriorityClient:
-    """Sends priorities to one shard; drops them while the shard is gone."""
-
-    def __init__(self, role: LearnerRole, shard: int) -> None:
-        """Connects when it is needed.
-
-        Args:
-          role: which has the addresses.
-          shard: which server.
-        """
-        self._role, self._shard = role, shard
-        self._client: tuple[str, reverb.Client] | None = None
-        self._lock = threading.Lock()
-
-    def mutate_priorities(self, table: str, updates: dict[int, float]) -> None:
-        """Sets the priorities of items by their keys."""
+    def _set_priorities(self, batch: Batch, priorities: np.ndarray) -> None:
+        """Tells the server that a batch came from; drops them while it is gone."""
         import reverb
 
-        address = self._role.address(self._shard)
-        with self._lock:
-            if self._client is None or self._client[0] != address:
-                self._client = (address, reverb.Client(address))
+        from tolman.launchers.host.layout import TABLE
+
+        address = self._addresses[batch.shard]
+        if address not in self._clients:
+            self._clients[address] = reverb.Client(address)
+        updates = dict(zip(batch.keys.tolist(), priorities.tolist(), strict=True))
         try:
-            self._client[1].mutate_priorities(table, updates=updates)
+            self._clients[address].mutate_priorities(TABLE, updates=updates)
         except RuntimeError as error:
             logger.warning("priorities were not taken: %s", str(error).splitlines()[0])

@@ -11,7 +11,7 @@ import ray
 from tolman.launchers.cluster.work import LogBuffer, Work
 
 if TYPE_CHECKING:
-    from tolman.launchers.host.reverb.replay import Replay
+    from tolman.launchers.host.reverb.server import ReplayServer
 
 logger = logging.getLogger(__name__)
 
@@ -44,22 +44,21 @@ class ReplayRole:
 
         Args:
           work: the run's.
-          scratch: see `host.reverb.replay.Replay`.
+          scratch: see `host.reverb.server.ReplayServer`.
           saved: what the last checkpoint has of its content; None for nothing.
           before: the address of the incarnation before, or "". Where it can have that one
             again, clients reconnect by themselves.
         """
         self._log = LogBuffer()
-        from tolman.launchers.host.reverb.replay import Replay
+        from tolman.launchers.host.reverb.server import ReplayServer
 
         agent = work.agent()
-        layout = work.layout(agent)
+        written = None if agent.data.replay == "queue" else scratch
         host = ray.util.get_node_ip_address()
         host_before, _, port = before.rpartition(":")
 
-        def start(port: int | None) -> Replay:
-            shards = work.num_shards
-            return Replay(agent.data, layout, scratch, saved, host, shards, port)
+        def start(port: int | None) -> ReplayServer:
+            return ReplayServer(work.tables(agent), written, saved, host, port)
 
         if host == host_before:
             try:

@@ -108,7 +108,11 @@ class Work(Protocol):
         ...
 
     def layout(self, agent: Any) -> Any:
-        """How items lie in the tables; see `host.reverb.replay.ItemLayout`."""
+        """How items lie in the tables; see `host.layout.ItemLayout`."""
+        ...
+
+    def tables(self, agent: Any) -> list[Any]:
+        """The Reverb tables of one of the servers."""
         ...
 
     def acting_loop(

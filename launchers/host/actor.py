@@ -1,4 +1,4 @@
-"""Acting on many host environments at once: an `acme.core.Actor` and its loop.
+"""Acting on many host environments at once: an actor, as in Acme, and its loop.
 
 Shapes: E environments, T decisions an unroll.
 """
@@ -19,8 +19,7 @@ from tolman.agents.agent import Agent, Decision, Params, draw_noise
 from tolman.envs.environment import TimeStep
 from tolman.envs.host import HostVector
 from tolman.launchers.host.episodes import Episode
-from tolman.launchers.host.reverb import Actor
-from tolman.launchers.host.reverb.writer import UnrollWriter
+from tolman.launchers.host.writer import UnrollWriter
 
 
 class ParameterSource(Protocol):
@@ -31,11 +30,12 @@ class ParameterSource(Protocol):
         ...
 
 
-class VectorActor(Actor):
-    """Decides for E environments at once and writes what happens to Reverb.
+class VectorActor:
+    """Decides for E environments at once and writes what happens to a replay.
 
-    Its methods take rows of all environments, `[E, ...]`, where Acme's take the time step
-    of one; `select_action` takes the whole row. The actor's state stays on the device.
+    It has the methods of `acme.core.Actor`, and is one where Acme is installed. They take
+    rows of all environments, `[E, ...]`, where Acme's take the time step of one;
+    `select_action` takes the whole row. The actor's state stays on the device.
 
     Attributes:
       version: of the parameters, the number of updates behind them.

@@ -1,4 +1,4 @@
-"""Learning from Reverb: an `acme.core.Learner` around an agent's `update`."""
+"""Learning from a replay: a learner, as in Acme, around an agent's `update`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import reverb
 
 from tolman.agents.agent import Agent, LearnerState, Metrics, Params
+from tolman.launchers.host.layout import ItemLayout
 from tolman.launchers.host.priorities import PriorityScale
-from tolman.launchers.host.reverb import TABLE, Learner
-from tolman.launchers.host.reverb.batches import Batch
-from tolman.launchers.host.reverb.replay import ItemLayout
+from tolman.launchers.host.replay import Batch
 
 
-class AgentLearner(Learner):
+class AgentLearner:
     """Learns from one batch a step; metrics stay on the device until `train` returns.
+
+    It has the methods of `acme.core.Learner`, and is one where Acme is installed.
 
     Attributes:
       num_updates: done so far.
@@ -34,7 +34,7 @@ class AgentLearner(Learner):
         num_updates: int,
         total_updates: int,
         seed: int,
-        clients: Sequence[reverb.Client] = (),
+        set_priorities: Callable[[Batch, np.ndarray], None] | None = None,
         priorities: PriorityScale | None = None,
     ) -> None:
         """Compiles nothing yet; the first step does.
@@ -47,7 +47,8 @@ class AgentLearner(Learner):
           num_updates: behind that state.
           total_updates: of the whole run; schedules depend on it.
           seed: of all chance in the updates; each has its number folded in.
-          clients: of the servers, which are told new priorities.
+          set_priorities: told the new priorities of a batch, `[I]`, of a prioritised
+            replay.
           priorities: how they are stored; None where nothing is prioritised.
         """
         self._agent = agent
@@ -56,7 +57,7 @@ class AgentLearner(Learner):
         self._state = state
         self._total_updates = total_updates
         self._key = jax.random.PRNGKey(seed)
-        self._clients = clients
+        self._set_priorities = set_priorities
         self.priorities = priorities or PriorityScale(())
         self._lags: list[np.ndarray] = []
         self._is_prioritized = agent.data.replay == "prioritized"
@@ -147,8 +148,5 @@ class AgentLearner(Learner):
             return
         batch, priorities = self._waiting
         self._waiting = None
-        values = self.priorities.scale(np.asarray(priorities, float))
-        keys = batch.keys.reshape(-1)
-        self._clients[batch.shard].mutate_priorities(
-            TABLE, updates=dict(zip(keys.tolist(), values.tolist(), strict=True))
-        )
+        assert self._set_priorities is not None
+        self._set_priorities(batch, self.priorities.scale(np.asarray(priorities, float)))

@@ -1,7 +1,7 @@
-"""The local runner: actors, Reverb and the learner in one process.
+"""The local runner: actors, a replay and the learner in one process.
 
 An actor steps a vector of environments in a thread of its own and writes unrolls into
-Reverb; the learner samples them in the caller's. For a queue every unroll is made with
+the replay; the learner samples them in the caller's. For a queue every unroll is made with
 parameters of a fixed age, so that a run with deterministic environments repeats.
 """
 
@@ -15,17 +15,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from tolman.agents.agent import Agent, Array
+from tolman.agents.agent import Agent, Array, DataSpec
 from tolman.envs.host import HostVector
 from tolman.launchers.catalog.environments import vector_seeds
 from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
 from tolman.launchers.host.episodes import episode_means
+from tolman.launchers.host.layout import ItemLayout, item_layout
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.parameters import Closed, ParameterStore
 from tolman.launchers.host.priorities import PriorityScale
-from tolman.launchers.host.reverb.batches import Batch, Batches
-from tolman.launchers.host.reverb.replay import ItemLayout, Replay, item_layout
-from tolman.launchers.host.reverb.writer import UnrollWriter
+from tolman.launchers.host.replay import Batch, Replay
 from tolman.launchers.host.saved_replay import replay_folder, scratch_folder
 from tolman.launchers.host.state import (
     HostCounts,
@@ -41,6 +40,9 @@ from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import RoleRow
 
 SECONDS_TO_CLOSE = 10.0  # An environment's step may take as long.
+SECONDS_TO_WAIT = 0.5  # For a batch, until the actor is asked whether it has failed.
+
+MakeReplay = Callable[[ItemLayout, Path | None], Replay]
 
 
 class LocalRunner(HostCounts):
@@ -56,7 +58,7 @@ class LocalRunner(HostCounts):
         agent: Agent,
         make_vector: Callable[[int, int], HostVector],
         num_envs: int,
-        scratch: Path,
+        make_replay: MakeReplay,
         seed: int = 0,
         num_groups: int = 2,
     ) -> None:
@@ -66,8 +68,8 @@ class LocalRunner(HostCounts):
           agent: what learns.
           make_vector: `make_vector(seed, number)` makes so many environments.
           num_envs: E; for a queue it divides the batch.
-          scratch: a folder on the disk of the checkpoints, which the replay makes where it
-            saves its content, and removes again.
+          make_replay: `make_replay(layout, saved)` makes the replay, with what one of its
+            kind saved in the folder `saved`; None for an empty one.
           seed: of all chance in the environments.
           num_groups: the environments are stepped in turns, group by group; divides E.
 
@@ -78,7 +80,7 @@ class LocalRunner(HostCounts):
         self.agent = agent
         self.num_envs = num_envs
         self._make_vector = make_vector
-        self._scratch = scratch
+        self._make_replay = make_replay
         self._seed = seed
         self._num_groups = num_groups
         self._session: _Session | None = None
@@ -131,7 +133,7 @@ class LocalRunner(HostCounts):
 
 
 class _Session:
-    """The threads of a prepared run, and its Reverb server."""
+    """The threads of a prepared run, and its replay."""
 
     def __init__(self, runner: LocalRunner, state: HostState, total_updates: int) -> None:
         agent, num_envs = runner.agent, runner.num_envs
@@ -149,8 +151,7 @@ class _Session:
         observation_spec = vectors[0].observation_spec()
         layout = item_layout(agent, observation_spec, num_envs // num_groups)
         saved = runner.replay_before and replay_folder(runner.replay_before, 0)
-        self.replay = Replay(data, layout, runner._scratch, saved)
-        self._batches = Batches([self.replay.address], data, layout, jax.devices()[0])
+        self.replay = runner._make_replay(layout, saved)
         self.learner = AgentLearner(
             agent,
             layout,
@@ -159,7 +160,7 @@ class _Session:
             updates,
             total_updates,
             runner._seed,
-            [self.replay.client()],
+            self.replay.set_priorities,
             PriorityScale(state.priorities),
         )
         self._store = ParameterStore(
@@ -172,7 +173,10 @@ class _Session:
             keys = list(jax.random.split(key, num_groups))
         self._loop: EnvironmentLoop | None = None
         self._thread = threading.Thread(
-            target=self._act, args=(vectors, keys, layout), name="actor", daemon=True
+            target=self._act,
+            args=(vectors, keys, layout.num_items),
+            name="actor",
+            daemon=True,
         )
         self._thread.start()
 
@@ -193,12 +197,12 @@ class _Session:
         return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
 
     def close(self) -> None:
-        """Ends the threads and the server."""
+        """Ends the threads and the replay."""
         self._is_over.set()
         self._store.close()
+        self.replay.release()
         self._thread.join(timeout=SECONDS_TO_CLOSE)
-        self._batches.close()
-        self.replay.stop()
+        self.replay.close()
 
     def _env_steps(self) -> int:
         data = self._agent.data
@@ -210,31 +214,25 @@ class _Session:
         while True:
             if self._failure is not None:
                 raise self._failure
-            batch = self._batches.next()
+            batch = self.replay.next(SECONDS_TO_WAIT)
             if batch is not None:
                 return batch
 
     def _act(
-        self, vectors: list[HostVector], keys: list[Array], layout: ItemLayout
+        self, vectors: list[HostVector], keys: list[Array], unrolls_per_update: int
     ) -> None:
         """The actor's thread."""
-        data = self._agent.data
-        unrolls_done = self.learner.num_updates * layout.num_items
+        unrolls_done = self.learner.num_updates * unrolls_per_update
         try:
             groups = []
             for index, (vector, key) in enumerate(zip(vectors, keys, strict=True)):
-                writer = UnrollWriter(
-                    self.replay.address,
-                    data,
-                    layout,
-                    vector.num_envs,
-                    self._is_over,
-                    lambda: self.learner.priorities.largest,
+                writer = self.replay.writer(
+                    vector.num_envs, lambda: self.learner.priorities.largest
                 )
                 parameters = self._store.of_group(index, len(vectors), unrolls_done)
                 actor = VectorActor(self._agent, vector.num_envs, key, parameters, writer)
                 groups.append((vector, actor))
-            self._loop = EnvironmentLoop(groups, data.unroll_length)
+            self._loop = EnvironmentLoop(groups, self._agent.data.unroll_length)
             while not self._is_over.is_set():
                 self._loop.unroll()
         except Closed:
@@ -248,12 +246,48 @@ class _Session:
 
 @register_runner("local/acts")
 def make_local_runner(job: Job, folder: RunFolder) -> LocalRunner:
-    """Actors, Reverb and the learner in one process."""
+    """Actors, a replay and the learner in one process.
+
+    Raises:
+      ValueError: if the replay cannot be had, or is too large for this machine.
+    """
     config, source = job.config, job.source
     agent = job.make_agent()
     num_envs = config.num_envs or default_num_envs(agent.data)
     num_groups = groups_of(source, num_envs)
+    layout = item_layout(agent, source.observation_spec(), num_envs // num_groups)
+    num_streams = num_envs // layout.group_size
+    if config.replay == "memory":
+        from tolman.launchers.host.memory.size import check_memory
+
+        check_memory(agent.data, layout, num_streams)
     scratch = scratch_folder(folder.checkpoints, 0)
+    make_replay = replay_maker(config.replay, agent.data, num_streams, scratch, config.seed)
     return LocalRunner(
-        agent, source.make_vector, num_envs, scratch, config.seed, num_groups
+        agent, source.make_vector, num_envs, make_replay, config.seed, num_groups
     )
+
+
+def replay_maker(
+    kind: str, data: DataSpec, num_streams: int, scratch: Path, seed: int
+) -> MakeReplay:
+    """What makes the replay of a run.
+
+    Args:
+      kind: "memory" or "reverb".
+      data: what the agent asks for.
+      num_streams: S, of all actors together.
+      scratch: a folder on the disk of the checkpoints, which Reverb makes where it saves
+        its content, and removes again.
+      seed: of the draws; Reverb knows none.
+
+    Raises:
+      ValueError: if it is not installed.
+    """
+    if kind == "memory":
+        from tolman.launchers.host.memory.replay import MemoryReplay
+
+        return lambda layout, saved: MemoryReplay(data, layout, num_streams, seed, saved)
+    from tolman.launchers.host.reverb.replay import ReverbReplay
+
+    return lambda layout, saved: ReverbReplay(data, layout, scratch, saved)

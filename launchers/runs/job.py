@@ -120,7 +120,8 @@ def resolve(
         launcher = "on-device" if source.is_on_device else "local"
     _check_launcher(config, launcher, kind, source)
     settings = _with_correction(config.agent_config, launcher)
-    config = replace(config, agent_config=settings, launcher=launcher)
+    replay = _replay(config.replay, launcher)
+    config = replace(config, agent_config=settings, launcher=launcher, replay=replay)
     return Job(config, kind, agent, core, source)
 
 
@@ -131,6 +132,22 @@ def _with_correction(settings: Any, launcher: str) -> Any:
     return replace(
         settings, off_policy_correction="vtrace" if launcher == "ray" else "none"
     )
+
+
+def _replay(replay: Any, launcher: str) -> Any:
+    """Where data waits; on-device there is no choice.
+
+    Raises:
+      ValueError: if the launcher has no such replay.
+    """
+    if launcher == "ray" and replay == "memory":
+        raise ValueError(
+            "replay='memory': launcher 'ray' needs one that other processes reach. Set "
+            "--replay reverb, or --launcher local."
+        )
+    if replay == "auto" and launcher != "on-device":
+        return "reverb" if launcher == "ray" else "memory"
+    return replay
 
 
 def _source(config: TrainConfig, kind: str, task: Named, env_seed: int | None) -> Any:
@@ -192,8 +209,9 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
             "done on-device. Leave --launcher out."
         )
     for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
-        if getattr(config, name):
+        value = getattr(config, name)
+        if value and value != getattr(TrainConfig, name):
             raise ValueError(
-                f"{name}={getattr(config, name)}: launcher {launcher!r} has no such "
+                f"{name}={value}: launcher {launcher!r} has no such "
                 f"setting. Leave --{name.replace('_', '-')} out."
             )

@@ -43,9 +43,9 @@ from tolman.launchers.settings.values import (
 
 OWN_SETTINGS = {
     "on-device": ("num_devices",),
-    "local": ("num_envs",),
+    "local": ("num_envs", "replay"),
     "ray": (
-        *("num_envs", "actors", "address", "replay_shards", "learner_gpus"),
+        *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
         "eval_episodes",
     ),
 }
@@ -82,6 +82,9 @@ class TrainConfig:
         the agent's batch_size says it.
       on_env_error: when an environment of the host breaks down: fail, or restart it.
       env_timeout: seconds until a step of an environment of the host counts as hung.
+      replay: where data waits until it is learned from: memory (of the process), or reverb
+        (a server, with --launcher ray always); auto for the one that the launcher takes.
+        On the host only.
       actors: processes that act; 0 for two. Ray only, as are the next four.
       address: of a Ray cluster that is up, host:port or auto; None starts one on this
         machine for this run.
@@ -112,6 +115,7 @@ class TrainConfig:
     num_envs: Annotated[int, Ge(0)] = 0
     on_env_error: Literal["fail", "restart"] = "fail"
     env_timeout: Annotated[float, Interval(gt=0, le=1e9)] = 60.0
+    replay: Literal["auto", "memory", "reverb"] = "auto"
     actors: Annotated[int, Ge(0)] = 0
     address: str | None = None
     replay_shards: Annotated[int, Ge(0)] = 0

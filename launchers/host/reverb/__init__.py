@@ -1,4 +1,4 @@
-"""What needs Reverb, TensorFlow and Acme, and so Python 3.11: writer, tables, batches.
+"""The replay that needs Reverb, TensorFlow and Acme, and so Python 3.11.
 
 Raises:
   ValueError: at import, where one of them is not installed.
@@ -7,8 +7,11 @@ Raises:
 import sys
 from types import ModuleType
 
+from tolman.launchers.host.actor import VectorActor
+from tolman.launchers.host.learner import AgentLearner
+
 MISSING = (
-    "the launchers for host environments need Reverb, TensorFlow and Acme, which have "
+    "--replay reverb and --launcher ray need Reverb, TensorFlow and Acme, which have "
     "builds for Python 3.11 on Linux (x86-64) only. Run, in a clone: uv run -p 3.11 tolman "
     "...; where pip installed Tolman: pip install 'tolman[reverb]' && pip install "
     "--no-deps dm-reverb==0.14.0 tensorflow-cpu==2.15.1 dm-acme==0.4.0"
@@ -22,6 +25,5 @@ try:
 except ImportError as error:
     raise ValueError(f"{MISSING} ({error})") from error
 
-__all__ = ["TABLE", "Actor", "Learner"]
-
-TABLE = "unrolls"  # Where unrolls wait.
+Actor.register(VectorActor)
+Learner.register(AgentLearner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +13,8 @@ import reverb
 import tensorflow as tf
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.host.reverb import TABLE
+from tolman.launchers.host.layout import TABLE
+from tolman.launchers.host.replay import Batch
 
 SECONDS_TO_WAIT = 0.5
 SECONDS_A_REQUEST = 2.0  # Reverb says a line on standard error when one times out.
@@ -68,25 +69,6 @@ def make_dataset(
         .batch(num_items, drop_remainder=True)
         .prefetch(1)
     )
-
-
-class Batch(NamedTuple):
-    """I items.
-
-    Attributes:
-      items: `[I, ...]` columns where the learner's device reads them: on it, or, for a CPU,
-        in Reverb's own memory; see `ItemLayout.signature`.
-      probability: `[I]` of each item in its table, likewise.
-      keys: `[I]` uint64 on the host, the items' names in their table.
-      versions: `[I]` on the host, updates behind the parameters that acted.
-      shard: which server they came from.
-    """
-
-    items: Any
-    probability: jax.Array | np.ndarray
-    keys: np.ndarray
-    versions: np.ndarray
-    shard: int
 
 
 class Batches:

@@ -1,24 +1,18 @@
-"""Writes packed rows to Reverb, and makes the items of them that agents learn from.
+"""Streams of packed rows to a Reverb server.
 
-Shapes: T decisions an unroll, E environments of an actor, G of them in one item, N bytes.
+Shapes: S streams, N bytes a row, M bytes a state.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import jax
 import numpy as np
 import reverb
 
-from tolman.agents.agent import DataSpec, Decision
-from tolman.envs.environment import TimeStep
-from tolman.launchers.host.reverb import TABLE
-
-if TYPE_CHECKING:
-    from tolman.launchers.host.reverb.replay import ItemLayout
+from tolman.agents.agent import DataSpec
+from tolman.launchers.host.layout import TABLE
 
 MILLISECONDS_A_WAIT = 500
 ITEMS_IN_FLIGHT = 2  # Of each writer to a replay; nobody waits for them.
@@ -76,83 +70,47 @@ class RowWriter:
         self._writer.close()
 
 
-class UnrollWriter:
-    """Writes what E environments live through as unrolls of T decisions and T + 1 rows.
+class ReverbStreams:
+    """S streams of an actor's rows to one server; see `host.writer.Streams`.
 
-    Items run on across the ends of episodes, and row T of one is row 0 of the next, as in
-    `tolman.agents.agent.Unroll`. A row is stored with the decision that led to it; the
-    actor's state is stored with the rows that open an item only.
+    A complete item of a queue is in its table when `write_items` returns; those of a
+    replay may be on their way.
     """
 
     def __init__(
-        self,
-        address: str,
-        data: DataSpec,
-        layout: ItemLayout,
-        num_envs: int,
-        is_over: threading.Event,
-        new_priority: Callable[[], float] = lambda: 1.0,
+        self, address: str, data: DataSpec, num_streams: int, is_over: threading.Event
     ) -> None:
         """Connects.
 
         Args:
           address: of the server.
-          data: what the agent asks for. A complete item of a queue is in its table when
-            `append` returns; those of a replay may be on their way.
-          layout: of the items.
-          num_envs: E.
+          data: what the agent asks for.
+          num_streams: S.
           is_over: once set, no item waits for room in its table.
-          new_priority: returns the priority of a new item.
         """
-        self._layout = layout
-        self._unroll_length = data.unroll_length
-        self._period = data.period or data.unroll_length
-        self._new_priority = new_priority
-        self._num_decisions = -1
+        self._num_rows = data.unroll_length + 1
         in_flight = 0 if data.replay == "queue" else ITEMS_IN_FLIGHT
         self._writers = [
-            RowWriter(address, data.unroll_length + 1, is_over, in_flight)
-            for _ in range(num_envs // layout.group_size)
+            RowWriter(address, self._num_rows, is_over, in_flight)
+            for _ in range(num_streams)
         ]
 
-    def append(
-        self, timestep: TimeStep, decision: Decision | None, version: int, actor_state: Any
-    ) -> None:
-        """Writes a row; makes items where one is complete.
-
-        Args:
-          timestep: `[E, ...]`, the row.
-          decision: `[E, ...]`, that led to it; None for the first row.
-          version: of the parameters that decided.
-          actor_state: `[E, ...]` after it; fetched from the device where it is stored.
-        """
-        self._num_decisions += 1
-        number, layout = len(self._writers), self._layout
-        if decision is None:
-            nothing = np.zeros((number, layout.row.num_bytes), np.uint8)
-            _, decision, _ = layout.row.read(nothing)
-        row = (timestep, decision, np.full(number, version, np.int32))
-        columns = {"row": layout.row.pack(row, number)}
-        if self._num_decisions % self._period == 0:
-            state = jax.device_get(actor_state)
-            columns["actor_state"] = layout.actor_state.pack(state, number)
-        start = self._num_decisions - self._unroll_length
-        is_complete = start >= 0 and start % self._period == 0
+    def append(self, rows: np.ndarray, states: np.ndarray | None) -> None:
         for index, writer in enumerate(self._writers):
-            writer.append({name: column[index] for name, column in columns.items()})
-            if is_complete:
-                self._write_item(writer)
+            columns = {"row": rows[index]}
+            if states is not None:
+                columns["actor_state"] = states[index]
+            writer.append(columns)
+
+    def write_items(self, priority: float) -> None:
+        for writer in self._writers:
+            history = writer.history
+            item = {
+                "row": history["row"][-self._num_rows :],
+                "actor_state": history["actor_state"][-self._num_rows],
+            }
+            writer.write(TABLE, priority, item)
 
     def close(self) -> None:
-        """Drops unrolls that are not complete, and ends the connections."""
         for writer in self._writers:
             writer.close()
-
-    def _write_item(self, writer: RowWriter) -> None:
-        num_rows = self._unroll_length + 1
-        history = writer.history
-        item = {
-            "row": history["row"][-num_rows:],
-            "actor_state": history["actor_state"][-num_rows],
-        }
-        writer.write(TABLE, self._new_priority(), item)

@@ -1,122 +1,169 @@
-"""Tables, batches and priorities: what an agent's data ask for is what Reverb is told."""
+"""What an agent's data ask for is what every replay does."""
 
-from types import SimpleNamespace
+import collections
+import threading
+import time
+from dataclasses import replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import reverb
+from scipy import stats
 
-from tolman.agents.agent import DataSpec, Learned
-from tolman.launchers.host.learner import AgentLearner
-from tolman.launchers.host.priorities import PriorityScale, initial_priorities
-from tolman.launchers.host.reverb import TABLE, batches
-from tolman.launchers.host.reverb.batches import Batch, Batches
-from tolman.launchers.host.reverb.packing import Packing
-from tolman.launchers.host.reverb.replay import ItemLayout, make_table
+from tolman.agents.agent import DataSpec
+from tolman.launchers.host.layout import ItemLayout
+from tolman.launchers.host.packing import Packing
 
 PRIORITIZED = DataSpec(
     1, 2, replay="prioritized", capacity=3, min_size=2, samples_per_insert=4.0,
     priority_exponent=2.0,
 )  # fmt: skip
+FREELY = {"capacity": 50, "min_size": 1, "samples_per_insert": 1e6}
 
 
-def layout_of(num_items=2):
-    """Items of two rows, each the version of the parameters that acted."""
+def layout_of(num_items=2, unroll_length=1):
+    """Items of rows that are nothing but the version of the parameters that acted."""
     version = np.zeros((), np.int32)
     row = Packing((np.zeros(0), np.zeros(0), version))
-    return ItemLayout(row, Packing(version), 1, 1, num_items)
+    return ItemLayout(row, Packing(version), unroll_length, 1, num_items)
 
 
-def insert(server, layout, version, priority=1.0):
-    """Inserts an item, which has waited for nothing when this returns."""
-    rows = layout.row.pack((np.zeros((2, 0)), np.zeros((2, 0)), np.full(2, version)), 2)
-    state = layout.actor_state.pack(np.zeros(1, np.int32), 1)[0]
-    with reverb.Client(f"localhost:{server.port}").trajectory_writer(2) as writer:
-        writer.append({"row": rows[0], "actor_state": state})
-        writer.append({"row": rows[1]})
-        item = {
-            "row": writer.history["row"][:],
-            "actor_state": writer.history["actor_state"][0],
-        }
-        writer.create_item(TABLE, priority, item)
-        writer.flush()
+class Writer:
+    """Inserts items by their version; of one decision each."""
+
+    def __init__(self, replay, num_envs=1):
+        self.priority = 1.0
+        self._nothing = np.zeros((num_envs, 0))
+        self._state = np.zeros(num_envs, np.int32)
+        self._writer = replay.writer(num_envs, lambda: self.priority)
+        self._writer.append(self._nothing, None, -1, self._state)
+
+    def insert(self, version, priority=1.0):
+        self.priority = priority
+        self._writer.append(self._nothing, self._nothing, version, self._state)
+
+    def close(self):
+        self._writer.close()
 
 
-def first_batch(server, data, layout):
-    reader = Batches([f"localhost:{server.port}"], data, layout, jax.devices()[0])
-    try:
-        return reader.next(20.0)
-    finally:
-        reader.close()
+def fill(replay, priorities, num_items=None):
+    """Inserts an item for each priority, which are there when this returns."""
+    writer = Writer(replay)
+    for version, priority in enumerate(priorities):
+        writer.insert(version, priority)
+    writer.close()
+    wanted, deadline = num_items or len(priorities), time.monotonic() + 20.0
+    while replay.num_items() != wanted and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
-@pytest.fixture
-def serve(monkeypatch):
-    monkeypatch.setattr(batches, "SECONDS_A_REQUEST", 0.5)
-    servers = []
-
-    def start(data, layout):
-        servers.append(reverb.Server([make_table(data, layout)]))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
+def test_a_queue_is_read_in_its_order(open_replay):
+    data = DataSpec(1, 3)
+    replay = open_replay(data, layout_of(3))
+    fill(replay, np.ones(6))
+    assert [replay.next(20.0).versions.tolist() for _ in range(2)] == [[0, 1, 2], [3, 4, 5]]
+    assert replay.next(0.1) is None
 
 
-def test_a_queue_is_read_in_its_order(serve):
-    data, layout = DataSpec(1, 3), layout_of(3)
-    server = serve(data, layout)
-    for version in range(3):
-        insert(server, layout, version)
-    assert first_batch(server, data, layout).versions.tolist() == [0, 1, 2]
+def test_a_full_queue_waits_and_loses_nothing(open_replay):
+    """Of batches of 2, two fit and two may be on their way to the learner."""
+    replay, inserted = open_replay(DataSpec(1, 2), layout_of()), []
+    writer = Writer(replay)
+
+    def write():
+        for version in range(40):
+            writer.insert(version)
+            inserted.append(version)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    time.sleep(1.0)
+    assert 4 <= len(inserted) < 20
+    read = [replay.next(20.0).versions.tolist() for _ in range(20)]
+    thread.join(20.0)
+    assert np.concatenate(read).tolist() == list(range(40)) == inserted
+    writer.close()
 
 
-def test_a_replay_forgets_the_oldest_and_tells_probabilities(serve):
+def test_a_writer_that_waits_is_released(open_replay):
+    replay = open_replay(DataSpec(1, 1), layout_of(1))
+    writer = Writer(replay)
+    thread = threading.Thread(target=lambda: [writer.insert(v) for v in range(99)])
+    thread.start()
+    time.sleep(0.5)
+    assert thread.is_alive()
+    replay.release()
+    thread.join(20.0)
+    assert not thread.is_alive()
+    writer.close()
+
+
+def test_a_replay_forgets_the_oldest_and_tells_probabilities(open_replay):
     """Of priorities 5, 1, 2, 3 the first is gone; squared, the others are 1, 4 and 9."""
-    layout = layout_of()
-    server = serve(PRIORITIZED, layout)
-    for version, priority in enumerate((5.0, 1.0, 2.0, 3.0)):
-        insert(server, layout, version, priority)
-    batch = first_batch(server, PRIORITIZED, layout)
+    replay = open_replay(PRIORITIZED, layout_of())
+    fill(replay, (5.0, 1.0, 2.0, 3.0), num_items=3)
+    batch = replay.next(20.0)
     expected = np.array([np.nan, 1, 4, 9]) / 14
     np.testing.assert_allclose(batch.probability, expected[batch.versions], rtol=1e-5)
 
 
-def test_a_replay_is_drawn_from_as_often_as_the_agent_asks():
-    limits = make_table(PRIORITIZED, layout_of()).info.rate_limiter_info
-    assert (limits.samples_per_insert, limits.min_size_to_sample) == (4.0, 2)
-    slack = 2 * 4.0  # A batch of 2, four times.
-    assert (limits.min_diff, limits.max_diff) == (4.0 * 2 - slack, 4.0 * 2 + slack)
+@pytest.mark.parametrize(
+    "replay_kind, exponent", [("uniform", 0.6), ("prioritized", 0.6), ("prioritized", 0.0)]
+)
+def test_draws_are_as_frequent_as_they_should_be(replay_kind, exponent, open_replay):
+    """Chi-squared over 20 items, after half of their priorities were set anew."""
+    data = DataSpec(1, 100, replay=replay_kind, priority_exponent=exponent, **FREELY)
+    replay = open_replay(data, layout_of(100))
+    priorities = 0.1 + np.arange(20.0)
+    fill(replay, priorities)
+    batch = replay.next(20.0)
+    low = batch.versions < 10
+    while low.any():  # All items, by their keys.
+        chosen = batch._replace(keys=batch.keys[low], versions=batch.versions[low])
+        replay.set_priorities(chosen, 30.0 + chosen.versions)
+        priorities[chosen.versions] = 30.0 + chosen.versions
+        if (priorities[:10] >= 30.0).all():
+            break
+        batch = replay.next(20.0)
+        low = batch.versions < 10
+    for _ in range(8):  # Those that were drawn before.
+        replay.next(20.0)
+    weights = priorities**exponent if replay_kind == "prioritized" else np.ones(20)
+    counts, expected = collections.Counter(), weights / weights.sum()
+    for _ in range(100):
+        batch = replay.next(20.0)
+        counts.update(batch.versions.tolist())
+        np.testing.assert_allclose(batch.probability, expected[batch.versions], rtol=1e-5)
+    observed = np.array([counts[version] for version in range(20)])
+    assert stats.chisquare(observed, 10_000 * expected).pvalue > 1e-4
 
 
-def test_priorities_go_to_the_server_that_the_batch_came_from():
-    """In units of the largest of the first batch; the agent gets their probabilities."""
-    told = [[], []]
-    clients = [
-        SimpleNamespace(mutate_priorities=lambda table, updates, to=to: to.append(updates))
-        for to in told
-    ]
-    keys, versions = np.array([11, 12], np.uint64), np.zeros(2, np.int64)
-    batch = Batch(jnp.zeros(2), jnp.array([0.25, 0.75]), keys, versions, shard=1)
+def test_priorities_of_what_is_gone_change_nothing(open_replay):
+    data = replace(PRIORITIZED, batch_size=4)
+    replay = open_replay(data, layout_of())
+    writer = Writer(replay)
+    for version in range(2):
+        writer.insert(version, 1.0)
+    batch = replay.next(20.0)
+    for version in range(2, 5):
+        writer.insert(version, 2.0)
+    time.sleep(0.5)  # Those of Reverb may be on their way.
+    replay.set_priorities(batch, np.array([50.0, 50.0]))
+    writer.close()
+    while (batch := replay.next(20.0)).versions.min() < 2:  # Those read ahead.
+        pass
+    np.testing.assert_allclose(batch.probability, 1 / 3, rtol=1e-5)
 
-    def update(state, probability, key, progress):
-        metrics = {"probability": probability[1], "progress": progress}
-        return Learned(state, metrics, jnp.array([2.0, 4.0]))
 
-    learner = AgentLearner(
-        SimpleNamespace(data=PRIORITIZED, update=update),
-        SimpleNamespace(assemble=lambda items, probability: probability),
-        lambda: batch,
-        jnp.zeros(()),
-        num_updates=1,
-        total_updates=4,
-        seed=0,
-        clients=clients,
-        priorities=PriorityScale(initial_priorities(PRIORITIZED)),
-    )
-    assert learner.step() == {"probability": 0.75, "progress": 0.25}
-    learner.save()
-    assert told == [[], [{11: 0.5, 12: 1.0}]]
+def test_what_is_saved_comes_back(open_replay, tmp_path):
+    data = DataSpec(1, 60, replay="prioritized", priority_exponent=1.0, **FREELY)
+    layout = layout_of(50)
+    replay = open_replay(data, layout)
+    fill(replay, 1.0 + np.arange(60.0), num_items=50)
+    replay.save(tmp_path / "saved" / "0")
+    replay.release()
+    again = open_replay(data, layout, saved=tmp_path / "saved" / "0")
+    assert again.num_items() == 50
+    batch = again.next(20.0)
+    expected = (1.0 + np.arange(60.0)) / (1.0 + np.arange(60.0))[10:].sum()
+    assert batch.versions.min() >= 10 and len(np.unique(batch.versions)) > 10
+    np.testing.assert_allclose(batch.probability, expected[batch.versions], rtol=1e-5)

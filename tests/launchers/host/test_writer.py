@@ -1,19 +1,16 @@
-"""What lies in Reverb is what an unroll says, worked out by hand."""
+"""What lies in a replay is what an unroll says, worked out by hand."""
 
-import threading
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reverb
 
 from tolman.agents.agent import DataSpec, Decision
 from tolman.envs.environment import TimeStep
-from tolman.launchers.host.reverb import TABLE
-from tolman.launchers.host.reverb.packing import Packing
-from tolman.launchers.host.reverb.replay import ItemLayout
-from tolman.launchers.host.reverb.writer import UnrollWriter
+from tolman.launchers.host.layout import ItemLayout
+from tolman.launchers.host.packing import Packing
 
 
 def timestep(t, num_envs=2):
@@ -28,48 +25,39 @@ def timestep(t, num_envs=2):
     )
 
 
-def make_layout(unroll_length, group_size):
+def make_layout(unroll_length, group_size, num_items):
     decision = Decision(
         np.zeros(group_size, np.int32), np.zeros((group_size, 3), jnp.bfloat16)
     )
     row = (timestep(0, group_size), decision, np.zeros((), np.int32))
     state = (np.zeros((group_size, 2), np.float32),)
-    num_items = 2 // group_size
     return ItemLayout(Packing(row), Packing(state), unroll_length, group_size, num_items)
 
 
 @pytest.fixture
-def server():
-    server = reverb.Server([reverb.Table.queue(TABLE, 100)])
-    yield server
-    server.stop()
+def write(open_replay):
+    return functools.partial(_write, open_replay)
 
 
-def write(server, unroll_length, period, num_decisions, group_size=2, priority=1.0):
-    """Two environments; decision t is t and -t of version 7 + t, after state 100 + t."""
-    layout = make_layout(unroll_length, group_size)
+def _write(open_replay, unroll_length, period, num_decisions, num_items, group_size=2):
+    """Two environments; decision t is t and -t of version 7 + t, after state 100 + t.
+
+    Returns their layout, and all items as `[I, ...]` columns.
+    """
+    layout = make_layout(unroll_length, group_size, num_items)
     data = DataSpec(unroll_length, 2, period=period)
-    address = f"localhost:{server.port}"
-    writer = UnrollWriter(address, data, layout, 2, threading.Event(), lambda: priority)
+    replay = open_replay(data, layout, num_streams=2 // group_size)
+    writer = replay.writer(2, lambda: 1.0)
     for t in range(-1, num_decisions):
         logits = np.stack([np.full((2, 3), t)]).reshape(2, 3).astype(jnp.bfloat16)
         decision = Decision(np.array([t, -t], np.int32), logits)
         state = (jnp.full((2, 2), 101.0 + t),)
         writer.append(timestep(t + 1), None if t < 0 else decision, 7 + t, state)
+    items = replay.next(20.0).items
+    assert replay.next(0.1) is None
     writer.close()
-    return layout
-
-
-def read(server, layout):
-    """All items as `[I, ...]` columns."""
-    client = reverb.Client(f"localhost:{server.port}")
-    number = client.server_info()[TABLE].current_size
-    samples = list(client.sample(TABLE, number, emit_timesteps=False))
-    # The columns stand in the order of their names.
-    columns = zip(*(sample.data for sample in samples), strict=True)
-    items = dict(zip(("actor_state", "row"), map(np.stack, columns), strict=True))
-    assert set(items) == set(layout.signature())
-    return items, [sample.info.priority for sample in samples]
+    assert set(items) == set(layout.columns())
+    return items, layout
 
 
 def check(items, layout, starts, num_groups=1):
@@ -93,21 +81,24 @@ def check(items, layout, starts, num_groups=1):
     np.testing.assert_array_equal(layout.versions(items), versions)
 
 
-def test_items_that_do_not_overlap_share_their_border_row(server):
-    layout = write(server, unroll_length=3, period=3, num_decisions=8)
-    items, _ = read(server, layout)
-    check(items, layout, starts=[0, 3])  # Of the third item only two decisions came.
+def test_items_that_do_not_overlap_share_their_border_row(write):
+    # Of the third item only two decisions came.
+    items, layout = write(unroll_length=3, period=3, num_decisions=8, num_items=2)
+    check(items, layout, starts=[0, 3])
 
 
-def test_items_that_overlap_start_one_period_apart(server):
-    layout = write(server, unroll_length=3, period=2, num_decisions=8)
-    check(read(server, layout)[0], layout, starts=[0, 2, 4])
+def test_items_that_overlap_start_one_period_apart(write):
+    items, layout = write(unroll_length=3, period=2, num_decisions=8, num_items=3)
+    check(items, layout, starts=[0, 2, 4])
 
 
-def test_environments_have_items_of_their_own(server):
-    layout = write(server, 3, 3, 8, group_size=1, priority=2.5)
-    items, priorities = read(server, layout)
-    assert items["row"].shape[0] == 4 and priorities == [2.5] * 4
+def test_items_may_have_rows_between_them(write):
+    items, layout = write(unroll_length=2, period=4, num_decisions=11, num_items=3)
+    check(items, layout, starts=[0, 4, 8])
+
+
+def test_environments_have_items_of_their_own(write):
+    items, layout = write(3, 3, 8, num_items=4, group_size=1)
     # The items of one environment stand beside those of the other.
     check(items, layout, starts=[0, 3], num_groups=2)
 

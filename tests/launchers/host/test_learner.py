@@ -1,0 +1,49 @@
+"""What the learner tells a replay."""
+
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+
+from tolman.agents.agent import DataSpec, Learned
+from tolman.launchers.host.learner import AgentLearner
+from tolman.launchers.host.priorities import PriorityScale, initial_priorities
+from tolman.launchers.host.replay import Batch
+
+PRIORITIZED = DataSpec(1, 2, replay="prioritized")
+
+
+def test_priorities_of_a_batch_come_scaled_and_one_update_late():
+    """In units of the largest of the first batch; the agent gets their probabilities."""
+    told = []
+    keys, versions = np.array([11, 12], np.uint64), np.zeros(2, np.int64)
+    batches = iter(
+        [
+            Batch(jnp.zeros(2), jnp.array([0.25, 0.75]), keys, versions, shard=1),
+            Batch(jnp.zeros(2), jnp.array([0.5, 0.5]), keys + 5, versions),
+        ]
+    )
+
+    def update(state, probability, key, progress):
+        metrics = {"probability": probability[1], "progress": progress}
+        return Learned(state, metrics, jnp.array([2.0, 4.0]))
+
+    learner = AgentLearner(
+        SimpleNamespace(data=PRIORITIZED, update=update),
+        SimpleNamespace(assemble=lambda items, probability: probability),
+        lambda: next(batches),
+        jnp.zeros(()),
+        num_updates=1,
+        total_updates=4,
+        seed=0,
+        set_priorities=lambda batch, values: told.append(
+            (batch.shard, batch.keys.tolist(), values.tolist())
+        ),
+        priorities=PriorityScale(initial_priorities(PRIORITIZED)),
+    )
+    assert learner.step() == {"probability": 0.75, "progress": 0.25}
+    assert told == []
+    learner.step()
+    assert told == [(1, [11, 12], [0.5, 1.0])]
+    learner.save()
+    assert told[1:] == [(0, [16, 17], [0.5, 1.0])]
