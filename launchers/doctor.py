@@ -17,6 +17,7 @@ from tolman.launchers.runs.versions import ABSENT, package_versions
 HOST_PACKAGES = "tensorflow, reverb, acme"
 HOST_TIMEOUT_SECONDS = 120
 LEAST_FREE_GIGABYTES = 2.0
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ def describe(findings: Sequence[Finding]) -> list[str]:
 def _world() -> Finding:
     python = platform.python_version()
     if sys.version_info < (3, 12):
-        return Finding("python", f"{python}: the full world, on-device and host runners")
+        return Finding("python", f"{python}: every launcher, and both replays")
     return Finding(
-        "python", f"{python}: the on-device world; host runners need Python 3.11"
+        "python",
+        f"{python}: the launchers on-device and local; ray, and --replay reverb, need 3.11",
     )
 
 
@@ -76,23 +78,22 @@ def _devices() -> Finding:
         advice = "Repair the driver, or set JAX_PLATFORMS=cpu."
         return Finding("devices", f"jax finds none ({reason})", advice)
     found = f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
-    has_gpu = Path("/proc/driver/nvidia/version").exists()
-    if (
-        has_gpu
-        and jax.default_backend() == "cpu"
-        and os.environ.get("JAX_PLATFORMS") != "cpu"
-    ):
-        return Finding(
-            "devices",
-            found,
-            "A GPU is there but jax has no plugin. Run: uv sync --extra cuda, in a clone, "
-            "or pip install 'tolman[cuda]', where pip installed Tolman.",
-        )
-    return Finding("devices", found)
+    if jax.default_backend() != "cpu":
+        return Finding("devices", found)
+    if "cpu" in os.environ.get("JAX_PLATFORMS", "").split(","):
+        return Finding("devices", f"{found}; no accelerator: JAX_PLATFORMS rules it out")
+    if not NVIDIA_DRIVER.exists():
+        return Finding("devices", f"{found}; no accelerator: no driver of NVIDIA's is here")
+    return Finding(
+        "devices",
+        f"{found}; no accelerator: its driver is here, jax's plugin is not",
+        "Run: uv sync --extra cuda, in a clone, or pip install 'tolman[cuda]', where pip "
+        "installed Tolman.",
+    )
 
 
 def _host_packages() -> Finding:
-    """Imports the host runner's packages in a process of their own; they are heavy."""
+    """Imports what Reverb needs in a process of its own; it is heavy."""
     began = time.perf_counter()
     try:
         result = subprocess.run(
@@ -109,8 +110,8 @@ def _host_packages() -> Finding:
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
         advice = (
-            "On-device runs work without. For host runners: uv sync, in a clone; where pip "
-            "installed Tolman, the two lines for Reverb in docs/dependencies.md."
+            "The launchers on-device and local work without. For ray: uv sync, in a clone; "
+            "where pip installed Tolman, the two lines for Reverb in docs/dependencies.md."
         )
         return Finding(HOST_PACKAGES, f"import fails ({reason})", advice)
     return Finding(HOST_PACKAGES, f"import in {time.perf_counter() - began:.1f} s")

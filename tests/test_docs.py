@@ -20,7 +20,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
-NEEDS_REVERB = {"host"}  # Which has no build for Python 3.12.
 BLOCK = re.compile(r"^```(python|sh)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = """
 def run(steps):
@@ -60,8 +59,6 @@ def _run(command, folder):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_snippets_run(document, tmp_path):
-    if document.stem in NEEDS_REVERB and sys.version_info >= (3, 12):
-        pytest.skip("its environments are stepped by runners that need Reverb")
     steps = []
     for language, name, text in BLOCK.findall(document.read_text()):
         if name:

@@ -124,6 +124,17 @@ def test_doctor_advises_and_fails_where_something_is_missing(tolman, monkeypatch
     assert "Correct or unset TOLMAN_DATA." in out
 
 
+def test_doctor_tells_why_jax_sees_no_accelerator(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert "no accelerator: JAX_PLATFORMS rules it out" in doctor._devices().found
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path / "none")
+    assert "no accelerator: no driver of NVIDIA's is here" in doctor._devices().found
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", tmp_path)
+    finding = doctor._devices()
+    assert "jax's plugin is not" in finding.found and "tolman[cuda]" in finding.advice
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="Reverb has no build there.")
 def test_doctor_finds_the_host_runners_packages():
     finding = doctor._host_packages()

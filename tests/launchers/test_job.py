@@ -2,7 +2,6 @@
 
 import sys
 from collections import Counter
-from importlib.util import find_spec
 
 import pytest
 
@@ -15,7 +14,6 @@ from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.training import resume, train
 from tolman.launchers.settings.config import TrainConfig, parse_train
 
-FULL_WORLD = pytest.mark.skipif(find_spec("reverb") is None, reason="Reverb is missing")
 COUNTED = """
 import dm_env
 import numpy as np
@@ -108,7 +106,6 @@ def built(counted):
     return take
 
 
-@FULL_WORLD
 @pytest.mark.parametrize("env", ["counted:Host", "counted/untold"])
 def test_on_the_host_every_environment_is_stepped(env, built, tmp_path):
     words = ["actor_critic", "--env", env, "--num-envs", "2", *WORDS]
@@ -150,7 +147,6 @@ def test_the_first_copy_is_handed_out_once(built):
     other.close()
 
 
-@FULL_WORLD
 def test_every_name_is_looked_up_once(counted, monkeypatch, tmp_path):
     looked_up = Counter()
     lookup = names.lookup

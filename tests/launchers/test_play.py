@@ -85,7 +85,6 @@ class Walk(dm_env.Environment):
         return specs.DiscreteArray(3)
 '''
 SMALL = "--agent.unroll-length 4 --agent.batch-size 2 --num-env-steps 16".split()
-FULL_WORLD = pytest.mark.skipif(sys.version_info >= (3, 12), reason="needs Reverb")
 MS_PACMAN = "ALE/MsPacman-v5"
 
 
@@ -254,7 +253,6 @@ def test_runs_that_cannot_be_played(tolman, tiny, tmp_path):
     assert not (run / "videos").exists()
 
 
-@FULL_WORLD
 def test_on_the_host(host, tolman, on_stage):
     run = host("watched:Walk")
     code, out, errors = tolman("play", run, "--num-episodes", 3, "--seed", 2, "--fps", 9)
@@ -268,7 +266,6 @@ def test_on_the_host(host, tolman, on_stage):
     np.testing.assert_allclose(shades(frames), shades(pictures), atol=3)
 
 
-@FULL_WORLD
 def test_the_camera_changes_nothing(host):
     """Unfilmed, one environment with that seed has the same episodes: memory included."""
     from tolman.launchers.host.evaluation import play_host_episodes
@@ -284,7 +281,6 @@ def test_the_camera_changes_nothing(host):
     ]
 
 
-@FULL_WORLD
 def test_atari_is_played_for_its_score(host, tolman, on_stage):
     run = host(MS_PACMAN)
     code, out, errors = tolman("play", run)

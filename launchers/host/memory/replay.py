@@ -133,6 +133,7 @@ class MemoryReplay:
             with (folder / ITEMS).open("wb") as file:
                 np.savez(file, **columns)
             counts = {
+                "first_key": self.items.first,
                 "num_inserted": self.limiter.num_inserted,
                 "num_drawn": self.limiter.num_drawn,
                 "random": self._random.bit_generator.state,
@@ -164,13 +165,14 @@ class MemoryReplay:
             saved: dict[str, Any] = {name: columns[name] for name in columns}
         is_there = (saved["first_rows"] >= rows_gone) & (saved["states"] >= states_gone)
         kept = np.flatnonzero(is_there)[-self.items.capacity :]
+        counts = json.loads((folder / COUNTS).read_text())
+        self.items.first = self.items.end = counts["first_key"] + len(is_there) - len(kept)
         self.items.insert(
             (saved["rows"][kept] - rows_gone) % self.rows.size,
             saved["states"][kept] - states_gone,
             saved["first_rows"][kept] - rows_gone,
             saved["weights"][kept] if self.items.weights is not None else 0.0,
         )
-        counts = json.loads((folder / COUNTS).read_text())
         self.limiter.num_inserted = counts["num_inserted"]
         self.limiter.num_drawn = counts["num_drawn"]
         self._random.bit_generator.state = counts["random"]

@@ -15,7 +15,7 @@ from tolman.envs.host import EnvironmentFault
 from tolman.launchers.cluster.actor import ActorRole
 from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.work import ActorIdentity
-from tolman.launchers.host.reverb.replay import Replay
+from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.config import parse_train
 
@@ -90,7 +90,7 @@ def test_the_copy_that_told_the_specs_is_one_of_those_that_are_stepped(noted, tm
     assert len(noted("built")) == 1
     work = EnvironmentWork(job.config, specs, num_envs=2, num_shards=1)
     agent = work.agent()
-    replay = Replay(agent.data, work.layout(agent), tmp_path / "replay")
+    replay = ReplayServer(work.tables(agent), tmp_path / "replay")
     params = agent.init(jax.random.PRNGKey(0)).params
     parameters = SimpleNamespace(
         get=lambda num_unrolls: (0, params),

@@ -8,7 +8,7 @@ import numpy as np
 from tolman.launchers.catalog.environments import Specs
 from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.work import ActorIdentity
-from tolman.launchers.host.reverb.replay import Replay
+from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.config import parse_train
 
@@ -40,8 +40,7 @@ def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_pa
     specs = Specs(job.source.observation_spec(), job.source.action_spec())
     work = EnvironmentWork(job.config, specs, num_envs=2, num_shards=1)
     agent = work.agent()
-    layout = work.layout(agent)
-    replay = Replay(agent.data, layout, tmp_path / "replay")
+    replay = ReplayServer(work.tables(agent), tmp_path / "replay")
     statistics = work.table_statistics(replay.client())
     params = agent.init(jax.random.PRNGKey(0)).params
     key = np.asarray(jax.random.PRNGKey(1))

@@ -12,7 +12,7 @@ from tolman.launchers.cluster.games import GameEvaluator, GameWork, SelfPlayLoop
 from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.reverb.batches import Batches
-from tolman.launchers.host.reverb.replay import Replay
+from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.self_play.open_games import EndedGame, Row
 from tolman.launchers.self_play.players import make_player
@@ -54,8 +54,8 @@ def game(number, length, outcome=1.0):
 class Server:
     """A replay of games, its counter and a writer."""
 
-    def __init__(self, folder, layout, data, max_num_moves=20, saved=None):
-        self.replay = Replay(data, layout, folder / "scratch", saved)
+    def __init__(self, folder, layout, max_num_moves=20, saved=None):
+        self.replay = ReplayServer(layout.tables(share=1), folder / "scratch", saved)
         self.counter = GameCounter(self.replay.client())
         self.is_over = threading.Event()
         self.writer = GameWriter(
@@ -73,13 +73,12 @@ def work():
 
 
 @pytest.fixture
-def serve(tmp_path, work):
+def serve(tmp_path):
     servers = []
-    data = resolve(work.config).make_agent().data
 
     def start(layout=None, **settings):
         layout = layout or GameLayout(EXAMPLE, 3, 64, lambda position: position["a"])
-        servers.append(Server(tmp_path, layout, data, **settings))
+        servers.append(Server(tmp_path, layout, **settings))
         return servers[-1]
 
     yield start

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -14,14 +15,14 @@ from toys import CountingTask, make_agent
 from tolman.envs.host import OnDeviceVector
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.device.on_device import OnDeviceRunner
-from tolman.launchers.host.local import LocalRunner
-from tolman.launchers.host.reverb import batches
+from tolman.launchers.host.local import LocalRunner, replay_maker
 
 KEY = jax.random.PRNGKey(5)
+KINDS = ("memory", "reverb") if find_spec("reverb") else ("memory",)
 
 
 def make_runner(
-    agent, environment, tmp_path, num_envs, wrap=lambda vector: vector, num_groups=1
+    agent, environment, tmp_path, num_envs, kind, wrap=lambda vector: vector, num_groups=1
 ):
     """A local runner whose environments have the keys of the on-device runner's."""
 
@@ -31,9 +32,8 @@ def make_runner(
         keys = jax.random.split(jax.random.split(KEY, 3)[2], agent.data.batch_size)
         return wrap(OnDeviceVector(environment, keys[:number]))
 
-    return LocalRunner(
-        agent, make_vector, num_envs, tmp_path / "replay", num_groups=num_groups
-    )
+    make_replay = replay_maker(kind, agent.data, num_groups, tmp_path / "replay", 0)
+    return LocalRunner(agent, make_vector, num_envs, make_replay, num_groups=num_groups)
 
 
 def train(runner, *pieces, total=100):
@@ -71,25 +71,26 @@ def test_bits_of_programs_that_are_optimised():
 def test_host_and_device_paths_give_the_same_bits(environment, tmp_path):
     """Same keys, same network, same updates: the parameters are equal to the last bit."""
     agent = make_agent("meta_rl", environment, "lstm", unroll_length=7, batch_size=4)
-    state, (_, metrics) = train(
-        make_runner(agent, environment, tmp_path, num_envs=4), 2, 10
-    )
     on_device = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
     expected = on_device.prepare(on_device.init(KEY[None]), 100)
     expected, _ = on_device.train(expected, 2)
     expected, row = on_device.train(expected, 10)
-    jax.tree.map(
-        lambda ours, theirs: np.testing.assert_array_equal(ours, theirs[0]),
-        state.learner,
-        expected.learner,
-    )
-    for name in ("loss/policy", "loss/value", "loss/entropy"):
-        assert metrics[name] == pytest.approx(float(row[name][0]), rel=1e-4)
-    assert metrics["time/param_lag"] == 0.0
-    assert int(state.updates) == 12 and int(state.env_steps) == 12 * 7 * 4
+    for kind in KINDS:
+        state, (_, metrics) = train(
+            make_runner(agent, environment, tmp_path / kind, 4, kind), 2, 10
+        )
+        jax.tree.map(
+            lambda ours, theirs: np.testing.assert_array_equal(ours, theirs[0]),
+            state.learner,
+            expected.learner,
+        )
+        for name in ("loss/policy", "loss/value", "loss/entropy"):
+            assert metrics[name] == pytest.approx(float(row[name][0]), rel=1e-4)
+        assert metrics["time/param_lag"] == 0.0
+        assert int(state.updates) == 12 and int(state.env_steps) == 12 * 7 * 4
 
 
-def test_two_runs_repeat_with_an_actor_that_is_one_update_behind(tmp_path):
+def test_two_runs_repeat_with_an_actor_that_is_one_update_behind(tmp_path, kind):
     """V-trace lets acting and learning overlap; the age of the parameters stays fixed."""
     environment = TwoStep(num_trials=3)
     agent = make_agent(
@@ -97,9 +98,7 @@ def test_two_runs_repeat_with_an_actor_that_is_one_update_behind(tmp_path):
         off_policy_correction="vtrace",
     )  # fmt: skip
     results = [
-        train(
-            make_runner(agent, environment, tmp_path / name, num_envs=4, num_groups=2), 3, 9
-        )
+        train(make_runner(agent, environment, tmp_path / name, 4, kind, num_groups=2), 3, 9)
         for name in ("a", "b")
     ]
     (a, (_, metrics)), (b, _) = results
@@ -107,10 +106,10 @@ def test_two_runs_repeat_with_an_actor_that_is_one_update_behind(tmp_path):
     assert metrics["time/param_lag"] == 1.0
 
 
-def test_one_program_learns(tmp_path):
+def test_one_program_learns(tmp_path, kind):
     environment = TwoStep(num_trials=3)
     agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
-    runner = make_runner(agent, environment, tmp_path, num_envs=2)
+    runner = make_runner(agent, environment, tmp_path, 2, kind)
     state = runner.prepare(runner.init(KEY[None]), 10)
     for _ in range(3):
         state, _ = runner.train(state, 2)
@@ -135,12 +134,11 @@ class Breaking:
         return self._vector.step(action)
 
 
-def test_what_an_environment_raises_ends_the_run_and_every_thread(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "SECONDS_A_REQUEST", 1.0)
+def test_what_an_environment_raises_ends_the_run_and_every_thread(tmp_path, kind):
     environment = TwoStep(num_trials=3)
     agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
     before = set(threading.enumerate())
-    runner = make_runner(agent, environment, tmp_path, num_envs=2, wrap=Breaking)
+    runner = make_runner(agent, environment, tmp_path, 2, kind, wrap=Breaking)
     with pytest.raises(OSError, match="the joystick is gone"):
         train(runner, 5)
     assert not {t.name for t in set(threading.enumerate()) - before} & {"actor", "batches"}
@@ -150,4 +148,4 @@ def test_environments_that_do_not_fill_a_batch_are_refused(tmp_path):
     environment = TwoStep()
     agent = make_agent("meta_rl", environment, "lstm", batch_size=4)
     with pytest.raises(ValueError, match=r"^num_envs=3: must divide the batch of 4 seq"):
-        make_runner(agent, environment, tmp_path, num_envs=3)
+        make_runner(agent, environment, tmp_path, 3, "memory")

@@ -10,7 +10,6 @@ import time
 
 import pytest
 
-from tolman.launchers.host.reverb import replay
 from tolman.launchers.host.saved_replay import seal
 from tolman.launchers.runs.folder import RunFolder
 
@@ -29,12 +28,15 @@ def rows(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_train_and_evaluate(tolman, tmp_path):
+def test_train_and_evaluate(tolman, tmp_path, kind):
     run = tmp_path / "run"
-    code, out, errors = tolman(*ACTOR_CRITIC, "--num-env-steps", 2000, "--run-dir", run)
+    words = [*ACTOR_CRITIC, "--num-env-steps", 2000, "--run-dir", run]
+    words += ["--replay", kind] if kind != "memory" else []  # The default.
+    code, out, errors = tolman(*words)
     assert (code, out) == (0, str(run)), errors
     config = (run / "config.yaml").read_text()
     assert "launcher: local" in config and "num_envs: 4" in config
+    assert f"replay: {kind}\n" in config
     assert RunFolder(run).status()["env_steps"] == 2000
     assert rows(run)[-1]["time/param_lag"] == 1.0
     code, out, _ = tolman("eval", run, "--num-episodes", 6)
@@ -52,7 +54,7 @@ def test_killed_runs_go_on_with_their_replay(tolman, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (run / "checkpoints" / "never").exists() and time.monotonic() < deadline:
         steps = checkpoints_of(run)
         if steps and steps[-1] >= 800 and not list(run.glob("checkpoints/*.unfinished")):
@@ -89,7 +91,7 @@ def checkpoints_of(run):
     return sorted(int(p.name) for p in run.glob("checkpoints/*") if p.name.isdigit())
 
 
-def test_a_kill_while_the_only_checkpoint_is_replaced(tolman, tmp_path, monkeypatch):
+def test_a_kill_while_the_only_checkpoint_is_replaced(tolman, tmp_path, monkeypatch, kind):
     """What a run leaves on the disk at that moment goes on with its replay."""
     run, left = tmp_path / "run", []
 
@@ -97,8 +99,18 @@ def test_a_kill_while_the_only_checkpoint_is_replaced(tolman, tmp_path, monkeypa
         seal(folder)
         left.append(shutil.copytree(run, tmp_path / f"killed{len(left)}"))
 
-    monkeypatch.setattr(replay, "seal", seal_and_look)
-    words = ["--num-checkpoints-to-keep", 1, "--num-env-steps", 500, "--run-dir", run]
+    where = "memory.replay" if kind == "memory" else "reverb.server"
+    monkeypatch.setattr(f"tolman.launchers.host.{where}.seal", seal_and_look)
+    words = [
+        "--replay",
+        kind,
+        "--num-checkpoints-to-keep",
+        1,
+        "--num-env-steps",
+        500,
+        "--run-dir",
+        run,
+    ]
     code, _, errors = tolman(*DQN, *words)
     assert code == 0, errors
     assert len(checkpoints_of(run)) == 1 and not list(run.glob("checkpoints/*.unfinished"))
@@ -116,13 +128,14 @@ def test_a_kill_while_the_only_checkpoint_is_replaced(tolman, tmp_path, monkeypa
 
 
 def test_a_broken_replay_costs_its_checkpoint_and_a_missing_one_is_asked_for(
-    tolman, tmp_path
+    tolman, tmp_path, kind
 ):
-    run = tmp_path / "run"
-    code, _, errors = tolman(*DQN, "--num-env-steps", 500, "--run-dir", run)
+    run, words = tmp_path / "run", ["--replay", kind, "--num-env-steps", 500]
+    code, _, errors = tolman(*DQN, *words, "--run-dir", run)
     assert code == 0, errors
     *_, before, last = checkpoints_of(run)
-    path = run / "checkpoints" / str(last) / "replay" / "0" / "chunks.tfrecord"
+    name = "rows.npy" if kind == "memory" else "chunks.tfrecord"
+    path = run / "checkpoints" / str(last) / "replay" / "0" / name
     path.write_bytes(path.read_bytes()[:-3])
     code, _, errors = tolman("resume", run)
     assert code == 0, errors
@@ -148,12 +161,34 @@ def test_a_broken_replay_costs_its_checkpoint_and_a_missing_one_is_asked_for(
     [
         (["--env", "Pendulum-v1"], "this agent needs numbered actions"),
         (["--num-envs", "3"], "num_envs=3: must divide the batch of 8 sequences"),
+        (
+            ["--launcher", "ray", "--replay", "memory"],
+            "launcher 'ray' needs one that other",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(change, said, tolman, tmp_path):
     code, _, errors = tolman(*ACTOR_CRITIC, *change, "--run-dir", tmp_path / "run")
     assert code == 2 and said in errors[-1]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_replay_that_does_not_fit_is_one_line_and_leaves_no_folder(tolman, tmp_path):
+    words = ["--agent.capacity", 10**13, "--run-dir", tmp_path / "run"]
+    code, _, errors = tolman(*DQN, *words)
+    assert code == 2 and "capacity=10000000000000: a replay of so many" in errors[-1]
+    assert " bytes, must be at most " in errors[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_of_reverb_is_imported_for_memory(tmp_path):
+    words = [*DQN, "--num-env-steps", "300", "--run-dir", str(tmp_path / "run")]
+    told = "import sys; from tolman.launchers.cli import main; main(); print("
+    told += "{'reverb', 'tensorflow', 'acme', 'ray'} & {*sys.modules})"
+    ran = subprocess.run(
+        [sys.executable, "-c", told, *words], capture_output=True, text=True, timeout=300
+    )
+    assert ran.stdout.splitlines()[-1] == "set()", ran.stderr
 
 
 USER_ENV = '''
