@@ -24,6 +24,7 @@ from tolman.launchers.settings.config import TrainConfig
 NAMESPACE = "tolman"
 OBJECT_STORE_BYTES = 2**30  # Of a Ray that is started for one run.
 SECONDS_TO_CONNECT = 5.0
+START_ATTEMPTS = 2
 SECONDS_TO_PROBE = 120.0
 # Tolman reports in its own log what Ray would print on standard error.
 OPTIONS: dict[str, Any] = {
@@ -99,25 +100,33 @@ def start(num_cpus: int) -> None:
     It listens on loopback only. Ray's CPUs count processes here, not cores: it is told that
     there are as many as are needed.
 
+    Ray gives its processes half a minute, which a busy machine may exceed: it is started a
+    second time then.
+
     Raises:
-      ValueError: if it does not start, as on a machine that is too busy.
+      ValueError: if it does not start.
     """
-    try:
-        with _on_loopback():
-            ray.init(
-                address="local",
-                num_cpus=max(os.cpu_count() or 1, num_cpus),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **OPTIONS,
-            )
-    except Exception as error:  # Ray has no type of its own for this.
-        ray.shutdown()
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"launcher='ray': Ray did not start on this machine ({reason}). It needs a "
-            "free core for some seconds: try again when there is one."
-        ) from error
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            with _on_loopback():
+                ray.init(
+                    address="local",
+                    num_cpus=max(os.cpu_count() or 1, num_cpus),
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    **OPTIONS,
+                )
+            return
+        except Exception as error:  # Ray has no type of its own for this.
+            ray.shutdown()
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            if attempt < START_ATTEMPTS:
+                logger.warning("Ray did not start (%s): trying again.", reason)
+                continue
+            raise ValueError(
+                f"launcher='ray': Ray did not start on this machine ({reason}). It needs "
+                "a free core for some seconds: try again when there is one."
+            ) from error
 
 
 @contextlib.contextmanager

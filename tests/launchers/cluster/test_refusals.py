@@ -117,7 +117,10 @@ def test_ray_does_not_take_the_signal_that_stops_a_run(monkeypatch):
 
 
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
+    attempts = []
+
     def init(**settings):
+        attempts.append(settings)
         raise Exception("The current node timed out during startup.\nSee the logs.")
 
     monkeypatch.setattr(connection.ray, "init", init)
@@ -125,3 +128,17 @@ def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
         connection.start(num_cpus=2)
     assert "timed out during startup" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(attempts) == 2
+
+
+def test_a_ray_that_was_too_slow_once_is_started_again(monkeypatch):
+    attempts = []
+
+    def init(**settings):
+        attempts.append(settings)
+        if len(attempts) == 1:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(connection.ray, "init", init)
+    connection.start(num_cpus=2)
+    assert len(attempts) == 2
