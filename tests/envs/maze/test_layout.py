@@ -1,0 +1,126 @@
+"""Texts of mazes: what is read from them by hand, and what is refused."""
+
+import numpy as np
+import pytest
+from oracles.mazes import segments
+
+from tolman.envs.maze.layout import UNREACHABLE, from_blocks, make_layout
+from tolman.envs.maze.layouts import draw, named_layouts
+
+# Two rows of three cells: a wall right of the first cell, a block in the last.
+SMALL = "\n".join(
+    [
+        "*******",
+        "*G*A  *",
+        "* * * *",
+        "*P  ***",
+        "*******",
+    ]
+)
+
+
+def test_walls_by_hand():
+    layout = make_layout(SMALL)
+    assert (layout.height, layout.width) == (2, 3)
+    arrays = layout.arrays
+    # Lines x = 0 to 3; bit 0 is the upper row. The block closes x = 2 and 3 below.
+    assert arrays.vertical.tolist() == [0b11, 0b01, 0b10, 0b11]
+    # Lines y = 0 to 2; bit 0 is the left column. "* * * *": no wall in a cell's place.
+    assert arrays.horizontal.tolist() == [0b111, 0b100, 0b111]
+    assert arrays.is_open.tolist() == [True, True, True, True, True, False]
+    west, east, north, south = (arrays.faces >> bit & 1 for bit in range(4))
+    assert west.tolist() == [1, 1, 0, 1, 0, 1]
+    assert east.tolist() == [1, 0, 1, 0, 1, 1]
+    assert north.tolist() == [1, 1, 1, 0, 0, 1]
+    assert south.tolist() == [0, 0, 1, 1, 1, 1]
+    south_east = arrays.faces >> 7 & 1
+    assert south_east.tolist() == [1, 1, 1, 1, 1, 1]
+    assert layout.marked("G") == (0,) and layout.marked("A") == (1,)
+    assert layout.starts == ((3, None),)
+
+
+def test_distances_by_hand():
+    distance = make_layout(SMALL).arrays.distance
+    assert distance[0].tolist() == [0, 3, 4, 1, 2, UNREACHABLE]
+    assert distance[3].tolist() == [1, 2, 3, 0, 1, UNREACHABLE]
+    assert (distance == distance.T).all()
+
+
+def test_bits_are_the_segments_of_the_text():
+    for layout in named_layouts().values():
+        arrays = layout.arrays
+        found = {
+            (x, j, x, j + 1)
+            for x, bits in enumerate(arrays.vertical)
+            for j in range(layout.height)
+            if bits >> j & 1
+        } | {
+            (i, y, i + 1, y)
+            for y, bits in enumerate(arrays.horizontal)
+            for i in range(layout.width)
+            if bits >> i & 1
+        }
+        assert found == {tuple(map(int, wall)) for wall in segments(layout.text)}
+
+
+def test_blocks_are_cells():
+    layout = make_layout(from_blocks("G *\n P "))
+    assert (layout.height, layout.width) == (2, 3)
+    assert layout.arrays.is_open.tolist() == [True, True, False, True, True, True]
+    assert layout.arrays.distance[0].tolist() == [0, 1, UNREACHABLE, 1, 2, 3]
+
+
+def test_named_mazes_are_sound_and_of_the_papers_sizes():
+    named = named_layouts()
+    for name, layout in named.items():
+        assert make_layout(layout.text, name) == layout
+    sizes = {name: (one.height, one.width) for name, one in named.items()}
+    assert sizes["static_1"] == sizes["random_goal_1"] == (5, 10)
+    assert sizes["static_2"] == sizes["random_goal_2"] == (9, 15)
+    maze = named["i_maze"]
+    assert maze.arrays.is_open.sum() == 19
+    ((start, heading),) = maze.starts
+    assert heading == pytest.approx(-np.pi / 2)
+    # Six steps to every alcove: the shortest latency there can be.
+    assert [maze.arrays.distance[start, goal] for goal in maze.marked("G")] == [6] * 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_generated_mazes_join_all_cells_and_repeat(seed):
+    maze = draw(seed, 6, 7, openness=0.0, num_apples=3)
+    assert maze == draw(seed, 6, 7, openness=0.0, num_apples=3)
+    assert maze != draw(seed + 1, 6, 7, openness=0.0, num_apples=3)
+    arrays = maze.arrays
+    assert arrays.distance.max() < UNREACHABLE
+    # A tree: one opening less than cells. 6 x 7 cells have 7 * 7 + 8 * 6 walls in all.
+    walls = sum(int(bits).bit_count() for bits in (*arrays.vertical, *arrays.horizontal))
+    assert 7 * 7 + 8 * 6 - walls == 6 * 7 - 1
+    assert len(maze.marked("G")) == 1 and len(maze.marked("A")) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("***\n* *\n****", "lines of [3, 4] characters"),
+        ("****\n*  *\n****", "3 lines of 4 characters"),
+        ("***\n***", "2 lines of 3 characters"),
+        ("*", "1 lines of 1 characters"),
+        ("***\n*  \n***", "the outer edge is open"),
+        ("***\n***\n***", "no cell is open"),
+        ("***\n*x*\n***", "marks ['x'] are unknown"),
+        ("*****\n*GG *\n*****", "['G'] between cells"),
+        ("*****\n*G*A*\n*****", "no way leads to the mark 'A' in row 0, column 1"),
+        ("*****\n* * *\n*****", "in several parts"),
+        ("\n".join(["*" * 67, "*" + " " * 65 + "*", "*" * 67]), "1 rows and 33 columns"),
+    ],
+)
+def test_bad_texts_in_one_line(text, words):
+    with pytest.raises(ValueError) as caught:
+        make_layout(text, "mine")
+    assert words in str(caught.value) and str(caught.value).startswith("maze 'mine'")
+    assert "\n" not in str(caught.value)
+
+
+def test_more_marks_than_cells_are_refused():
+    with pytest.raises(ValueError, match="5 marks in 2 x 2 cells"):
+        draw(0, 2, 2, num_apples=4)
