@@ -170,9 +170,9 @@ def depth(columns: Columns, view: View) -> Array:
     return jnp.where(_is_item(columns, view), columns.item, behind)
 
 
-def _ground_depth(view: View) -> np.ndarray:
+def _ground_depth(view: View) -> Array:
     """`[R]`, of the floor or the ceiling; both are `EYE` away from the camera."""
-    return (EYE / np.abs(view.rows)).astype(np.float32)
+    return EYE / jnp.abs(jnp.asarray(view.rows))
 
 
 def _meet(walls: Array, start: Array, side: Array, speed: Array, drift: Array) -> Array:
