@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from tolman.agents.agent import Array, Metrics, Unroll
@@ -30,6 +31,10 @@ class AuxiliaryTask:
       loss: maps that prediction over `[T + 1, B]` rows and the unroll to `[T, B]` losses.
       targets: parts of the observation that it predicts. Policy and value do not read them,
         unless the agent's `reads` names them.
+      metrics: maps the prediction, the unroll and the mask `[T, B]` of decisions that count
+        to further metrics, a number each, `<name>/<metric>`; None for none.
+      is_probe: it measures what the features hold and does not change them: no gradient of
+        it reaches the network.
     """
 
     name: str
@@ -37,6 +42,14 @@ class AuxiliaryTask:
     head: Callable[[Features], Any]
     loss: Callable[[Any, Unroll], Array]
     targets: tuple[str, ...] = ()
+    metrics: Callable[[Any, Unroll, Array], Metrics] | None = None
+    is_probe: bool = False
+
+    def predict(self, features: Features) -> Any:
+        """The head's prediction."""
+        if self.is_probe:
+            features = jax.tree.map(jax.lax.stop_gradient, features)
+        return self.head(features)
 
 
 Factory = Callable[[Any], AuxiliaryTask]  # From the observation's spec.
@@ -97,7 +110,7 @@ def auxiliary_loss(
       mask: `[T, B]`, 1 where the decision counts.
 
     Returns:
-      `[]` loss, and `loss/<name>` of each task, a mean over decisions.
+      `[]` loss, `loss/<name>` of each task, a mean over decisions, and its own metrics.
     """
     total: Array | float = 0.0
     metrics = {}
@@ -105,6 +118,9 @@ def auxiliary_loss(
         losses = task.loss(predictions[task.name], unroll) * mask  # [T, B]
         total += task.cost * losses.sum() / losses.shape[1]
         metrics[f"loss/{task.name}"] = losses.sum() / jnp.maximum(mask.sum(), 1.0)
+        if task.metrics is not None:
+            told = task.metrics(predictions[task.name], unroll, mask)
+            metrics |= {f"{task.name}/{name}": value for name, value in told.items()}
     return total, metrics
 
 

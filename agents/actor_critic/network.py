@@ -43,7 +43,7 @@ def make_network(
         policy_value = PolicyValueHead(action_spec.num_values, name="heads")
 
         def heads(features: Features) -> Output:
-            predictions = {task.name: task.head(features) for task in auxiliary_tasks}
+            predictions = {task.name: task.predict(features) for task in auxiliary_tasks}
             return Output(*policy_value(features.core), predictions)
 
         return heads

@@ -168,7 +168,9 @@ class Maze:
             "depth_classes": specs.BoundedArray(
                 CLASSES_SHAPE, np.uint8, 0, NUM_CLASSES - 1, "depth_classes"
             ),
-            "pose": specs.Array((3,), np.float32, "pose"),
+            "pose": specs.BoundedArray(
+                (3,), np.float32, [0.0, 0.0, -np.pi], [*self._sides, np.pi], "pose"
+            ),
             "respawned": specs.BoundedArray((), np.bool_, False, True, "respawned"),
             "loop_closure": specs.BoundedArray((), np.bool_, False, True, "loop_closure"),
         }
@@ -180,6 +182,12 @@ class Maze:
     def action_spec(self) -> specs.DiscreteArray:
         """See `motion.ACTIONS`."""
         return specs.DiscreteArray(len(ACTIONS), name="action")
+
+    @property
+    def _sides(self) -> tuple[int, int]:
+        """Width and height of the maze."""
+        width = self.rules.width
+        return width, self.rules.goals.shape[1] // width
 
     @property
     def _has_path(self) -> bool:

@@ -4,14 +4,8 @@ from tolman.networks.cores.dnc import DNC, DNCConfig
 from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
 from tolman.networks.cores.gtrxl import GTrXL, GTrXLConfig
 from tolman.networks.cores.memo import Memo, MemoConfig
-from tolman.networks.cores.recurrent import (
-    GRU,
-    LSTM,
-    GRUConfig,
-    LSTMConfig,
-    StackedLSTM,
-    StackedLSTMConfig,
-)
+from tolman.networks.cores.recurrent import GRU, LSTM, GRUConfig, LSTMConfig
+from tolman.networks.cores.stacked import Stacked, StackedLSTM, StackedLSTMConfig
 
 __all__ = [
     "DNC",
@@ -26,6 +20,7 @@ __all__ = [
     "LSTMConfig",
     "Memo",
     "MemoConfig",
+    "Stacked",
     "StackedLSTM",
     "StackedLSTMConfig",
 ]

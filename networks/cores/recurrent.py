@@ -1,4 +1,4 @@
-"""LSTM, GRU and the navigation paper's two-layer LSTM.
+"""LSTM and GRU.
 
 `unroll` multiplies all T inputs by the input weights at once; only the recurrent
 product stays inside the scan. Shapes: B batch, T time, D features, H hidden size.
@@ -6,7 +6,7 @@ product stays inside the scan. Shapes: B batch, T time, D features, H hidden siz
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge
 
-from tolman.networks.core import Array, Input, register_core, reset_state, scan_steps
+from tolman.networks.core import Array, register_core, reset_state, scan_steps
 
 
 class LSTMState(NamedTuple):
@@ -156,71 +156,3 @@ def _first_biases(size: int, bias: float) -> hk.initializers.Initializer:
         return jnp.zeros(shape, dtype).at[:size].set(bias)
 
     return biases
-
-
-@dataclass(frozen=True)
-class StackedLSTMConfig:
-    """Settings of the two-layer LSTM.
-
-    Attributes:
-      first_hidden_size: units of the first LSTM, 64 in Mirowski et al. 2016.
-      hidden_size: units of the second LSTM, which is the output; 256 there.
-      first_inputs: names of what enters the first LSTM; see `MemoryCore`. None for all that
-        the second one names, or for everything. Mirowski et al. 2016, section 3: features
-        previous_reward.
-      second_inputs: of the second LSTM, besides the first one's output. Mirowski et al.
-        2016, section 3: features previous_action velocity.
-    """
-
-    first_hidden_size: Annotated[int, Ge(1)] = 64
-    hidden_size: Annotated[int, Ge(1)] = 256
-    first_inputs: tuple[str, ...] = ()
-    second_inputs: tuple[str, ...] = ()
-
-
-@register_core("stacked_lstm")
-class StackedLSTM(hk.Module):
-    """Two LSTMs; the second takes inputs beside the first one's output.
-
-    By default both take all inputs; the config may name those of each.
-
-    Source: Mirowski et al. 2016, section 3 (and Wang et al. 2016, Harlow experiment).
-
-    Attributes:
-      inputs: names of all inputs; none where both LSTMs take everything.
-    """
-
-    def __init__(self, config: StackedLSTMConfig, name: str | None = None) -> None:
-        super().__init__(name)
-        self._first = LSTM(LSTMConfig(config.first_hidden_size), name="first")
-        self._second = LSTM(LSTMConfig(config.hidden_size), name="second")
-        self._first_inputs = config.first_inputs or config.second_inputs
-        self._second_inputs = config.second_inputs or config.first_inputs
-        self.inputs = tuple(dict.fromkeys((*self._first_inputs, *self._second_inputs)))
-
-    def initial_state(self, batch_size: int) -> tuple[LSTMState, LSTMState]:
-        return self._first.initial_state(batch_size), self._second.initial_state(batch_size)
-
-    def __call__(
-        self, x: Input, reset: Array, state: tuple[LSTMState, LSTMState]
-    ) -> tuple[Array, tuple[LSTMState, LSTMState]]:
-        first_output, first = self._first(_join(x, self._first_inputs), reset, state[0])
-        inputs = jnp.concatenate([_join(x, self._second_inputs), first_output], axis=-1)
-        output, second = self._second(inputs, reset, state[1])
-        return output, (first, second)
-
-    def unroll(
-        self, x: Input, reset: Array, state: tuple[LSTMState, LSTMState]
-    ) -> tuple[Array, tuple[LSTMState, LSTMState]]:
-        first_inputs = _join(x, self._first_inputs)
-        first_output, first = self._first.unroll(first_inputs, reset, state[0])
-        inputs = jnp.concatenate([_join(x, self._second_inputs), first_output], axis=-1)
-        output, second = self._second.unroll(inputs, reset, state[1])
-        return output, (first, second)
-
-
-def _join(x: Input, names: Sequence[str]) -> Array:
-    """The named inputs side by side; all of them where they come joined."""
-    if isinstance(x, Mapping):
-        return jnp.concatenate([x[name] for name in names], axis=-1)
-    return x

@@ -1,0 +1,57 @@
+"""The navigation agent: the actor-critic with a wiring of its own and three predictions.
+
+Source: Mirowski et al. 2016, section 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from dm_env import specs
+
+from tolman.agents.actor_critic.agent import ActorCritic
+from tolman.agents.agent import register_agent
+from tolman.agents.navigation.config import NavigationConfig
+from tolman.agents.navigation.tasks import make_tasks
+from tolman.networks.core import MemoryCore
+from tolman.networks.cores import LSTM, LSTMConfig, Stacked
+
+LOWER_INPUTS = ("features", "previous_reward")
+UPPER_INPUTS = ("features", "previous_action", "velocity")
+
+
+@register_agent("navigation")
+def make_navigation(
+    config: NavigationConfig,
+    observation_spec: Any,
+    action_spec: specs.DiscreteArray,
+    make_core: Callable[[], MemoryCore],
+) -> ActorCritic:
+    """Navigation: the actor-critic that also predicts depth and closed loops.
+
+    The arguments are those of `ActorCritic`.
+
+    Raises:
+      ValueError: if the environment does not deliver what the settings need.
+    """
+    is_nav, image = config.wiring == "nav", "rgbd" if config.is_depth_input else "rgb"
+    settings = dataclasses.replace(
+        config,
+        reads=(image, "velocity") if is_nav else (image,),
+        use_previous_action=is_nav,
+        use_previous_reward=is_nav,
+    )
+
+    def make_stacked() -> Any:
+        lower = LSTM(LSTMConfig(config.first_hidden_size), name="lower")
+        return Stacked(lower, make_core(), LOWER_INPUTS, UPPER_INPUTS)
+
+    return ActorCritic(
+        settings,
+        observation_spec,
+        action_spec,
+        make_stacked if is_nav else make_core,
+        make_tasks(config, observation_spec),
+    )

@@ -1,0 +1,170 @@
+"""What the navigation agent predicts besides: depth, loop closure, its own place.
+
+Shapes: T decisions, B sequences. Row T of predictions `[T + 1, B, ...]` has no loss.
+
+Source: Mirowski et al. 2016, section 3.1 and appendix C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import haiku as hk
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from tolman.agents.agent import Array, Metrics, Unroll
+from tolman.agents.auxiliary import AuxiliaryTask
+from tolman.agents.navigation.config import NavigationConfig
+from tolman.agents.recurrent import Features
+
+HIDDEN_SIZE = 128  # Of every head but the probes; appendix C.
+Read = Callable[[Features], Array]
+
+
+def make_tasks(config: NavigationConfig, observation_spec: Any) -> list[AuxiliaryTask]:
+    """The tasks whose costs are above 0, and the probes.
+
+    Raises:
+      ValueError: if the environment does not deliver what one of them needs.
+    """
+    tasks = []
+    make_depth = _depth_classes if config.depth_target == "classes" else _depth_regression
+    for name, cost, read in (
+        ("depth_1", config.depth_1_cost, _torso),
+        ("depth_2", config.depth_2_cost, _core),
+    ):
+        if cost > 0.0:
+            flag = f"--agent.{name.replace('_', '-')}-cost 0"
+            tasks.append(make_depth(name, cost, read, observation_spec, flag))
+    if config.loop_cost > 0.0:
+        tasks.append(_loop_closure(config.loop_cost, observation_spec))
+    if config.decodes_position:
+        tasks.append(_position("position", _core, observation_spec))
+        tasks.append(_position("position_of_features", _torso, observation_spec))
+    return tasks
+
+
+def _torso(features: Features) -> Array:
+    return features.torso
+
+
+def _core(features: Features) -> Array:
+    return features.core
+
+
+def _needed(observation_spec: Any, field: str, flag: str) -> Any:
+    """The spec of a field.
+
+    Raises:
+      ValueError: if the environment has none.
+    """
+    has = tuple(observation_spec) if isinstance(observation_spec, Mapping) else ()
+    if field not in has:
+        found = ", ".join(has) or "no names"
+        raise ValueError(
+            f"the observation has no field {field!r}; it has {found}. Name it in "
+            f"--env.fields, choose another --env, or set {flag}."
+        )
+    return observation_spec[field]
+
+
+def _mlp(name: str, num_outputs: int) -> hk.nets.MLP:
+    return hk.nets.MLP([HIDDEN_SIZE, num_outputs], name=f"{name}_head")
+
+
+def _depth_classes(
+    name: str, cost: float, read: Read, observation_spec: Any, flag: str
+) -> AuxiliaryTask:
+    """Depth by bands: a softmax for each pixel, cross-entropy, a mean over pixels."""
+    spec = _needed(observation_spec, "depth_classes", flag)
+    num_pixels, num_classes = int(np.prod(spec.shape)), int(spec.maximum) + 1
+
+    def head(features: Features) -> Array:
+        logits = _mlp(name, num_pixels * num_classes)(read(features))
+        return logits.reshape(*logits.shape[:-1], *spec.shape, num_classes)
+
+    def labels(unroll: Unroll) -> Array:
+        return unroll.timestep.observation["depth_classes"][:-1].astype(jnp.int32)
+
+    def loss(logits: Array, unroll: Unroll) -> Array:
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+            logits[:-1], labels(unroll)
+        )
+        return losses.mean(axis=(-2, -1))
+
+    def metrics(logits: Array, unroll: Unroll, mask: Array) -> Metrics:
+        is_right = jnp.argmax(logits[:-1], axis=-1) == labels(unroll)
+        return {"accuracy": _mean(is_right.mean(axis=(-2, -1)), mask)}
+
+    return AuxiliaryTask(name, cost, head, loss, ("depth_classes",), metrics)
+
+
+def _depth_regression(
+    name: str, cost: float, read: Read, observation_spec: Any, flag: str
+) -> AuxiliaryTask:
+    """The same pixels as numbers: a band's number over that of the last, squared error."""
+    spec = _needed(observation_spec, "depth_classes", flag)
+    num_pixels, last = int(np.prod(spec.shape)), float(spec.maximum)
+
+    def head(features: Features) -> Array:
+        numbers = _mlp(name, num_pixels)(read(features))
+        return numbers.reshape(*numbers.shape[:-1], *spec.shape)
+
+    def loss(numbers: Array, unroll: Unroll) -> Array:
+        target = unroll.timestep.observation["depth_classes"][:-1] / last
+        return jnp.square(numbers[:-1] - target).mean(axis=(-2, -1))
+
+    return AuxiliaryTask(name, cost, head, loss, ("depth_classes",))
+
+
+def _loop_closure(cost: float, observation_spec: Any) -> AuxiliaryTask:
+    """Whether the agent has come back to a place, from the core's output."""
+    _needed(observation_spec, "loop_closure", "--agent.loop-cost 0")
+
+    def head(features: Features) -> Array:
+        return _mlp("loop", 2)(features.core)
+
+    def labels(unroll: Unroll) -> Array:
+        return unroll.timestep.observation["loop_closure"][:-1].astype(jnp.int32)
+
+    def loss(logits: Array, unroll: Unroll) -> Array:
+        return optax.softmax_cross_entropy_with_integer_labels(logits[:-1], labels(unroll))
+
+    def metrics(logits: Array, unroll: Unroll, mask: Array) -> Metrics:
+        told = (jnp.argmax(logits[:-1], axis=-1) == 1).astype(jnp.float32)
+        true = labels(unroll).astype(jnp.float32)
+        both = 2.0 * jnp.sum(told * true * mask)
+        f1 = both / jnp.maximum(jnp.sum((told + true) * mask), 1.0)
+        return {"f1": f1, "share": _mean(true, mask)}
+
+    return AuxiliaryTask("loop", cost, head, loss, ("loop_closure",), metrics)
+
+
+def _position(name: str, read: Read, observation_spec: Any) -> AuxiliaryTask:
+    """A linear softmax over the cells of the maze, which changes nothing but itself."""
+    spec = _needed(observation_spec, "pose", "--agent.no-decodes-position")
+    width, height = (int(limit) for limit in spec.maximum[:2])
+
+    def head(features: Features) -> Array:
+        return hk.Linear(width * height, name=f"{name}_probe")(read(features))
+
+    def labels(unroll: Unroll) -> Array:
+        place = jnp.floor(unroll.timestep.observation["pose"][:-1, ..., :2])
+        return (width * place[..., 1] + place[..., 0]).astype(jnp.int32)
+
+    def loss(logits: Array, unroll: Unroll) -> Array:
+        return optax.softmax_cross_entropy_with_integer_labels(logits[:-1], labels(unroll))
+
+    def metrics(logits: Array, unroll: Unroll, mask: Array) -> Metrics:
+        is_right = jnp.argmax(logits[:-1], axis=-1) == labels(unroll)
+        return {"accuracy": _mean(is_right, mask)}
+
+    return AuxiliaryTask(name, 1.0, head, loss, ("pose",), metrics, is_probe=True)
+
+
+def _mean(values: Array, mask: Array) -> Array:
+    """Over the decisions that count."""
+    return jnp.sum(values * mask) / jnp.maximum(mask.sum(), 1.0)
