@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tolman.launchers.studies.meta_rl.plots import COLOURS, axes
+from tolman.launchers.studies.figures import COLOURS, axes
 from tolman.launchers.studies.study import Study
 
 NUM_MEANS = 20  # Of new games, over a training.

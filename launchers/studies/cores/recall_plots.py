@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tolman.envs.memory import TMaze
 from tolman.launchers.measuring.core_tasks import Task
 from tolman.launchers.studies.cores.results import Results
-from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY, axes
+from tolman.launchers.studies.figures import COLOURS, GREY, axes
 from tolman.launchers.studies.study import Study
 
 NUM_COLUMNS = 3

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY, axes
+from tolman.launchers.studies.figures import COLOURS, GREY, axes
 from tolman.launchers.studies.study import Fit, Study
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from tolman.agents.memo import MODELS, Reasoner, TrainingConfig
 from tolman.envs.reasoning.task import Examples, Task
+from tolman.launchers.studies.figures import COLOURS, axes
 from tolman.launchers.studies.memo.common import Asked, Draw, ask
-from tolman.launchers.studies.meta_rl.plots import COLOURS, axes
 from tolman.launchers.studies.study import Fit, Study
 
 LABELS = {

@@ -26,6 +26,7 @@ import numpy as np
 from tolman.envs.environment import Environment
 from tolman.envs.meta_rl import DependentBandit, IndependentBandit
 from tolman.envs.meta_rl.bandits import easy, hard, medium
+from tolman.launchers.studies import figures
 from tolman.launchers.studies.checks import SIGMAS
 from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import bandit_optima as optima
@@ -144,7 +145,7 @@ def run(study: Study) -> None:
 
     _check(study, players, controls)
     _report(study, players, controls)
-    plots.learning_curves(study, curves, "regret per episode while training", {})
+    figures.learning_curves(study, curves, "regret per episode while training", {})
 
 
 def _train(

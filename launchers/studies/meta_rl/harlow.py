@@ -39,8 +39,9 @@ from tolman.envs.meta_rl.harlow_choice import CORRECT, HarlowChoice, HarlowChoic
 from tolman.envs.meta_rl.images import Source, Split, find_source
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies import figures
 from tolman.launchers.studies.checks import SIGMAS
-from tolman.launchers.studies.meta_rl import common, harlow_plots, plots
+from tolman.launchers.studies.meta_rl import common, harlow_plots
 from tolman.launchers.studies.meta_rl.harlow_choices import CEILING, Player, choose
 from tolman.launchers.studies.study import Study, Training
 
@@ -100,7 +101,7 @@ def run(study: Study) -> None:
     _report_sources(study, *agents[AGENT_NAME], players[AGENT_NAME], train_on)
     _report(study, players)
     _draw(study, *agents[AGENT_NAME], players, held_out)
-    plots.learning_curves(
+    figures.learning_curves(
         study, curves, "share correct", {"one-shot learning": 0.95, "chance": 0.5}
     )
 

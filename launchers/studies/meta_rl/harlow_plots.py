@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tolman.launchers.studies.figures import COLOURS, GREY
 from tolman.launchers.studies.meta_rl.harlow_choices import Player
-from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY
 from tolman.launchers.studies.study import Study
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from tolman.envs.environment import Environment
 from tolman.envs.meta_rl import IndependentBandit
 from tolman.envs.meta_rl.bandits import BanditState
 from tolman.launchers.device.episodes import Trajectory, play_episodes
+from tolman.launchers.studies import figures
 from tolman.launchers.studies.checks import SIGMAS, standard_error
 from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import bandit_optima as optima
@@ -110,7 +111,7 @@ def run(study: Study) -> None:
         "optimum": ceiling - optima.finite_horizon_regret(NUM_TRIALS),
         "chance": NUM_TRIALS / 2,
     }
-    plots.learning_curves(study, curves, "reward per episode", levels)
+    figures.learning_curves(study, curves, "reward per episode", levels)
 
 
 def record_means(state: BanditState) -> jax.Array:

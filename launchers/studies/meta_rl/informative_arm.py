@@ -26,6 +26,7 @@ import numpy as np
 from tolman.envs.meta_rl import InformativeBandit
 from tolman.envs.meta_rl.bandits import INFORMATIVE_ARM, InformativeState
 from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies import figures
 from tolman.launchers.studies.meta_rl import bandit_baselines as baselines
 from tolman.launchers.studies.meta_rl import common, plots
 from tolman.launchers.studies.meta_rl import structured_baselines as structured
@@ -105,7 +106,7 @@ def run(study: Study) -> None:
         {"arm 11": players["meta-RL"].informative, "target": players["meta-RL"].target},
     )
     levels = {"ceiling": BEST_RETURN, "Thompson": THOMPSON_RETURN, "UCB": UCB_RETURN}
-    plots.learning_curves(study, curves, "reward per episode", levels)
+    figures.learning_curves(study, curves, "reward per episode", levels)
 
 
 def _record_target(state: InformativeState) -> jax.Array:

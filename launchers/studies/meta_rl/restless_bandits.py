@@ -37,8 +37,9 @@ from tolman.envs.meta_rl.restless import (
     RestlessState,
 )
 from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies import figures
 from tolman.launchers.studies.checks import SIGMAS, standard_error
-from tolman.launchers.studies.meta_rl import common, plots, restless_plots
+from tolman.launchers.studies.meta_rl import common, restless_plots
 from tolman.launchers.studies.meta_rl.bandit_baselines import (
     Pulls,
     expected_regret,
@@ -111,7 +112,7 @@ def run(study: Study) -> None:
     restless_plots.adaptation(study, tasks, players, baselines)
     best = float(tasks.means.max(2).mean())
     levels = {"optimum": best - baselines["optimum"].mean() / NUM_TRIALS, "chance": 0.5}
-    plots.learning_curves(study, curves, "reward per trial", levels)
+    figures.learning_curves(study, curves, "reward per trial", levels)
 
 
 def _record(state: RestlessState) -> dict[str, jax.Array]:

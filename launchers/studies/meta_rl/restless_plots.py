@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from tolman.launchers.studies.meta_rl.plots import COLOURS, GREY
+from tolman.launchers.studies.figures import COLOURS, GREY
 from tolman.launchers.studies.meta_rl.restless_analysis import Player, Tasks
 from tolman.launchers.studies.study import Study
 

@@ -17,6 +17,7 @@ import numpy as np
 from tolman.envs.meta_rl import TwoStep
 from tolman.envs.meta_rl.two_step import TwoStepState
 from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies import figures
 from tolman.launchers.studies.checks import standard_error
 from tolman.launchers.studies.meta_rl import common, plots
 from tolman.launchers.studies.meta_rl.two_step_analysis import (
@@ -87,7 +88,7 @@ def run(study: Study) -> None:
     _check(study, players)
     _report(study, players)
     plots.stay_profiles(study, {name: one.profiles for name, one in players.items()})
-    plots.learning_curves(
+    figures.learning_curves(
         study, curves, "reward per trial", {"ceiling": 0.7, "chance": 0.5}
     )
 
