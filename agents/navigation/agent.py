@@ -6,13 +6,14 @@ Source: Mirowski et al. 2016, section 3.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dm_env import specs
 
 from tolman.agents.actor_critic.agent import ActorCritic
 from tolman.agents.agent import register_agent
+from tolman.agents.auxiliary import AuxiliaryTask
 from tolman.agents.navigation.config import NavigationConfig
 from tolman.agents.navigation.tasks import make_tasks
 from tolman.networks.core import MemoryCore
@@ -28,10 +29,12 @@ def make_navigation(
     observation_spec: Any,
     action_spec: specs.DiscreteArray,
     make_core: Callable[[], MemoryCore],
+    auxiliary_tasks: Sequence[AuxiliaryTask] | None = None,
 ) -> ActorCritic:
     """Navigation: the actor-critic that also predicts depth and closed loops.
 
-    The arguments are those of `ActorCritic`.
+    The arguments are those of `ActorCritic`; the auxiliary tasks are in place of those that
+    the settings name.
 
     Raises:
       ValueError: if the environment does not deliver what the settings need.
@@ -44,6 +47,9 @@ def make_navigation(
         use_previous_reward=is_nav,
     )
 
+    if auxiliary_tasks is None:
+        auxiliary_tasks = make_tasks(config, observation_spec)
+
     def make_stacked() -> Any:
         lower = LSTM(LSTMConfig(config.first_hidden_size), name="lower")
         return Stacked(lower, make_core(), LOWER_INPUTS, UPPER_INPUTS)
@@ -53,5 +59,5 @@ def make_navigation(
         observation_spec,
         action_spec,
         make_stacked if is_nav else make_core,
-        make_tasks(config, observation_spec),
+        auxiliary_tasks,
     )

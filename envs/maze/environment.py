@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 from dm_env import specs
 from jax import lax
 
@@ -87,6 +87,7 @@ class Maze:
         "loop_closure", see `task.py`.
       fruit_density: apples drawn for each episode, as a share of the open cells.
       min_start_distance: steps from a start to the goal, at least.
+      reward_scale: what all rewards are multiplied with.
       num_mazes: how many are generated; one is drawn for each episode.
       split: of the generated ones; "held_out" has other mazes than any "train" has.
       height: rows of cells of a generated maze.
@@ -100,6 +101,7 @@ class Maze:
     fields: tuple[Field, ...] = ("rgb", "velocity")
     fruit_density: Annotated[float, Interval(ge=0, le=1)] = 0.0
     min_start_distance: Annotated[int, Ge(0)] = 0
+    reward_scale: Annotated[float, Gt(0)] = 1.0
     num_mazes: Annotated[int, Interval(ge=1, le=10_000)] = 100
     split: Literal["train", "held_out"] = "train"
     height: Annotated[int, Interval(ge=2, le=32)] = 9
@@ -155,7 +157,7 @@ class Maze:
         state = MazeState(body, now, state.time + 1, state.key)
         is_over = state.time >= self.num_decisions
         observation = self._observe(state, is_found, turning * ~is_found)
-        return state, transition(reward, observation, False, is_over)
+        return state, transition(self.reward_scale * reward, observation, False, is_over)
 
     def observation_spec(self) -> dict[str, specs.Array]:
         """By field, in the order of `fields`."""

@@ -1,0 +1,1 @@
+"""Studies of Mirowski et al. 2016."""

@@ -1,0 +1,254 @@
+"""Auxiliary predictions: does an agent that predicts depth learn to navigate sooner?
+
+The same actor-critic learns mazes with and without further losses: depth from the features
+(D1), depth from the memory (D2), loop closure (L). All see the same images; what is
+predicted is no input. Two controls: as the target the depth that another copy sees, which
+has the same distribution and tells nothing, and depth as an input in place of a target.
+
+Source: Mirowski et al. 2016, sections 3 and 5, table 1 and figures 3 to 5.
+  Departure: the mazes are this project's, so scores compare agents with one another. All
+  variants have the same settings, and all seeds are shown: the paper draws 64 settings of
+  each and shows the best five. Batches are synchronous, and the optimiser is Adam. The
+  quick setting is a maze of 3 x 4 cells at 21 x 21 pixels, the LSTM agent with and without
+  D2, and covers the start of the learning curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.agent import Unroll
+from tolman.agents.auxiliary import AuxiliaryTask
+from tolman.agents.navigation import NavigationConfig, make_navigation
+from tolman.agents.navigation.tasks import make_tasks
+from tolman.envs.maze import Maze
+from tolman.launchers.catalog.names import CORE, ENV, find, make_core
+from tolman.launchers.studies import figures
+from tolman.launchers.studies.study import Study, Training
+
+TITLE = "Auxiliary predictions: who foresees depth learns to navigate sooner"
+PAPER = "Mirowski et al. 2016, table 1, figures 3 to 5"
+
+AGENT: dict[str, Any] = {
+    "unroll_length": 20, "batch_size": 32, "discount": 0.97, "gae_lambda": 0.95,
+    "entropy_cost": 0.01, "optimizer": "adam", "learning_rate": 7e-4,
+    "final_learning_rate_scale": 1.0, "depth_1_cost": 0.0, "depth_2_cost": 0.0,
+}  # fmt: skip
+FULL_AGENT = {**AGENT, "unroll_length": 50, "discount": 0.99, "entropy_cost": 1e-3}
+
+NONE, D2, SHUFFLED = "LSTM", "LSTM + D2", "LSTM + D2, shuffled"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One agent of the comparison.
+
+    Attributes:
+      core: its memory.
+      settings: of `NavigationConfig`, besides the common ones.
+      is_shuffled: the depth that it is to predict is that of another environment's place.
+    """
+
+    core: str
+    settings: dict[str, Any]
+    is_shuffled: bool = False
+
+
+QUICK_VARIANTS = {
+    NONE: Variant("lstm", {"wiring": "plain"}),
+    D2: Variant("lstm", {"wiring": "plain", "depth_2_cost": 1.0}),
+    SHUFFLED: Variant("lstm", {"wiring": "plain", "depth_2_cost": 1.0}, is_shuffled=True),
+}
+NAV, NAV_D2, NAV_RGBD = "Nav", "Nav + D2", "Nav, depth as input"
+REGRESSION = "Nav + D2, regression"
+FULL_VARIANTS = {
+    "FF": Variant("feedforward", {"wiring": "plain"}),
+    NONE: Variant("lstm", {"wiring": "plain"}),
+    NAV: Variant("lstm", {}),
+    "Nav + D1": Variant("lstm", {"depth_1_cost": 1.0}),
+    NAV_D2: Variant("lstm", {"depth_2_cost": 1.0}),
+    "Nav + L": Variant("lstm", {"loop_cost": 0.3}),
+    "Nav + D1 D2 L": Variant(
+        "lstm", {"depth_1_cost": 1.0, "depth_2_cost": 1.0, "loop_cost": 0.3}
+    ),
+    NAV_RGBD: Variant("lstm", {"is_depth_input": True}),
+    REGRESSION: Variant("lstm", {"depth_2_cost": 1.0, "depth_target": "regression"}),
+    "Nav + D2, shuffled": Variant("lstm", {"depth_2_cost": 1.0}, is_shuffled=True),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How much is done.
+
+    Attributes:
+      mazes: names of environments, with what is set of them.
+      variants: the agents, by name.
+      agent: settings that all of them share.
+      core_size: units of every core.
+      num_seeds: of each.
+      num_decisions: of each seed, closing rows counted.
+      baseline: the variant without, and
+      foreseer: the one with D2, that the first claim compares.
+    """
+
+    mazes: dict[str, dict[str, Any]]
+    variants: dict[str, Variant]
+    agent: dict[str, Any]
+    core_size: int
+    num_seeds: int
+    num_decisions: int
+    baseline: str
+    foreseer: str
+
+
+QUICK = Setting(
+    {"maze/tiny": {"image_size": 21, "num_frames": 400}},
+    QUICK_VARIANTS, AGENT, 128, 3, 127_000, NONE, D2,
+)  # fmt: skip
+FULL = Setting(
+    {
+        "maze/static_1": {}, "maze/static_2": {}, "maze/random_goal_1": {},
+        "maze/i_maze": {},
+    },
+    FULL_VARIANTS, FULL_AGENT, 256, 3, 10_000_000, NAV, NAV_D2,
+)  # fmt: skip
+REWARD_SCALE = 0.1  # A goal pays 1.
+
+
+def run(study: Study) -> None:
+    """Trains every variant in every maze, compares them, checks the claims."""
+    setting = QUICK if study.quick else FULL
+    study.settings = {
+        **setting.agent, "core_size": setting.core_size, "seeds": setting.num_seeds,
+        "decisions": setting.num_decisions, "reward_scale": REWARD_SCALE,
+        "mazes": setting.mazes,
+    }  # fmt: skip
+    for name, changed in setting.mazes.items():
+        curves = {
+            label: _train(study, setting, make_maze(name, variant, changed), label, name)
+            for label, variant in setting.variants.items()
+        }
+        returns = {label: one.episode_return for label, one in curves.items()}
+        _check(study, setting, name, returns)
+        _tabulate(study, name, curves)
+        lines = {
+            label: (training.env_steps, training.episode_return)
+            for label, training in curves.items()
+        }
+        file = f"curves_{name.split('/')[1]}"
+        figures.learning_curves(study, lines, "return, a goal counting 1", {}, file)
+
+
+def make_maze(name: str, variant: Variant, changed: dict[str, Any]) -> Maze:
+    """The environment, with the fields that the variant asks for and no others."""
+    fields = ["rgb"]
+    if variant.settings.get("is_depth_input"):
+        fields = ["rgbd"]
+    if variant.settings.get("wiring") != "plain":
+        fields.append("velocity")
+    if any(variant.settings.get(f"depth_{number}_cost") for number in (1, 2)):
+        fields.append("depth_classes")
+    if variant.settings.get("loop_cost"):
+        fields.append("loop_closure")
+    return find(ENV, name).thing(fields=tuple(fields), reward_scale=REWARD_SCALE, **changed)
+
+
+def make_agent(setting: Setting, variant: Variant, maze: Maze) -> ActorCritic:
+    """The variant's agent in the maze."""
+    config = NavigationConfig(**{**setting.agent, **variant.settings})
+    core_settings = find(CORE, variant.core).settings_type(hidden_size=setting.core_size)
+    tasks = make_tasks(config, maze.observation_spec())
+    if variant.is_shuffled:
+        tasks = [_shuffled(task) for task in tasks]
+    return make_navigation(
+        config,
+        maze.observation_spec(),
+        maze.action_spec(),
+        make_core(variant.core, core_settings),
+        tasks,
+    )
+
+
+def _train(study: Study, setting: Setting, maze: Maze, label: str, name: str) -> Training:
+    agent = make_agent(setting, setting.variants[label], maze)
+    stage = f"{name}/{label}".replace(" ", "_").replace(",", "").replace("+", "and")
+    return study.train(stage.lower(), agent, maze, setting.num_decisions, setting.num_seeds)
+
+
+def _shuffled(task: AuxiliaryTask) -> AuxiliaryTask:
+    """The same task with the targets of the next environment of the batch."""
+
+    def of_another(unroll: Unroll) -> Unroll:
+        observation = dict(unroll.timestep.observation)
+        for name in task.targets:
+            observation[name] = jnp.roll(observation[name], 1, axis=1)
+        return unroll._replace(timestep=unroll.timestep._replace(observation=observation))
+
+    metrics = task.metrics
+    return replace(
+        task,
+        loss=lambda guess, unroll: task.loss(guess, of_another(unroll)),
+        metrics=metrics
+        and (lambda guess, unroll, mask: metrics(guess, of_another(unroll), mask)),
+    )
+
+
+def area(returns: np.ndarray) -> np.ndarray:
+    """`[P]`, the mean of a learning curve `[C, P]` over its points, which are even."""
+    return np.nanmean(returns, axis=0)
+
+
+def _check(
+    study: Study, setting: Setting, maze: str, returns: dict[str, np.ndarray]
+) -> None:
+    areas = {label: area(values) for label, values in returns.items()}
+    mean = {label: float(values.mean()) for label, values in areas.items()}
+    ratio = mean[setting.foreseer] / mean[setting.baseline]
+    bar = 1.3 if study.quick else 1.2
+    study.check(
+        f"{maze}: area under the curve, {setting.foreseer} over {setting.baseline}",
+        ratio, "2.4 (static 1), 1.5 (random goal 1)", above=bar,
+    )  # fmt: skip
+    lowest = areas[setting.foreseer].min() - areas[setting.baseline].max()
+    study.check(
+        f"{maze}: the worst seed with D2 less the best without", float(lowest),
+        "no overlap of the means of five", above=0.0,
+    )  # fmt: skip
+    shuffled = next(label for label in mean if "shuffled" in label)
+    study.check(
+        f"{maze}: the same ratio with shuffled depth",
+        mean[shuffled] / mean[setting.baseline], "none: must not help",
+        below=(1.0 + bar) / 2,
+    )  # fmt: skip
+    if study.quick:
+        return
+    study.check(
+        f"{maze}: depth as an input over depth as a target", mean[NAV_RGBD] / mean[NAV_D2],
+        "section 5.2: below 1", below=1.0,
+    )  # fmt: skip
+    study.check(
+        f"{maze}: regression over classification", mean[REGRESSION] / mean[NAV_D2],
+        "section 5.1: below 1", below=1.0,
+    )  # fmt: skip
+
+
+def _tabulate(study: Study, maze: str, curves: dict[str, Training]) -> None:
+    rows = []
+    for label, training in curves.items():
+        areas = area(training.episode_return)
+        last = training.episode_return[-max(1, len(training.episode_return) // 10) :]
+        rows.append([
+            label, f"{areas.mean():.3f}", " ".join(f"{value:.3f}" for value in areas),
+            f"{np.nanmean(last):.3f}",
+        ])  # fmt: skip
+    study.table(
+        f"{maze}: return of an episode, a goal counting 1",
+        ["agent", "area under the curve", "by seed", "last tenth"],
+        rows,
+    )
