@@ -90,7 +90,9 @@ class Layout:
     @functools.cached_property
     def starts(self) -> tuple[tuple[int, float | None], ...]:
         """The marked starts: cell, and heading or None for any; empty for any cell."""
-        starts = [(cell, None) for cell in self.marked(START)]
+        starts: list[tuple[int, float | None]] = [
+            (cell, None) for cell in self.marked(START)
+        ]
         for mark, heading in HEADINGS.items():
             starts += [(cell, heading) for cell in self.marked(mark)]
         return tuple(sorted(starts, key=lambda start: start[0]))

@@ -34,7 +34,7 @@ ACTIONS = {
     "forward and turn left": (-1, 1, 0),
     "forward and turn right": (1, 1, 0),
 }
-COMMANDS = np.float32(list(ACTIONS.values()))
+COMMANDS = np.array(list(ACTIONS.values()), np.float32)
 
 
 class Body(NamedTuple):

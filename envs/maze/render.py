@@ -28,13 +28,13 @@ FARTHEST = 64.0  # More than the diagonal of the largest maze.
 SLACK = 1e-5  # A ray that meets the end of a wall so nearly meets the wall.
 NUM_TEXTURES = 8
 # Of goal, apple, strawberry: radius, height of the middle, colour.
-ITEM_RADIUS = np.float32([0.24, 0.12, 0.12])
-ITEM_HEIGHT = np.float32([0.3, 0.25, 0.25])
+ITEM_RADIUS = np.array([0.24, 0.12, 0.12], np.float32)
+ITEM_HEIGHT = np.array([0.3, 0.25, 0.25], np.float32)
 
 
 def _packed(colours: np.ndarray) -> np.ndarray:
     """`[..., 3]` bytes to uint32, red in the lowest byte."""
-    return (np.asarray(colours).astype(np.uint32) << np.uint32([0, 8, 16])).sum(
+    return (np.asarray(colours).astype(np.uint32) << np.array([0, 8, 16], np.uint32)).sum(
         -1, dtype=np.uint32
     )
 
@@ -125,8 +125,8 @@ def look(arrays: Arrays, pose: Pose, items: Items, view: View) -> Columns:
     direction = along[:, None] + across[:, None] * view.columns  # [2, S]
     x, y = pose.position[0], pose.position[1]
     east_west, south_north = direction[0], direction[1]
-    to_vertical = _meet(arrays.vertical, x, y, east_west, south_north)
-    to_horizontal = _meet(arrays.horizontal, y, x, south_north, east_west)
+    to_vertical = _meet(jnp.asarray(arrays.vertical), x, y, east_west, south_north)
+    to_horizontal = _meet(jnp.asarray(arrays.horizontal), y, x, south_north, east_west)
     is_vertical = to_vertical < to_horizontal
     wall = jnp.minimum(jnp.minimum(to_vertical, to_horizontal), FARTHEST)
 
@@ -185,7 +185,6 @@ def _meet(walls: Array, start: Array, side: Array, speed: Array, drift: Array) -
       speed: `[S]`, of the rays across the lines.
       drift: `[S]`, along them.
     """
-    walls = jnp.asarray(walls)
     speed = jnp.where(jnp.abs(speed) < 1e-9, 1e-9, speed)
     lines = jnp.arange(len(walls), dtype=jnp.float32)[:, None]  # [N, 1]
     reached = (lines - start) / speed  # [N, S]
@@ -204,7 +203,7 @@ def _nearest_item(
     offset = items.position - pose.position  # [K, 2]
     ahead, right = offset @ along, offset @ across  # [K]
     radius = jnp.asarray(ITEM_RADIUS)[items.kind]
-    off_middle = view.columns * ahead[:, None] - right[:, None]  # [K, S]
+    off_middle: Array = view.columns * ahead[:, None] - right[:, None]  # [K, S]
     rest = jnp.square(radius)[:, None] - jnp.square(off_middle)
     is_seen = items.is_there[:, None] & (rest > 0) & (ahead[:, None] > NEAREST)
     is_seen &= ahead[:, None] < wall

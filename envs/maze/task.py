@@ -23,8 +23,8 @@ from tolman.envs.maze.layout import APPLE, GOAL, STRAWBERRY, UNREACHABLE, Arrays
 GOAL_REWARD, APPLE_REWARD, STRAWBERRY_REWARD = 10.0, 1.0, 2.0
 # Of the goal, an apple and a strawberry: the reward, and how near they are touched.
 GOAL_ITEM, APPLE_ITEM, STRAWBERRY_ITEM = range(3)
-REWARDS = np.float32([GOAL_REWARD, APPLE_REWARD, STRAWBERRY_REWARD])
-REACHES = np.float32([0.3, 0.25, 0.25])
+REWARDS = np.array([GOAL_REWARD, APPLE_REWARD, STRAWBERRY_REWARD], np.float32)
+REACHES = np.array([0.3, 0.25, 0.25], np.float32)
 # A loop is closed where the path was within NEAR of this place before it was FAR from it.
 NEAR, FAR = 1.0, 2.0
 EVERYWHERE = 2.0**14  # Further than any place: of what is not there.
@@ -114,13 +114,14 @@ def make_rules(
         for cell, angle in layout.starts:
             heading[cell] = np.nan if angle is None else angle
         headings.append(heading)
-        fruit.append(np.int32(marked))
+        fruit.append(np.array(marked, np.int32))
     stacked = (
         np.stack(leaves) for leaves in zip(*(one.arrays for one in layouts), strict=True)
     )
     return Rules(
         Arrays(*stacked), np.stack(goals), np.stack(starts), np.stack(headings),
-        np.stack(fruit), num_drawn, np.int32(kinds), min_start_distance, first.width,
+        np.stack(fruit), num_drawn, np.array(kinds, np.int32), min_start_distance,
+        first.width,
     )  # fmt: skip
 
 
