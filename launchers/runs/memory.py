@@ -62,7 +62,9 @@ def warn_of_replay(job: Job, agent: Any, folder: Path) -> list[str]:
         return []
     data, config = agent.data, job.config
     row = bytes_of(job.source.observation_spec()) + BYTES_OF_ROW
-    num_items = min(data.capacity, config.num_env_steps // (data.period or 1))
+    num_items = min(
+        data.capacity, config.num_env_steps // (data.period or data.unroll_length)
+    )
     each = num_items * (data.unroll_length + 1) * row
     needed, free = (config.num_checkpoints_to_keep + 1) * each, disk_usage(folder).free
     if needed <= free:

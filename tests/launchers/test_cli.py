@@ -84,6 +84,50 @@ def test_what_a_command_says_of_an_error(code, file, expected):
         assert told[0].startswith(expected[0]) and told[1] == expected[1]
 
 
+def test_a_users_code_leaves_its_traceback_in_the_log(tmp_path):
+    """What fails in an evaluation or a film: the line on the terminal, the rest there."""
+    log = tmp_path / "log.txt"
+    log.write_text("before\n")
+
+    def run(code, file):
+        with failures.explained(log):
+            exec(compile(code, file, "exec"), {})
+
+    with pytest.raises(failures.FailedCodeError) as raised:
+        run("def step(): return {}['x']\nstep()", THEIRS)
+    assert str(raised.value) == (
+        f"KeyError: 'x' (/home/theirs.py:1). The whole traceback is in {log}."
+    )
+    before, first, *_, last = log.read_text().splitlines()
+    assert (before, last) == ("before", "KeyError: 'x'") and first.startswith("Traceback")
+    with pytest.raises(failures.RunFailure, match=r"^told\.$"):
+        run("from tolman.launchers.runs.failures import *; raise RunFailure('told.')", OURS)
+    assert log.read_text().count("Traceback") == 1
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_everything():
+    code = "from tolman.launchers.cli import main; main(['bench', '\u00b2'])"
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+    )
+    assert r"bench '\xb2' is unknown" in told.stderr and "Traceback" not in told.stderr
+
+
+def test_a_reader_that_ends_early_ends_the_command():
+    code = "from tolman.launchers.cli import main; import sys; sys.exit(main(['list']))"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 128 + 13
+
+
 def test_exit_code_reaches_the_shell():
     code = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
     ended = subprocess.run(

@@ -156,6 +156,24 @@ def test_checkpoints_that_would_not_fit_are_refused(tolman, tmp_path, monkeypatc
     assert not (tmp_path / "run").exists()
 
 
+def test_a_resumed_run_counts_the_replay_of_its_last_checkpoint(
+    finished, tolman, tmp_path, monkeypatch
+):
+    """Three checkpoints are there and three are kept: one more must fit before one goes."""
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    last = run / "checkpoints" / "200"
+    size = sum(path.stat().st_size for path in last.rglob("*"))
+    (last / "replay").mkdir()
+    (last / "replay" / "0").write_bytes(bytes(10**6))
+    for free, code in ((10**6 + size, 0), (10**6 + size - 1, 2)):
+        disk = shutil._ntuple_diskusage(10**9, 10**9, free)
+        monkeypatch.setattr("shutil.disk_usage", lambda path, disk=disk: disk)
+        found, _, errors = tolman("resume", run)
+        assert found == code, errors
+    assert "the checkpoints need 0.00101 GB (0.00101 GB each)" in errors[-1]
+
+
 def test_foreign_code_that_fails_is_told_in_one_line(tolman, tmp_path, extension):
     run = tmp_path / "run"
     code, _, errors = tolman(*train_words(run, "--loggers", "my_extension:Failing"))

@@ -23,6 +23,7 @@ from tolman.agents.alphazero import AlphaZero, GumbelAlphaZeroConfig
 from tolman.envs.board.game import Game
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.envs.board.small import ConnectFour
+from tolman.launchers.arena.match import PlayerSide
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.heuristics import nothing
 from tolman.launchers.arena.players.minimax import MinimaxPlayer
@@ -30,12 +31,7 @@ from tolman.launchers.arena.players.rollouts import RolloutPlayer
 from tolman.launchers.arena.players.solved_positions import load_positions
 from tolman.launchers.studies.alphazero import common, plots
 from tolman.launchers.studies.alphazero.league import rate_over
-from tolman.launchers.studies.alphazero.matches import (
-    AgentSide,
-    PlayerSide,
-    play_match,
-    score,
-)
+from tolman.launchers.studies.alphazero.matches import AgentSide, play_match, score
 from tolman.launchers.studies.study import Study
 
 TITLE = "Connect four: self-play against rollouts, minimax and a solver"

@@ -29,6 +29,7 @@ from tolman.agents.alphazero import (
 )
 from tolman.envs.board.game import HostGame
 from tolman.envs.board.openspiel_games import openspiel_game
+from tolman.launchers.arena.match import PlayerSide, Side
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.ratings import Rating
@@ -37,7 +38,7 @@ from tolman.launchers.arena.specs import PROTOCOLS, make_player
 from tolman.launchers.catalog.games import make_game
 from tolman.launchers.studies.alphazero import common, plots
 from tolman.launchers.studies.alphazero.league import RANDOM, league, positions_to
-from tolman.launchers.studies.alphazero.matches import AgentSide, PlayerSide, Side
+from tolman.launchers.studies.alphazero.matches import AgentSide
 from tolman.launchers.studies.study import Study
 
 UNTRAINED = "untrained"

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from tolman.envs.board.game import HostGame
+from tolman.launchers.arena.match import Side
 from tolman.launchers.arena.ratings import Rating, Result, rate
-from tolman.launchers.studies.alphazero.matches import Side, play_match
+from tolman.launchers.studies.alphazero.matches import play_match
 
 RANDOM = "random"
 NUM_RANDOM_MOVES = 2

@@ -22,10 +22,11 @@ from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig, Search
 from tolman.agents.alphazero.search import Step, score_step
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.envs.board.small import TicTacToe
+from tolman.launchers.arena.match import PlayerSide
 from tolman.launchers.arena.players.perfect import PerfectTicTacToe
 from tolman.launchers.studies.alphazero import common
 from tolman.launchers.studies.alphazero.league import rate_over
-from tolman.launchers.studies.alphazero.matches import AgentSide, PlayerSide, play_match
+from tolman.launchers.studies.alphazero.matches import AgentSide, play_match
 from tolman.launchers.studies.alphazero.tic_tac_toe_positions import solve
 from tolman.launchers.studies.study import Study
 

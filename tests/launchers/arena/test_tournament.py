@@ -13,7 +13,7 @@ import pytest
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers import cli
 from tolman.launchers.arena import records
-from tolman.launchers.arena.match import GameRecord, play_game, record_from_dict
+from tolman.launchers.arena.match import GameRecord, play_game, play_games, record_from_dict
 from tolman.launchers.arena.openings import make_openings
 from tolman.launchers.arena.page import rating_curves
 from tolman.launchers.arena.player import Resigned
@@ -201,6 +201,52 @@ def test_the_tournament_goes_on_when_engines_crash(tmp_path):
     assert result["ratings"]["one"]["elo"] < 0 and result["ratings"]["two"]["elo"] < 0
     sgf = (tmp_path / "out" / "games.sgf").read_text()
     assert sgf.count("(;GM[1]") == 6 and "+F" in sgf
+
+
+class Scribe:
+    """A side that plays the highest or lowest action, and writes down what it hears."""
+
+    def __init__(self, name, pick, gives_up_in=()):
+        self.name, self.pick, self.gives_up_in = name, pick, gives_up_in
+        self.asked, self.heard = [], []
+
+    def start(self, num_games, seed):
+        self.began = (num_games, seed)
+
+    def choose(self, games, which):
+        self.asked.append(which.tolist())
+        return [
+            Resigned()
+            if index in self.gives_up_in
+            else self.pick(games[index].legal_actions())
+            for index in which
+        ]
+
+    def follow(self, action):
+        self.heard.append(action.tolist())
+
+
+def test_games_side_by_side_are_those_played_one_by_one():
+    """Game 1 has the colours exchanged, game 2 an opening of three, game 3 is given up."""
+    low, high = Scribe("low", min), Scribe("high", max, gives_up_in=(3,))
+    openings = [(), (), ("b2", "a1", "a2"), ()]
+    game = openspiel_game("tic_tac_toe")
+    records = play_games(game, (low, high), openings, [0, 1, 0, 0], (5, 6))
+    assert (low.began, high.began) == ((4, 5), (4, 6))
+    # Nobody is asked in an opening; then the side whose turn it is, in each game.
+    assert low.asked[:4] == [[0, 3], [1], [0], [1]]
+    assert high.asked[:4] == [[1], [0, 3], [1], [0, 2]]
+    assert low.heard == high.heard
+    assert [row[:3] for row in low.heard[:2]] == [[0, 8, 4], [8, 0, 0]]
+    assert [record.players for record in records] == [
+        ("low", "high"), ("high", "low"), ("low", "high"), ("low", "high")
+    ]  # fmt: skip
+    assert records[3].ending == "resigned" and records[3].outcome == (1.0, -1.0)
+    for record, opening, one in zip(records[:3], openings, (0, 1, 0), strict=False):
+        sides = low, high
+        (alone,) = play_games(game, sides, [opening], [one], (5, 6))
+        assert (alone.moves, alone.outcome) == (record.moves, record.outcome)
+        assert record.ending == "rules" and record.num_opening_moves == len(opening)
 
 
 @pytest.mark.parametrize("protocol, game", [("gtp", "go_9x9"), ("usi", "shogi")])
