@@ -115,7 +115,8 @@ class Agent(Protocol):
     """A learning agent as pure functions. Every method may be jitted and vmapped.
 
     One that draws random numbers at every decision may also have a method
-    `draw_noise(key, batch_size)`; see the function of that name.
+    `draw_noise(key, batch_size)`; see the function of that name. One that can act without
+    exploring has `greedy_noise(batch_size)`; see `tolman.agents.greedy`.
     """
 
     @property

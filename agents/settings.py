@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge
 
 Torso = Literal["auto", "mlp", "conv", "tiles", "flat"]
 ImageAxes = Literal["auto", "none", "HW", "HWC", "CHW", "NHWC", "NCHW"]
+
+
+class Preset(NamedTuple):
+    """Settings that belong together, for one family of environments.
+
+    The module of an agent's config declares them: `PRESETS = {"atari": Preset(...)}`.
+
+    Attributes:
+      summary: one line.
+      settings: flat keys, as in a config file: `{"core": "gru", "agent.discount": 0.9}`.
+    """
+
+    summary: str
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _train(words: Sequence[str]) -> int:
-    from tolman.launchers.settings.config import parse_train
+    from tolman.launchers.settings.commands import parse_train
 
     config = parse_train(words)
     from tolman.launchers.runs.training import train
@@ -132,25 +132,13 @@ def _train(words: Sequence[str]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Resume:
-    """Trains a run on from its last sound checkpoint.
+def _resume(words: Sequence[str]) -> int:
+    from tolman.launchers.settings.commands import parse_resume
 
-    Attributes:
-      run: its folder.
-      trust: call whatever its config names, as module:attribute.
-      empty_replay: go on without the games or steps that the checkpoint's replay holds.
-    """
-
-    run: Path
-    trust: bool = False
-    empty_replay: bool = False
-
-
-def _resume(given: Resume) -> int:
+    given = parse_resume(words)
     from tolman.launchers.runs.training import resume
 
-    print(resume(given.run, given.trust, given.empty_replay))
+    print(resume(given.run, given.trust, given.empty_replay, given.changes))
     return 0
 
 
@@ -159,11 +147,12 @@ class Eval:
     """Plays episodes, or answers questions, with the parameters of a run's checkpoint.
 
     Attributes:
-      run: its folder.
+      run: its folder, RUN@STEPS for one of its checkpoints, or RUN@best.
       num_episodes: at least 2; or questions.
       seed: of the episodes.
       checkpoint: its env steps; None for the last that is sound.
       trust: call whatever its config names, as module:attribute.
+      greedy: take the action that the policy holds best, in place of sampling.
     """
 
     run: Path
@@ -171,6 +160,7 @@ class Eval:
     seed: int = 0
     checkpoint: int | None = None
     trust: bool = False
+    greedy: bool = False
 
 
 def _eval(given: Eval) -> int:
@@ -187,7 +177,7 @@ class Play:
     that graphical boards and other engines play a board game against.
 
     Attributes:
-      run: its folder; with --protocol the name of the game.
+      run: its folder, or RUN@best; with --protocol the name of the game.
       num_episodes: at least 1.
       seed: of the episodes.
       checkpoint: its env steps; None for the last that is sound.
@@ -198,6 +188,7 @@ class Play:
         (Go, and any other game); None to film.
       player: who plays, such as runs/a@last?simulations=64 or mcts:100; None for the
         newest run of the game in runs/. With --protocol only.
+      greedy: take the action that the policy holds best, in place of sampling.
     """
 
     run: Path
@@ -209,9 +200,10 @@ class Play:
     trust: bool = False
     protocol: str | None = None
     player: str | None = None
+    greedy: bool = False
 
 
-FILM = ("num_episodes", "seed", "checkpoint", "out", "fps", "trust")
+FILM = ("num_episodes", "seed", "checkpoint", "out", "fps", "trust", "greedy")
 
 
 def _play(given: Play) -> int:
@@ -342,8 +334,9 @@ class List:
     """Lists what there is by name, or the runs in a folder.
 
     Attributes:
-      groups: agents, envs, cores, games, sources, players, studies or benches; all of
-        them if none is given. Or runs, and perhaps their folder: runs/ if none is given.
+      groups: agents, presets, envs, cores, games, sources, players, studies or benches;
+        all of them if none is given. Or runs, and perhaps their folder: runs/ if none is
+        given.
     """
 
     groups: tuple[str, ...]
@@ -370,7 +363,9 @@ VERBS = {
         List,
     ),
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
-    "resume": Verb("RUN", "go on with a run that was stopped or killed", _resume, Resume),
+    "resume": Verb(
+        "RUN [--num-env-steps N] ...", "go on with a run, as it was or changed", _resume
+    ),
     "eval": Verb(
         "RUN [--num-episodes N]", "play episodes with a trained agent", _eval, Eval
     ),

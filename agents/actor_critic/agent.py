@@ -130,6 +130,12 @@ class ActorCritic:
         """Gumbel noise, `[B, A]`: the argmax of logits plus it is a sample."""
         return jax.random.gumbel(key, (batch_size, self._num_actions))
 
+    def greedy_noise(self, batch_size: int) -> Any:
+        """Noise of zeros, with which `act` takes the policy's mode."""
+        return jax.tree.map(
+            jnp.zeros_like, self.draw_noise(jax.random.PRNGKey(0), batch_size)
+        )
+
     def act(
         self, params: Params, noise: Array, timestep: TimeStep, actor_state: RecurrentState
     ) -> tuple[Decision, RecurrentState]:

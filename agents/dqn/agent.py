@@ -158,6 +158,11 @@ class DQN:
             jax.random.randint(action_key, (batch_size,), 0, self._num_actions, jnp.int32),
         )
 
+    def greedy_noise(self, batch_size: int) -> Noise:
+        """Noise that never explores."""
+        noise = self.draw_noise(jax.random.PRNGKey(0), batch_size)
+        return noise._replace(uniform=jnp.ones(batch_size))
+
     def act(
         self, params: Params, noise: Noise, timestep: TimeStep, actor_state: RecurrentState
     ) -> tuple[Decision, RecurrentState]:

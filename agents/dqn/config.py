@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.agents.settings import InputSettings
+from tolman.agents.settings import InputSettings, Preset
 
 
 @dataclass(frozen=True)
@@ -104,3 +104,69 @@ class DQNConfig(InputSettings):
         least = self.burn_in + self.n_step
         if self.unroll_length < least:
             yield "unroll_length", f"at least burn_in + n_step = {least}"
+
+
+def _of_agent(**settings: Any) -> dict[str, Any]:
+    return {f"agent.{key}": value for key, value in settings.items()}
+
+
+PRESETS = {
+    "paper": Preset(
+        "Mnih et al. 2015, with double Q-learning",
+        {
+            "core": "feedforward",
+            **_of_agent(
+                unroll_length=1,
+                n_step=1,
+                replay="uniform",
+                optimizer="rmsprop",
+                learning_rate=2.5e-4,
+                optimizer_epsilon=0.01,
+                target_update_period=10_000,
+                final_epsilon=0.1,
+            ),
+        },
+    ),
+    "classic": Preset(
+        "CartPole and the like, without a memory",
+        {
+            "core": "feedforward",
+            **_of_agent(
+                batch_size=64,
+                replay="uniform",
+                capacity=40_000,
+                min_size=1_000,
+                samples_per_insert=32.0,
+                target_update_period=100,
+                learning_rate=1e-3,
+                optimizer_epsilon=1e-5,
+                exploration_share=0.2,
+                final_epsilon=0.02,
+                torso_size=128,
+            ),
+        },
+    ),
+    "memory": Preset(
+        "short episodes that ask for a memory, on sequences with burn-in",
+        {
+            "core": "lstm",
+            "core.hidden_size": 64,
+            **_of_agent(
+                unroll_length=24,
+                burn_in=6,
+                n_step=3,
+                period=12,
+                batch_size=32,
+                min_size=200,
+                capacity=10_000,
+                samples_per_insert=4.0,
+                learning_rate=1e-3,
+                target_update_period=200,
+                exploration_share=0.3,
+                torso_size=64,
+                use_previous_action=True,
+                use_previous_reward=True,
+            ),
+        },
+    ),
+}

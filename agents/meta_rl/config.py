@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tolman.agents.actor_critic.config import ActorCriticConfig
 from tolman.agents.settings import Torso
@@ -20,22 +21,28 @@ class MetaRLConfig(ActorCriticConfig):
       batch_size: Departure: table 1 has one thread; 16 learn in fewer updates and fill
         the machine.
       discount: table 1: 0.8 where it is not tuned.
+      gae_lambda: n-step returns, as Mnih et al. 2016, whose actor-critic the paper takes.
       entropy_cost: table 1: annealed from 1 to 0.
       final_entropy_cost: see `entropy_cost`.
       value_cost: table 1: 0.05.
+      optimizer: that of Mnih et al. 2016.
       learning_rate: table 1: 0.001 where it is not tuned.
       final_learning_rate_scale: the paper names no decay.
       rmsprop_epsilon: Departure: 1e-5 in place of 0.1, which presupposes the gradient
         scale of Atari.
+      max_gradient_norm: as in Mnih et al. 2016.
       torso: section 3.1: observation, action and reward enter the LSTM directly.
     """
 
     unroll_length: int = 101
     discount: float = 0.8
+    gae_lambda: float = 1.0
     entropy_cost: float = 1.0
     final_entropy_cost: float = 0.0
     value_cost: float = 0.05
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     learning_rate: float = 1e-3
     final_learning_rate_scale: float = 1.0
     rmsprop_epsilon: float = 1e-5
+    max_gradient_norm: float = 40.0
     torso: Torso = "flat"

@@ -43,6 +43,8 @@ class NavigationConfig(ActorCriticConfig):
       batch_size: Departure: 16 workers act asynchronously there.
       entropy_cost: appendix C: 1e-4 to 1e-3, log-uniform.
       learning_rate: appendix C: 1e-4 to 5e-4, log-uniform.
+      gae_lambda, value_cost, optimizer, max_gradient_norm: those of Mnih et al. 2016; see
+        `ActorCriticConfig`.
       rmsprop_epsilon: see `ActorCriticConfig`.
     """
 
@@ -58,6 +60,10 @@ class NavigationConfig(ActorCriticConfig):
     batch_size: Annotated[int, Ge(1)] = 16
     entropy_cost: Annotated[float, Ge(0)] = 1e-3
     learning_rate: float = 3e-4
+    gae_lambda: float = 1.0
+    value_cost: float = 0.5
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    max_gradient_norm: float = 40.0
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         """What the image, the action and the reward enter by is settled by `wiring`."""

@@ -33,11 +33,12 @@ def make_run_player(spec: str, rest: str) -> AgentPlayer:
             raise ValueError(
                 f"player {spec!r}: key {key!r} is unknown: use one of {', '.join(KEYS)}."
             )
-    simulations = keys.get("simulations", "0")
-    if not (simulations.isascii() and simulations.isdigit() and len(simulations) < 7):
+    simulations = keys.get("simulations", "")
+    is_count = simulations.isascii() and simulations.isdigit() and len(simulations) < 7
+    if "simulations" in keys and not (is_count and int(simulations)):
         raise ValueError(
-            f"player {spec!r}: simulations={simulations!r} must be a whole number "
-            "below 1e6."
+            f"player {spec!r}: simulations={simulations!r} must be a whole number, "
+            "at least 1 and below 1e6."
         )
     job = stored_job(Path(run))
     if job.kind != "plays":
@@ -46,4 +47,4 @@ def make_run_player(spec: str, rest: str) -> AgentPlayer:
         )
     restored = restore(Path(run), int(checkpoint) if is_number else None, job)
     name = keys.get("name", spec)
-    return AgentPlayer(restored.agent, restored.params, int(simulations), name)
+    return AgentPlayer(restored.agent, restored.params, int(simulations or 0), name)

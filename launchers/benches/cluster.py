@@ -14,7 +14,8 @@ from tolman.launchers.cluster.connection import disconnect, start
 from tolman.launchers.runs.build import build_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import resolve
-from tolman.launchers.settings.config import TrainConfig, parse_train
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.config import TrainConfig
 
 NUM_ROUNDS = 7
 SECONDS_A_ROUND = 2.0

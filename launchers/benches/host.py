@@ -17,7 +17,7 @@ from tolman.envs.host import HostVector
 from tolman.launchers.host.state import groups_of
 from tolman.launchers.measuring.turns import take_turns
 from tolman.launchers.runs.job import Job, resolve
-from tolman.launchers.settings.config import parse_train
+from tolman.launchers.settings.commands import parse_train
 
 
 @dataclass(frozen=True)

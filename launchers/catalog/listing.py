@@ -12,6 +12,7 @@ from tolman.launchers.catalog.names import suggest
 
 GROUPS = {
     "agents": names.AGENT,
+    "presets": names.AGENT,  # Theirs.
     "envs": names.ENV,
     "cores": names.CORE,
     "games": names.GAME,
@@ -33,7 +34,7 @@ def list_names(group: str | None = None) -> dict[str, dict[str, str]]:
             f"group {group!r} is unknown{suggest(group, GROUPS)}: use one of "
             f"{', '.join(GROUPS)}, or runs [DIR]."
         )
-    return {name: _list(GROUPS[name]) for name in ([group] if group else GROUPS)}
+    return {name: _list(name) for name in ([group] if group else GROUPS)}
 
 
 def describe_names(groups: Sequence[str]) -> list[str]:
@@ -48,7 +49,14 @@ def describe_names(groups: Sequence[str]) -> list[str]:
     return lines
 
 
-def _list(kind: names.Kind) -> dict[str, str]:
+def _list(group: str) -> dict[str, str]:
+    kind = GROUPS[group]
+    if group == "presets":
+        return {
+            f"{agent} {name}": preset.summary
+            for agent, thing in sorted(names.registered(kind).items())
+            for name, preset in names.presets_of(names.Named(kind, agent, thing)).items()
+        }
     lines = {
         name: _first_line(_docstring(kind, thing))
         for name, thing in names.registered(kind).items()

@@ -68,8 +68,12 @@ PLAYER = _kind(
     "player", "tolman.launchers.arena", ("tolman.launchers.arena.player", "PLAYERS")
 )
 RUNNER = _kind("runner", "tolman.launchers", ("tolman.launchers.runs.build", "RUNNERS"))
+EVALUATOR = _kind(
+    "evaluator", "tolman.launchers", ("tolman.launchers.runs.build", "EVALUATORS")
+)
 STUDY = Kind("study", "tolman.launchers.studies", None, ("\nTITLE = ", "\ndef run("))
 BENCH = Kind("bench", "tolman.launchers.benches", None, ("\ndef run(",))
+OBJECT = "object "  # Begins the name of what was given from Python; see `given`.
 TASKS = {"acts": ENV, "plays": GAME, "learns": SOURCE}  # What `--env` names, by agent.
 
 
@@ -96,7 +100,7 @@ def registered(kind: Kind) -> Mapping[str, Any]:
         return {name[start:].replace(".", "/"): name for name in providers(kind)}
     for provider in providers(kind):
         importlib.import_module(provider)
-    return _table(kind)
+    return table(kind)
 
 
 def installed(kind: Kind) -> dict[str, EntryPoint]:
@@ -131,6 +135,11 @@ def lookup(kind: Kind, name: str) -> Any:
     table = registered(kind)
     if name in table:  # Registered under a name that is not written out.
         return table[name]
+    if name.startswith(OBJECT):
+        raise ValueError(
+            f"{kind.noun} {name!r}: was given from Python, in another process. Register "
+            f"what makes one again: register_{kind.noun}({name!r})(...)."
+        )
     known = sorted({*table, *points})
     raise ValueError(
         f"{kind.noun} {name!r} is unknown{suggest(name, known)}: "
@@ -140,7 +149,7 @@ def lookup(kind: Kind, name: str) -> Any:
 
 def is_registered(kind: Kind, thing: Any) -> bool:
     """Whether a decorator has registered that class or factory as one of its kind."""
-    return kind.table is not None and thing in list(_table(kind).values())
+    return kind.table is not None and thing in list(table(kind).values())
 
 
 def import_attribute(path: str, noun: str) -> Any:
@@ -268,7 +277,13 @@ def find(kind: Kind, name: str) -> Named:
 
 def kind_of_agent(agent: Named) -> str:
     """What an agent was registered to do: "acts", "plays" or "learns"; else "acts"."""
-    return _table(AGENT).declared.get(agent.thing, {}).get("kind", "acts")
+    return table(AGENT).declared.get(agent.thing, {}).get("kind", "acts")
+
+
+def presets_of(agent: Named) -> Mapping[str, Any]:
+    """The `PRESETS` of the module of an agent's config; see `tolman.agents.settings`."""
+    module = importlib.import_module(agent.settings_type.__module__)
+    return getattr(module, "PRESETS", {})
 
 
 def find_run(agent: str, env: str, core: str) -> tuple[Named, Named, Named]:
@@ -348,7 +363,8 @@ def _type_hints(factory: Any) -> dict[str, Any]:
     return get_type_hints(function, include_extras=True)
 
 
-def _table(kind: Kind) -> Registry:
+def table(kind: Kind) -> Registry:
+    """What is registered so far."""
     assert kind.table is not None
     module, attribute = kind.table
     return getattr(importlib.import_module(module), attribute)
@@ -356,12 +372,12 @@ def _table(kind: Kind) -> Registry:
 
 def _built_in(kind: Kind, name: str) -> Any:
     """The registered thing of that name; None if there is none."""
-    if name not in _table(kind):
+    if name not in table(kind):
         literal = re.compile(rf'register_{kind.noun}\(\s*"{re.escape(name)}"')
         for provider, text in providers(kind).items():
             if literal.search(text):
                 importlib.import_module(provider)
-    return _table(kind).get(name)
+    return table(kind).get(name)
 
 
 def _member(name: str) -> Any:

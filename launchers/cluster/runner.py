@@ -138,7 +138,7 @@ def make_ray_runner(job: Job, folder: RunFolder) -> RayRunner:
     with contextlib.ExitStack() as stack:
         stack.callback(processes.close)
         if specs is None:
-            updates = Checkpoints(folder.checkpoints).latest_updates()
+            updates, _ = Checkpoints(folder.checkpoints).peek()
             processes.open()
             actor, specs = _ask_first_actor(job.config, processes, updates)
             stack.callback(actor.end)
@@ -193,9 +193,24 @@ def make_games_runner(job: Job, folder: RunFolder) -> RayRunner:
                 "--agent.num-parallel-games."
             )
     roles = _roles(job.config)
+    _check_length(job.config, roles.actors)
     work = GameWork(job.config, roles.shards)
     processes = ProcessLauncher(job.config, roles, folder.checkpoints)
     return RayRunner(job.make_agent(), work, processes)
+
+
+def _check_length(config: TrainConfig, actors: int) -> None:
+    """Raises ValueError for a run that is over before its first update."""
+    own = config.agent_config
+    first = actors * own.num_parallel_games * own.moves_per_iteration
+    least = max(first, own.min_positions)
+    if config.num_env_steps < least:
+        raise ValueError(
+            f"num_env_steps={config.num_env_steps}: must be at least {least}: {actors} "
+            f"actors make {first} moves at once, and {own.min_positions} are made before "
+            "the first update. Set --num-env-steps, --agent.min-positions, "
+            "--agent.num-parallel-games or --agent.moves-per-iteration."
+        )
 
 
 def _roles(config: TrainConfig) -> Roles:

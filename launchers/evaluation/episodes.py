@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,11 +25,14 @@ class Episodes(NamedTuple):
       returns: `[E]` float64.
       lengths: `[E]`, decisions.
       trajectory: every row of it, from the device; None from the host.
+      info: further numbers that the environment told, each a mean over the episodes at
+        whose end it told it.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     trajectory: Any = None
+    info: Mapping[str, float] = MappingProxyType({})
 
 
 def check_num_episodes(num_episodes: int, least: int) -> None:
@@ -93,4 +98,9 @@ def play_episodes_of(
         episodes = play_host_episodes(agent, vector, params, key, num_episodes)
     returns = [each.episode_return for each in episodes]
     lengths = [each.episode_length for each in episodes]
-    return Episodes(np.asarray(returns, np.float64), np.asarray(lengths))
+    told: dict[str, list[float]] = {}
+    for each in episodes:
+        for name, value in each.info.items():
+            told.setdefault(name, []).append(value)
+    info = {name: float(np.mean(values)) for name, values in told.items()}
+    return Episodes(np.asarray(returns, np.float64), np.asarray(lengths), None, info)

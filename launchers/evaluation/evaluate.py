@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from tolman.agents.greedy import greedy
 from tolman.launchers.evaluation.episodes import (
     check_num_episodes,
     environment_seed,
@@ -16,34 +17,47 @@ from tolman.launchers.evaluation.episodes import (
 from tolman.launchers.runs.failures import explained
 from tolman.launchers.runs.folder import LOG
 from tolman.launchers.runs.job import Job
-from tolman.launchers.runs.restore import Restored, restore, stored_job
+from tolman.launchers.runs.restore import (
+    Restored,
+    named_checkpoint,
+    restore,
+    stored_job,
+)
 
 QUESTIONS_AT_ONCE = 250
+RETURN_METRICS = (
+    "eval/episode_return",
+    "eval/episode_return_standard_error",
+    "eval/episode_length",
+)
 
 
 def evaluate(
-    run: Path,
+    run: Path | str,
     num_episodes: int = 100,
     seed: int = 0,
     checkpoint: int | None = None,
     trust: bool = False,
+    greedily: bool = False,
 ) -> dict[str, float]:
-    """Plays episodes with frozen parameters, sampling from the policy.
+    """Plays episodes with frozen parameters, sampling from the policy, or greedily.
 
     The environment has its settings for evaluation; see `resolve`. An agent that learns
     from examples answers questions of the split "test" instead.
 
     Args:
-      run: the run folder.
+      run: the run folder, or RUN@best; see `named_checkpoint`.
       num_episodes: at least 2, so that there is a standard error; or questions.
       seed: of the episodes, independent of the run's.
       checkpoint: env steps of the one to take; None for the last that is sound.
       trust: whether the run's config may name any code; see `catalog.trust`.
+      greedily: take the action that the policy holds best, and do not explore.
 
     Returns:
       `env_steps` of the checkpoint, `num_episodes`, `eval/episode_return` and
       `eval/episode_length` (means) and `eval/episode_return_standard_error`; in an Atari
-      game that a human's score is known for also `eval/human_normalized_score`. Of
+      game that a human's score is known for also `eval/human_normalized_score`; and each
+      further number that the environment told at an episode's end, `eval/is_success`. Of
       questions, `eval/accuracy` and `eval/accuracy_standard_error` in place of the three.
 
     Raises:
@@ -53,10 +67,13 @@ def evaluate(
     """
     check_num_episodes(num_episodes, 2)
     key = evaluation_key(seed)
+    run, checkpoint = named_checkpoint(Path(run), checkpoint)
     job = stored_job(run, environment_seed(key), trust)
     check_plays_alone(run, job)
     with explained(run / LOG):
         restored = restore(run, checkpoint, job)
+        if greedily and job.kind == "acts":
+            restored = restored._replace(agent=greedy(restored.agent))
         measure = _accuracy if job.kind == "learns" else _returns
         measured = measure(restored, key, num_episodes)
     return {"env_steps": restored.env_steps, "num_episodes": num_episodes, **measured}
@@ -76,6 +93,12 @@ def describe(result: dict[str, float]) -> list[str]:
         f"± {result['eval/episode_return_standard_error']:.2g} (standard error of {count} "
         f"episodes)  eval/episode_length {result['eval/episode_length']:.4g}  at env_steps "
         f"{at}"
+    ]
+    known = {*RETURN_METRICS, "eval/human_normalized_score"}
+    lines += [
+        f"{name} {value:.4g}"
+        for name, value in result.items()
+        if name.startswith("eval/") and name not in known
     ]
     if "eval/human_normalized_score" in result:
         score = result["eval/human_normalized_score"]
@@ -103,6 +126,7 @@ def _returns(restored: Restored, key: jax.Array, num_episodes: int) -> dict[str,
             returns.std(ddof=1) / np.sqrt(num_episodes)
         ),
         "eval/episode_length": float(np.mean(played.lengths)),
+        **{f"eval/{name}": value for name, value in played.info.items()},
         **_human_normalized(job.config.env, float(returns.mean())),
     }
 

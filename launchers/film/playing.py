@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tolman.agents.agent import Array
+from tolman.agents.greedy import greedy
 from tolman.launchers.evaluation.episodes import (
     Episodes,
     check_num_episodes,
@@ -19,7 +20,12 @@ from tolman.launchers.film.camera import FilmedSource, nothing_to_see, observed_
 from tolman.launchers.film.writer import Film, check_film
 from tolman.launchers.runs.failures import explained
 from tolman.launchers.runs.folder import LOG, open_run
-from tolman.launchers.runs.restore import Restored, restore, stored_job
+from tolman.launchers.runs.restore import (
+    Restored,
+    named_checkpoint,
+    restore,
+    stored_job,
+)
 
 
 class Played(NamedTuple):
@@ -39,13 +45,14 @@ class Played(NamedTuple):
 
 
 def play(
-    run: Path,
+    run: Path | str,
     num_episodes: int = 1,
     seed: int = 0,
     checkpoint: int | None = None,
     out: Path | None = None,
     fps: float | None = None,
     trust: bool = False,
+    greedily: bool = False,
 ) -> Played:
     """Plays episodes on one environment and films them, one picture a row.
 
@@ -54,13 +61,14 @@ def play(
     each episode, as in `evaluate`; on the host it is wiped where the environment says so.
 
     Args:
-      run: the run folder.
+      run: the run folder, or RUN@best; see `named_checkpoint`.
       num_episodes: at least 1.
       seed: of the episodes, independent of the run's.
       checkpoint: env steps of the one to take; None for the last that is sound.
       out: the mp4 file; None for `videos/<env_steps>_s<seed>.mp4` in the run folder.
       fps: pictures a second; None for the environment's own speed, or 15.
       trust: whether the run's config may name any code; see `catalog.trust`.
+      greedily: as in `evaluate`.
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.
@@ -69,6 +77,7 @@ def play(
       EnvironmentFault: if the environment breaks down.
     """
     check_num_episodes(num_episodes, 1)
+    run, checkpoint = named_checkpoint(Path(run), checkpoint)
     key, videos = evaluation_key(seed), open_run(run).videos
     # Refused before the parameters are restored, which takes seconds.
     check_film(out or videos / "film.mp4", fps)
@@ -83,6 +92,8 @@ def play(
         job = replace(job, source=filmed)
     with contextlib.closing(job.source), explained(run / LOG):
         restored = restore(run, checkpoint, job)
+        if greedily:
+            restored = restored._replace(agent=greedy(restored.agent))
         path = out or videos / f"{restored.env_steps}_s{seed}.mp4"
         with Film(path, fps) as film:
             play_on = _on_device if is_on_device else _on_host

@@ -19,7 +19,7 @@ from tolman.agents.agent import Agent, Array, DataSpec
 from tolman.envs.host import HostVector
 from tolman.launchers.catalog.environments import vector_seeds
 from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
-from tolman.launchers.host.episodes import episode_means
+from tolman.launchers.host.episodes import Episode, episode_means
 from tolman.launchers.host.layout import ItemLayout, item_layout
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.parameters import Closed, ParameterStore
@@ -51,6 +51,7 @@ class LocalRunner(HostCounts):
     Attributes:
       agent: pure functions; see `tolman.agents.agent`.
       num_envs: E, environments of the actor.
+      episodes: that ended during the latest `train`.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class LocalRunner(HostCounts):
         self._seed = seed
         self._num_groups = num_groups
         self._session: _Session | None = None
+        self.episodes: list[Episode] = []
 
     def init(self, keys: Array, hyperparameters: Any = None) -> HostState:
         """Starts a run; equal keys start equal runs."""
@@ -106,7 +108,8 @@ class LocalRunner(HostCounts):
         """
         if self._session is None:
             raise ValueError("the runner is not prepared: call prepare(state, total).")
-        return self._session.train(num_updates)
+        state, metrics, self.episodes = self._session.train(num_updates)
+        return state, metrics
 
     def save_replay(self, folder: Path) -> None:
         """Saves what the replay holds; a queue has nothing to save."""
@@ -180,7 +183,7 @@ class _Session:
         )
         self._thread.start()
 
-    def train(self, num_updates: int) -> tuple[HostState, dict[str, Any]]:
+    def train(self, num_updates: int) -> tuple[HostState, dict[str, Any], list[Episode]]:
         """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
         metrics: dict[str, Any] = self.learner.train(num_updates, self._store.publish)
         episodes = self._loop.take_episodes() if self._loop is not None else []
@@ -194,7 +197,8 @@ class _Session:
             np.int64(self._env_steps()),
             self.learner.priorities.state(),
         )
-        return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
+        rows = {name: np.asarray(value)[None] for name, value in metrics.items()}
+        return state, rows, episodes
 
     def close(self) -> None:
         """Ends the threads and the replay."""

@@ -32,7 +32,8 @@ REFERENCE_CONFIG = LSTMConfig(hidden_size=48)  # Wang et al. 2016, table 1.
 # longer the delay: an epsilon that is not far below it decides the size of the step. 1e-5
 # inside the root of RMSProp stops all learning at length 300.
 AGENT: dict[str, Any] = {
-    "batch_size": 32, "entropy_cost": 0.01, "final_learning_rate_scale": 1.0,
+    "batch_size": 32, "gae_lambda": 1.0, "value_cost": 0.5, "entropy_cost": 0.01,
+    "final_learning_rate_scale": 1.0,
     "optimizer": "adam", "adam_epsilon": 1e-8, "max_gradient_norm": 1.0, "torso": "flat",
 }  # fmt: skip
 # No decision but the last has an effect: what earlier ones "earn" is noise, so the

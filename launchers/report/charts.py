@@ -93,8 +93,25 @@ def lay_out_chart(
             }
             for traces in variants
         ],
+        "marks": _marks(series, x_range),
         "num_left_out": sum(int((~np.isfinite(values)).sum()) for _, values in curves),
     }
+
+
+def _marks(
+    series: Mapping[int, Series], x_range: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """Where runs went on with changed settings, and what changed there."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for index, one in series.items():
+        for change in (change for run in one.runs for change in run.changes):
+            if x_range[0] <= change.at <= x_range[1]:
+                texts = found.setdefault((index, change.at), [])
+                texts.append(f"{change.key}: {change.before} \u2192 {change.after}")
+    return [
+        {"series": index, "x": _x(at, x_range), "text": "; ".join(dict.fromkeys(texts))}
+        for (index, at), texts in found.items()
+    ]
 
 
 def _traces(metric: str, series: Mapping[int, Series], share: float) -> list[Trace]:

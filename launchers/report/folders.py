@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from tolman.launchers.report.changes import CHANGES, Change, read_changes
 from tolman.launchers.report.curves import Curve
 from tolman.launchers.report.status import STATUS, read_status
 
@@ -52,6 +53,7 @@ class Run:
     unit: str  # The x axis of the curves.
     curves: dict[str, Curve]
     figures: list[Figure]
+    changes: list[Change]  # Of settings, when it was resumed.
 
     @property
     def seed(self) -> str | None:
@@ -78,9 +80,11 @@ def read_run(folder: Path) -> Run:
     """Reads a run folder; any of its files may be missing."""
     status = _read_mapping(folder / STATUS)
     seconds = status.get("seconds")
+    config = _read_mapping(folder / "config.yaml")
+    changes = read_changes(config.pop(CHANGES, None))
     return Run(
         name=folder.resolve().name,
-        config=flatten(_read_mapping(folder / "config.yaml")),
+        config=flatten(config),
         versions=flatten(_read_mapping(folder / "versions.json")),
         state=str(read_status(folder).get("state", "unknown")),
         reason=str(status.get("reason") or ""),
@@ -88,6 +92,7 @@ def read_run(folder: Path) -> Run:
         unit=str(status.get("unit", "env_steps")),
         curves=read_curves(folder / "metrics.jsonl"),
         figures=_read_figures(folder / "figures"),
+        changes=changes,
     )
 
 

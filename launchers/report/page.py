@@ -110,6 +110,11 @@ def _render(runs: list[Run], studies: list[Study]) -> str:
         charts=_charts(metrics, series),
         smoothing=list(SMOOTHING),
         run_names=names,
+        changes=[
+            (name, change)
+            for name, run in zip(names, runs, strict=True)
+            for change in run.changes
+        ],
         config=compare([without_run_only(run.config) for run in runs]),
         versions=compare([run.versions for run in runs]),
         run_figures=[pair for pair in zip(names, runs, strict=True) if pair[1].figures],

@@ -1,4 +1,4 @@
-"""Builds the runner of a job: looked up by name, so that no runner is imported for another.
+"""Builds the runner of a job, and what evaluates it; no runner is imported for another.
 
 A runner is registered under `LAUNCHER/KIND` at the bottom of its own module:
 
@@ -8,14 +8,18 @@ A runner is registered under `LAUNCHER/KIND` at the bottom of its own module:
 
 from __future__ import annotations
 
+from typing import Any
+
 from tolman.envs.registry import Registry
-from tolman.launchers.catalog.names import RUNNER, lookup
+from tolman.launchers.catalog.names import EVALUATOR, RUNNER, lookup, registered
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import Runner
 
 RUNNERS = Registry("runner")
 register_runner = RUNNERS.register
+EVALUATORS = Registry("evaluator")  # By the kind of agent.
+register_evaluator = EVALUATORS.register
 
 
 def build_runner(job: Job, folder: RunFolder) -> Runner:
@@ -29,3 +33,17 @@ def build_runner(job: Job, folder: RunFolder) -> Runner:
       ValueError: if that launcher cannot run it.
     """
     return lookup(RUNNER, job.runner)(job, folder)
+
+
+def build_evaluator(job: Job) -> Any:
+    """Builds what evaluates a run while it trains: `(params, updates)` to metrics.
+
+    Raises:
+      ValueError: if agents of that kind have no return to report.
+    """
+    if job.kind not in registered(EVALUATOR):
+        raise ValueError(
+            f"eval_every={job.config.eval_every}: agent {job.config.agent!r} has no return "
+            "to report while it trains. Leave --eval-every out."
+        )
+    return lookup(EVALUATOR, job.kind)(job)

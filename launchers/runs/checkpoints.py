@@ -22,11 +22,27 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import numpy as np
 
-STATE = "state.npz"
+STATE, BEST = "state.npz", "best.json"
 UNFINISHED = ".unfinished"
 EMPTY_REPLAY = "tolman resume RUN --empty-replay goes on with an empty one"
 
 logger = logging.getLogger(__name__)
+
+
+class MisfitError(ValueError):
+    """A sound checkpoint has other leaves than these settings make."""
+
+
+class Best(NamedTuple):
+    """The checkpoint that was evaluated best.
+
+    Attributes:
+      units: when.
+      value: of the evaluation.
+    """
+
+    units: int
+    value: float
 
 
 class Checkpoint(NamedTuple):
@@ -75,15 +91,16 @@ class Checkpoints:
         files = () if last is None else (self.folder / str(last)).rglob("*")
         return sum(path.stat().st_size for path in files if path.is_file())
 
-    def latest_updates(self) -> int:
-        """Updates at the last checkpoint that can be read; 0 where none tells."""
+    def peek(self) -> tuple[int, dict[str, Any]]:
+        """Updates and metadata of the last checkpoint that can be read; (0, {}) of none."""
         for step in reversed(self.steps()):
             path = self.folder / str(step) / STATE
             # A torn file can raise anything.
             with contextlib.suppress(Exception), np.load(path, allow_pickle=False) as file:
-                names = json.loads(file["description"].tobytes())["leaves"]
-                return int(file[f"arr_{names.index('.updates')}"].flat[0])
-        return 0
+                description = json.loads(file["description"].tobytes())
+                index = description["leaves"].index(".updates")
+                return int(file[f"arr_{index}"].flat[0]), description["metadata"]
+        return 0, {}
 
     def save(
         self,
@@ -126,9 +143,25 @@ class Checkpoints:
             self._set_aside(units)
         unfinished.rename(target)
         flush(self.folder)
+        best = self.best()
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.folder / str(old))
+            if best is None or old != best.units:
+                shutil.rmtree(self.folder / str(old))
         return target
+
+    def best(self) -> Best | None:
+        """The checkpoint that was marked last, where it is still there."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            best = Best(**json.loads((self.folder / BEST).read_text()))
+            if best.units in self.steps():
+                return best
+        return None
+
+    def mark_best(self, units: int, value: float) -> None:
+        """Has the checkpoint of `units` kept, in place of the one marked before."""
+        unfinished = self.folder / f"{BEST}{UNFINISHED}"
+        unfinished.write_text(json.dumps(Best(units, value)._asdict()))
+        unfinished.replace(self.folder / BEST)
 
     def restore(
         self,
@@ -184,7 +217,8 @@ class Checkpoints:
     def set_aside_after(self, units: int) -> None:
         """Renames what is later than `units`, and removes what was never finished."""
         for unfinished in self.folder.glob(f"*{UNFINISHED}"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished, ignore_errors=True)
         for later in self.steps():
             if later > units:
                 self._set_aside(later)
@@ -219,6 +253,20 @@ def check_finite(params: Any, num_members: int) -> None:
         sound &= finite
     if not sound.any():
         raise ValueError(f"parameter {first} is not finite")
+
+
+def check_space(path: Path, state: Any, checkpoints: Checkpoints, num_kept: int) -> None:
+    """Raises ValueError if the checkpoints that are to come do not fit."""
+    size = sum(getattr(leaf, "nbytes", 8) for leaf in jax.tree.leaves(state))
+    size = max(size, checkpoints.size_of_last())  # With its replay.
+    needed = max(num_kept + 1 - len(checkpoints.steps()), 1) * size
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise ValueError(
+            f"{path}: {free / 1e9:.3g} GB are free there, and the checkpoints need "
+            f"{needed / 1e9:.3g} GB ({size / 1e9:.3g} GB each). Make room, or set "
+            "--num-checkpoints-to-keep or another folder."
+        )
 
 
 def read_leaves(path: Path) -> dict[str, np.ndarray]:
@@ -266,7 +314,7 @@ def _unflatten(
     """Puts the leaves of that part in the template's structure.
 
     Raises:
-      ValueError: if they do not fit it, naming the first leaf that does not.
+      MisfitError: if they do not fit it, naming the first leaf that does not.
     """
     expected, structure = jax.tree_util.tree_flatten_with_path(template)
     wanted = [part + jax.tree_util.keystr(name) for name, _ in expected]
@@ -277,7 +325,7 @@ def _unflatten(
         odd = next(
             (name for name in [*wanted, *names] if (name in wanted) != (name in names)), ""
         )
-        raise ValueError(f"{path}: is of another agent, core or environment (leaf {odd}).")
+        raise MisfitError(f"{path}: is of another agent, core or environment (leaf {odd}).")
     restored = []
     for name, (_, like), leaf in zip(names, expected, leaves, strict=True):
         is_key = _is_typed_key(like)
@@ -286,7 +334,7 @@ def _unflatten(
         if leaf.dtype.kind == "V":  # NumPy forgets the names of types such as bfloat16.
             leaf = leaf.view(dtype)
         if (leaf.shape, leaf.dtype) != (shape, dtype):
-            raise ValueError(
+            raise MisfitError(
                 f"{path}: leaf {name} is {leaf.dtype}{list(leaf.shape)}; these settings "
                 f"make it {dtype}{list(shape)}."
             )

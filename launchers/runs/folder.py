@@ -13,16 +13,17 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tolman.launchers.report.changes import Change
 from tolman.launchers.report.status import STATUS, read_status, this_process
 from tolman.launchers.runs.versions import VERSIONS, versions
-from tolman.launchers.settings.config import (
-    TrainConfig,
+from tolman.launchers.settings.config import TrainConfig
+from tolman.launchers.settings.files import (
     load_config,
     save_config,
     to_mapping,
@@ -61,9 +62,11 @@ class RunFolder:
         """The folder of films."""
         return self.path / "videos"
 
-    def config(self, trust: bool = True) -> TrainConfig:
-        """Reads the config back; `trust` as `load_config` takes it."""
-        return load_config(self.path / CONFIG, trust)
+    def config(
+        self, trust: bool = True, given: Mapping[str, Any] | None = None
+    ) -> TrainConfig:
+        """Reads the config back; the arguments are those of `load_config`."""
+        return load_config(self.path / CONFIG, trust, given)
 
     def status(self) -> dict[str, Any]:
         """See `read_status`."""
@@ -105,10 +108,10 @@ class RunFolder:
         """Writes `versions.json`; `devices` says what trains."""
         _replace(self.path / VERSIONS, json.dumps(versions(devices), indent=1))
 
-    def write_config(self, config: TrainConfig) -> None:
+    def write_config(self, config: TrainConfig, changes: Sequence[Change] = ()) -> None:
         """Writes `config.yaml`, the last of a new run's files: it can be resumed then."""
         unfinished = self.path / f"{CONFIG}.unfinished"
-        save_config(config, unfinished)
+        save_config(config, unfinished, changes)
         unfinished.replace(self.path / CONFIG)
 
 
@@ -249,7 +252,8 @@ def _check_resumable(path: Path, config: TrainConfig) -> None:
             flag = f"--{key.replace('_', '-')}"
             raise ValueError(
                 f"{path}: its run has {key}={before.get(key)!r}, not {now.get(key)!r}. "
-                f"Set {flag} back to resume it, or say --if-exists new."
+                f"Set {flag} back to resume it, or say --if-exists new; tolman resume "
+                "changes settings."
             )
 
 

@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 from tolman.launchers.catalog.environments import EnvironmentSource, vector_seeds
 from tolman.launchers.catalog.games import ExampleSource, GameSource
+from tolman.launchers.catalog.given import names_of
 from tolman.launchers.catalog.names import (
     AGENT,
     CORE,
+    OBJECT,
     Named,
     find,
     find_run,
@@ -97,6 +99,7 @@ def resolve(
     Raises:
       ValueError: if a name is unknown, or settings are not of the type that it takes.
     """
+    config = _with_names(config)
     check_settings(config)
     for logger in config.loggers:
         check_logger(logger)
@@ -123,6 +126,17 @@ def resolve(
     replay = _replay(config.replay, launcher)
     config = replace(config, agent_config=settings, launcher=launcher, replay=replay)
     return Job(config, kind, agent, core, source)
+
+
+def _with_names(config: TrainConfig) -> TrainConfig:
+    """A config whose names stand for what was given from Python in their places."""
+    given = config.agent, config.env, config.core
+    names = names_of(*given)
+    settings = config.agent_config
+    if names[0].startswith(OBJECT) and settings is None:
+        settings = getattr(config.agent, "config", None)
+    agent, env, core = names
+    return replace(config, agent=agent, env=env, core=core, agent_config=settings)
 
 
 def _with_correction(settings: Any, launcher: str) -> Any:
@@ -203,11 +217,23 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
             f"env {config.env!r} lives on the host: launcher 'on-device' cannot run it. "
             "Set --launcher local."
         )
+    for name in (config.agent, config.env, config.core):
+        if launcher == "ray" and name.startswith(OBJECT):
+            raise ValueError(
+                f"{name!r}: was given from Python, and other processes cannot find it. "
+                "Give what can be imported, or leave --launcher ray out."
+            )
     if kind == "learns" and launcher != "on-device":
         raise ValueError(
             f"launcher={launcher!r}: agent {config.agent!r} learns from examples, which is "
             "done on-device. Leave --launcher out."
         )
+    for name in ("eval_episodes", "eval_greedy"):
+        if getattr(config, name) and not config.eval_every and launcher != "ray":
+            raise ValueError(
+                f"{name}={getattr(config, name)}: there are no evaluations without "
+                f"--eval-every. Leave --{name.replace('_', '-')} out."
+            )
     for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
         value = getattr(config, name)
         if value and value != getattr(TrainConfig, name):

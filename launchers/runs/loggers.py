@@ -16,7 +16,8 @@ import numpy as np
 
 from tolman.launchers.catalog.names import import_attribute
 from tolman.launchers.runs.folder import RunFolder
-from tolman.launchers.settings.config import TrainConfig, to_mapping
+from tolman.launchers.settings.config import TrainConfig
+from tolman.launchers.settings.files import to_mapping
 
 Row = dict[str, Any]  # Its first key is the x axis: {"env_steps": 40, "loss/policy": 0.5}.
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from tolman.launchers.report.status import DEAD
-from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
+from tolman.launchers.runs.changes import take_settings
+from tolman.launchers.runs.checkpoints import Checkpoints, check_finite, check_space
 from tolman.launchers.runs.failures import DivergenceError, explain
 from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.hooks import Callbacks, Moment
 from tolman.launchers.runs.loggers import Logger, Row, cut_metrics, make_row
 from tolman.launchers.runs.progress import Progress, log_to
 from tolman.launchers.runs.protocol import MUST_BE_FINITE, Counts, Runner, State
@@ -34,6 +36,8 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 NUM_ROWS = 50
 
 AfterRow = Callable[[State, Counts, float], bool]
+Evaluate = Callable[[Any, int], dict[str, float]]
+JUDGED_BY = "eval/episode_return"  # The best checkpoint has the largest.
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +51,14 @@ class Plan:
       num_units: the same in the runner's unit.
       row: between two rows of metrics; None for `NUM_ROWS` rows at even places.
       checkpoint: between two checkpoints, a multiple of `row`; None to go by the clock.
+      evaluation: between two evaluations, a multiple of `row`; None for none.
     """
 
     total: int
     num_units: int
     row: int | None = None
     checkpoint: int | None = None
+    evaluation: int | None = None
 
     def next_row(self, done: int) -> int:
         """The updates at the first row after `done`."""
@@ -72,6 +78,7 @@ class Sink:
       make_loggers: opens what takes the rows, given the units that are done.
       how_to_go_on: what to do after an interruption, in words.
       advice: about losses that are not finite, in words.
+      about: what every checkpoint's metadata holds beside the loop's own, JSON values.
     """
 
     folder: RunFolder
@@ -79,6 +86,7 @@ class Sink:
     make_loggers: Callable[[int], list[Logger]]
     how_to_go_on: str
     advice: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Progressed(NamedTuple):
@@ -88,11 +96,13 @@ class Progressed(NamedTuple):
       state: of the runner.
       seconds: of wall time spent so far, over all resumes.
       is_over: whether what watches its rows has ended it.
+      about: what the sink had its checkpoint say.
     """
 
     state: State
     seconds: float = 0.0
     is_over: bool = False
+    about: Mapping[str, Any] = MappingProxyType({})
 
 
 def pick_up(
@@ -124,7 +134,8 @@ def pick_up(
         if checkpoints.latest() is not None:
             units, restored, metadata = checkpoints.restore(state, check=check)
             is_over = metadata.get("is_over", False)
-            found = Progressed(runner.place(restored), metadata["seconds"], is_over)
+            restored = runner.place(take_settings(restored, state))
+            found = Progressed(restored, metadata["seconds"], is_over, metadata)
         checkpoints.set_aside_after(units)
         cut_metrics(folder.metrics, units)
         logger.info("resuming at %s %d", runner.unit, units)
@@ -141,6 +152,8 @@ class TrainingLoop:
         plan: Plan,
         start: Progressed,
         after_row: AfterRow | None = None,
+        callbacks: Callbacks | None = None,
+        evaluate: Evaluate | None = None,
     ) -> None:
         """Prepares the loop; writes nothing.
 
@@ -151,13 +164,18 @@ class TrainingLoop:
           start: where it stands.
           after_row: called after each row with the state, its counts and the seconds spent;
             returns whether the training is to end there.
+          callbacks: of the user.
+          evaluate: maps parameters and the updates behind them to metrics, where the plan
+            says so.
 
         Raises:
           ValueError: if its checkpoints would not fit on the disk.
         """
         self._runner, self._sink, self._plan = runner, sink, plan
-        self._state, seconds, self._is_over = start
+        self._state, seconds, self._is_over, _ = start
         self._folder, self._after_row = sink.folder, after_row
+        self._callbacks, self._evaluate = callbacks or Callbacks(), evaluate
+        self._row: Row = {}
         self._checkpoints = Checkpoints(
             self._folder.checkpoints, sink.num_checkpoints_to_keep
         )
@@ -165,7 +183,8 @@ class TrainingLoop:
         self._saved_units: int | None = None
         self._started = time.monotonic() - seconds
         self._restarts_told: dict[str, int] = {}
-        _check_space(self._folder.path, self._state, self._checkpoints)
+        num_kept = sink.num_checkpoints_to_keep + int(evaluate is not None)
+        check_space(self._folder.path, self._state, self._checkpoints, num_kept)
 
     def run(self, lines: Sequence[str] = ()) -> Progressed:
         """Trains to the end; the status file tells how that went, whatever happens.
@@ -213,11 +232,18 @@ class TrainingLoop:
                 if failure is error:
                     raise
                 raise failure from error
+            if self._callbacks.reason:
+                self._write_status("interrupted", self._callbacks.reason)
+                logger.info("stopped: %s", self._callbacks.reason)
+                return self._progressed()
             self._write_status("finished")
             logger.info(
                 "finished at %s %d: %s", runner.unit, self._counts.units, self._folder.path
             )
-        return Progressed(self._state, self._seconds(), self._is_over)
+        return self._progressed()
+
+    def _progressed(self) -> Progressed:
+        return Progressed(self._state, self._seconds(), self._is_over, self._sink.about)
 
     def _train(self, loggers: list[Logger], progress: Progress, stop: StopRequest) -> None:
         plan, began = self._plan, time.monotonic()
@@ -229,24 +255,60 @@ class TrainingLoop:
         logger.info("ready in %.1f s", saved_at - began)
         while self._counts.updates < plan.total and not self._is_over:
             self._stop_if_asked(stop)
-            row = self._chunk(plan.next_row(self._counts.updates) - self._counts.updates)
+            self._row = self._chunk(plan.next_row(self._counts.updates))
+            is_best = self._judge()
             for each in loggers:
-                each.write(row)
-            progress.update(row)
+                each.write(self._row)
+            progress.update(self._row)
             if self._restarts() != self._restarts_told:
                 self._write_status("running")
             if self._after_row is not None:
                 self._is_over = self._after_row(self._state, self._counts, self._seconds())
+            self._tell_row()
+            is_end = self._is_over or self._callbacks.reason
             if plan.checkpoint is None:
                 due = time.monotonic() - saved_at >= SECONDS_BETWEEN_CHECKPOINTS
             else:
                 due = self._counts.updates % plan.checkpoint == 0
-            if due or self._is_over or self._counts.updates >= plan.total:
+            if due or is_best or is_end or self._counts.updates >= plan.total:
                 self._save()
                 saved_at = time.monotonic()
+            if is_best:
+                self._checkpoints.mark_best(self._counts.units, self._row[JUDGED_BY])
+            if self._callbacks.reason:
+                return
 
-    def _chunk(self, num_updates: int) -> Row:
-        """Takes `num_updates` updates; returns their row."""
+    def _judge(self) -> bool:
+        """Adds an evaluation to the row, if one is due; returns whether it is the best."""
+        plan, updates = self._plan, self._counts.updates
+        if self._evaluate is None or plan.evaluation is None:
+            return False
+        if updates % plan.evaluation and updates < plan.total:
+            return False
+        self._row |= self._evaluate(self._runner.params(self._state), updates)
+        best = self._checkpoints.best()
+        return best is None or self._row.get(JUDGED_BY, -np.inf) > best.value
+
+    def _tell_row(self) -> None:
+        """Calls back with the row, and before it with its episodes."""
+        moment = self._moment()
+        if self._callbacks.want_episodes():
+            for episode in getattr(self._runner, "episodes", ()):
+                self._callbacks.call("on_episode", moment, episode)
+        self._callbacks.call("on_row", moment)
+
+    def _moment(self) -> Moment:
+        def params() -> Any:
+            return jax.device_get(self._runner.params(self._state))
+
+        counts, stop = self._counts, self._callbacks.stop
+        return Moment(
+            self._folder.path, counts.units, counts.updates, self._row, params, stop
+        )
+
+    def _chunk(self, until: int) -> Row:
+        """Takes updates up to number `until`; returns their row."""
+        num_updates = until - self._counts.updates
         began, before, unit = time.perf_counter(), self._counts.units, self._runner.unit
         self._state, told = self._runner.train(self._state, num_updates)
         metrics = {name: np.asarray(v) for name, v in jax.device_get(told).items()}
@@ -279,11 +341,13 @@ class TrainingLoop:
             check_finite(self._runner.params(state), self._runner.num_members)
         except ValueError as error:
             raise self._diverged(str(error)) from None
-        metadata = {"seconds": self._seconds(), "is_over": self._is_over}
+        own = {"seconds": self._seconds(), "is_over": self._is_over}
+        metadata = {**self._sink.about, **own}
         units, add = self._counts.units, self._runner.save_replay
-        self._checkpoints.save(units, state, metadata, add)
+        path = self._checkpoints.save(units, state, metadata, add)
         self._saved_units = units
         self._write_status("running")
+        self._callbacks.call("on_checkpoint", self._moment(), path)
 
     def _stop_if_asked(self, stop: StopRequest) -> None:
         if stop.signal_number is not None:
@@ -328,17 +392,3 @@ def _close(each: Logger) -> None:
     """Closes a logger; what it could not write on a full disk is told elsewhere."""
     with contextlib.suppress(OSError):
         each.close()
-
-
-def _check_space(path: Path, state: Any, checkpoints: Checkpoints) -> None:
-    """Raises ValueError if the checkpoints that are to come do not fit."""
-    size = sum(getattr(leaf, "nbytes", 8) for leaf in jax.tree.leaves(state))
-    size = max(size, checkpoints.size_of_last())  # With its replay.
-    needed = max(checkpoints.keep + 1 - len(checkpoints.steps()), 1) * size
-    free = shutil.disk_usage(path).free
-    if free < needed:
-        raise ValueError(
-            f"{path}: {free / 1e9:.3g} GB are free there, and the checkpoints need "
-            f"{needed / 1e9:.3g} GB ({size / 1e9:.3g} GB each). Make room, or set "
-            "--num-checkpoints-to-keep or another folder."
-        )

@@ -31,6 +31,41 @@ class Restored(NamedTuple):
     env_steps: int
 
 
+def named_checkpoint(run: Path, checkpoint: int | None = None) -> tuple[Path, int | None]:
+    """The folder and the checkpoint of a run that may be called RUN@STEPS or RUN@best.
+
+    Args:
+      run: RUN, RUN@STEPS, RUN@last, or RUN@best: the one that was evaluated best while the
+        run was trained with `eval_every`.
+      checkpoint: one that was named apart.
+
+    Returns:
+      The folder, and env steps; None for the last that is sound.
+
+    Raises:
+      FileNotFoundError: if there is no such run.
+      ValueError: if two checkpoints are named, or none is the best.
+    """
+    path, at, which = str(run).rpartition("@")
+    is_name = which in ("best", "last") or (which.isascii() and which.isdigit())
+    if run.exists() or not (at and is_name):
+        return run, checkpoint
+    if checkpoint is not None:
+        raise ValueError(
+            f"{run}: names a checkpoint, as checkpoint={checkpoint} does. Leave one out."
+        )
+    folder = Path(path)
+    if which == "best":
+        best = Checkpoints(run_folder.open_run(folder).checkpoints).best()
+        if best is None:
+            raise ValueError(
+                f"{folder}: has no best checkpoint. Train with --eval-every, or name a "
+                f"checkpoint by its env steps: {folder}@STEPS."
+            )
+        return folder, best.units
+    return folder, int(which) if which != "last" else None
+
+
 def stored_job(run: Path, env_seed: int | None = None, trust: bool = False) -> Job:
     """The job of a run, with its environment's settings for evaluation.
 

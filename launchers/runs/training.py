@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from tolman.launchers.catalog.environments import vector_seeds
-from tolman.launchers.runs.build import build_runner
-from tolman.launchers.runs.checkpoints import Checkpoints
+from tolman.launchers.report.changes import Change
+from tolman.launchers.runs.build import build_evaluator, build_runner
+from tolman.launchers.runs.changes import (
+    check_data,
+    check_kept,
+    explain_misfit,
+    find_changes,
+    told,
+)
+from tolman.launchers.runs.checkpoints import Checkpoints, MisfitError
 from tolman.launchers.runs.folder import RunFolder, hold, new_run, open_run
+from tolman.launchers.runs.hooks import Callbacks
 from tolman.launchers.runs.job import Job, resolve
 from tolman.launchers.runs.loggers import make_loggers
 from tolman.launchers.runs.loop import (
@@ -28,13 +40,18 @@ from tolman.launchers.runs.protocol import Runner, State
 from tolman.launchers.runs.stopping import stop_request
 from tolman.launchers.runs.transfer import take_parameters
 from tolman.launchers.settings.config import TrainConfig
+from tolman.launchers.settings.files import to_mapping
 
 MAX_UPDATES_PER_ROW = 100
 MAX_UPDATES = 2**31 - 1  # They are counted in 32 bits.
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Path:
     """Trains from the start, or resumes where `config.if_exists` says so.
+
+    Args:
+      config: of the run.
+      callbacks: objects with some of the methods of `tolman.launchers.runs.hooks`.
 
     Returns:
       The run folder.
@@ -51,18 +68,27 @@ def train(config: TrainConfig) -> Path:
             if folder is None:
                 assert config.run_dir is not None
                 job.source.close()
-                return resume(Path(config.run_dir).expanduser())
-            with contextlib.closing(build_runner(job, folder)) as runner:
+                return resume(Path(config.run_dir).expanduser(), callbacks=callbacks)
+            with contextlib.ExitStack() as stack:
+                runner = stack.enter_context(contextlib.closing(build_runner(job, folder)))
+                own = _Own(config, folder, Callbacks(callbacks), _evaluator(job, stack))
+                own.check(runner)
                 state, lines = _first_state(job, runner)
                 lines = [*lines, *warn_of_replay(job, runner.agent, folder.path)]
-                loop = _loop(config, runner, folder, Progressed(state))
+                loop = _loop(own, runner, Progressed(state))
                 folder.write_versions(runner.describe_devices())
                 folder.write_config(config)
                 loop.run(lines)
         return folder.path
 
 
-def resume(path: Path, trust: bool = False, with_empty_replay: bool = False) -> Path:
+def resume(
+    path: Path,
+    trust: bool = False,
+    with_empty_replay: bool = False,
+    changes: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Any] = (),
+) -> Path:
     """Trains on from the last sound checkpoint.
 
     On-device, to the bits of a run without a break; on the host with fresh environments.
@@ -71,26 +97,51 @@ def resume(path: Path, trust: bool = False, with_empty_replay: bool = False) -> 
       path: the run folder.
       trust: whether its config may name any code; see `catalog.trust`.
       with_empty_replay: go on without what the replay of the checkpoint holds.
+      changes: settings to go on with in place of the run's, as in a config file:
+        `{"num_env_steps": 2000, "agent.learning_rate": 1e-4}`. Those that were changed in
+        its `config.yaml` since are taken, too.
+      callbacks: as in `train`.
 
     Returns:
       The run folder.
 
     Raises:
       FileNotFoundError: if `path` is no run folder.
-      ValueError: if no checkpoint is sound, or another process trains this run.
+      ValueError: if no checkpoint is sound, another process trains this run, or it cannot
+        go on with a changed setting.
       RunFailure: if a loss stops being finite, the disk is full, or foreign code fails.
       RunStopped: after SIGINT or SIGTERM.
     """
     with stop_request() as stop, stop.deferred():
         folder = open_run(path)
-        config = folder.config(trust)
-        updates = Checkpoints(folder.checkpoints).latest_updates()
+        written = folder.config(trust)
+        updates, about = Checkpoints(folder.checkpoints).peek()
+        if changes:
+            check_kept(find_changes(to_mapping(written), changes, 0))
+        config = folder.config(trust, changes) if changes else written
         job = resolve(config, vector_seeds(config.seed, updates, 1)[0])
-        config = job.config
-        with hold(path), contextlib.closing(build_runner(job, folder)) as runner:
+        config, settings = job.config, to_mapping(job.config)
+        stood = {key: to_mapping(written).get(key) for key in changes or {}}
+        before = {**settings, **stood, **about.get("config", {})}
+        asked = find_changes(before, settings, 0)
+        check_kept(asked)
+        check_data(asked, before, job)
+        with hold(path), contextlib.ExitStack() as stack:
+            runner = stack.enter_context(contextlib.closing(build_runner(job, folder)))
+            own = _Own(config, folder, Callbacks(callbacks), _evaluator(job, stack))
+            own.check(runner)
             state, _ = _first_state(job, runner)
-            start = pick_up(runner, _sink(config, folder), state, with_empty_replay)
-            _loop(config, runner, folder, start).run()
+            try:
+                start = pick_up(runner, _sink(config, folder), state, with_empty_replay)
+            except MisfitError as error:
+                raise explain_misfit(asked, error) from error
+            before |= start.about.get("config", {})
+            changed = find_changes(before, settings, runner.counts(start.state).units)
+            history = [Change(**change) for change in start.about.get("changes", ())]
+            history += changed
+            folder.write_config(config, history)
+            loop = _loop(own, runner, start, history)
+            loop.run([f"from here on: {told(change)}" for change in changed])
         return folder.path
 
 
@@ -102,8 +153,11 @@ def make_plan(config: TrainConfig, total_updates: int, units_per_update: float) 
     checkpoint = None
     if config.checkpoint_interval is not None:
         checkpoint = row * math.ceil(config.checkpoint_interval / units_per_update / row)
+    evaluation = None
+    if config.eval_every is not None:
+        evaluation = row * math.ceil(config.eval_every / units_per_update / row)
     num_units = max(config.num_env_steps, round(total_updates * units_per_update))
-    return Plan(total_updates, num_units, row, checkpoint)
+    return Plan(total_updates, num_units, row, checkpoint, evaluation)
 
 
 def _first_state(job: Job, runner: Runner) -> tuple[State, list[str]]:
@@ -118,9 +172,35 @@ def _first_state(job: Job, runner: Runner) -> tuple[State, list[str]]:
     return state, []
 
 
+@dataclass(frozen=True)
+class _Own:
+    """What is a run's own beside its runner."""
+
+    config: TrainConfig
+    folder: RunFolder
+    callbacks: Callbacks
+    evaluate: Any
+
+    def check(self, runner: Runner) -> None:
+        """Raises ValueError for a callback that waits for what the runner cannot tell."""
+        if self.callbacks.want_episodes() and not hasattr(runner, "episodes"):
+            raise ValueError(
+                f"callback on_episode: launcher {self.config.launcher!r} tells rows only, "
+                "not single episodes. Use on_row, or launcher 'local'."
+            )
+
+
+def _evaluator(job: Job, stack: contextlib.ExitStack) -> Any:
+    """What evaluates the run while it trains, closed by the stack; None for nothing."""
+    if job.config.eval_every is None:
+        return None
+    return stack.enter_context(contextlib.closing(build_evaluator(job)))
+
+
 def _loop(
-    config: TrainConfig, runner: Runner, folder: RunFolder, start: Progressed
+    own: _Own, runner: Runner, start: Progressed, changes: Sequence[Change] = ()
 ) -> TrainingLoop:
+    config = own.config
     total = runner.total_updates(config.num_env_steps)
     if total > MAX_UPDATES:
         raise ValueError(
@@ -128,10 +208,17 @@ def _loop(
             f"of {runner.units_per_update:g}. Set --num-env-steps."
         )
     plan = make_plan(config, total, runner.units_per_update)
-    return TrainingLoop(runner, _sink(config, folder), plan, start)
+    return TrainingLoop(
+        runner,
+        _sink(config, own.folder, changes),
+        plan,
+        start,
+        callbacks=own.callbacks,
+        evaluate=own.evaluate,
+    )
 
 
-def _sink(config: TrainConfig, folder: RunFolder) -> Sink:
+def _sink(config: TrainConfig, folder: RunFolder, changes: Sequence[Change] = ()) -> Sink:
     rate = getattr(config.agent_config, "learning_rate", None)
     advice = ""
     if rate is not None:
@@ -142,4 +229,5 @@ def _sink(config: TrainConfig, folder: RunFolder) -> Sink:
         partial(make_loggers, config, folder),
         f"Go on with: tolman resume {folder.path}",
         advice,
+        {"config": to_mapping(config), "changes": [vars(change) for change in changes]},
     )

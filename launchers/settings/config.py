@@ -8,42 +8,16 @@ A key of the file is a flag without its dashes: `num_env_steps: 1000` says what
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import (
-    MISSING,
-    Field,
-    dataclass,
-    field,
-    fields,
-    is_dataclass,
-    make_dataclass,
-)
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Interval
 
-from tolman.launchers.catalog.names import (
-    Launcher,
-    Named,
-    find_run,
-    import_attribute,
-    suggest,
-)
-from tolman.launchers.catalog.trust import check_modules, check_things
-from tolman.launchers.settings import flags
-from tolman.launchers.settings.values import (
-    SECTION,
-    build,
-    keys_of,
-    read_values,
-    with_gaps,
-)
+from tolman.launchers.catalog.names import Launcher, import_attribute, suggest
 
 OWN_SETTINGS = {
-    "on-device": ("num_devices",),
-    "local": ("num_envs", "replay"),
+    "on-device": ("num_devices", "eval_episodes", "eval_every", "eval_greedy"),
+    "local": ("num_envs", "replay", "eval_episodes", "eval_every", "eval_greedy"),
     "ray": (
         *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
         "eval_episodes",
@@ -90,10 +64,15 @@ class TrainConfig:
         machine for this run.
       replay_shards: servers that share out the data; 0 for one.
       learner_gpus: of the learner, 0 or 1; actors use none.
-      eval_episodes: of one evaluation, by a process of its own; 0 for no evaluations,
-        None for 10.
+      eval_episodes: of one evaluation; over Ray by a process of its own, where 0 is for no
+        evaluations; None for 10.
+      eval_every: env steps between evaluations, rounded up to whole log intervals; None
+        for none. The checkpoint of the best one is kept: RUN@best. Over Ray they follow
+        each other anyway.
+      eval_greedy: whether evaluations act without exploring. Not over Ray.
       init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
       fresh: patterns of paths of parameters that are not taken from there: heads.
+      preset: of the agent, that the settings are from; see `tolman list presets`.
       agent_config: the agent's own settings.
       core_config: the core's own settings.
       env_config: the environment's own settings.
@@ -121,11 +100,14 @@ class TrainConfig:
     replay_shards: Annotated[int, Ge(0)] = 0
     learner_gpus: Annotated[int, Interval(ge=0, le=1)] = 0
     eval_episodes: Annotated[int, Ge(0)] | None = None
+    eval_every: Annotated[int, Ge(1)] | None = None
+    eval_greedy: bool = False
     agent_config: Any = None
     core_config: Any = None
     env_config: Any = None
     init_from: str | None = None
     fresh: tuple[str, ...] = ()
+    preset: str | None = None
 
 
 def check_logger(name: str) -> None:
@@ -148,198 +130,3 @@ def check_logger(name: str) -> None:
                 raise ValueError(
                     f"logger {name!r}: has no {method}(); it needs write(dict) and close()."
                 )
-
-
-def parse_train(arguments: Sequence[str]) -> TrainConfig:
-    """Reads the words after `tolman train`; `--help` prints and exits.
-
-    Raises:
-      ValueError: for the first mistake found, in one line.
-      FileNotFoundError: if there is no file at `--config`.
-    """
-    import tyro
-
-    words = list(arguments)
-    agent = words.pop(0) if words and not words[0].startswith("-") else None
-    path = flags.flag_value(words, "--config")
-    mapping = {} if path is None else _read_yaml(Path(path))
-    chosen = (
-        agent or mapping.get("agent"),
-        flags.flag_value(words, "--env") or mapping.get("env"),
-        flags.flag_value(words, "--core") or mapping.get("core", TrainConfig.core),
-    )
-    if chosen[0] and chosen[1]:
-        command = _command(find_run(*map(str, chosen)))
-    else:
-        command = _command(None)
-        if not {"-h", "--help"} & set(words):
-            missing = "AGENT" if not chosen[0] else "--env ID"
-            raise ValueError(
-                f"{missing} is missing: tolman train AGENT --env ID (see `tolman list`)."
-            )
-    known = keys_of(command)
-    default = None
-    if path is not None:
-        _check_keys(mapping, known, path)
-        default = _with_defaults(command, mapping, path, tyro.MISSING)
-    flags.check_flags(words, [*known[1:], "config"])  # AGENT is no flag.
-    positional = [str(chosen[0])] if chosen[0] else []
-    parsed = flags.parse(command, [*positional, *words], "tolman train", default=default)
-    return TrainConfig(
-        **{item.name: getattr(parsed, item.name) for item in fields(TrainConfig)}
-    )
-
-
-def load_config(path: Path, trust: bool = True) -> TrainConfig:
-    """Reads a run's YAML file.
-
-    Args:
-      path: the file.
-      trust: whether names in it may stand for any code; see `catalog.trust`.
-
-    Raises:
-      FileNotFoundError: if there is none.
-      ValueError: if a key is unknown, a value does not fit, or a name is not to be
-        trusted.
-    """
-    mapping = _read_yaml(path)
-    for noun in ("agent", "env"):
-        if noun not in mapping:
-            raise ValueError(f"{path}: has no key {noun!r}, which every run needs.")
-    names = [str(mapping.get(noun, TrainConfig.core)) for noun in SECTIONS]
-    if not trust:
-        check_modules(_texts(list(mapping.values())), path.parent)
-    found = find_run(*names)
-    if not trust:
-        check_things(found)
-    command = _command(found)
-    _check_keys(mapping, keys_of(command), str(path))
-    try:
-        made = build(command, mapping, str(path))
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(text if str(path) in text else f"{path}: {text}") from None
-    return TrainConfig(
-        **{item.name: getattr(made, item.name) for item in fields(TrainConfig)}
-    )
-
-
-def _texts(values: list[Any]) -> Iterator[str]:
-    """All texts in nested lists: whichever of them names a module, an agent may import."""
-    for value in values:
-        if isinstance(value, list):
-            yield from _texts(value)
-        elif isinstance(value, str):
-            yield value
-
-
-def save_config(config: TrainConfig, path: Path) -> None:
-    """Writes a resolved config, every default included, as flat YAML."""
-    path.write_text(yaml.safe_dump(to_mapping(config), sort_keys=False))
-
-
-def to_mapping(config: TrainConfig) -> dict[str, Any]:
-    """The config as flat, plain values: `{"agent.learning_rate": 0.001, ...}`."""
-    return dict(_flatten(config, ""))
-
-
-def _flatten(settings: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for item in fields(settings):
-        if not item.init:
-            continue
-        value = getattr(settings, item.name)
-        key = prefix + item.name.removesuffix(SECTION)
-        if is_dataclass(value):
-            yield from _flatten(value, f"{key}.")
-        elif not item.name.endswith(SECTION):
-            yield key, _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _command(found: tuple[Named, Named, Named] | None) -> type[TrainConfig]:
-    """TrainConfig with sections of the chosen things' own types; None for no sections."""
-    import tyro
-
-    made: list[tuple[str, Any, Field[Any]]] = []
-    for index, noun in enumerate(SECTIONS):
-        annotation: Any = Annotated[Any, tyro.conf.Suppress]
-        default: Any = field(default=None)
-        if found is not None:
-            section = found[index].settings_type
-            annotation = Annotated[section, tyro.conf.arg(name=noun)]
-            default = field(kw_only=True)  # Without a default where a field has none.
-            if not any(_is_required(item) for item in fields(section)):
-                default = field(default_factory=section, kw_only=True)
-        made.append((noun + SECTION, annotation, default))
-    positional = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
-    file = Annotated[
-        str | None, tyro.conf.arg(metavar="FILE", help="YAML file with any of these keys.")
-    ]
-    return make_dataclass(
-        "train",
-        [("agent", positional), *made, ("config", file, field(default=None))],
-        bases=(TrainConfig,),
-        frozen=True,
-    )
-
-
-def _with_defaults(
-    command: type[TrainConfig], mapping: Mapping[str, Any], path: str, gap: Any
-) -> TrainConfig:
-    """What a file says, over the defaults, for flags to win over."""
-    hints = get_type_hints(command)
-    values: dict[str, Any] = {}
-    for noun in SECTIONS:
-        section = hints[noun + SECTION]
-        own = read_values(section, mapping, path, f"{noun}.")
-        values[noun + SECTION] = with_gaps(section, own, gap)
-        mapping = {k: v for k, v in mapping.items() if not k.startswith(f"{noun}.")}
-    return with_gaps(command, read_values(TrainConfig, mapping, path) | values, gap)
-
-
-def _is_required(item: Field[Any]) -> bool:
-    return item.init and item.default is MISSING and item.default_factory is MISSING
-
-
-def _check_keys(mapping: Mapping[str, Any], known: Sequence[str], path: str) -> None:
-    for key in mapping:
-        if key not in known:
-            raise ValueError(
-                f"{path}: key {key!r} is unknown{suggest(str(key), known)}. Keys are "
-                "flat, as in `agent.learning_rate: 0.001`."
-            )
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
-    try:
-        text = path.read_text()
-        # A few lines of aliases of aliases can stand for more than any memory holds.
-        has_alias = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
-        mapping = None if has_alias else yaml.safe_load(text)
-        node = None if has_alias else yaml.compose(text, Loader=yaml.SafeLoader)
-    # A number of 5000 digits and a date in month 13 are ValueErrors.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: is not YAML ({reason}).") from None
-    if has_alias:
-        raise ValueError(f"{path}: holds an alias (*NAME). Write the value out.")
-    if mapping is None:
-        return {}
-    if not isinstance(mapping, dict):
-        raise ValueError(f"{path}: must hold `key: value` lines.")
-    assert isinstance(node, yaml.MappingNode)
-    keys = [key.value for key, _ in node.value]
-    if len(keys) > len(mapping):  # YAML takes the last.
-        key = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"{path}: holds key {key!r} twice. Leave one of them out.")
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            raise ValueError(
-                f"{path}: key {key!r} holds a mapping; write `{key}.KEY: value`."
-            )
-    return mapping

@@ -27,7 +27,8 @@ from tolman.launchers.catalog import names
 from tolman.launchers.catalog.names import find
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.bounds import check_settings, find_problem
-from tolman.launchers.settings.config import TrainConfig, parse_train
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.config import TrainConfig
 from tolman.launchers.studies.alphazero import large_games
 from tolman.launchers.studies.cores import recall
 from tolman.networks.cores import GTrXLConfig, MemoConfig

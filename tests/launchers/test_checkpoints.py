@@ -179,12 +179,12 @@ def test_updates_are_told_of_the_last_that_can_be_read(tmp_path):
         updates: np.ndarray
 
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.latest_updates() == 0
+    assert checkpoints.peek() == (0, {})
     for units in (10, 20, 30):
         checkpoints.save(units, Counted(np.array([units // 10])), {})
-    assert checkpoints.latest_updates() == 3
+    assert checkpoints.peek()[0] == 3
     cut_in_half(tmp_path / "30" / "state.npz")
-    assert checkpoints.latest_updates() == 2
+    assert checkpoints.peek()[0] == 2
 
 
 def test_nothing_to_restore(tmp_path):

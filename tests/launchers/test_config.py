@@ -4,13 +4,9 @@ from dataclasses import replace
 import pytest
 
 from tolman.launchers.runs.job import resolve
-from tolman.launchers.settings.config import (
-    TrainConfig,
-    load_config,
-    parse_train,
-    save_config,
-    to_mapping,
-)
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.config import TrainConfig
+from tolman.launchers.settings.files import load_config, save_config, to_mapping
 
 WORDS = ["meta_rl", "--env", "two_step"]
 

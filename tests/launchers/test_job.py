@@ -12,7 +12,8 @@ from tolman.launchers.evaluation.evaluate import evaluate
 from tolman.launchers.film.playing import play
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.training import resume, train
-from tolman.launchers.settings.config import TrainConfig, parse_train
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.config import TrainConfig
 
 COUNTED = """
 import dm_env

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from tolman.launchers.settings.config import parse_train, save_config
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.files import save_config
 
 TRAIN = "train meta_rl --env two_step"
 LONG = "a" * 300

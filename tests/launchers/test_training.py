@@ -16,7 +16,8 @@ from tensorboardX.proto.event_pb2 import Event
 
 from tolman.launchers.runs.loop import Plan
 from tolman.launchers.runs.training import make_plan
-from tolman.launchers.settings.config import TrainConfig, load_config
+from tolman.launchers.settings.config import TrainConfig
+from tolman.launchers.settings.files import load_config
 
 TOTAL = 2000
 

@@ -242,6 +242,9 @@ def test_players_by_name():
         ("usi:x?nodes", "KEY=VALUE"),
         ("gtp:x?nodes=5", "GTP knows no nodes"),
         ("run@best", "RUN@CHECKPOINT"),
+        ("run@last?simulations=0", "simulations='0' must be a whole number, at least 1"),
+        ("run@last?simulations=", "simulations='' must be a whole number, at least 1"),
+        ("run@last?simulations=9x", "simulations='9x' must be a whole number"),
         ("no_module:Player", "importing no_module failed"),
         ("json:JSONDecoder", "is a JSONDecoder; needs a name"),
     ):

@@ -17,7 +17,7 @@ from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
-from tolman.launchers.settings.config import parse_train
+from tolman.launchers.settings.commands import parse_train
 
 NOTING = """
 import os

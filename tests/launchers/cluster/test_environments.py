@@ -10,7 +10,7 @@ from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
-from tolman.launchers.settings.config import parse_train
+from tolman.launchers.settings.commands import parse_train
 
 WORDS = (
     "dqn --env two_step --core feedforward --launcher ray --agent.min-size 10 "

@@ -16,7 +16,7 @@ from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.self_play.open_games import EndedGame, Row
 from tolman.launchers.self_play.players import make_player
-from tolman.launchers.settings.config import parse_train
+from tolman.launchers.settings.commands import parse_train
 
 EXAMPLE = Moves(
     position={"a": np.zeros((1, 2), np.int8), "b": np.zeros(1, np.int32)},

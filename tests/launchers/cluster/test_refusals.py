@@ -10,7 +10,8 @@ from tolman.launchers.cluster import connection
 from tolman.launchers.cluster.connection import Roles, stage
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.stopping import stop_request
-from tolman.launchers.settings.config import TrainConfig, parse_train
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.config import TrainConfig
 
 # Its specs are known without Ray: what can be refused is refused before Ray starts.
 COMMAND = "train actor_critic --env two_step --core feedforward --launcher"
@@ -58,6 +59,19 @@ def test_one_line(tolman, tmp_path, words, message):
     assert code == 2, errors
     assert errors[-1].endswith(message)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_games_that_is_over_before_its_first_update(tolman, tmp_path):
+    words = """train gumbel_alphazero --env tic_tac_toe --launcher ray --actors 3
+    --agent.num-parallel-games 8 --agent.moves-per-iteration 5""".split()
+    words += ["--run-dir", tmp_path / "run", "--num-env-steps"]
+    for least, steps, own in ((120, 119, 100), (200, 199, 200)):
+        code, _, errors = tolman(*words, steps, "--agent.min-positions", own)
+        assert code == 2
+        assert (
+            f"num_env_steps={steps}: must be at least {least}: 3 actors make" in errors[-1]
+        )
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("launcher, expected", [("ray", "vtrace"), ("local", "none")])

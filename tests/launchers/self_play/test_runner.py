@@ -15,7 +15,7 @@ from tolman.launchers.cli import main
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.self_play.players import make_player
 from tolman.launchers.self_play.runner import SelfPlayRunner
-from tolman.launchers.settings.config import parse_train
+from tolman.launchers.settings.commands import parse_train
 
 SMALL = replace(
     TINY, num_simulations=6, num_parallel_games=4, moves_per_iteration=3, batch_size=8,

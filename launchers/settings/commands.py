@@ -1,0 +1,183 @@
+"""The words after `tolman train` and `tolman resume`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from tolman.launchers.catalog.names import AGENT, find, find_run, presets_of
+from tolman.launchers.settings import flags
+from tolman.launchers.settings.config import SECTIONS, TrainConfig
+from tolman.launchers.settings.files import (
+    check_keys,
+    command_type,
+    load_config,
+    names_in,
+    plain_config,
+    read_mapping,
+    to_mapping,
+    with_preset,
+)
+from tolman.launchers.settings.values import SECTION, keys_of, read_values, with_gaps
+
+NAMES = ("env", "core", "preset")  # Of what decides which flags there are.
+
+
+@dataclass(frozen=True)
+class ResumeWords:
+    """What `tolman resume` was asked for.
+
+    Attributes:
+      run: its folder.
+      trust: whether its config may name any code.
+      empty_replay: whether to go on without what the replay of the checkpoint holds.
+      changes: key to value, of the settings that are to change.
+    """
+
+    run: Path
+    trust: bool
+    empty_replay: bool
+    changes: Mapping[str, Any]
+
+
+def parse_train(arguments: Sequence[str]) -> TrainConfig:
+    """Reads the words after `tolman train`; `--help` prints and exits.
+
+    Raises:
+      ValueError: for the first mistake found, in one line.
+      FileNotFoundError: if there is no file at `--config`.
+    """
+    import tyro
+
+    words = list(arguments)
+    agent = words.pop(0) if words and not words[0].startswith("-") else None
+    path = flags.flag_value(words, "--config")
+    mapping = {} if path is None else read_mapping(Path(path))
+    said = {"agent": agent}
+    said |= {
+        noun: flags.flag_value(words, f"--{noun}") for noun in ("env", "core", "preset")
+    }
+    chosen = mapping | {noun: value for noun, value in said.items() if value}
+    found = None
+    if chosen.get("agent") and chosen.get("env"):
+        chosen = with_preset(chosen)
+        found = find_run(*names_in(chosen))
+    elif not {"-h", "--help"} & set(words):
+        missing = "AGENT" if not chosen.get("agent") else "--env ID"
+        raise ValueError(
+            f"{missing} is missing: tolman train AGENT --env ID (see `tolman list`)."
+        )
+    command = command_type(found, _train_fields(chosen.get("agent")))
+    known = keys_of(command)
+    default = None
+    if path is not None or chosen.get("preset"):
+        where = path or f"preset {chosen['preset']!r}"
+        check_keys(mapping, known, where)
+        default = _with_defaults(command, {**chosen, **mapping}, where, tyro.MISSING)
+    flags.check_flags(words, [key for key in known if key != "agent"])  # It is no flag.
+    positional = [str(chosen["agent"])] if chosen.get("agent") else []
+    parsed = flags.parse(command, [*positional, *words], "tolman train", default=default)
+    return plain_config(parsed)
+
+
+def parse_resume(arguments: Sequence[str]) -> ResumeWords:
+    """Reads the words after `tolman resume`; `--help` prints and exits.
+
+    Raises:
+      ValueError: for the first mistake found, in one line.
+      FileNotFoundError: if there is no such run.
+    """
+    words = list(arguments)
+    run = words.pop(0) if words and not words[0].startswith("-") else None
+    found, stored = None, None
+    path = Path(run or "") / "config.yaml"
+    is_there = run is not None and path.parent.is_dir() and path.is_file()
+    if is_there:
+        stored = load_config(path, trust="--trust" in words)
+        found = find_run(*names_in(to_mapping(stored)))
+    elif run is not None and any(re.match(r"--(agent|core|env)\.", word) for word in words):
+        raise _no_run(path.parent)
+    elif run is None and not {"-h", "--help"} & set(words):
+        raise ValueError("RUN is missing: tolman resume RUN (see tolman resume --help).")
+    command = command_type(found, _resume_fields(), "resume")
+    own = [key for key in keys_of(command) if key not in ("agent", "run")]
+    flags.check_flags(words, own)  # RUN is no flag.
+    default = None
+    if stored is not None:
+        values = {name: getattr(stored, name) for name in get_type_hints(TrainConfig)}
+        default = with_gaps(command, {**values, "run": Path(str(run))}, None)
+    positional = [run] if run is not None else []
+    parsed: Any = flags.parse(
+        command, [*positional, *words], "tolman resume", default=default
+    )
+    if not is_there:
+        raise _no_run(path.parent)
+    before = {} if stored is None else to_mapping(stored)
+    after = to_mapping(plain_config(parsed))
+    changes = {key: value for key, value in after.items() if before.get(key) != value}
+    return ResumeWords(parsed.run, parsed.trust, parsed.empty_replay, changes)
+
+
+def _no_run(path: Path) -> FileNotFoundError:
+    if not path.is_dir():
+        return FileNotFoundError(f"{path}: no such run folder.")
+    return FileNotFoundError(f"{path}: is no run folder, it has no config.yaml.")
+
+
+def _train_fields(agent: str | None) -> list[Any]:
+    import tyro
+
+    presets = presets_of(find(AGENT, str(agent))) if agent else {}
+    listed = f" Of this agent: {', '.join(presets)}." if presets else ""
+    positional = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
+    file = Annotated[
+        str | None, tyro.conf.arg(metavar="FILE", help="YAML file with any of these keys.")
+    ]
+    preset = Annotated[
+        str | None,
+        tyro.conf.arg(help=f"settings that file and flags win over.{listed}"),
+    ]
+    return [
+        ("agent", positional),
+        ("config", file, field(default=None)),
+        ("preset", preset, field(default=None)),
+    ]
+
+
+def _resume_fields() -> list[Any]:
+    import tyro
+
+    run = Annotated[
+        Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="its folder.")
+    ]
+    hidden = Annotated[str, tyro.conf.Suppress]
+    trust = Annotated[
+        bool, tyro.conf.arg(help="call whatever its config names, as module:attribute.")
+    ]
+    empty = Annotated[
+        bool, tyro.conf.arg(help="go on without what the checkpoint's replay holds.")
+    ]
+    return [
+        ("run", run, field(kw_only=True)),
+        ("agent", hidden, field(default="")),
+        ("env", str, field(default="")),
+        ("trust", trust, field(default=False)),
+        ("empty_replay", empty, field(default=False)),
+    ]
+
+
+def _with_defaults(
+    command: type[TrainConfig], mapping: Mapping[str, Any], path: str, gap: Any
+) -> TrainConfig:
+    """What a file says, over the defaults, for flags to win over."""
+    hints = get_type_hints(command)
+    values: dict[str, Any] = {}
+    for noun in SECTIONS:
+        section = hints[noun + SECTION]
+        own = read_values(section, mapping, path, f"{noun}.")
+        values[noun + SECTION] = with_gaps(section, own, gap)
+        mapping = {k: v for k, v in mapping.items() if not k.startswith(f"{noun}.")}
+    return with_gaps(command, read_values(TrainConfig, mapping, path) | values, gap)
