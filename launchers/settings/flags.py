@@ -168,8 +168,7 @@ def _missing(text: str, program: str, target: type) -> str:
     if flags := REQUIRED_FLAG.findall(text):
         return f"{flags[0]} is missing. See {program} --help."
     names = [name.upper() for name in _required(target)]
-    first = names[-text.count("(required)") :][0]
-    return f"{first} is missing: {program} {' '.join(names)} (see {program} --help)."
+    return f"{names[0]} is missing: {program} {' '.join(names)} (see {program} --help)."
 
 
 def _required(target: type) -> list[str]:

@@ -61,6 +61,7 @@ FULL = "import errno; raise OSError(errno.ENOSPC, 'no space')"
         ("int('x')", OURS, None),
         ("a, b = [1]", OURS, None),
         ("raise KeyError('x')", OURS, None),
+        ("{}['x']", "<string>", None),  # What a dataclass generates, say.
         ("{}['x']", THEIRS, ("KeyError: 'x' (/home/theirs.py:1). Mend it there.", 1)),
         ("open('/no/x')", THEIRS, ("FileNotFoundError: [Errno 2] No such file", 1)),
         ("open('/no/x')", OURS, ("/no/x: No such file or directory. Mend that, or", 2)),

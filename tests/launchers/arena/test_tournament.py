@@ -7,6 +7,7 @@ import json
 import random
 import re
 import sys
+import time
 
 import pytest
 
@@ -247,6 +248,16 @@ def test_games_side_by_side_are_those_played_one_by_one():
         (alone,) = play_games(game, sides, [opening], [one], (5, 6))
         assert (alone.moves, alone.outcome) == (record.moves, record.outcome)
         assert record.ending == "rules" and record.num_opening_moves == len(opening)
+
+
+def test_the_time_of_thought_is_the_movers():
+    class Slow(RandomPlayer):
+        def choose(self, game):
+            time.sleep(0.05)
+            return super().choose(game)
+
+    record = play_game(openspiel_game("tic_tac_toe"), (RandomPlayer(), Slow()))
+    assert record.seconds[1] >= 0.1 and record.seconds[1] > record.seconds[0]
 
 
 @pytest.mark.parametrize("protocol, game", [("gtp", "go_9x9"), ("usi", "shogi")])
