@@ -12,13 +12,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.dqn import DQN, DQNConfig
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
 from tolman.envs import vector
 from tolman.envs.environment import Environment
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.on_device import OnDeviceRunner
-from tolman.launchers.measuring.parts import acting, network_pass
+from tolman.launchers.measuring.parts import acting, network_pass, updating
 from tolman.launchers.measuring.turns import take_turns
 
 
@@ -42,6 +43,22 @@ ON_DEVICE_CASES = (
 )
 
 
+@dataclass(frozen=True)
+class ReplayCase:
+    """Double DQN on `cartpole`, at its defaults but for these."""
+
+    replay: str
+    capacity: int
+    num_envs: int
+
+
+REPLAY_CASES = (
+    ReplayCase("uniform", 100_000, 16),
+    ReplayCase("prioritized", 100_000, 16),
+    ReplayCase("prioritized", 1_000_000, 16),
+)
+
+
 def run() -> list[dict[str, Any]]:
     """One row a workload.
 
@@ -51,8 +68,12 @@ def run() -> list[dict[str, Any]]:
     `loop` is acting, environment, loss, update, all that training is. `ratio` is floor
     time over loop time. `acting` and `environment` are those parts alone, as shares of the
     loop; what the largest of the three is bounds the loop.
+
+    With a replay, `floor` is as many updates of one batch, and as many decisions of the
+    environments, alone.
     """
-    return [_bench_case(case) for case in ON_DEVICE_CASES]
+    rows = [_bench_case(case) for case in ON_DEVICE_CASES]
+    return rows + [_bench_replay(case) for case in REPLAY_CASES]
 
 
 def _bench_case(case: Case) -> dict[str, Any]:
@@ -74,7 +95,7 @@ def _bench_case(case: Case) -> dict[str, Any]:
     parts = {
         "loop": loop,
         "floor": network_pass(agent, environment),
-        "acting": acting(agent, environment),
+        "acting": acting(agent, environment, case.unroll_length, case.batch_size),
         "environment": _stepping(agent, environment),
     }
     seconds = take_turns(parts, least=3)
@@ -92,6 +113,48 @@ def _bench_case(case: Case) -> dict[str, Any]:
         "acting share": round(shares["acting"], 3),
         "environment share": round(shares["environment"], 3),
         "bound": names[max(shares, key=lambda name: shares[name])],
+        "compilations": runner.num_compilations(),
+    }
+
+
+def _bench_replay(case: ReplayCase) -> dict[str, Any]:
+    environment, core = find_environments("cartpole").environment(), "feedforward"
+    agent = DQN(
+        DQNConfig(replay=case.replay, capacity=case.capacity, min_size=1_000),  # type: ignore[arg-type]
+        environment.observation_spec(),
+        environment.action_spec(),
+        make_core(core, find(CORE, core).default_settings()),
+    )
+    runner = OnDeviceRunner(
+        agent, environment, devices=jax.devices()[:1], num_envs=case.num_envs
+    )
+    state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
+    state, _ = runner.train(state, 1)  # Fills the replay to its minimum.
+    _, (batches, _) = runner.draw(state, jax.random.PRNGKey(1)[None])
+    batch = jax.block_until_ready(jax.tree.map(lambda leaf: leaf[0], batches))
+
+    def loop(num_updates: int) -> None:
+        nonlocal state
+        state, _ = runner.train(state, num_updates)
+        jax.block_until_ready(state)
+
+    period = agent.data.period or agent.data.unroll_length
+    parts = {
+        "loop": loop,
+        "update": updating(agent, batch),
+        "acting": acting(agent, environment, period, case.num_envs),
+    }
+    seconds = take_turns(parts, least=30)
+    rounds = runner.units_per_update / (period * case.num_envs)  # Of an update.
+    update, acts = seconds["update"], rounds * seconds["acting"]
+    return {
+        "environment": "cartpole",
+        "core": f"{core}, {case.replay} replay of {case.capacity:,}",
+        "batch": agent.data.batch_size,
+        "env steps/s": round(runner.units_per_update / seconds["loop"]),
+        "ratio to floor": round((update + acts) / seconds["loop"], 3),
+        "acting share": round(acts / seconds["loop"], 3),
+        "bound": "network" if update > acts else "acting",
         "compilations": runner.num_compilations(),
     }
 

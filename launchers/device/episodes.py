@@ -17,7 +17,7 @@ from jax import lax
 from tolman.agents.agent import Agent, Array, Decision, Params, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import Environment, TimeStep
-from tolman.launchers.device.on_device import by_member, of_all_members
+from tolman.launchers.device.acting import by_member, of_all_members
 
 CHUNK_LENGTH = 128  # Decisions a dispatch; between two the host asks whether all are done.
 

@@ -1,67 +1,50 @@
 """The on-device runner: act, environment step and update in one jitted program.
 
-A *population* of members trains in the same program; see `population.py`.
+Of a queue, T decisions and one update take turns, and the environments are the batch. With
+a replay, environments act a round whenever the updates have used up what the rounds before
+have earned; see `replay.py`. A *population* of members trains in the same program; see
+`population.py`.
 
-Shapes: P members, B environments a member, T decisions an unroll, N = P B environments.
+Shapes: P members, E environments a member, T decisions an unroll, N = P E environments,
+B sequences a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
-from tolman.agents.agent import (
-    ActorState,
-    Agent,
-    Array,
-    LearnerState,
-    Unroll,
-    draw_noise,
-)
+from tolman.agents.agent import Agent, Array, Unroll
 from tolman.envs import vector
 from tolman.envs.environment import Environment, TimeStep
+from tolman.launchers.device.acting import Episodes, TrainState, act, by_member
 from tolman.launchers.device.population import (
     Mean,
     PopulationRunner,
     as_means,
     chosen_devices,
 )
+from tolman.launchers.device.replay import Replay, ReplayState
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
+from tolman.launchers.runs.memory import bytes_of, check_memory
+from tolman.launchers.runs.protocol import Counts
+from tolman.launchers.runs.rates import (
+    MAX_DEFAULT_ENVS,
+    env_steps_per_update,
+    total_updates,
+)
 
 UPDATE = 2**31 - 1  # Folded into a member's key; no decision's number is as large.
 ENVIRONMENTS = "environments"  # The axis of a mesh that those of a lone member take.
-
-
-class TrainState(NamedTuple):
-    """All that a run is: saved and restored whole, it goes on to the same bits.
-
-    Attributes:
-      learner: `[P, ...]`.
-      actor: `[P, B, ...]`.
-      environment: `[N, ...]`, member by member.
-      timestep: `[N, ...]`, what the actors see next.
-      keys: `[P, 2]`.
-      updates: `[P]` int32, done so far.
-      episode_return: `[P, B]`, of the episode under way.
-      episode_length: `[P, B]` int32, decisions of the episode under way.
-    """
-
-    learner: LearnerState
-    actor: ActorState
-    environment: vector.VectorState
-    timestep: TimeStep
-    keys: Array
-    updates: Array
-    episode_return: Array
-    episode_length: Array
 
 
 class OnDeviceRunner(PopulationRunner):
@@ -69,6 +52,7 @@ class OnDeviceRunner(PopulationRunner):
 
     Attributes:
       environment: pure functions; see `tolman.envs.environment`.
+      num_envs: E.
     """
 
     def __init__(
@@ -77,13 +61,29 @@ class OnDeviceRunner(PopulationRunner):
         environment: Environment,
         num_members: int = 1,
         devices: Sequence[jax.Device] | None = None,
+        num_envs: int = 0,
     ) -> None:
-        """Prepares a run of `num_members` on `devices`; see `PopulationRunner`."""
-        batch_size = agent.data.batch_size
-        per_update = agent.data.unroll_length * batch_size
-        parts = (ENVIRONMENTS, batch_size)
-        super().__init__(agent, num_members, "env_steps", per_update, parts, devices)
+        """Prepares a run.
+
+        Args:
+          agent: what learns.
+          environment: where.
+          num_members: P.
+          devices: see `PopulationRunner`.
+          num_envs: E; 0 for the batch of a queue, and 16 with a replay.
+
+        Raises:
+          ValueError: if a queue is to have other environments than its batch.
+        """
         self.environment = environment
+        self.num_envs = _number_of_environments(agent, num_envs)
+        self._replay = (
+            None if agent.data.replay == "queue" else Replay(agent.data, self.num_envs)
+        )
+        self._act = partial(act, agent, environment, self.num_envs)
+        parts = (ENVIRONMENTS, self.num_envs)
+        per_update = env_steps_per_update(agent.data)
+        super().__init__(agent, num_members, "env_steps", per_update, parts, devices)
 
     def init(self, keys: Array, hyperparameters: Any = None) -> TrainState:
         """Starts P members.
@@ -92,19 +92,19 @@ class OnDeviceRunner(PopulationRunner):
           keys: `[P, 2]`, one a member; equal keys give equal runs.
           hyperparameters: pytree of `[P]` that `agent.init` takes, or None.
         """
-        batch_size, num_members = self.agent.data.batch_size, self.num_members
+        num_envs, num_members = self.num_envs, self.num_members
 
         def start(keys: Array) -> TrainState:
             member_keys = jax.vmap(partial(jax.random.split, num=3))(keys)  # [P, 3, 2]
             carried, learner_keys, env_keys = jnp.moveaxis(member_keys, 1, 0)
             learner = jax.vmap(self.agent.init)(learner_keys, hyperparameters)
-            env_keys = jax.vmap(partial(jax.random.split, num=batch_size))(env_keys)
+            env_keys = jax.vmap(partial(jax.random.split, num=num_envs))(env_keys)
             environment, timestep = vector.reset(self.environment, env_keys.reshape(-1, 2))
             actor = jax.tree.map(
                 lambda leaf: jnp.broadcast_to(leaf, (num_members, *leaf.shape)),
-                self.agent.initial_actor_state(batch_size),
+                self.agent.initial_actor_state(num_envs),
             )
-            zeros = jnp.zeros((num_members, batch_size))
+            zeros = jnp.zeros((num_members, num_envs))
             return TrainState(
                 learner=learner,
                 actor=actor,
@@ -116,12 +116,72 @@ class OnDeviceRunner(PopulationRunner):
                 episode_length=zeros.astype(jnp.int32),
             )
 
-        return self.place(jax.jit(start)(keys))
+        return self.with_empty_replay(self.place(jax.jit(start)(keys)))
+
+    def with_empty_replay(self, state: TrainState) -> TrainState:
+        """The state with a replay that holds nothing, and the counts and scale of the old.
+
+        Raises:
+          ValueError: if there is no memory for it.
+        """
+        replay, num_envs = self._replay, self.num_envs
+        if replay is None:
+            return state
+        _, rows, _ = jax.eval_shape(lambda s: self._act(s, replay.period), state)
+        one = partial(jax.tree.map, lambda leaf: leaf[0])
+        row, actor = jax.eval_shape(
+            lambda rows, actor: (one(one(rows)), one(actor)), rows, state.actor
+        )
+
+        def start(timestep: TimeStep) -> ReplayState:
+            opening = by_member(timestep, num_envs, 0)
+            return jax.vmap(lambda first: replay.start(first, row, actor))(opening)
+
+        shapes = state._replace(replay=jax.eval_shape(start, state.timestep))
+        self._check_memory(shapes.replay)
+        place = jax.jit(start, out_shardings=self._shardings(shapes).replay)
+        fresh = place(state.timestep)
+        if state.replay:
+            fresh = fresh._replace(rounds=state.replay.rounds, scale=state.replay.scale)
+        return state._replace(replay=fresh)
+
+    def without_replay(self, state: TrainState) -> TrainState:
+        """The state without what the replay holds."""
+        return state._replace(replay=state.replay and state.replay._replace(ring=()))
+
+    def counts(self, state: TrainState) -> Counts:
+        """Of a replay, the environment steps are those taken."""
+        if self._replay is None:
+            return super().counts(state)
+        updates, rounds = (
+            int(np.max(np.asarray(leaf))) for leaf in (state.updates, state.replay.rounds)
+        )
+        return Counts(updates, rounds * self._replay.period * self.num_envs)
+
+    def total_updates(self, num_units: int) -> int:
+        return total_updates(self.agent.data, num_units)
+
+    def _check_memory(self, replay: Any) -> None:
+        device = self.mesh.devices.flat[0]
+        num_shares = 1 if device.platform == "cpu" else self.mesh.size
+        what = f"capacity={self.agent.data.capacity}: the replay on each device"
+        check_memory(what, bytes_of(replay) // num_shares, device)
 
     def _within(self, state: TrainState) -> Any:
         def every(tree: Any, *axes: str | None) -> Any:
             return jax.tree.map(lambda _: PartitionSpec(*axes), tree)
 
+        replay = every(state.replay)
+        if state.replay and state.replay.ring:
+            in_turn = (None, None, ENVIRONMENTS)  # [P, K p, E, ...]
+            ring = state.replay.ring
+            rows, actor_state = (
+                every(ring.rows, *in_turn),
+                every(ring.actor_state, *in_turn),
+            )
+            replay = replay._replace(
+                ring=replay.ring._replace(rows=rows, actor_state=actor_state)
+            )
         layout: Any = TrainState  # Its leaves are specs here, not arrays.
         return layout(
             learner=every(state.learner),
@@ -132,23 +192,31 @@ class OnDeviceRunner(PopulationRunner):
             updates=PartitionSpec(),
             episode_return=PartitionSpec(None, ENVIRONMENTS),
             episode_length=PartitionSpec(None, ENVIRONMENTS),
+            replay=replay,
         )
 
     def _update(
         self, state: TrainState, data: Any, total_updates: Array
     ) -> tuple[TrainState, dict[str, Mean]]:
+        """One update of every member, and the acting that gives it data."""
+        if self._replay is None:
+            return self._learn_in_order(state, total_updates)
+        return self._learn_from(self._replay, state, total_updates)
+
+    def _learn_in_order(
+        self, state: TrainState, total_updates: Array
+    ) -> tuple[TrainState, dict[str, Mean]]:
         """One unroll and one update of every member."""
         actor_before, opening = state.actor, state.timestep
         keys = jax.vmap(partial(jax.random.fold_in, data=UPDATE))(state.keys)  # [P, 2]
-        state, (following, decisions), totals = self._unroll(state)
-        batch_size = self.agent.data.batch_size
+        state, row, totals = self._act(state, self.agent.data.unroll_length)
 
-        rows = jax.tree.map(  # [T + 1, N, ...]
-            lambda first, rest: jnp.concatenate([first[None], rest]), opening, following
+        rows = jax.tree.map(  # [T + 1, P, E, ...]
+            lambda first, rest: jnp.concatenate([first[None], rest]),
+            by_member(opening, self.num_envs, 0),
+            row.timestep,
         )
-        unrolls = Unroll(
-            by_member(rows, batch_size, 1), decisions.action, decisions.policy, actor_before
-        )
+        unrolls = Unroll(rows, *row.decision, actor_before)
         axes: Any = Unroll(1, 1, 1, 0)  # type: ignore[arg-type]
         progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
         learner, metrics, _ = jax.vmap(self.agent.update, in_axes=(0, axes, 0, 0))(
@@ -157,96 +225,106 @@ class OnDeviceRunner(PopulationRunner):
         state = state._replace(learner=learner, updates=state.updates + 1)
         return state, as_means(metrics) | totals
 
-    def _unroll(self, state: TrainState) -> tuple[TrainState, Any, dict[str, Mean]]:
-        """T decisions of every environment, with the parameters held."""
-        batch_size, length = self.agent.data.batch_size, self.agent.data.unroll_length
-        params = state.learner.params
-        split = jax.vmap(partial(jax.random.split, num=length + 1))(
-            state.keys
-        )  # [P, T+1, 2]
-        keys, step_keys = split[:, 0], jnp.moveaxis(split[:, 1:], 1, 0)
+    def _learn_from(
+        self, replay: Replay, state: TrainState, total_updates: Array
+    ) -> tuple[TrainState, dict[str, Mean]]:
+        """One update of every member, and before it the rounds that it takes."""
 
-        draw = partial(draw_noise, self.agent, batch_size=batch_size)
-        noise = jax.vmap(jax.vmap(draw))(step_keys)  # [T, P, ...]
+        def one_round(carry: Any) -> Any:
+            state, totals = carry
+            state, told = self._act_round(replay, state)
+            return state, jax.tree.map(jnp.add, totals, told)
 
-        def body(carry: Any, noise: Any) -> Any:
-            actor, environment, timestep, episodes = carry
-            seen = by_member(timestep, batch_size, 0)  # [P, B, ...]
-            decision, actor = jax.vmap(self.agent.act)(params, noise, seen, actor)
-            environment, following = vector.step(
-                self.environment, environment, of_all_members(decision.action)
-            )
-            episodes = episodes.follow(by_member(following, batch_size, 0))
-            return (actor, environment, following, episodes), (following, decision)
-
-        none = jnp.zeros(len(keys))
-        episodes = _Episodes(state.episode_return, state.episode_length, none, none, none)
-        carry = (state.actor, state.environment, state.timestep, episodes)
-        (actor, environment, timestep, episodes), rows = lax.scan(body, carry, noise)
-        state = state._replace(
-            actor=actor,
-            environment=environment,
-            timestep=timestep,
-            keys=keys,
-            episode_return=episodes.episode_return,
-            episode_length=episodes.episode_length,
+        nothing = Episodes(*jnp.zeros((5, len(state.updates)))).means()
+        state, totals = lax.while_loop(
+            lambda carry: ~replay.is_due(carry[0].replay.credit[0]),
+            one_round,
+            (state, nothing),
         )
-        return state, rows, episodes.means()
-
-
-def by_member(tree: Any, batch_size: int, axis: int) -> Any:
-    """Splits axis `axis` of every leaf, N, into `[P, B]`."""
-    return jax.tree.map(
-        lambda leaf: leaf.reshape(
-            *leaf.shape[:axis], -1, batch_size, *leaf.shape[axis + 1 :]
-        ),
-        tree,
-    )
-
-
-def of_all_members(tree: Any) -> Any:
-    """Joins the first two axes of every leaf, `[P, B]`, to N."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
-
-
-class _Episodes(NamedTuple):
-    """The episodes under way, `[P, B]`, and sums over those that ended, `[P]`."""
-
-    episode_return: Array
-    episode_length: Array
-    num_ended: Array
-    sum_return: Array
-    sum_length: Array
-
-    def follow(self, timestep: TimeStep) -> _Episodes:
-        """Counts one more row, `[P, B]`."""
-        is_first, is_last = timestep.is_first(), timestep.is_last()
-        episode_return = jnp.where(is_first, 0.0, self.episode_return + timestep.reward)
-        episode_length = jnp.where(is_first, 0, self.episode_length + 1)
-        return _Episodes(
-            episode_return,
-            episode_length,
-            self.num_ended + is_last.sum(-1),
-            self.sum_return + jnp.where(is_last, episode_return, 0.0).sum(-1),
-            self.sum_length + jnp.where(is_last, episode_length, 0).sum(-1),
+        keys = jax.vmap(partial(jax.random.fold_in, data=UPDATE))(state.keys)  # [P, 2]
+        keys = jax.vmap(jax.random.fold_in)(keys, state.updates)
+        draw_keys, update_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        items, (unrolls, versions) = self.draw(state, draw_keys)
+        progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
+        learner, metrics, priorities = jax.vmap(self.agent.update)(
+            state.learner, self._share_out_batch(unrolls), update_keys, progress
         )
-
-    def means(self) -> dict[str, Mean]:
-        """Over the episodes that ended."""
-        return {
-            "train/episode_return": Mean(self.sum_return, self.num_ended),
-            "train/episode_length": Mean(self.sum_length, self.num_ended),
+        kept = state.replay
+        weights, scale = jax.vmap(replay.reweigh)(
+            kept.ring.weights, kept.scale, items, priorities
+        )
+        kept = kept._replace(
+            credit=kept.credit - replay.rate.cost,
+            scale=scale,
+            ring=kept.ring._replace(weights=weights),
+        )
+        told = {
+            **metrics,
+            "time/param_lag": (state.updates[:, None] - versions).mean(-1),
+            "replay/num_items": jax.vmap(replay.num_items)(kept.age).astype(jnp.float32),
         }
+        state = state._replace(learner=learner, updates=state.updates + 1, replay=kept)
+        return state, as_means(told) | totals
+
+    def draw(self, state: TrainState, keys: Array) -> tuple[Array, tuple[Unroll, Array]]:
+        """Draws a batch of every member from the replay, by keys of `[P, 2]`.
+
+        Returns:
+          The items, `[P, B]`; their sequences, and the versions that began them.
+        """
+        replay, kept = self._replay, state.replay
+        if replay is None:
+            raise ValueError("the agent learns from a queue: there is no replay.")
+        items, probability = jax.vmap(replay.draw, (0, None, 0))(
+            kept.ring, kept.age[0], keys
+        )
+        return items, jax.vmap(replay.read)(kept.ring, items, probability)
+
+    def _share_out_batch(self, unrolls: Unroll) -> Unroll:
+        """Each device learns from its share of a lone member's batch, if it is even."""
+        if self._by_members or self.agent.data.batch_size % self.mesh.size:
+            return unrolls
+        in_time = NamedSharding(self.mesh, PartitionSpec(None, None, ENVIRONMENTS))
+        at_start = NamedSharding(self.mesh, PartitionSpec(None, ENVIRONMENTS))
+        shared: Any = lax.with_sharding_constraint
+        return Unroll(
+            *(shared(tree, in_time) for tree in unrolls[:3]),
+            *(shared(tree, at_start) for tree in unrolls[3:]),
+        )
+
+    def _act_round(
+        self, replay: Replay, state: TrainState
+    ) -> tuple[TrainState, dict[str, Mean]]:
+        """A round of every environment, which goes into the replay."""
+        actor_before, kept = state.actor, state.replay
+        state, row, totals = self._act(state, replay.period)
+        ring = jax.vmap(replay.add, (0, None, 0, 1, 0, None))(
+            kept.ring, kept.age[0], kept.scale, row, actor_before, state.updates[0]
+        )
+        kept = jax.vmap(replay.count_round)(kept)._replace(ring=ring)
+        return state._replace(replay=kept), totals
+
+
+def _number_of_environments(agent: Agent, num_envs: int) -> int:
+    """Environments of a member: those asked for, or the default."""
+    data = agent.data
+    if data.replay != "queue":
+        return num_envs or MAX_DEFAULT_ENVS
+    if num_envs not in (0, data.batch_size):
+        raise ValueError(
+            f"num_envs={num_envs}: on-device the environments of an agent without a replay "
+            f"are its batch of {data.batch_size}. Set --agent.batch-size in its place."
+        )
+    return data.batch_size
 
 
 @register_runner("on-device/acts")
 def make_acting_runner(job: Job, folder: RunFolder) -> OnDeviceRunner:
     """Acting, the environment and learning in one program."""
     del folder
-    agent = job.make_agent()
-    if agent.data.replay != "queue":
-        raise ValueError(
-            f"agent {job.config.agent!r} learns from a replay, and the on-device launcher "
-            "has none. Set --launcher local."
-        )
-    return OnDeviceRunner(agent, job.source.environment(), devices=chosen_devices(job))
+    return OnDeviceRunner(
+        job.make_agent(),
+        job.source.environment(),
+        devices=chosen_devices(job),
+        num_envs=job.config.num_envs,
+    )

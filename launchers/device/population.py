@@ -176,6 +176,12 @@ class PopulationRunner:
     def load_replay(self, folder: Path | None) -> None:
         """Does nothing; see `save_replay`."""
 
+    def without_replay(self, state: State) -> State:
+        return state  # There is no replay in it.
+
+    def with_empty_replay(self, state: State) -> State:
+        return state
+
     def roles(self) -> list[RoleRow]:
         return []
 

@@ -21,8 +21,9 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Array, LearnerState
 from tolman.envs.environment import Environment
+from tolman.launchers.device.acting import TrainState
 from tolman.launchers.device.episodes import play_episodes
-from tolman.launchers.device.on_device import ENVIRONMENTS, OnDeviceRunner, TrainState
+from tolman.launchers.device.on_device import ENVIRONMENTS, OnDeviceRunner
 from tolman.launchers.device.population import PopulationRunner
 from tolman.launchers.runs.protocol import MUST_BE_FINITE
 
@@ -90,10 +91,15 @@ class SequenceRunner(PopulationRunner):
             the state to go on with. None does not tell it.
 
         Raises:
-          ValueError: if there is no environment, or specs differ.
+          ValueError: if there is no environment, specs differ, or the agent has a replay.
         """
         if not parts:
             raise ValueError("parts=(): must hold at least one environment.")
+        if agent.data.replay != "queue":
+            raise ValueError(
+                f"replay={agent.data.replay!r}: must be 'queue' to train on environments "
+                "in turn. Take an agent that learns from a queue."
+            )
         for part in parts[1:]:
             _check_specs(parts[0], part)
         self.parts = tuple(parts)

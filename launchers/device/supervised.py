@@ -212,5 +212,10 @@ class SupervisedRunner(PopulationRunner):
 def make_learning_runner(job: Job, folder: RunFolder) -> SupervisedRunner:
     """Drawing examples and learning from them in one program."""
     del folder
+    if job.config.num_envs:
+        raise ValueError(
+            f"num_envs={job.config.num_envs}: there are none, agent {job.config.agent!r} "
+            "learns from examples. Leave --num-envs out."
+        )
     agent, task = job.make_agent(), job.source.task()
     return SupervisedRunner(agent, task, devices=chosen_devices(job), unit="examples")

@@ -5,7 +5,6 @@ The local and the Ray runner share it; nothing here needs Reverb.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +15,11 @@ from tolman.agents.agent import Agent, Array, DataSpec, LearnerState, Params
 from tolman.launchers.host.priorities import initial_priorities
 from tolman.launchers.host.saved_replay import check_replays
 from tolman.launchers.runs.protocol import Counts
-
-MAX_DEFAULT_ENVS = 16
+from tolman.launchers.runs.rates import (
+    MAX_DEFAULT_ENVS,
+    env_steps_per_update,
+    total_updates,
+)
 
 
 class HostState(NamedTuple):
@@ -73,6 +75,14 @@ class HostCounts:
             check_replays(folder, self.num_servers)
         self.replay_before = folder
 
+    def without_replay(self, state: HostState) -> HostState:
+        """The state: there is no replay in it."""
+        return state
+
+    def with_empty_replay(self, state: HostState) -> HostState:
+        """The state: the replay is begun by `prepare`, empty if there was none to load."""
+        return state
+
     def params(self, state: HostState) -> Params:
         """The parameters in a state."""
         return state.learner.params
@@ -123,19 +133,6 @@ def group_size(data: DataSpec, num_envs: int) -> int:
             "Set --num-envs or --agent.batch-size."
         )
     return size
-
-
-def env_steps_per_update(data: DataSpec) -> float:
-    """Environment steps that one update takes; of a replay, once it has its minimum."""
-    steps = data.batch_size * (data.period or data.unroll_length)
-    return steps if data.replay == "queue" else steps / data.samples_per_insert
-
-
-def total_updates(data: DataSpec, num_env_steps: int) -> int:
-    """Updates that `num_env_steps` environment steps give data for; at least 1."""
-    if data.replay != "queue":
-        num_env_steps -= data.min_size * (data.period or data.unroll_length)
-    return max(math.ceil(num_env_steps / env_steps_per_update(data)), 1)
 
 
 def default_num_envs(data: DataSpec) -> int:

@@ -26,7 +26,10 @@ def measure(players: Mapping[str, Player], task: Task) -> list[dict[str, Any]]:
     """
     parts: dict[str, Callable[[int], None]] = {}
     for core, player in players.items():
-        parts[f"acting {core}"] = acting(player.agent, task.environment)
+        data = player.agent.data
+        parts[f"acting {core}"] = acting(
+            player.agent, task.environment, data.unroll_length, data.batch_size
+        )
         parts[f"learning {core}"] = network_pass(player.agent, task.environment)
     seconds = take_turns(parts, least=3)
 

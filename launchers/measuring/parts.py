@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from tolman.agents.actor_critic import ActorCritic
-from tolman.agents.agent import Unroll, draw_noise
+from tolman.agents.agent import Agent, Unroll, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import MID, Environment, TimeStep
 
@@ -53,9 +53,25 @@ def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int]
     return lambda count: jax.block_until_ready(passes(params, unroll, count))
 
 
-def acting(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
+def updating(agent: Agent, batch: Unroll) -> Callable[[int], None]:
+    """One batch learned from again and again, and not a thing more."""
+
+    @jax.jit
+    def updates(learner: Any, batch: Unroll, count: Any) -> Any:
+        def body(_: Any, learner: Any) -> Any:
+            progress = jnp.float32(0.5)
+            return agent.update(learner, batch, jax.random.PRNGKey(0), progress)[0]
+
+        return lax.fori_loop(0, count, body, learner)
+
+    learner = agent.init(jax.random.PRNGKey(0))
+    return lambda count: jax.block_until_ready(updates(learner, batch, count))
+
+
+def acting(
+    agent: Agent, environment: Environment, length: int, batch_size: int
+) -> Callable[[int], None]:
     """Acting on rows of one kind: the network's steps and the draws of actions."""
-    length, batch_size = agent.data.unroll_length, agent.data.batch_size
     params = agent.init(jax.random.PRNGKey(0)).params
     keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
     _, timestep = vector.reset(environment, keys)

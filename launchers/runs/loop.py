@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,11 +24,11 @@ from tolman.launchers.report.status import DEAD
 from tolman.launchers.runs.changes import take_settings
 from tolman.launchers.runs.checkpoints import Checkpoints, check_finite, check_space
 from tolman.launchers.runs.failures import DivergenceError, explain
-from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.hooks import Callbacks, Moment
 from tolman.launchers.runs.loggers import Logger, Row, cut_metrics, make_row
 from tolman.launchers.runs.progress import Progress, log_to
 from tolman.launchers.runs.protocol import MUST_BE_FINITE, Counts, Runner, State
+from tolman.launchers.runs.sink import Sink
 from tolman.launchers.runs.stopping import RunStopped, StopRequest, stop_request
 from tolman.launchers.runs.versions import changed_versions
 
@@ -68,27 +68,6 @@ class Plan:
         return min(max(-(-point * self.total // NUM_ROWS), done + 1), self.total)
 
 
-@dataclass(frozen=True)
-class Sink:
-    """Where a training leaves what it makes: a run's folder, or that of a study's stage.
-
-    Attributes:
-      folder: for everything; this process holds it.
-      num_checkpoints_to_keep: the latest ones.
-      make_loggers: opens what takes the rows, given the units that are done.
-      how_to_go_on: what to do after an interruption, in words.
-      advice: about losses that are not finite, in words.
-      about: what every checkpoint's metadata holds beside the loop's own, JSON values.
-    """
-
-    folder: RunFolder
-    num_checkpoints_to_keep: int
-    make_loggers: Callable[[int], list[Logger]]
-    how_to_go_on: str
-    advice: str = ""
-    about: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Progressed(NamedTuple):
     """Where a training stands.
 
@@ -120,10 +99,11 @@ def pick_up(
       ValueError: if there are checkpoints and none is sound.
     """
     folder, found, units = sink.folder, Progressed(state), 0
+    is_emptied = with_empty_replay or not sink.keeps_replay
 
     def check(restored: State, path: Path) -> None:
         check_finite(runner.params(restored), runner.num_members)
-        runner.load_replay(None if with_empty_replay else path)
+        runner.load_replay(None if is_emptied else path)
 
     with log_to(folder.log):
         if folder.status().get("state") == DEAD:
@@ -132,9 +112,13 @@ def pick_up(
             logger.warning("%s: the bits may differ from an unbroken run's.", change)
         checkpoints = Checkpoints(folder.checkpoints)
         if checkpoints.latest() is not None:
-            units, restored, metadata = checkpoints.restore(state, check=check)
+            template = sink.saved(runner, state)
+            units, restored, metadata = checkpoints.restore(template, check=check)
             is_over = metadata.get("is_over", False)
-            restored = runner.place(take_settings(restored, state))
+            restored = runner.place(take_settings(restored, template))
+            if is_emptied:
+                restored = runner.with_empty_replay(restored)
+                logger.info("an empty replay: learning waits until it has its minimum.")
             found = Progressed(restored, metadata["seconds"], is_over, metadata)
         checkpoints.set_aside_after(units)
         cut_metrics(folder.metrics, units)
@@ -184,7 +168,8 @@ class TrainingLoop:
         self._started = time.monotonic() - seconds
         self._restarts_told: dict[str, int] = {}
         num_kept = sink.num_checkpoints_to_keep + int(evaluate is not None)
-        check_space(self._folder.path, self._state, self._checkpoints, num_kept)
+        saved = sink.saved(runner, self._state)
+        check_space(self._folder.path, saved, self._checkpoints, num_kept)
 
     def run(self, lines: Sequence[str] = ()) -> Progressed:
         """Trains to the end; the status file tells how that went, whatever happens.
@@ -336,14 +321,15 @@ class TrainingLoop:
         """Saves a checkpoint, unless its parameters are not finite."""
         if self._counts.units == self._saved_units:
             return
-        state = jax.device_get(self._state)
+        state = jax.device_get(self._sink.saved(self._runner, self._state))
         try:
             check_finite(self._runner.params(state), self._runner.num_members)
         except ValueError as error:
             raise self._diverged(str(error)) from None
         own = {"seconds": self._seconds(), "is_over": self._is_over}
         metadata = {**self._sink.about, **own}
-        units, add = self._counts.units, self._runner.save_replay
+        add = self._runner.save_replay if self._sink.keeps_replay else None
+        units = self._counts.units
         path = self._checkpoints.save(units, state, metadata, add)
         self._saved_units = units
         self._write_status("running")

@@ -15,6 +15,10 @@ from tolman.launchers.runs.job import Job
 
 KEY = jax.ShapeDtypeStruct((2,), np.uint32)
 BYTES_OF_ROW = 16  # Reward, discount, flags and an action, beside the observation.
+CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 BYTES_OF_NODE = 20  # Of a search tree: visits, values and links of one action at least.
 
 
@@ -58,9 +62,13 @@ def warn_of_replay(job: Job, agent: Any, folder: Path) -> list[str]:
       agent: of that job.
       folder: of the run.
     """
-    if job.kind != "acts" or agent.data.replay == "queue":
+    config = job.config
+    # On-device the replay is in the state, whose size is known.
+    if job.kind != "acts" or config.launcher == "on-device" or not config.save_replay:
         return []
-    data, config = agent.data, job.config
+    data = agent.data
+    if data.replay == "queue":
+        return []
     row = bytes_of(job.source.observation_spec()) + BYTES_OF_ROW
     num_items = min(
         data.capacity, config.num_env_steps // (data.period or data.unroll_length)
@@ -96,16 +104,30 @@ def bytes_of(shapes: Any) -> int:
     )
 
 
-def check_memory(what: str, needed: int) -> None:
-    """Raises ValueError if something takes more bytes than this machine's memory has.
+def check_memory(what: str, needed: int, device: jax.Device | None = None) -> None:
+    """Raises ValueError if something takes more bytes than there is memory for.
 
     Args:
       what: in words that begin with the settings to make smaller.
       needed: its bytes.
+      device: that is to hold it; None for this machine.
     """
-    held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    told = None if device is None or device.platform == "cpu" else device.memory_stats()
+    held = memory_of_machine() if told is None else int(told["bytes_limit"])
     if needed > held:
         raise ValueError(
-            f"{what} would take {needed / 1e9:.3g} GB, and this machine has "
-            f"{held / 1e9:.3g} GB of memory. Set smaller ones."
+            f"{what} would take {needed / 1e9:.3g} GB, and "
+            f"{'this machine' if told is None else 'the device'} has {held / 1e9:.3g} GB "
+            "of memory. Set smaller ones."
         )
+
+
+def memory_of_machine() -> int:
+    """Bytes that this process may use, by the machine or by its container's limit."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in CGROUP_LIMITS:
+        try:
+            found.append(int(path.read_text()))
+        except (OSError, ValueError):  # Not there, or "max".
+            continue
+    return min(found)

@@ -113,6 +113,14 @@ class Runner(Protocol):
         """
         ...
 
+    def without_replay(self, state: State) -> State:
+        """What a checkpoint holds that is to be small: nothing that waits in a replay."""
+        ...
+
+    def with_empty_replay(self, state: State) -> State:
+        """A state to go on from, with or without a replay, with one that holds nothing."""
+        ...
+
     def roles(self) -> list[RoleRow]:
         """The processes of the run; none where this process is all."""
         ...

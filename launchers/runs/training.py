@@ -31,12 +31,12 @@ from tolman.launchers.runs.loop import (
     NUM_ROWS,
     Plan,
     Progressed,
-    Sink,
     TrainingLoop,
     pick_up,
 )
 from tolman.launchers.runs.memory import check_job, warn_of_replay
 from tolman.launchers.runs.protocol import Runner, State
+from tolman.launchers.runs.sink import Sink
 from tolman.launchers.runs.stopping import stop_request
 from tolman.launchers.runs.transfer import take_parameters
 from tolman.launchers.settings.config import TrainConfig
@@ -230,4 +230,5 @@ def _sink(config: TrainConfig, folder: RunFolder, changes: Sequence[Change] = ()
         f"Go on with: tolman resume {folder.path}",
         advice,
         {"config": to_mapping(config), "changes": [vars(change) for change in changes]},
+        config.save_replay,
     )

@@ -163,6 +163,12 @@ class SelfPlayRunner:
         else:
             self.replay.load(folder / REPLAY, self._player.example())
 
+    def without_replay(self, state: SelfPlayState) -> SelfPlayState:
+        return state  # There is no replay in it.
+
+    def with_empty_replay(self, state: SelfPlayState) -> SelfPlayState:
+        return state
+
     def roles(self) -> list[RoleRow]:
         return []
 

@@ -16,7 +16,10 @@ from annotated_types import Ge, Interval
 from tolman.launchers.catalog.names import Launcher, import_attribute, suggest
 
 OWN_SETTINGS = {
-    "on-device": ("num_devices", "eval_episodes", "eval_every", "eval_greedy"),
+    "on-device": (
+        *("num_devices", "num_envs"),
+        *("eval_episodes", "eval_every", "eval_greedy"),
+    ),
     "local": ("num_envs", "replay", "eval_episodes", "eval_every", "eval_greedy"),
     "ray": (
         *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
@@ -49,11 +52,13 @@ class TrainConfig:
       log_interval: env steps between rows of metrics, rounded up to whole updates; None
         for a fiftieth of the run, but at most 100 updates.
       num_checkpoints_to_keep: the latest ones.
+      save_replay: in each checkpoint; without it, a resumed run begins with an empty
+        replay, learns again once that has its minimum, and ends with other bits.
       loggers: beside metrics.jsonl and TensorBoard, which are always written: wandb, or
         module:attribute of an object with write(dict) and close().
       num_devices: to use; 0 for all that divide the work evenly. On-device only.
-      num_envs: environments of one actor; 0 for at most 16. On the host only: on-device
-        the agent's batch_size says it.
+      num_envs: environments of one actor; 0 for at most 16. On-device with a replay only:
+        else the agent's batch_size says it.
       on_env_error: when an environment of the host breaks down: fail, or restart it.
       env_timeout: seconds until a step of an environment of the host counts as hung.
       replay: where data waits until it is learned from: memory (of the process), or reverb
@@ -89,6 +94,7 @@ class TrainConfig:
     checkpoint_interval: Annotated[int, Ge(1)] | None = None
     log_interval: Annotated[int, Ge(1)] | None = None
     num_checkpoints_to_keep: Annotated[int, Ge(1)] = 3
+    save_replay: bool = True
     loggers: tuple[str, ...] = ()
     num_devices: Annotated[int, Ge(0)] = 0
     num_envs: Annotated[int, Ge(0)] = 0

@@ -18,11 +18,11 @@ from tolman.launchers.runs.loop import (
     AfterRow,
     Plan,
     Progressed,
-    Sink,
     TrainingLoop,
     pick_up,
 )
 from tolman.launchers.runs.protocol import Runner
+from tolman.launchers.runs.sink import Sink
 
 
 class Stage(NamedTuple):

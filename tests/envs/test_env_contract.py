@@ -28,6 +28,7 @@ META_RL = [
     "harlow",
     "harlow/choice",
 ]
+CLASSIC = ["cartpole"]
 MEMORY = [f"memory/{name}" for name in ["t_maze", "associative_recall", "memory_length"]]
 SMALL = {
     "harlow": {
@@ -41,10 +42,10 @@ SMALL = {
 
 
 def test_all_are_registered():
-    assert {*META_RL, *MEMORY} <= set(ENVIRONMENTS)
+    assert {*META_RL, *MEMORY, *CLASSIC} <= set(ENVIRONMENTS)
 
 
-@pytest.mark.parametrize("name", [*META_RL, *MEMORY])
+@pytest.mark.parametrize("name", [*META_RL, *MEMORY, *CLASSIC])
 def test_conforms(name):
     environment = ENVIRONMENTS[name](**SMALL.get(name, {}))
     checked = check_environment(environment, num_steps=120)

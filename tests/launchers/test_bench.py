@@ -17,11 +17,16 @@ def short(monkeypatch):
     monkeypatch.setattr(turns, "SECONDS_PER_SAMPLE", 0.01)
     cases = (on_device.Case("two_step", "gru", 4, 11),)
     monkeypatch.setattr(on_device, "ON_DEVICE_CASES", cases)
+    cases = (on_device.ReplayCase("prioritized", 2_000, 8),)
+    monkeypatch.setattr(on_device, "REPLAY_CASES", cases)
 
 
 def test_one_row_a_case(short, capsys):
     assert bench.run_bench("on_device", as_json=True) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    row, replay = json.loads(capsys.readouterr().out)
+    assert (replay["environment"], replay["batch"]) == ("cartpole", 32)
+    assert replay["env steps/s"] > 0 and replay["compilations"] == 1
+    assert 0.0 < replay["acting share"] < replay["ratio to floor"] < 2.0
     assert (row["environment"], row["core"], row["batch"]) == ("two_step", "gru", 4)
     assert row["env steps/s"] > 0 and row["compilations"] == 1
     # The loop does all that the floor does and more; generous, for a noisy machine.

@@ -149,6 +149,51 @@ def test_killed_runs_resume_to_the_same_bits(unbroken, tolman, tiny, tmp_path, e
     assert status(run)["state"] == "finished"
 
 
+REPLAY = """--env cartpole --core feedforward --num-env-steps 1200 --num-envs 4
+--agent.torso-size 8 --agent.batch-size 8 --agent.min-size 100 --agent.capacity 300
+--log-interval 8 --checkpoint-interval 16""".split()
+
+
+def replay_run(run):
+    """The leaves and metrics at its end."""
+    (last,) = sorted(run.glob("checkpoints/*"), key=lambda path: int(path.name))[-1:]
+    with np.load(last / "state.npz") as file:
+        names = json.loads(file["description"].tobytes())["leaves"]
+        leaves = {name: file[f"arr_{i}"].tobytes() for i, name in enumerate(names)}
+    return int(last.name), leaves, rows(run)
+
+
+def test_a_killed_replay_resumes_to_the_same_bits(tolman, tmp_path, extension):
+    """Also of what it held; where checkpoints leave it out, it fills anew."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert tolman("train", "dqn", *REPLAY, "--run-dir", whole)[0] == 0
+    chance, slow = random.Random(), ["--loggers", "my_extension:Slow"]
+    words = ["train", "dqn", *REPLAY, "--run-dir", run, *slow]
+    kill_in_the_middle(start(words, 0.02, extension), run, chance)
+    code, _, errors = tolman("resume", run)
+    assert code == 0, errors
+    units, leaves, metrics = replay_run(whole)
+    assert replay_run(run) == (units, leaves, metrics)
+    assert sum(name.startswith(".replay.ring") for name in leaves) > 10
+    assert units >= 1200 and units % 4 == 0
+    assert {"replay/num_items", "time/param_lag"} & metrics[-1].keys() == {
+        "replay/num_items"
+    }
+
+    small = tmp_path / "small"
+    words = ["train", "dqn", *REPLAY, "--run-dir", small, "--no-save-replay", *slow]
+    kill_in_the_middle(start(words, 0.02, extension), small, chance)
+    code, _, errors = tolman("resume", small)
+    assert code == 0, errors
+    assert (
+        "an empty replay: learning waits until it has its minimum."
+        in (small / "log.txt").read_text()
+    )
+    later, leaves, _ = replay_run(small)
+    assert later >= units
+    assert not any(name.startswith(".replay.ring") for name in leaves)
+
+
 @pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
 def test_signal_saves_and_says_how_to_resume(
     name, code, unbroken, tolman, tiny, tmp_path, extension, monkeypatch

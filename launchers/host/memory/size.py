@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.host.layout import ItemLayout
 from tolman.launchers.host.replay import limits_of
+from tolman.launchers.runs.memory import memory_of_machine
 
-CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 MOST_OF_MEMORY = 0.9  # The network, the environments and the system need some.
 
 
@@ -84,14 +79,3 @@ def check_memory(data: DataSpec, layout: ItemLayout, num_streams: int) -> None:
         f"must be at most {allowed:,}, {MOST_OF_MEMORY} of this machine's {there:,}. Set "
         f"--agent.capacity to at most {least}."
     )
-
-
-def memory_of_machine() -> int:
-    """Bytes that this process may use, by the machine or by its container's limit."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in CGROUP_LIMITS:
-        try:
-            found.append(int(path.read_text()))
-        except (OSError, ValueError):  # Not there, or "max".
-            continue
-    return min(found)

@@ -280,8 +280,8 @@ def test_optimizers_by_hand(optimizer):
 
 
 def test_a_population_trains_in_one_program():
-    agent = _agent()
-    runner = OnDeviceRunner(agent, ENVIRONMENT, num_members=2)
+    agent = _agent(capacity=100, min_size=20)
+    runner = OnDeviceRunner(agent, ENVIRONMENT, num_members=2, num_envs=4)
     state = runner.init(jax.random.split(jax.random.PRNGKey(0), 2))
     state, metrics = runner.train(runner.prepare(state, 10), 3)
     assert state.learner.params.epsilon.shape == (2,)

@@ -1,7 +1,6 @@
-"""Double DQN learns toys to their optimum with a tiny replay; its broken twins do not."""
+"""Double DQN learns toys to their optimum on-device; its broken twins do not."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +9,12 @@ import pytest
 from dm_env import specs
 from toys import make_agent
 
-from tolman.agents.agent import Unroll, draw_noise
 from tolman.agents.dqn import with_epsilon
-from tolman.envs import vector
 from tolman.envs.environment import restart, transition
+from tolman.launchers.device.episodes import play_episodes
+from tolman.launchers.device.on_device import OnDeviceRunner
 
-KEY = jax.random.PRNGKey(0)  # The update draws nothing.
-NUM_ENVS, NUM_SEQUENCES = 16, 1024
-NUM_ROUNDS, UPDATES_PER_ROUND = 150, 4
+NUM_ENVS, NUM_UPDATES, NUM_EPISODES = 16, 600, 200
 
 
 @dataclass(frozen=True)
@@ -70,95 +67,19 @@ class Recall:
         return specs.DiscreteArray(2)
 
 
-class Replay:
-    """The latest sequences in NumPy, drawn in proportion to a power of their priority."""
-
-    def __init__(self, agent):
-        self._data, self._rows = agent.data, None
-        self._priority = np.zeros(NUM_SEQUENCES)
-        self._inserted, self._rng = 0, np.random.default_rng(0)
-
-    def insert(self, unroll):
-        if self._rows is None:
-            self._rows = [
-                np.zeros((NUM_SEQUENCES, *x.shape[1:]), x.dtype)
-                for x in self._by_sequence(unroll)
-            ]
-        places = (self._inserted + np.arange(NUM_ENVS)) % NUM_SEQUENCES
-        for row, leaf in zip(self._rows, self._by_sequence(unroll), strict=True):
-            row[places] = leaf
-        self._priority[places] = self._priority.max() or 1.0
-        self._inserted += NUM_ENVS
-
-    def sample(self, like):
-        share = self._priority**self._data.priority_exponent
-        share /= share.sum()
-        places = self._rng.choice(NUM_SEQUENCES, self._data.batch_size, p=share)
-        leaves = [row[places] for row in self._rows]
-        actor_state = jax.tree.leaves(like.actor_state)
-        in_time = len(leaves) - len(actor_state)
-        leaves[:in_time] = [np.moveaxis(leaf, 0, 1) for leaf in leaves[:in_time]]
-        unroll = jax.tree.unflatten(jax.tree.structure(like), leaves)
-        return places, unroll._replace(probability=share[places].astype(np.float32))
-
-    def set_priorities(self, places, priorities):
-        self._priority[places] = priorities
-
-    def _by_sequence(self, unroll):
-        """Leaves `[B, T, ...]`, those of the actor state `[B, ...]`."""
-        parts = unroll._replace(actor_state=None)
-        in_time = [np.moveaxis(np.asarray(x), 1, 0) for x in jax.tree.leaves(parts)]
-        return [*in_time, *map(np.asarray, jax.tree.leaves(unroll.actor_state))]
-
-
-def _collect(agent, environment, length, params, carry):
-    """`length` decisions of every environment: the unroll, and where to go on."""
-
-    def one(carry, _):
-        key, env_state, timestep, actor_state = carry
-        key, act_key = jax.random.split(key)
-        noise = draw_noise(agent, act_key, NUM_ENVS)
-        decision, actor_state = agent.act(params, noise, timestep, actor_state)
-        env_state, following = vector.step(environment, env_state, decision.action)
-        return (key, env_state, following, actor_state), (following, *decision)
-
-    opening, actor_state = carry[2], carry[3]
-    carry, (following, action, logits) = jax.lax.scan(one, carry, None, length)
-    rows = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), opening, following)
-    return Unroll(rows, action, logits, actor_state), carry
-
-
-def _start(agent, environment, seed):
-    key, env_key = jax.random.split(jax.random.PRNGKey(seed))
-    started = vector.reset(environment, jax.random.split(env_key, NUM_ENVS))
-    return key, *started, agent.initial_actor_state(NUM_ENVS)
-
-
 def _train(agent, environment, seed=0):
     """Acts and learns in turns; returns the parameters."""
-    collect = jax.jit(partial(_collect, agent, environment, agent.data.unroll_length))
-    learner = jax.jit(agent.init)(jax.random.PRNGKey(seed))
-    carry = _start(agent, environment, seed)
-    replay, update = Replay(agent), jax.jit(agent.update)
-    for _ in range(NUM_SEQUENCES // NUM_ENVS):
-        unroll, carry = collect(learner.params, carry)
-        replay.insert(unroll)
-    for step in range(NUM_ROUNDS):
-        unroll, carry = collect(learner.params, carry)
-        replay.insert(unroll)
-        for _ in range(UPDATES_PER_ROUND):
-            places, batch = replay.sample(unroll)
-            learned = update(learner, batch, KEY, jnp.float32(step / NUM_ROUNDS))
-            learner = learned.learner_state
-            replay.set_priorities(places, learned.priorities)
-    return learner.params
+    runner = OnDeviceRunner(agent, environment, num_envs=NUM_ENVS)
+    state = runner.init(jax.random.PRNGKey(seed)[None])
+    state, _ = runner.train(runner.prepare(state, NUM_UPDATES), NUM_UPDATES)
+    return jax.tree.map(lambda leaf: leaf[0], state.learner.params)
 
 
 def _reward_per_episode(agent, environment, params):
-    collect = jax.jit(partial(_collect, agent, environment, 200))
-    unroll, _ = collect(params, _start(agent, environment, seed=99))
-    ended = unroll.timestep.is_last().sum()
-    return float(unroll.timestep.reward.sum() / ended)
+    params = jax.tree.map(lambda leaf: leaf[None], params)
+    key = jax.random.PRNGKey(99)
+    played = play_episodes(agent, environment, params, key, NUM_EPISODES, chunk_length=20)
+    return float(played.episode_return.mean())
 
 
 SETTINGS = {
@@ -169,6 +90,8 @@ SETTINGS = {
     "final_epsilon": 0.05,
     "discount": 0.9,
     "torso_size": 32,
+    "capacity": 1024,
+    "min_size": 1024,
 }
 
 
