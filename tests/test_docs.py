@@ -1,8 +1,8 @@
 """Every Python and shell snippet of the docs runs, in the order in which it stands.
 
-A block opened by ```python file=NAME is saved under that name; other ```python blocks are
-run, each document's in one namespace; the commands of ```sh blocks are run too. Plain ```
-blocks are output, or commands that take too long here.
+A block opened by ```python file=NAME, or text, is saved under that name; other ```python
+blocks are run, each document's in one namespace; the commands of ```sh blocks are run too.
+Plain ``` blocks are output, or commands that take too long here.
 
 All of a document runs in one process, its `tolman` commands through the same `main` as
 the installed command: importing jax and TensorFlow anew costs more than most of them.
@@ -20,7 +20,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
-BLOCK = re.compile(r"^```(python|sh)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(python|sh|text)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 PROGRAM = """
 def run(steps):
     import subprocess
