@@ -1,0 +1,238 @@
+"""One-shot navigation: is a goal that was found once found again at once?
+
+In the I-maze the goal is in one of four alcoves, drawn for each episode, and the agent is
+put back to the middle whenever it has found it. With a memory it searches once and then
+walks straight there; without one every search is the first. Three controls must not get
+faster: an agent without memory, one without the reward input, and the agent itself with its
+memory wiped whenever it is put back.
+
+Latency is steps per find: all steps that were spent before a first find, or after one, over
+the finds made in them. So searches that the end of the episode cut short count too.
+
+Source: Wang et al. 2016, section 3.2.3.
+  Departure: the quick setting is on a grid, cells in place of pixels, with a memory of 64
+  units; the full one sees the maze of 84 x 84 pixels. The paper's maze has fruit too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tolman.agents.actor_critic import ActorCritic
+from tolman.envs.environment import Array, Environment, TimeStep
+from tolman.envs.maze import Maze
+from tolman.envs.maze.grid import GridMaze
+from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies import figures
+from tolman.launchers.studies.meta_rl import common
+from tolman.launchers.studies.study import Study, Training
+
+TITLE = "One-shot navigation: a goal that was found once is found again at once"
+PAPER = "Wang et al. 2016, section 3.2.3"
+
+AGENT_NAME, WIPED = "meta-RL", "memory wiped at every find"
+CONTROLS: dict[str, dict[str, Any]] = {
+    "no memory": {"core": "feedforward", "use_previous_action": False},
+    "no reward input": {"use_previous_reward": False},
+}
+
+
+class Setting(NamedTuple):
+    """How much is done.
+
+    Attributes:
+      environment: the maze.
+      sweep: of hyper-parameters.
+      agent: settings besides them.
+      core_size: units of the memory.
+      num_env_steps: of each member.
+      goal_reward: rewards from here on tell of a find.
+    """
+
+    environment: Any
+    sweep: common.Sweep
+    agent: dict[str, Any]
+    core_size: int
+    num_env_steps: int
+    goal_reward: float
+
+
+QUICK = Setting(
+    GridMaze(),
+    common.Sweep(4, 2, (3e-3, 3e-3), (0.95, 0.95), (0.05, 0.05)),
+    {
+        "unroll_length": 121, "batch_size": 16, "optimizer": "adam",
+        "final_entropy_cost": 0.005, "final_learning_rate_scale": 0.1,
+    },
+    64, 6_000_000, 0.5,
+)  # fmt: skip
+FULL = Setting(
+    Maze(layout="i_maze", fields=("rgb",), reward_scale=0.1),
+    common.Sweep(3, 3, (3e-4, 3e-4), (0.99, 0.99), (0.01, 0.01)),
+    {
+        "unroll_length": 50, "batch_size": 32, "optimizer": "adam", "torso": "conv",
+        "final_entropy_cost": 0.001, "final_learning_rate_scale": 0.1, "gae_lambda": 0.95,
+    },
+    256, 10_000_000, 0.5,
+)  # fmt: skip
+
+
+class Player(NamedTuple):
+    """What the members shown did; M of them, E episodes, T steps.
+
+    Attributes:
+      found: `[T, M, E]` bool, the step led to the goal.
+    """
+
+    found: np.ndarray
+
+    def latency(self) -> tuple[float, float]:
+        """Steps per find, the first of an episode and the later ones; inf without one."""
+        before = np.cumsum(self.found, axis=0) - self.found == 0  # No find before it.
+        first_finds, later_finds = (self.found & before).sum(), (self.found & ~before).sum()
+        with np.errstate(divide="ignore"):
+            first = np.float64(before.sum()) / first_finds
+            later = np.float64((~before).sum()) / later_finds
+        return float(first), float(later)
+
+    @property
+    def ratio(self) -> float:
+        """First latency over later; 1 for one who does not remember, nan without finds."""
+        first, later = self.latency()
+        return first / later if np.isfinite(later) else float("nan")
+
+    @property
+    def share_found(self) -> float:
+        """Of episodes in which the goal was found at all."""
+        return float(self.found.any(axis=0).mean())
+
+
+@dataclass(frozen=True)
+class Wiped:
+    """An environment in which every find opens a new task, so that memories are wiped.
+
+    Attributes:
+      inner: the environment.
+      goal_reward: rewards from here on tell of a find.
+    """
+
+    inner: Any
+    goal_reward: float
+
+    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+        """As the inner one's."""
+        return self.inner.reset(key)
+
+    def step(self, state: Any, action: Array) -> tuple[Any, TimeStep]:
+        """As the inner one's, but for `new_task`."""
+        state, timestep = self.inner.step(state, action)
+        is_find = timestep.reward >= self.goal_reward
+        return state, timestep._replace(new_task=timestep.new_task | is_find)
+
+    def observation_spec(self) -> Any:
+        return self.inner.observation_spec()
+
+    def action_spec(self) -> Any:
+        return self.inner.action_spec()
+
+
+def run(study: Study) -> None:
+    """Trains the agent and its controls, measures latencies, checks the claims."""
+    setting = QUICK if study.quick else FULL
+    study.settings = {
+        **setting.sweep.describe(), **setting.agent, "core_size": setting.core_size,
+        "env_steps": setting.num_env_steps, "environment": repr(setting.environment),
+        "evaluation_episodes": common.EVALUATION_EPISODES,
+    }  # fmt: skip
+    players, curves = {}, {}
+    for name, variant in {AGENT_NAME: {}, **CONTROLS}.items():
+        size = {} if "core" in variant else {"core_size": setting.core_size}
+        agent = common.make_agent(setting.environment, **size, **setting.agent, **variant)
+        training = common.train(
+            study, name, agent, setting.environment, setting.num_env_steps, setting.sweep
+        )
+        played = common.evaluate(study, agent, setting.environment, training)
+        shown, episodes = common.select(played.episode_return, setting.sweep.num_shown)
+        players[name] = read(played, shown, episodes, setting.goal_reward)
+        curves[name] = (training.env_steps, training.episode_return[:, shown])
+        if name == AGENT_NAME:
+            players[WIPED] = _play_wiped(study, setting, agent, training, shown, episodes)
+    _check(study, players)
+    _tabulate(study, players)
+    _draw(study, players)
+    figures.learning_curves(study, curves, "return per episode", {})
+
+
+def read(
+    played: Trajectory, members: np.ndarray, episodes: np.ndarray, goal_reward: float
+) -> Player:
+    """Finds, in the steps of the episodes' own."""
+    num_steps = int(played.episode_length.max())  # All end by the clock.
+    rewards = played.timestep.reward[1 : num_steps + 1]  # [T, P, E]
+    return Player(rewards[:, members][:, :, episodes] >= goal_reward)
+
+
+def _play_wiped(
+    study: Study,
+    setting: Setting,
+    agent: ActorCritic,
+    training: Training,
+    shown: np.ndarray,
+    episodes: np.ndarray,
+) -> Player:
+    environment: Environment = Wiped(setting.environment, setting.goal_reward)
+    played = common.evaluate(study, agent, environment, training)
+    return read(played, shown, episodes, setting.goal_reward)
+
+
+def _check(study: Study, players: dict[str, Player]) -> None:
+    agent = players[AGENT_NAME]
+    study.check(
+        "first latency over later ones", agent.ratio, "about 100 / 30 = 3.3", above=2.0
+    )
+    study.check("episodes in which the goal is found", agent.share_found, "all", above=0.95)
+    for name, player in players.items():
+        if name != AGENT_NAME:
+            study.check(
+                f"{name}: first latency over later ones", player.ratio,
+                "no memory: no decrease", above=0.75, below=1.33,
+            )  # fmt: skip
+
+
+def _tabulate(study: Study, players: dict[str, Player]) -> None:
+    rows = []
+    for name, player in players.items():
+        first, later = player.latency()
+        finds = player.found.sum(axis=0).mean()
+        rows.append([
+            name, f"{first:.1f}", f"{later:.1f}", f"{player.ratio:.2f}",
+            f"{player.share_found:.0%}", f"{finds:.1f}",
+        ])  # fmt: skip
+    study.table(
+        "Steps per find, members shown together",
+        ["player", "first", "later", "ratio", "episodes with a find", "finds an episode"],
+        rows,
+    )
+
+
+def _draw(study: Study, players: dict[str, Player]) -> None:
+    """Steps to each find, by its number in the episode."""
+    figure, (one,) = figures.axes(width=6.0)
+    for colour, (name, player) in zip(figures.COLOURS, players.items(), strict=False):
+        number = np.cumsum(player.found, axis=0) - player.found  # Finds before each step.
+        last = min(int(number.max()) + 1, 10)
+        means = []
+        for index in range(last):
+            finds = (player.found & (number == index)).sum()
+            means.append((number == index).sum() / finds if finds else np.nan)
+        one.plot(
+            np.arange(1, last + 1), means, "o-", color=colour, label=name, markersize=4
+        )
+    one.set_xlabel("find of an episode")
+    one.set_ylabel("steps per find")
+    one.set_ylim(bottom=0)
+    one.legend(frameon=False, fontsize=8)
+    study.figure(figure, "latency", "Steps to the first, second, ... find of an episode.")
