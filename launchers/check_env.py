@@ -10,10 +10,15 @@ from tolman.envs.board.conformance import check_game, looks_like_game
 from tolman.envs.conformance import check_environment
 from tolman.launchers.catalog.games import make_game
 from tolman.launchers.catalog.names import ENV, GAME, find, installed, registered
+from tolman.launchers.settings.bounds import check_settings
 
 
-def check_named(name: str) -> list[str]:
+def check_named(name: str, settings: Any = None) -> list[str]:
     """Checks the named game or environment; what was found in order, a line each.
+
+    Args:
+      name: registered, installed, or module:attribute.
+      settings: of an environment, of the type that it takes; None for its defaults.
 
     Raises:
       ConformanceError: at the first violation, in one line.
@@ -22,7 +27,8 @@ def check_named(name: str) -> list[str]:
     if name in registered(GAME) or name in installed(GAME):
         return check_game(make_game(name))
     named = find(ENV, name)
-    settings = named.default_settings()
+    settings = named.default_settings() if settings is None else settings
+    check_settings(settings, "env.")
     try:
         thing = named.build(settings, 0)
     except ValueError:

@@ -297,21 +297,11 @@ def _bench(given: Bench) -> int:
     return run_bench(given.name, given.json)
 
 
-@dataclass(frozen=True)
-class CheckEnv:
-    """Checks that an environment keeps the contract; names the first violation.
-
-    Attributes:
-      env: its name, or module:attribute.
-    """
-
-    env: str
-
-
-def _check_env(given: CheckEnv) -> int:
+def _check_env(words: list[str]) -> int:
     from tolman.launchers.check_env import check_named
+    from tolman.launchers.settings.commands import parse_check_env
 
-    for line in check_named(given.env):
+    for line in check_named(*parse_check_env(words)):
         print(line)
     return 0
 
@@ -388,7 +378,7 @@ VERBS = {
     ),
     "bench": Verb("NAME [--json]", "measure speed", _bench, Bench),
     "check-env": Verb(
-        "ID", "check an environment or a game of your own", _check_env, CheckEnv
+        "ID [--env.KEY V]", "check an environment or a game of your own", _check_env
     ),
     "doctor": Verb("", "say what this installation can do", _doctor, Doctor),
 }

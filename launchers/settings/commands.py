@@ -1,14 +1,23 @@
-"""The words after `tolman train` and `tolman resume`."""
+"""The words after `tolman train`, `tolman resume` and `tolman check-env`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from tolman.launchers.catalog.names import AGENT, find, find_run, presets_of
+from tolman.launchers.catalog.names import (
+    AGENT,
+    ENV,
+    GAME,
+    find,
+    find_run,
+    installed,
+    presets_of,
+    registered,
+)
 from tolman.launchers.settings import flags
 from tolman.launchers.settings.config import SECTIONS, TrainConfig
 from tolman.launchers.settings.files import (
@@ -119,6 +128,49 @@ def parse_resume(arguments: Sequence[str]) -> ResumeWords:
     after = to_mapping(plain_config(parsed))
     changes = {key: value for key, value in after.items() if before.get(key) != value}
     return ResumeWords(parsed.run, parsed.trust, parsed.empty_replay, changes)
+
+
+def parse_check_env(arguments: Sequence[str]) -> tuple[str, Any]:
+    """Reads the words after `tolman check-env`; `--help` prints and exits.
+
+    Returns:
+      The name of an environment or a game, and the settings of an environment that is one;
+      None for their defaults.
+
+    Raises:
+      ValueError: for the first mistake found, in one line.
+    """
+    import tyro
+
+    words = list(arguments)
+    name = words.pop(0) if words and not words[0].startswith("-") else None
+    if name is None and not {"-h", "--help"} & set(words):
+        raise ValueError(
+            "ENV is missing: tolman check-env ENV (see tolman check-env --help)."
+        )
+    is_game = name in registered(GAME) or name in installed(GAME)
+    settings = None if name is None or is_game else find(ENV, name).settings_type
+    section: Any = Annotated[Any, tyro.conf.Suppress]
+    default: Any = field(default=None)
+    if settings is not None:
+        section = Annotated[settings, tyro.conf.arg(name="env")]
+        default = field(kw_only=True)
+    positional = Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="ENV", help="its name, or module:attribute."),
+    ]
+    command = make_dataclass(
+        "check-env", [("env", positional), ("env_config", section, default)], frozen=True
+    )
+    command.__doc__ = (
+        "Checks that an environment keeps the contract; names the first breach."
+    )
+    known = [f"env.{item.name}" for item in fields(settings)] if settings else []
+    flags.check_flags(words, known)
+    positional_words = [] if name is None else [name]
+    parsed: Any = flags.parse(command, [*positional_words, *words], "tolman check-env")
+    return parsed.env, parsed.env_config
 
 
 def _no_run(path: Path) -> FileNotFoundError:
