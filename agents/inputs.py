@@ -4,6 +4,7 @@
 * Bytes, and all other bounded integers, are divided by the spec's largest number.
 * An image is turned to [height, width, channels]; stacked images become channels.
 * Everything else enters as it is.
+* A mask of legal actions, a part called `action_mask` or `legal_actions`, never enters.
 
 A part is named by its path in the observation, such as "camera.rgb"; an observation that is
 one array has the name "". Shapes: `...` any leading axes, D numbers.
@@ -22,6 +23,7 @@ from dm_env import specs
 
 from tolman.agents.agent import Array
 from tolman.agents.settings import InputSettings
+from tolman.envs.actions import clip_action, is_mask
 from tolman.envs.environment import is_target
 from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
 
@@ -97,15 +99,17 @@ def plan_inputs(
             )
     parts = []
     for name, spec in named.items():
-        if settings.reads:
+        if is_mask(name):
+            is_read = False
+        elif settings.reads:
             is_read = is_within(name, settings.reads)
         else:
             is_read = not (is_target(spec) or is_within(name, targets))
         parts.append(_part(name, spec, settings, is_read))
     if not any(part.is_read for part in parts):
         raise ValueError(
-            f"every part of the observation is a target ({', '.join(named)}): nothing is "
-            "left to act on. Set --agent.reads."
+            f"every part of the observation is a target or a mask ({', '.join(named)}): "
+            "nothing is left to act on. Set --agent.reads."
         )
     return parts
 
@@ -113,6 +117,24 @@ def plan_inputs(
 def is_within(name: str, groups: Sequence[str]) -> bool:
     """Whether the part is one of those named, or inside one: "a.b" is within "a"."""
     return any(name == group or name.startswith(f"{group}.") for group in groups)
+
+
+def encode_actions(action_spec: Any) -> Callable[[Any], Array]:
+    """Returns what maps actions to the `[..., D]` numbers that a network reads of them.
+
+    Numbered ones enter one-hot and continuous ones as they are, joined where there are
+    several.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(action_spec)
+    flat = InputSettings(torso="flat")
+    parts = [_part(jax.tree_util.keystr(path), spec, flat, True) for path, spec in leaves]
+
+    def encode(action: Any) -> Array:
+        action = clip_action(action_spec, action)
+        pairs = zip(parts, jax.tree.leaves(action), strict=True)
+        return jnp.concatenate([part.encode(leaf) for part, leaf in pairs], axis=-1)
+
+    return encode
 
 
 def make_torso(
@@ -190,7 +212,9 @@ def _part(name: str, spec: specs.Array, settings: InputSettings, is_read: bool) 
             encode = _to_numbers(num_axes, scale)
             how = f"{int(np.prod(spec.shape))} numbers{values or ' as they are'}"
     if not is_read:
-        how, question = ("a target, " if is_target(spec) else "") + "not read", ""
+        role = "a target, " if is_target(spec) else ""
+        role = "the legal actions, a mask, " if is_mask(name) else role
+        how, question = f"{role}not read", ""
     return Part(name, is_read, axes, how, encode, question)
 
 

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 from dm_env import specs
 
 from tolman.agents.agent import ActorState, Array, Params, Unroll
-from tolman.agents.inputs import Part, make_torso, plan_inputs
+from tolman.agents.inputs import Part, encode_actions, make_torso, plan_inputs
 from tolman.agents.settings import InputSettings
+from tolman.envs.actions import Legal, is_continuous
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import Diagnostics, Input, MemoryCore, State, run_core
 
 OWN_INPUTS = ("features", "previous_action", "previous_reward")  # Beside the parts.
-NO_ACTION = -1  # Its one-hot is all zeros: at FIRST no action precedes.
 
 Output = TypeVar("Output")
 
@@ -29,11 +29,11 @@ Output = TypeVar("Output")
 class RecurrentState(NamedTuple):
     """Attributes:
     core: the memory core's state.
-    previous_action: `[B]` int32, or NO_ACTION.
+    previous_action: `[B, ...]`, like the action spec; not read at FIRST.
     """
 
     core: State
-    previous_action: Array
+    previous_action: Any
 
 
 class Features(NamedTuple):
@@ -45,12 +45,15 @@ class Features(NamedTuple):
       core_state: the core's state after the last step.
       diagnostics: `[..., ...]` by name, what the core tells of each step, such as its
         hops; empty for most cores.
+      legal: `[..., L]` bool, the mask of legal actions; None where the environment tells
+        none. See `tolman.envs.actions`.
     """
 
     torso: Array
     core: Array
     core_state: State
     diagnostics: Diagnostics
+    legal: Array | None
 
 
 class Network(NamedTuple, Generic[Output]):
@@ -80,7 +83,8 @@ def count_actions(action_spec: Any) -> int:
     if not isinstance(action_spec, specs.DiscreteArray):
         raise ValueError(
             f"action spec {action_spec!r}: this agent needs numbered actions (a "
-            "DiscreteArray). Choose another --env, or number the actions in a wrapper."
+            "DiscreteArray). Train ppo, choose another --env, or number the actions in a "
+            "wrapper."
         )
     return action_spec.num_values
 
@@ -88,7 +92,7 @@ def count_actions(action_spec: Any) -> int:
 def make_recurrent_network(
     settings: InputSettings,
     observation_spec: Any,
-    num_actions: int,
+    action_spec: Any,
     make_core: Callable[[], MemoryCore],
     make_heads: Callable[[], Callable[[Features], Output]],
     targets: Sequence[str] = (),
@@ -98,35 +102,42 @@ def make_recurrent_network(
     Args:
       settings: the agent's config.
       observation_spec: a `dm_env.specs.Array`, or a nest of them.
-      num_actions: of the environment.
+      action_spec: likewise.
       make_core: builds the memory core; called inside the Haiku transform.
       make_heads: builds what maps `Features` to the agent's outputs; called there too.
       targets: parts of the observation that only losses read.
 
     Raises:
-      ValueError: if the observation cannot be read as the settings say.
+      ValueError: if the observation cannot be read as the settings say, or its mask does
+        not suit the actions.
     """
     parts = plan_inputs(observation_spec, settings, targets)
+    legal = Legal(observation_spec, action_spec).read
 
     def build() -> tuple[Callable[[TimeStep], Output], tuple[Callable[..., Any], ...]]:
         core = make_core()
-        inputs = _make_inputs(settings, parts, num_actions, core)
+        inputs = _make_inputs(settings, parts, encode_actions(action_spec), core)
         heads = make_heads()
 
         def initial_state(batch_size: int) -> RecurrentState:
-            no_action = jnp.full(batch_size, NO_ACTION, jnp.int32)
+            no_action = no_actions(action_spec, batch_size)
             return RecurrentState(core.initial_state(batch_size), no_action)
 
         def step(timestep: TimeStep, state: RecurrentState) -> tuple[Output, State]:
             features, x = inputs(timestep, state.previous_action)
             ran = run_core(core, x, timestep.new_task, state.core)
             hidden, core_state, diagnostics = ran
-            output = heads(Features(features, hidden, core_state, diagnostics))
+            mask = legal(timestep.observation)
+            output = heads(Features(features, hidden, core_state, diagnostics, mask))
             return output, core_state
 
         def unroll(unroll: Unroll, burn_in: int = 0) -> Output:
             new_task, state = unroll.timestep.new_task, unroll.actor_state
-            previous_action = jnp.concatenate([state.previous_action[None], unroll.action])
+            previous_action = jax.tree.map(
+                lambda first, rest: jnp.concatenate([first[None], rest]),
+                state.previous_action,
+                unroll.action,
+            )
             features, x = inputs(unroll.timestep, previous_action)  # [T + 1, B, ...]
             core_state = state.core
             if burn_in:
@@ -136,7 +147,11 @@ def make_recurrent_network(
             x = jax.tree.map(lambda leaf: leaf[burn_in:], x)
             ran = run_core(core, x, new_task[burn_in:], core_state)
             hidden, core_state, diagnostics = ran
-            return heads(Features(features[burn_in:], hidden, core_state, diagnostics))
+            mask = legal(unroll.timestep.observation)
+            mask = None if mask is None else mask[burn_in:]
+            return heads(
+                Features(features[burn_in:], hidden, core_state, diagnostics, mask)
+            )
 
         def init(timestep: TimeStep) -> Output:
             return step(timestep, initial_state(1))[0]
@@ -155,18 +170,22 @@ def make_recurrent_network(
 
 
 def _make_inputs(
-    settings: InputSettings, parts: Sequence[Part], num_actions: int, core: MemoryCore
-) -> Callable[[TimeStep, Array], tuple[Array, Input]]:
+    settings: InputSettings,
+    parts: Sequence[Part],
+    encode_action: Callable[[Any], Array],
+    core: MemoryCore,
+) -> Callable[[TimeStep, Any], tuple[Array, Input]]:
     """Returns what maps time steps and previous actions to features and core input."""
     core_inputs = tuple(getattr(core, "inputs", ()))
     torso = make_torso(settings, parts, [n for n in core_inputs if n not in OWN_INPUTS])
 
-    def inputs(timestep: TimeStep, previous_action: Array) -> tuple[Array, Input]:
+    def inputs(timestep: TimeStep, previous_action: Any) -> tuple[Array, Input]:
         given = torso(timestep.observation)  # [..., D] by name.
         features = given.get("features", jnp.zeros((*timestep.reward.shape, 0)))
         if settings.use_previous_action:
-            action = jnp.where(timestep.is_first(), NO_ACTION, previous_action)
-            given["previous_action"] = jax.nn.one_hot(action, num_actions)
+            action = encode_action(previous_action)
+            is_first = timestep.is_first()[..., None]
+            given["previous_action"] = jnp.where(is_first, 0.0, action)
         if settings.use_previous_reward:
             given["previous_reward"] = timestep.reward[..., None]
         if core_inputs:
@@ -193,6 +212,16 @@ def _choose(given: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array
                 "reach no layer of the core. Name it there, or have the agent not read it."
             )
     return {name: given[name] for name in names}
+
+
+def no_actions(action_spec: Any, batch_size: int) -> Any:
+    """Zeros `[B, ...]` like actions, for actors that have taken none."""
+
+    def zeros(spec: specs.Array) -> Array:
+        dtype = jnp.float32 if is_continuous(spec) else jnp.int32
+        return jnp.zeros((batch_size, *spec.shape), dtype)
+
+    return jax.tree.map(zeros, action_spec)
 
 
 def _example_timestep(observation_spec: Any) -> TimeStep:

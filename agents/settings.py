@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_types import Ge
 
 Torso = Literal["auto", "mlp", "conv", "tiles", "flat"]
+Bounding = Literal["clip", "squash"]
 ImageAxes = Literal["auto", "none", "HW", "HWC", "CHW", "NHWC", "NCHW"]
 
 
@@ -39,7 +40,7 @@ class InputSettings:
         "auto": conv for images, else mlp.
       torso_size: units of the torso's output, of each tile for "tiles". Mnih et al. 2016,
         section 5.1: 256.
-      use_previous_action: feed the last action, one-hot, to the core.
+      use_previous_action: feed the last action to the core, one-hot where it is numbered.
       use_previous_reward: feed the last reward to the core.
     """
 

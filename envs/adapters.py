@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from dm_env import specs
 
-from tolman.envs.environment import Environment, TimeStep, cast_action, next_episode
+from tolman.envs.actions import cast_action
+from tolman.envs.environment import Environment, TimeStep, next_episode
 
 LOGGED_INFO = ("is_success", "episode")  # Of Gymnasium's info; the first is Baselines'.
 

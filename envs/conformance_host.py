@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import dm_env
 import jax
 import numpy as np
-from dm_env import specs
 
+from tolman.envs.actions import Legal, cast_action, count_numbers, random_action
 from tolman.envs.adapters import GymnasiumAdapter
 from tolman.envs.checks import (
     brief,
@@ -32,12 +33,13 @@ def check_dm_env(environment: dm_env.Environment, num_steps: int, seed: int) -> 
     spec_leaves(environment.action_spec())
     rng = np.random.default_rng(seed)
     thread = TurnThread()
+    sample = _Sampler(environment, rng)
     timestep = _call(thread, "reset", environment.reset)
     _check_first(environment, "reset", timestep)
     num_episodes = 0
     for _ in range(num_steps):
         was_last = timestep.last()
-        action = _sample(environment.action_spec(), rng)
+        action = sample(timestep)
         timestep = _call(thread, "step", environment.step, action)
         if was_last:
             num_episodes += 1
@@ -50,6 +52,8 @@ def check_dm_env(environment: dm_env.Environment, num_steps: int, seed: int) -> 
         "specs are there; observations, rewards and discounts are as they say",
         "FIRST, MID, LAST in order; new_task, where there is one, on FIRST only",
     ]
+    if sample.legal.is_told:
+        checked.append("some action is legal until an episode ends")
     if num_episodes == 0:
         checked.append(f"note: no episode ended within {num_steps} steps")
     checked.append(_check_seeds(environment, seed))
@@ -161,10 +165,12 @@ def _check_seeds(environment: Any, seed: int) -> str:
 
 def _play(environment: Any, seed: int) -> list[Any]:
     environment.reseed(seed)
-    rng = np.random.default_rng(seed)
-    played = [_copy(environment.reset())]
+    sample = _Sampler(environment, np.random.default_rng(seed))
+    timestep = environment.reset()
+    played = [_copy(timestep)]
     for _ in range(NUM_REPEATED):
-        played.append(_copy(environment.step(_sample(environment.action_spec(), rng))))
+        timestep = environment.step(sample(timestep))
+        played.append(_copy(timestep))
     return played
 
 
@@ -173,17 +179,23 @@ def _copy(timestep: dm_env.TimeStep) -> Any:
     return jax.tree.map(np.array, tuple(timestep))
 
 
-def _sample(spec: Any, rng: np.random.Generator) -> Any:
-    """A random action."""
+class _Sampler:
+    """Draws actions at random among those that are legal.
 
-    def sample(leaf: specs.Array) -> Any:
-        if isinstance(leaf, specs.DiscreteArray):
-            return leaf.dtype.type(rng.integers(leaf.num_values))
-        low: Any = getattr(leaf, "minimum", -1)
-        high: Any = getattr(leaf, "maximum", 1)
-        if np.issubdtype(leaf.dtype, np.integer):
-            return rng.integers(low, high, leaf.shape, dtype=leaf.dtype, endpoint=True)
-        low, high = np.maximum(low, -1e3), np.minimum(high, 1e3)
-        return rng.uniform(low, high, leaf.shape).astype(leaf.dtype)
+    Attributes:
+      legal: which those are.
+    """
 
-    return jax.tree.map(sample, spec)
+    def __init__(self, environment: dm_env.Environment, rng: np.random.Generator) -> None:
+        self._spec = environment.action_spec()
+        self.legal = Legal(environment.observation_spec(), self._spec)
+        self._num_numbers, self._rng = count_numbers(self._spec), rng
+        self._draw = jax.jit(functools.partial(random_action, self._spec))
+
+    def __call__(self, timestep: dm_env.TimeStep) -> Any:
+        """An action for a row; checks that there is one, where the episode goes on."""
+        if not timestep.last():
+            self.legal.check(jax.tree.leaves(timestep.observation))
+        mask = self.legal.read(timestep.observation)
+        action = self._draw(self._rng.random(self._num_numbers, np.float32), mask)
+        return cast_action(self._spec, jax.device_get(action))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import dm_env
 import jax
 import jax.numpy as jnp
 import numpy as np
-from dm_env import specs
 from jax import lax
 
 from tolman.envs import vector
+from tolman.envs.actions import Legal, bounds, count_numbers, random_action
 from tolman.envs.adapters import DmEnvAdapter
 from tolman.envs.checks import (
     brief,
@@ -39,9 +40,10 @@ def check_on_device(environment: Any, num_steps: int, seed: int) -> list[str]:
     """See `conformance.check_environment`."""
     checked = [_check_interface(environment), _check_traced(environment)]
     checked.append(_check_pure(environment))
-    actions, first, second = _play_twice(environment, num_steps, seed)
+    (actions, first), (_, second) = _play_twice(environment, num_steps, seed)
     checked.append(_check_order(first))
     checked.append(_check_numbers(environment, first))
+    checked += _check_legal(environment, first)
     if not is_same(first, second):
         fail(
             "trajectory",
@@ -57,14 +59,8 @@ def check_on_device(environment: Any, num_steps: int, seed: int) -> list[str]:
 
 def _check_interface(environment: Any) -> str:
     check_methods(environment, METHODS, "tolman.envs.environment.Environment")
-    action_spec = environment.action_spec()
-    if not isinstance(action_spec, specs.DiscreteArray):
-        fail(
-            "action_spec()",
-            repr(action_spec),
-            "a dm_env.specs.DiscreteArray",
-            "Number the actions from 0.",
-        )
+    for _, leaf in spec_leaves(environment.action_spec()):
+        bounds(leaf)
     spec_leaves(environment.observation_spec())
     return "methods and specs are there"
 
@@ -72,7 +68,7 @@ def _check_interface(environment: Any) -> str:
 def _check_traced(environment: Any) -> str:
     key = jax.random.PRNGKey(0)
     reset = _trace("reset", environment.reset, key)
-    action = jax.ShapeDtypeStruct((), jnp.int32)
+    action = _action_shapes(environment)
     starts = {"reset": reset, "step": _trace("step", environment.step, reset[0], action)}
     if hasattr(environment, "next_episode"):
         starts["next_episode"] = _trace(
@@ -99,6 +95,15 @@ def _check_traced(environment: Any) -> str:
             f"{name}: observation", environment.observation_spec(), timestep.observation
         )
     return "reset and step can be traced by jit; shapes and dtypes are those of the specs"
+
+
+def _action_shapes(environment: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype)
+        ),
+        environment.action_spec(),
+    )
 
 
 def _trace(name: str, function: Any, *arguments: Any) -> tuple[Any, Any]:
@@ -140,7 +145,7 @@ def _check_pure(environment: Any) -> str:
     """Traced twice, each function must give the same program with the same constants."""
     key = jax.random.PRNGKey(0)
     state, _ = jax.eval_shape(environment.reset, key)
-    action = jax.ShapeDtypeStruct((), jnp.int32)
+    action = _action_shapes(environment)
     for name, arguments in (("reset", (key,)), ("step", (state, action))):
         first, second = (_program(getattr(environment, name), arguments) for _ in range(2))
         if first[0] != second[0] or not is_same(first[1], second[1]):
@@ -159,34 +164,48 @@ def _program(function: Any, arguments: tuple) -> tuple[str, list[Any]]:
     return re.sub("0x[0-9a-f]+", "", str(program)), program.consts
 
 
-def _play_twice(
-    environment: Any, num_steps: int, seed: int
-) -> tuple[np.ndarray, TimeStep, TimeStep]:
-    """Random actions `[T]`, the same for all copies, and what came of them twice.
+def _play_twice(environment: Any, num_steps: int, seed: int) -> list[tuple[Any, TimeStep]]:
+    """Random legal actions `[T, N, ...]`, and what came of them `[T + 1, N, ...]`; twice.
 
-    Leaves of the time steps are `[T + 1, N, ...]`.
+    The random numbers that actions are made of are the same for all copies.
     """
+    action_spec = environment.action_spec()
+    read_mask = Legal(environment.observation_spec(), action_spec).read
     rng = np.random.default_rng(seed)
-    actions = rng.integers(environment.action_spec().num_values, size=num_steps)
-    actions = actions.astype(np.int32)
+    numbers = rng.random((num_steps, count_numbers(action_spec)), np.float32)
     keys = jnp.stack([jax.random.PRNGKey(seed + copy) for copy in range(NUM_COPIES)])
 
-    def step(state: vector.VectorState, action: jax.Array) -> tuple[Any, TimeStep]:
-        return vector.step(environment, state, jnp.full(NUM_COPIES, action))
+    def step(carry: Any, numbers: jax.Array) -> Any:
+        state, timestep = carry
+        draw = partial(random_action, action_spec, numbers)
+        mask = read_mask(timestep.observation)
+        action = jax.vmap(draw, axis_size=NUM_COPIES)(mask)
+        state, timestep = vector.step(environment, state, action)
+        return (state, timestep), (action, timestep)
 
     @jax.jit
-    def play(keys: jax.Array) -> tuple[TimeStep, TimeStep]:
+    def play(keys: jax.Array, numbers: jax.Array) -> Any:
         state, first = vector.reset(environment, keys)
-        return first, lax.scan(step, state, jnp.asarray(actions))[1]
-
-    def join(first: Any, rest: Any) -> np.ndarray:
-        return np.concatenate([np.asarray(first)[None], np.asarray(rest)])
+        actions, rest = lax.scan(step, (state, first), numbers)[1]
+        rows = jax.tree.map(
+            lambda one, more: jnp.concatenate([one[None], more]), first, rest
+        )
+        return actions, rows
 
     try:
-        played = [jax.tree.map(join, *play(keys)) for _ in range(2)]
+        return [jax.device_get(play(keys, numbers)) for _ in range(2)]
     except Exception as error:
         fail("reset or step under vmap", brief(error), "mappable", "Write it for one copy.")
-    return actions, played[0], played[1]
+
+
+def _check_legal(environment: Any, played: TimeStep) -> list[str]:
+    legal = Legal(environment.observation_spec(), environment.action_spec())
+    if not legal.is_told:
+        return []
+    leaves = jax.tree.leaves(played.observation)
+    for index in np.argwhere(played.step_type != LAST):
+        legal.check([leaf[tuple(index)] for leaf in leaves])
+    return ["some action is legal until an episode ends"]
 
 
 def _check_order(played: TimeStep) -> str:
@@ -241,18 +260,18 @@ def _note_chance(played: TimeStep) -> str:
     return "note: all keys gave the same trajectory; right only where nothing is random"
 
 
-def _check_adapter(
-    environment: Any, played: TimeStep, actions: np.ndarray, seed: int
-) -> str:
+def _check_adapter(environment: Any, played: TimeStep, actions: Any, seed: int) -> str:
     """Two copies, each past the end of its first episode, where there is one."""
     for copy in range(2):
         ends = np.flatnonzero(played.step_type[:, copy] == LAST)
-        num_steps = min(len(actions), int(ends[0]) + 3 if len(ends) else len(actions))
+        length = len(played.step_type) - 1
+        num_steps = min(length, int(ends[0]) + 3 if len(ends) else length)
         adapter = DmEnvAdapter(environment, seed + copy)
         timestep = adapter.reset()
         for time in range(num_steps + 1):
             if time > 0:
-                timestep = adapter.step(actions[time - 1])
+                action = jax.tree.map(lambda leaf, at=(time - 1, copy): leaf[at], actions)
+                timestep = adapter.step(action)
             wanted = jax.tree.map(lambda leaf, at=(time, copy): leaf[at], played)
             if not is_same(_as_on_device(timestep, adapter.new_task), wanted):
                 fail(

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from dm_env import specs
 
 from tolman.envs.registry import Registry
@@ -66,16 +65,20 @@ class Environment(Protocol):
         """Starts an episode; returns its state and a FIRST time step."""
         ...
 
-    def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
-        """Takes `action` (`[]` int32); returns the next state, a MID or LAST time step."""
+    def step(self, state: State, action: Any) -> tuple[State, TimeStep]:
+        """Takes `action`; returns the next state, and a MID or LAST time step.
+
+        A numbered action is `[]` int32; any other is an array, or a nest of arrays, as the
+        action spec says. Continuous ones lie within its bounds.
+        """
         ...
 
     def observation_spec(self) -> Any:
         """A `dm_env.specs.Array`, or a nest of them."""
         ...
 
-    def action_spec(self) -> specs.DiscreteArray:
-        """The number of actions."""
+    def action_spec(self) -> Any:
+        """A `DiscreteArray` of numbered actions, another spec, or a nest of them."""
         ...
 
 
@@ -128,11 +131,6 @@ def transition(
         observation=observation,
         new_task=jnp.asarray(False),
     )
-
-
-def cast_action(spec: Any, action: Any) -> Any:
-    """An action, or a batch of them, as NumPy arrays in the dtypes of its spec."""
-    return jax.tree.map(lambda leaf, part: np.asarray(part, leaf.dtype), spec, action)
 
 
 def next_episode(

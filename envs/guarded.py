@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from dm_env import specs
 
+from tolman.envs.actions import Legal
 from tolman.envs.adapters import single_precision
 from tolman.envs.checks import check_structure, check_values, fail, spec_leaves
 from tolman.envs.environment import FIRST, LAST, MID
@@ -87,6 +88,7 @@ class Contract:
         """
         self.observation = Nest(environment.observation_spec())
         self.action = Nest(environment.action_spec())
+        self._legal = Legal(self.observation.spec, self.action.spec)
         self.delivered = [single_precision(leaf.dtype) for leaf in self.observation.leaves]
         self._checks = [  # A spec computes its shape and dtype on every access.
             (tuple(leaf.shape), leaf.dtype, dtype if dtype != leaf.dtype else None)
@@ -106,11 +108,16 @@ class Contract:
             if wanted is not got and wanted != got:
                 fail(what, got, f"{wanted} as at the start", "Let it never change.")
 
-    def checked(self, observation: Any) -> list[np.ndarray]:
+    def checked(self, observation: Any, is_last: bool = False) -> list[np.ndarray]:
         """The leaves of an observation.
 
+        Args:
+          observation: of one row.
+          is_last: it closes an episode, so that no action needs to be legal.
+
         Raises:
-          ConformanceError: for another structure, shape or dtype, or what is not finite.
+          ConformanceError: for another structure, shape or dtype, what is not finite, or
+            where nothing can be done.
         """
         leaves = self.observation.flatten("observation", observation)
         for index, (shape, dtype, shorter) in enumerate(self._checks):
@@ -128,6 +135,8 @@ class Contract:
                 check_values("observation", self.observation.spec, observation)
                 fail("observation", "a number above 3e38", "a float32", "Scale it.")
             leaves[index] = leaf
+        if not is_last:
+            self._legal.check(leaves)
         return leaves
 
 
@@ -190,7 +199,7 @@ class GuardedEnvironment:
         reward, discount = _number("reward", reward), _number("discount", discount)
         if not 0.0 <= discount <= 1.0:
             fail("discount", discount, "in [0, 1]", "Use dm_env.termination and so on.")
-        leaves = self._contract.checked(observation)
+        leaves = self._contract.checked(observation, step_type == LAST)
         if step_type == MID:
             return Row(MID, reward, discount, leaves, False)
         info = getattr(self._environment, "episode_info", {})

@@ -88,6 +88,56 @@ class Configured(gymnasium.Wrapper):
         return self.env.reset(seed=seed, options={**self._options, **(options or {})})
 
 
+class MaskedObservation(gymnasium.Wrapper):
+    """Puts the legal actions of `info["action_mask"]` into the observation.
+
+    A part `action_mask` joins those of a dictionary; any other observation becomes the part
+    `observation` of one.
+    """
+
+    def __init__(self, environment: gymnasium.Env) -> None:
+        """Raises ValueError where the actions are not numbered."""
+        super().__init__(environment)
+        actions = environment.action_space
+        if isinstance(actions, spaces.Discrete):
+            size = int(actions.n)
+        elif isinstance(actions, spaces.MultiDiscrete):
+            size = int(np.sum(actions.nvec))
+        else:
+            raise ValueError(
+                f"action space {actions}: must be Discrete or MultiDiscrete to be masked. "
+                "Leave --env.use-action-mask away."
+            )
+        self._is_dict = isinstance(environment.observation_space, spaces.Dict)
+        seen: Any = environment.observation_space
+        parts = dict(seen.spaces) if self._is_dict else {"observation": seen}
+        mask = spaces.MultiBinary(size)
+        self.observation_space = spaces.Dict({**parts, "action_mask": mask})
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._with_mask(observation, info), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation = self._with_mask(observation, info)
+        return observation, reward, terminated, truncated, info
+
+    def _with_mask(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
+        if "action_mask" not in info:
+            raise ValueError(
+                'info: has no "action_mask". Have the environment tell the legal actions '
+                "at every step, or leave --env.use-action-mask away."
+            )
+        told = info["action_mask"]
+        parts = told if isinstance(told, tuple | list) else [told]
+        mask = np.concatenate([np.asarray(part, np.int8).reshape(-1) for part in parts])
+        seen = dict(observation) if self._is_dict else {"observation": observation}
+        return {**seen, "action_mask": mask}
+
+
 def spec_to_space(spec: Any) -> spaces.Space:
     """The Gymnasium space of a dm_env spec, or of a nest of them.
 

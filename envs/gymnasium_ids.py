@@ -25,12 +25,15 @@ class GymnasiumSettings:
       reset_options: the `options` of every `reset`, as a JSON object.
       log_info: names of numbers in the last `info` of an episode that become metrics,
         beside `is_success` and `episode`.
+      use_action_mask: only take actions that `info["action_mask"]` tells to be legal, as
+        Taxi-v3 does.
     """
 
     max_episode_steps: Annotated[int, Ge(1)] | None = None
     keywords: str = "{}"
     reset_options: str = "{}"
     log_info: tuple[str, ...] = ()
+    use_action_mask: bool = False
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         self.parsed_keywords()
@@ -103,6 +106,10 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
         )
     except (gymnasium.error.Error, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
+    if settings.use_action_mask:
+        from tolman.envs.gymnasium_env import MaskedObservation
+
+        environment = MaskedObservation(environment)
     if not options and not settings.log_info:
         return environment
     from tolman.envs.gymnasium_env import Configured

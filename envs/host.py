@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import jax
 
 from tolman.envs import vector
-from tolman.envs.environment import Array, Environment, TimeStep, cast_action
+from tolman.envs.actions import cast_action
+from tolman.envs.environment import Array, Environment, TimeStep
 
 
 class EnvironmentFault(RuntimeError):

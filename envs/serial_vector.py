@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tolman.envs.actions import within_bounds
 from tolman.envs.adapters import single_precision_spec
 from tolman.envs.checks import ConformanceError, brief
 from tolman.envs.environment import LAST, TimeStep
@@ -150,14 +151,14 @@ class SerialVector:
         return int(np.random.SeedSequence(words).generate_state(1)[0]) >> 1
 
     def _split(self, action: Any) -> Sequence[Any]:
-        """One action a copy, in the dtypes of the action spec."""
+        """One action a copy, in the dtypes and the bounds of the action spec."""
         leaves = []
         nest = self._contract.action
         for part, spec in zip(nest.flatten("action", action), nest.leaves, strict=True):
             leaf, wanted = np.asarray(part, spec.dtype), (self.num_envs, *spec.shape)
             if leaf.shape != wanted:
                 raise ValueError(f"action of shape {leaf.shape}: must be {wanted}.")
-            leaves.append(leaf)
+            leaves.append(within_bounds(spec, leaf) if leaf.dtype.kind == "f" else leaf)
         return [nest.unflatten(parts) for parts in zip(*leaves, strict=True)]
 
     def _play(self, actions: Sequence[Any]) -> TimeStep:

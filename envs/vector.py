@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from tolman.envs.actions import clip_action
 from tolman.envs.environment import Array, Environment, TimeStep, next_episode
 
 
@@ -40,13 +41,15 @@ def step(
     """Steps every copy; one whose last time step was LAST starts anew (FIRST) instead.
 
     As in dm_env the action of a copy that starts anew is ignored, and every final
-    observation is delivered. Resets are only computed in steps where some copy needs one.
+    observation is delivered. Continuous actions are clipped to their bounds. Resets are
+    only computed in steps where some copy needs one.
 
     Args:
       environment: one environment, shared by all copies.
       state: of the copies.
       action: `[N, ...]`, or a nest of such as the action spec is one.
     """
+    action = clip_action(environment.action_spec(), action)
     stepped = jax.vmap(environment.step)(state.env, action)
 
     def restart_ended() -> tuple[tuple[Any, TimeStep], Array]:

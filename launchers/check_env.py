@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tolman.agents.inputs import describe_inputs
+from tolman.agents.policies import Policy
 from tolman.envs.adapters import single_precision_spec, space_to_spec
 from tolman.envs.board.conformance import check_game, looks_like_game
 from tolman.envs.conformance import check_environment
@@ -40,17 +41,20 @@ def check_named(name: str, settings: Any = None) -> list[str]:
         ) from error
     if looks_like_game(thing):
         return check_game(thing)
-    return [*check_environment(thing), *describe_observation(thing)]
+    return [*check_environment(thing), *describe(thing)]
 
 
-def describe_observation(environment: Any) -> list[str]:
-    """How each part of an environment's observation enters a network, a line each.
+def describe(environment: Any) -> list[str]:
+    """How observations enter a network and actions are chosen, a line each part.
 
     Args:
       environment: of any kind.
     """
     if hasattr(environment, "observation_space"):
-        spec = space_to_spec(environment.observation_space, "observation")
+        observation = space_to_spec(environment.observation_space, "observation")
+        action = space_to_spec(environment.action_space, "action")
     else:
-        spec = single_precision_spec(environment.observation_spec())
-    return [f"enters a network: {line}" for line in describe_inputs(spec)]
+        observation = single_precision_spec(environment.observation_spec())
+        action = single_precision_spec(environment.action_spec())
+    lines = [f"enters a network: {line}" for line in describe_inputs(observation)]
+    return lines + [f"is chosen: {line}" for line in Policy(action).describe()]

@@ -6,35 +6,44 @@ from typing import NamedTuple
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 
 from tolman.networks.core import Array
 
 
 class PolicyValue(NamedTuple):
     """Attributes:
-    logits: `[..., A]` unnormalised log probabilities of the actions.
+    outputs: `[..., N]`, of which a policy is made.
+    free: `[F]`, numbers of the policy that no observation changes.
     value: `[...]` expected discounted return.
     """
 
-    logits: Array
+    outputs: Array
+    free: Array
     value: Array
 
 
 class PolicyValueHead(hk.Module):
-    """A categorical policy and a state value, one linear layer each.
+    """The numbers of a policy and a state value, one linear layer each.
 
-    The policy starts near uniform: its weights are a hundredth of the usual size.
+    A policy over numbered actions starts near uniform: its weights are a hundredth of the
+    usual size.
     """
 
-    def __init__(self, num_actions: int, name: str | None = None) -> None:
+    def __init__(
+        self, num_outputs: int, num_free: int = 0, name: str | None = None
+    ) -> None:
         super().__init__(name)
-        self._num_actions = num_actions
+        self._num_outputs, self._num_free = num_outputs, num_free
 
     def __call__(self, x: Array) -> PolicyValue:
         small = hk.initializers.VarianceScaling(1e-4)
-        logits = hk.Linear(self._num_actions, w_init=small, name="policy")(x)
+        outputs = hk.Linear(self._num_outputs, w_init=small, name="policy")(x)
         value = hk.Linear(1, name="value")(x)[..., 0]
-        return PolicyValue(logits, value)
+        free = jnp.zeros(0)
+        if self._num_free:
+            free = hk.get_parameter("free", (self._num_free,), init=jnp.zeros)
+        return PolicyValue(outputs, free, value)
 
 
 class ActionValueHead(hk.Module):

@@ -16,6 +16,8 @@ def make_agent(name, environment, core_name, tasks=(), **settings):
     """A small agent, by its registered name, with the named core at its default size."""
     settings = {"unroll_length": 10, "batch_size": 2, **settings}
     agent = find(AGENT, name)
+    if hasattr(agent.default_settings(), "num_minibatches"):
+        settings = {"num_minibatches": 1, **settings}
     return agent.thing(
         replace(agent.default_settings(), **settings),
         environment.observation_spec(),

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from dm_env import specs
 
 from tolman.agents.actor_critic.config import ActorCriticConfig
 from tolman.agents.actor_critic.loss import (
@@ -20,7 +19,7 @@ from tolman.agents.actor_critic.loss import (
     advantage_targets,
     vtrace_targets,
 )
-from tolman.agents.actor_critic.network import Output, make_network
+from tolman.agents.actor_critic.network import make_network
 from tolman.agents.agent import (
     Array,
     DataSpec,
@@ -37,7 +36,8 @@ from tolman.agents.auxiliary import (
     make_auxiliary_tasks,
 )
 from tolman.agents.gradient import GradientStep, Loss
-from tolman.agents.recurrent import RecurrentState, count_actions
+from tolman.agents.policies import Policy
+from tolman.agents.recurrent import RecurrentState
 from tolman.agents.schedules import linear
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore
@@ -80,12 +80,12 @@ class ActorCritic:
         self,
         config: ActorCriticConfig,
         observation_spec: Any,
-        action_spec: specs.DiscreteArray,
+        action_spec: Any,
         make_core: Callable[[], MemoryCore],
         auxiliary_tasks: Sequence[AuxiliaryTask] = (),
     ) -> None:
         self.config = config
-        self._num_actions = count_actions(action_spec)
+        self.policy = Policy(action_spec, config.action_bounds)
         self.data = DataSpec(
             config.unroll_length,
             config.batch_size,
@@ -98,7 +98,12 @@ class ActorCritic:
             auxiliary_tasks,
         )
         self.network = make_network(
-            config, observation_spec, action_spec, make_core, self._auxiliary_tasks
+            config,
+            observation_spec,
+            action_spec,
+            self.policy,
+            make_core,
+            self._auxiliary_tasks,
         )
         scaling = {
             "rmsprop": optax.scale_by_rms(config.rmsprop_decay, config.rmsprop_epsilon),
@@ -126,9 +131,9 @@ class ActorCritic:
         """Returns empty memories and no previous action."""
         return self.network.initial_state(batch_size)
 
-    def draw_noise(self, key: Array, batch_size: int) -> Array:
-        """Gumbel noise, `[B, A]`: the argmax of logits plus it is a sample."""
-        return jax.random.gumbel(key, (batch_size, self._num_actions))
+    def draw_noise(self, key: Array, batch_size: int) -> Any:
+        """What the policy samples with, `[B, ...]`."""
+        return self.policy.draw_noise(key, batch_size)
 
     def greedy_noise(self, batch_size: int) -> Any:
         """Noise of zeros, with which `act` takes the policy's mode."""
@@ -137,12 +142,12 @@ class ActorCritic:
         )
 
     def act(
-        self, params: Params, noise: Array, timestep: TimeStep, actor_state: RecurrentState
+        self, params: Params, noise: Any, timestep: TimeStep, actor_state: RecurrentState
     ) -> tuple[Decision, RecurrentState]:
         """Samples an action for each of `[B]` time steps; `noise` is from `draw_noise`."""
         output, core_state = self.network.step(params, timestep, actor_state)
-        action = jnp.argmax(noise + output.logits, axis=-1).astype(jnp.int32)
-        return Decision(action, output.logits), RecurrentState(core_state, action)
+        action = self.policy.sample(output.policy, noise)
+        return Decision(action, output.policy), RecurrentState(core_state, action)
 
     def update(
         self, learner_state: LearnerState, batch: Unroll, key: Array, progress: Array
@@ -177,11 +182,13 @@ class ActorCritic:
         if config.final_entropy_cost >= 0.0:
             entropy_cost = linear(entropy_cost, config.final_entropy_cost, progress)
 
+        policy = jax.tree.map(lambda leaf: leaf[:-1], output.policy)  # [T, B, ...]
+        log_probability = self.policy.log_probability(policy, unroll.action)
         total, metrics = actor_critic_loss(
-            output.logits[:-1],
+            log_probability,
+            self.policy.entropy(policy),
             output.value[:-1],
-            unroll.action,
-            self._targets(output, unroll, hyperparameters.discount),
+            self._targets(output.value, log_probability, unroll, hyperparameters.discount),
             mask,
             entropy_cost,
             config.value_cost,
@@ -192,12 +199,13 @@ class ActorCritic:
         total += auxiliary
         return Loss(total, {**metrics, **auxiliary_metrics, "loss/total": total})
 
-    def _targets(self, output: Output, unroll: Unroll, discount: Array) -> Targets:
+    def _targets(
+        self, values: Array, now: Array, unroll: Unroll, discount: Array
+    ) -> Targets:
+        """From values `[T + 1, B]`; `now` `[T, B]` are log probabilities."""
         config, timestep = self.config, unroll.timestep
         if config.off_policy_correction != "vtrace":
-            return advantage_targets(output.value, timestep, discount, config.gae_lambda)
-        action = unroll.action[..., None]
-        now = jnp.take_along_axis(jax.nn.log_softmax(output.logits[:-1]), action, -1)
-        then = jnp.take_along_axis(jax.nn.log_softmax(unroll.policy), action, -1)
-        ratio = jax.lax.stop_gradient(jnp.exp(now - then)[..., 0])  # [T, B]
-        return vtrace_targets(output.value, timestep, discount, config.gae_lambda, ratio)
+            return advantage_targets(values, timestep, discount, config.gae_lambda)
+        then = self.policy.log_probability(unroll.policy, unroll.action)
+        ratio = jax.lax.stop_gradient(jnp.exp(now - then))  # [T, B]
+        return vtrace_targets(values, timestep, discount, config.gae_lambda, ratio)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.agents.settings import InputSettings, Preset
+from tolman.agents.settings import Bounding, InputSettings, Preset
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class ActorCriticConfig(InputSettings):
       entropy_cost: weight of the entropy bonus at the start. Mnih et al. 2016: 0.01.
       final_entropy_cost: its weight at the end of training, reached linearly; negative
         keeps `entropy_cost` throughout.
+      action_bounds: how continuous actions are kept within their bounds: "clip" has a
+        Gaussian's samples clipped, with deviations that are the same in every state;
+        "squash" takes the hyperbolic tangent of one, and needs finite bounds.
       value_cost: weight of the value loss. Mnih et al. 2016: 0.5. Departure: half of that,
         so that the large errors of early values leave the shared layers to the policy.
       optimizer: "rmsprop" as Mnih et al. 2016, section 4; or "adam" (Kingma & Ba 2015, with
@@ -58,6 +61,7 @@ class ActorCriticConfig(InputSettings):
     entropy_cost: Annotated[float, Ge(0)] = 0.01
     final_entropy_cost: float = -1.0
     value_cost: Annotated[float, Ge(0)] = 0.25
+    action_bounds: Bounding = "clip"
     optimizer: Literal["rmsprop", "adam"] = "adam"
     learning_rate: Annotated[float, Gt(0)] = 4e-3
     final_learning_rate_scale: Annotated[float, Interval(ge=0, le=1)] = 0.0

@@ -72,9 +72,9 @@ def vtrace_targets(
 
 
 def actor_critic_loss(
-    logits: Array,
+    log_probability: Array,
+    entropy: Array,
     values: Array,
-    action: Array,
     targets: Targets,
     mask: Array,
     entropy_cost: Array | float,
@@ -83,9 +83,9 @@ def actor_critic_loss(
     """Policy gradient, value regression and entropy bonus.
 
     Args:
-      logits: `[T, B, A]`.
+      log_probability: `[T, B]`, of the actions taken.
+      entropy: `[T, B]`, of the policy.
       values: `[T, B]`.
-      action: `[T, B]` int32.
       targets: `[T, B]` each.
       mask: `[T, B]`, 1 where the decision counts.
       entropy_cost: weight of the entropy bonus.
@@ -98,10 +98,6 @@ def actor_critic_loss(
     Source: Mnih et al. 2016, section 4.3, algorithm S3. The sum over time is what the
       weights of Wang et al. 2016, table 1, presuppose.
     """
-    log_policy = jax.nn.log_softmax(logits)
-    log_probability = jnp.take_along_axis(log_policy, action[..., None], -1)[..., 0]
-    entropy = -jnp.sum(jnp.exp(log_policy) * log_policy, axis=-1)  # [T, B]
-
     policy_loss = jnp.sum(-log_probability * targets.advantage * mask)
     value_loss = jnp.sum(0.5 * jnp.square(targets.value - values) * mask)
     entropy_bonus = jnp.sum(entropy * mask)
@@ -113,7 +109,7 @@ def actor_critic_loss(
         "loss/value": value_loss / num_decisions,
         "loss/entropy": entropy_bonus / num_decisions,
     }
-    return total / logits.shape[1], metrics
+    return total / values.shape[1], metrics
 
 
 def _temporal_differences(

@@ -23,6 +23,7 @@ from tolman.agents.agent import (
     decision_mask,
     register_agent,
 )
+from tolman.agents.distributions import ILLEGAL
 from tolman.agents.dqn.config import DQNConfig
 from tolman.agents.dqn.loss import (
     double_q_values,
@@ -70,11 +71,11 @@ class Params(NamedTuple):
 class Noise(NamedTuple):
     """Attributes:
     uniform: `[B]` in [0, 1); a number below epsilon explores.
-    action: `[B]` int32, taken there.
+    score: `[B, A]` in [0, 1); the legal action of the highest score is taken there.
     """
 
     uniform: Array
-    action: Array
+    score: Array
 
 
 class LearnerState(NamedTuple):
@@ -152,10 +153,10 @@ class DQN:
 
     def draw_noise(self, key: Array, batch_size: int) -> Noise:
         """Draws whether to explore, and where to."""
-        uniform_key, action_key = jax.random.split(key)
+        uniform_key, score_key = jax.random.split(key)
         return Noise(
             jax.random.uniform(uniform_key, (batch_size,)),
-            jax.random.randint(action_key, (batch_size,), 0, self._num_actions, jnp.int32),
+            jax.random.uniform(score_key, (batch_size, self._num_actions)),
         )
 
     def greedy_noise(self, batch_size: int) -> Noise:
@@ -168,9 +169,12 @@ class DQN:
     ) -> tuple[Decision, RecurrentState]:
         """Takes the best of `[B]` actions, or with probability epsilon any."""
         output, core_state = self.network.step(params.weights, timestep, actor_state)
-        best = jnp.argmax(output.logits, axis=-1).astype(jnp.int32)
-        action = jnp.where(noise.uniform < params.epsilon, noise.action, best)
-        return Decision(action, output.logits), RecurrentState(core_state, action)
+        best = jnp.argmax(output.policy, axis=-1).astype(jnp.int32)
+        # A uniform choice among the legal ones: of independent scores, the highest.
+        scores = jnp.where(output.policy == ILLEGAL, -1.0, noise.score)
+        explored = jnp.argmax(scores, axis=-1).astype(jnp.int32)
+        action = jnp.where(noise.uniform < params.epsilon, explored, best)
+        return Decision(action, output.policy), RecurrentState(core_state, action)
 
     def update(
         self, learner_state: LearnerState, batch: Unroll, key: Array, progress: Array
@@ -216,8 +220,8 @@ class DQN:
         Both networks start from the stored actor state and share the burn-in rows.
         """
         config, burn_in = self.config, self.config.burn_in
-        online = self.network.unroll(weights, unroll, burn_in).logits  # [T + 1, B, A]
-        target = self.network.unroll(target_weights, unroll, burn_in).logits
+        online = self.network.unroll(weights, unroll, burn_in).policy  # [T + 1, B, A]
+        target = self.network.unroll(target_weights, unroll, burn_in).policy
         timestep = jax.tree.map(lambda leaf: leaf[burn_in:], unroll.timestep)
         action = unroll.action[burn_in:]  # [T, B]; T is now without the burn-in.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 from dm_env import specs
 
 from tolman.agents.agent import Array
+from tolman.agents.distributions import ILLEGAL
 from tolman.agents.dqn.config import DQNConfig
 from tolman.agents.recurrent import Features, Network, make_recurrent_network
 from tolman.networks.core import MemoryCore
@@ -16,10 +18,10 @@ from tolman.networks.heads import ActionValueHead
 
 class Output(NamedTuple):
     """Attributes:
-    logits: `[..., A]`, the action values.
+    policy: `[..., A]`, the action values; `ILLEGAL` for what may not be chosen.
     """
 
-    logits: Array
+    policy: Array
 
 
 def make_network(
@@ -34,8 +36,15 @@ def make_network(
         action_values = ActionValueHead(
             action_spec.num_values, config.use_dueling_head, name="heads"
         )
-        return lambda features: Output(action_values(features.core))
+
+        def heads(features: Features) -> Output:
+            values = action_values(features.core)
+            if features.legal is not None:
+                values = jnp.where(features.legal, values, ILLEGAL)
+            return Output(values)
+
+        return heads
 
     return make_recurrent_network(
-        config, observation_spec, action_spec.num_values, make_core, make_heads
+        config, observation_spec, action_spec, make_core, make_heads
     )

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dm_env import specs
-
 from tolman.agents.actor_critic.agent import ActorCritic
 from tolman.agents.agent import register_agent
 from tolman.agents.meta_rl.config import MetaRLConfig
@@ -23,7 +21,7 @@ from tolman.networks.core import MemoryCore
 def make_meta_rl(
     config: MetaRLConfig,
     observation_spec: Any,
-    action_spec: specs.DiscreteArray,
+    action_spec: Any,
     make_core: Callable[[], MemoryCore],
 ) -> ActorCritic:
     """Meta-RL: the actor-critic as a learner of learning, with the paper's settings.

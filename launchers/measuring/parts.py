@@ -38,7 +38,7 @@ def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int]
 
     def outputs(params: Any, unroll: Unroll) -> Any:
         output = agent.network.unroll(params, unroll)
-        return jnp.square(output.logits).mean() + jnp.square(output.value).mean()
+        return jnp.square(output.policy).mean() + jnp.square(output.value).mean()
 
     @jax.jit
     def passes(params: Any, unroll: Unroll, count: Any) -> Any:

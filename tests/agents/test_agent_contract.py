@@ -66,9 +66,9 @@ def _stack(parts):
 
 
 def _recomputed_logits(agent, params, unroll):
-    """The learner's logits; `params.weights` where an agent's hold more than weights."""
+    """The learner's logits; `params.weights` are what the network of DQN takes."""
     weights = getattr(params, "weights", params)
-    return _jit(agent.network.unroll)(weights, unroll).logits
+    return _jit(agent.network.unroll)(weights, unroll).policy
 
 
 @pytest.mark.parametrize("name", [name for name in AGENT_NAMES if name != "actor_critic"])
@@ -159,8 +159,8 @@ def test_no_action_precedes_a_first_step():
         agent.network.step(params, first, empty._replace(previous_action=jnp.array([a])))[0]
         for a in (-1, 0, 1)
     ]
-    np.testing.assert_array_equal(outputs[0].logits, outputs[1].logits)
-    np.testing.assert_array_equal(outputs[0].logits, outputs[2].logits)
+    np.testing.assert_array_equal(outputs[0].policy, outputs[1].policy)
+    np.testing.assert_array_equal(outputs[0].policy, outputs[2].policy)
 
 
 @pytest.mark.parametrize("name", AGENT_NAMES)
@@ -183,7 +183,7 @@ def test_decisions_without_effect_carry_no_gradient(name):
     assert any(np.any(x != y) for x, y in zip(*map(jax.tree.leaves, (a, c)), strict=True))
 
 
-@pytest.mark.parametrize("name", AGENT_NAMES)
+@pytest.mark.parametrize("name", [name for name in AGENT_NAMES if name != "ppo"])
 def test_rows_of_last_carry_no_gradient(name):
     """Of no term of the loss, entropy included: what is seen there is no decision."""
     environment = CountingTask()

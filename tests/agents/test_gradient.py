@@ -106,7 +106,7 @@ def test_advantages_of_an_actor_critic_decay_with_its_own_lambda(correction):
     )  # fmt: skip
     learner, unroll = jax.jit(agent.init)(KEY), _unroll(agent)
     output = jax.jit(agent.network.unroll)(learner.params, unroll)
-    unroll = unroll._replace(policy=output.logits[:-1])
+    unroll = unroll._replace(policy=output.policy[:-1])
     loss = jax.jit(agent.loss)(
         learner.params, unroll, learner.hyperparameters, jnp.float32(0.0)
     )

@@ -193,7 +193,7 @@ def _with(unroll, **parts):
 
 def _outputs(agent, params, unroll):
     output = jax.jit(agent.network.unroll)(params, unroll)
-    return np.concatenate([output.logits, output.value[..., None]], axis=-1)
+    return np.concatenate([output.policy, output.value[..., None]], axis=-1)
 
 
 def _pixels(name, target):
@@ -346,5 +346,5 @@ def test_a_burn_in_of_named_inputs():
     params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params.weights
     unroll = _unroll(agent, spec)
     apply = jax.jit(agent.network.unroll, static_argnums=2)
-    whole, rest = (apply(params, unroll, burn_in).logits for burn_in in (0, 2))
+    whole, rest = (apply(params, unroll, burn_in).policy for burn_in in (0, 2))
     np.testing.assert_allclose(whole[2:], rest, rtol=1e-5, atol=1e-6)

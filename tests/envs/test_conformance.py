@@ -46,9 +46,9 @@ class NoStep:
     )
 
 
-class ContinuousActions(Sound):
+class TextActions(Sound):
     def action_spec(self):
-        return specs.BoundedArray((2,), np.float32, -1, 1)
+        return specs.StringArray(())
 
 
 class PythonBranch(Sound):
@@ -156,7 +156,7 @@ class OutOfBounds(Sound):
 
 BROKEN = [
     (NoStep, r"NoStep.step: got nothing"),
-    (ContinuousActions, r"action_spec\(\): got BoundedArray"),
+    (TextActions, r"action_spec\(\): got StringArray.*must be numbered"),
     (PythonBranch, r"step under jit: got .*Tracer.*; must be traceable"),
     (WrongShape, r"observation shape: got \(1,\); must be \(2,\)"),
     (WrongDtype, r"observation dtype: got float16; must be float32"),

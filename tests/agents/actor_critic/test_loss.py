@@ -58,19 +58,19 @@ def test_lambda_zero_is_one_step():
 
 def test_loss_by_hand():
     # Policy (0.8, 0.2); action 0 with advantage 2, action 1 masked out.
-    logits = jnp.log(jnp.array([[[0.8, 0.2]], [[0.8, 0.2]]]))
+    log_probability = jnp.log(jnp.array([[0.8], [0.2]]))
+    entropy = -(0.8 * np.log(0.8) + 0.2 * np.log(0.2))
     targets = Targets(jnp.array([[2.0], [5.0]]), jnp.array([[3.0], [9.0]]))
     total, metrics = actor_critic_loss(
-        logits,
+        log_probability,
+        entropy=jnp.full((2, 1), entropy),
         values=jnp.array([[1.0], [1.0]]),
-        action=jnp.array([[0], [1]]),
         targets=targets,
         mask=jnp.array([[1.0], [0.0]]),
         entropy_cost=0.1,
         value_cost=0.5,
     )
     policy, value = -2 * np.log(0.8), 0.5 * (3 - 1) ** 2
-    entropy = -(0.8 * np.log(0.8) + 0.2 * np.log(0.2))
     assert float(metrics["loss/policy"]) == pytest.approx(policy, rel=1e-5)
     assert float(metrics["loss/value"]) == pytest.approx(value)
     assert float(metrics["loss/entropy"]) == pytest.approx(entropy, rel=1e-5)
@@ -79,7 +79,7 @@ def test_loss_by_hand():
 
 def test_loss_sums_over_time_and_averages_over_the_batch():
     shape = (4, 3)
-    arguments = (jnp.zeros((*shape, 2)), jnp.zeros(shape), jnp.zeros(shape, int))
+    arguments = (jnp.full(shape, -np.log(2)), jnp.zeros(shape), jnp.zeros(shape))
     targets = Targets(jnp.ones(shape), jnp.zeros(shape))
     total, _ = actor_critic_loss(*arguments, targets, jnp.ones(shape), 0.0, 0.0)
     assert float(total) == pytest.approx(4 * np.log(2), rel=1e-5)

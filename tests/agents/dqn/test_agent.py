@@ -76,7 +76,7 @@ def _gradient(agent, learner, unroll, progress=START):
 
 
 def _values(agent, weights, unroll):
-    return np.asarray(_jit(agent.network.unroll)(weights, unroll).logits)
+    return np.asarray(_jit(agent.network.unroll)(weights, unroll).policy)
 
 
 @pytest.mark.parametrize("burn_in, rescaling", [(0, False), (2, True)])
@@ -147,14 +147,14 @@ def test_burn_in_refreshes_the_memory_and_carries_no_gradient():
     agent = _agent(unroll_length=8, burn_in=4)
     weights = _jit(agent.init)(jax.random.PRNGKey(0)).params.weights
     unroll = _unroll(agent)
-    whole = _jit(agent.network.unroll)(weights, unroll).logits
+    whole = _jit(agent.network.unroll)(weights, unroll).policy
     np.testing.assert_allclose(
-        agent.network.unroll(weights, unroll, 4).logits, whole[4:], atol=1e-6
+        agent.network.unroll(weights, unroll, 4).policy, whole[4:], atol=1e-6
     )
 
     def last_value(observation, burn_in):
         rows = unroll._replace(timestep=unroll.timestep._replace(observation=observation))
-        return agent.network.unroll(weights, rows, burn_in).logits[-1].sum()
+        return agent.network.unroll(weights, rows, burn_in).policy[-1].sum()
 
     gradient = jax.jit(jax.grad(last_value), static_argnums=1)
     observation = unroll.timestep.observation
