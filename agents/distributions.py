@@ -53,8 +53,8 @@ class Distribution(NamedTuple):
       parameters: maps `[..., N]`, `[F]` and a mask `[..., num_legal]`, or None for all, to
         the policy.
       draw_noise: `draw_noise(key, batch_size)` draws what `sample` needs.
-      sample: maps a policy `[B]` and its noise to an action `[B, *S]`.
-      mode: maps a policy to the action to take without exploring.
+      sample: maps a policy `[B]` and its noise to an action `[B, *S]`; with noise of zeros,
+        to the likeliest value, or to what the mean stands for.
       log_probability: of an action, `[...]`; of a continuous one its log density.
       entropy: `[...]`, in nats.
       how: the actions are chosen, in words.
@@ -66,7 +66,6 @@ class Distribution(NamedTuple):
     parameters: Callable[[Array, Array, Array | None], Any]
     draw_noise: Callable[[Array, int], Array]
     sample: Callable[[Any, Array], Array]
-    mode: Callable[[Any], Array]
     log_probability: Callable[[Any, Array], Array]
     entropy: Callable[[Any], Array]
     how: str
@@ -124,7 +123,6 @@ def categorical(shape: Sequence[int], counts: np.ndarray, low: np.ndarray) -> Di
         parameters=parameters,
         draw_noise=draw_noise,
         sample=lambda logits, noise: choose(noise + logits),
-        mode=choose,
         log_probability=log_probability,
         entropy=entropy,
         how=how,
@@ -169,7 +167,6 @@ def clipped_gaussian(shape: Sequence[int], scale: Scale) -> Distribution:
         parameters=parameters,
         draw_noise=lambda key, batch_size: jax.random.normal(key, (batch_size, *shape)),
         sample=lambda policy, noise: _scaled(scale, _draw(policy, noise)),
-        mode=lambda policy: _scaled(scale, policy.mean),
         log_probability=log_probability,
         entropy=lambda policy: _entropy(policy).sum(axes) + log_half,
         how=f"{size} numbers from a Gaussian, clipped to their bounds",
@@ -221,7 +218,6 @@ def squashed_gaussian(shape: Sequence[int], scale: Scale) -> Distribution:
         parameters=parameters,
         draw_noise=lambda key, batch_size: jax.random.normal(key, (batch_size, *shape)),
         sample=lambda policy, noise: squash(_draw(policy, noise)),
-        mode=lambda policy: squash(policy.mean),
         log_probability=log_probability,
         entropy=entropy,
         how=f"{size} numbers from a Gaussian, squashed into their bounds",

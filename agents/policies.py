@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tolman.agents.agent import Array
@@ -74,11 +75,10 @@ class Policy:
             [part.sample(*own) for part, *own in self._each(policy, noise)]
         )
 
-    def mode(self, policy: Any) -> Any:
-        """The action to take without exploring; of a continuous one, that of the mean."""
-        return self._structure.unflatten(
-            [part.mode(*own) for part, *own in self._each(policy)]
-        )
+    def greedy_noise(self, batch_size: int) -> Any:
+        """Zeros, with which `sample` takes the likeliest values and the means."""
+        noise = self.draw_noise(jax.random.PRNGKey(0), batch_size)
+        return jax.tree.map(jnp.zeros_like, noise)
 
     def log_probability(self, policy: Any, action: Any) -> Array:
         """`[...]`, of an action; with continuous parts, a log density."""

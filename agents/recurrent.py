@@ -133,25 +133,17 @@ def make_recurrent_network(
 
         def unroll(unroll: Unroll, burn_in: int = 0) -> Output:
             new_task, state = unroll.timestep.new_task, unroll.actor_state
-            previous_action = jax.tree.map(
-                lambda first, rest: jnp.concatenate([first[None], rest]),
-                state.previous_action,
-                unroll.action,
-            )
-            features, x = inputs(unroll.timestep, previous_action)  # [T + 1, B, ...]
+            features, x = inputs(unroll.timestep, _previous_actions(unroll))
             core_state = state.core
             if burn_in:
                 first = jax.tree.map(lambda leaf: leaf[:burn_in], x)
                 _, core_state = core.unroll(first, new_task[:burn_in], core_state)
                 core_state = jax.lax.stop_gradient(core_state)
-            x = jax.tree.map(lambda leaf: leaf[burn_in:], x)
+            seen = (features, x, unroll.timestep.observation)  # [T + 1, B, ...]
+            features, x, seen = jax.tree.map(lambda leaf: leaf[burn_in:], seen)
             ran = run_core(core, x, new_task[burn_in:], core_state)
             hidden, core_state, diagnostics = ran
-            mask = legal(unroll.timestep.observation)
-            mask = None if mask is None else mask[burn_in:]
-            return heads(
-                Features(features[burn_in:], hidden, core_state, diagnostics, mask)
-            )
+            return heads(Features(features, hidden, core_state, diagnostics, legal(seen)))
 
         def init(timestep: TimeStep) -> Output:
             return step(timestep, initial_state(1))[0]
@@ -166,6 +158,15 @@ def make_recurrent_network(
         initial_state=lambda batch_size: apply_initial_state({}, batch_size),
         step=apply_step,
         unroll=apply_unroll,
+    )
+
+
+def _previous_actions(unroll: Unroll) -> Any:
+    """`[T + 1, B, ...]`: what was done before each row."""
+    return jax.tree.map(
+        lambda first, rest: jnp.concatenate([first[None], rest]),
+        unroll.actor_state.previous_action,
+        unroll.action,
     )
 
 

@@ -136,10 +136,8 @@ class ActorCritic:
         return self.policy.draw_noise(key, batch_size)
 
     def greedy_noise(self, batch_size: int) -> Any:
-        """Noise of zeros, with which `act` takes the policy's mode."""
-        return jax.tree.map(
-            jnp.zeros_like, self.draw_noise(jax.random.PRNGKey(0), batch_size)
-        )
+        """Noise with which `act` takes what the policy holds best."""
+        return self.policy.greedy_noise(batch_size)
 
     def act(
         self, params: Params, noise: Any, timestep: TimeStep, actor_state: RecurrentState

@@ -12,6 +12,7 @@ import numpy as np
 
 from tolman.agents.agent import draw_noise
 from tolman.agents.greedy import greedy as act_greedily
+from tolman.envs.actions import clip_action
 from tolman.envs.environment import FIRST, MID, TimeStep
 from tolman.launchers.evaluation.evaluate import check_plays_alone
 from tolman.launchers.runs.restore import named_checkpoint, restore, stored_job
@@ -76,7 +77,8 @@ class Policy:
             self._agents[greedy], self._params, self._key, timestep, self._state
         )
         self._is_first = False
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[0], action)
+        action = jax.device_get(clip_action(self.action_spec, action))
+        return jax.tree.map(lambda leaf: leaf[0], action)
 
 
 def load(

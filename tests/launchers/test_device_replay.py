@@ -273,7 +273,7 @@ def test_the_learner_recomputes_what_the_actor_computed(runner):
     timestep = unroll.timestep
     assert timestep.is_last().any() and timestep.new_task.any()
     assert (timestep.is_first() & ~timestep.new_task).any()
-    recomputed = jax.jit(runner.agent.network.unroll)(weights, unroll).logits[:-1]
+    recomputed = jax.jit(runner.agent.network.unroll)(weights, unroll).policy[:-1]
     np.testing.assert_allclose(recomputed, unroll.policy, atol=1e-5)
     # FIRST comes after LAST and at no other place.
     np.testing.assert_array_equal(timestep.is_last()[:-1], timestep.is_first()[1:])

@@ -65,7 +65,7 @@ def test_learner_recomputes_the_actors_logits(core):
     params, unrolls = played(agent)
     compute = jax.jit(agent.network.unroll)
     for unroll in unrolls:
-        logits = compute(params, unroll).logits
+        logits = compute(params, unroll).policy
         np.testing.assert_allclose(logits[:-1], unroll.policy, rtol=1e-5, atol=1e-5)
     assert int(unrolls[1].timestep.new_task.sum()) >= BATCH
 
@@ -74,13 +74,13 @@ def logits_with(agent, params, unroll, field, value):
     observation = dict(unroll.timestep.observation)
     observation[field] = value(observation[field])
     timestep = unroll.timestep._replace(observation=observation)
-    return jax.jit(agent.network.unroll)(params, unroll._replace(timestep=timestep)).logits
+    return jax.jit(agent.network.unroll)(params, unroll._replace(timestep=timestep)).policy
 
 
 def test_targets_reach_no_logit_and_inputs_do():
     agent = agent_of(**ALL)
     params, (unroll, _) = played(agent)
-    before = jax.jit(agent.network.unroll)(params, unroll).logits
+    before = jax.jit(agent.network.unroll)(params, unroll).policy
     for field in ("depth_classes", "loop_closure", "pose", "rgbd", "respawned"):
         after = logits_with(agent, params, unroll, field, jnp.ones_like)
         np.testing.assert_array_equal(before, after)
@@ -92,7 +92,7 @@ def test_targets_reach_no_logit_and_inputs_do():
 def test_depth_as_an_input_is_one():
     agent = agent_of(is_depth_input=True)
     params, (unroll, _) = played(agent)
-    before = jax.jit(agent.network.unroll)(params, unroll).logits
+    before = jax.jit(agent.network.unroll)(params, unroll).policy
     after = logits_with(agent, params, unroll, "rgbd", lambda x: x.at[..., 3].set(0))
     assert np.abs(before - after).max() > 1e-6
 
@@ -101,12 +101,12 @@ def test_plain_wiring_sees_the_image_alone():
     agent = agent_of("feedforward", wiring="plain")
     params, (unroll, _) = played(agent)
     network = jax.jit(agent.network.unroll)
-    before = network(params, unroll).logits
+    before = network(params, unroll).policy
     after = logits_with(agent, params, unroll, "velocity", lambda x: x + 1.0)
     np.testing.assert_array_equal(before, after)
     timestep = unroll.timestep._replace(reward=unroll.timestep.reward + 5.0)
     changed = unroll._replace(timestep=timestep, action=(unroll.action + 1) % 8)
-    np.testing.assert_array_equal(before, network(params, changed).logits)
+    np.testing.assert_array_equal(before, network(params, changed).policy)
 
 
 def test_reward_enters_below_and_velocity_and_action_above():

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from acting import ActionTask
 from toys import CountingTask, make_agent
 
 from tolman.envs.host import OnDeviceVector
@@ -88,6 +89,24 @@ def test_host_and_device_paths_give_the_same_bits(environment, tmp_path):
             assert metrics[name] == pytest.approx(float(row[name][0]), rel=1e-4)
         assert metrics["time/param_lag"] == 0.0
         assert int(state.updates) == 12 and int(state.env_steps) == 12 * 7 * 4
+
+
+def test_nested_actions_take_both_paths_alike(tmp_path):
+    """With PPO, whose many steps an update two programs round differently."""
+    environment = ActionTask("nest")
+    agent = make_agent("ppo", environment, "lstm", unroll_length=7, batch_size=4)
+    on_device = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
+    expected = on_device.prepare(on_device.init(KEY[None]), 100)
+    expected, _ = on_device.train(expected, 3)
+    for kind in KINDS:
+        state, _ = train(make_runner(agent, environment, tmp_path / kind, 4, kind), 3)
+        jax.tree.map(
+            lambda ours, theirs: np.testing.assert_allclose(
+                ours, theirs[0], rtol=1e-4, atol=1e-5
+            ),
+            state.learner,
+            expected.learner,
+        )
 
 
 def test_two_runs_repeat_with_an_actor_that_is_one_update_behind(tmp_path, kind):
