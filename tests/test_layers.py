@@ -20,8 +20,8 @@ ORDER = (
     {"cluster", "film", "studies"},
     {"evaluation", "self_play"},
     {"arena", "device", "doctor", "host"},
-    {"runs"},
-    {"check_env", "measuring", "settings"},
+    {"check_env", "runs"},
+    {"measuring", "settings"},
     {"catalog"},
     {"report"},
 )
