@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class SerialVector:
         name: str = "environment",
         on_error: str = "fail",
         timeout_seconds: float = 60.0,
+        first_copy: int = 0,
+        restarts: int = 0,
     ) -> None:
         """Builds every copy, in the thread that will step it.
 
@@ -61,25 +63,21 @@ class SerialVector:
             again and a reward of 0, and a fresh copy starts the next one. The faulty
             copy is closed with the vector, as closing it may close what the others share.
           timeout_seconds: that one `reset` or `step` of one copy may take.
+          first_copy: the number of the first copy, where others step those before it.
+          restarts: of each copy, ever, before this vector.
 
         Raises:
           ValueError: for a setting outside its range, or any that `factory` raises.
           EnvironmentFault: if a copy cannot be built.
         """
-        if on_error not in ERROR_POLICIES:
-            raise ValueError(
-                f"on_error={on_error!r}: must be one of {', '.join(ERROR_POLICIES)}."
-            )
-        if num_envs < 1:
-            raise ValueError(f"num_envs={num_envs}: must be at least 1.")
-        if not timeout_seconds > 0.0:
-            raise ValueError(f"timeout_seconds={timeout_seconds}: must be above 0.")
+        check_vector_settings(num_envs, on_error, timeout_seconds)
         self.num_envs, self.num_restarts = 1, 0
         self._factory, self._seed, self._name = factory, seed, name
         self._on_error, self._timeout_seconds = on_error, timeout_seconds
         self._thread = TurnThread()
         self._step_number = 0
-        self._restarts = [0]  # Of each copy, ever.
+        self._first_copy, self._restarts_before = first_copy, restarts
+        self._restarts = [restarts]  # Of each copy, ever.
         self._failures = [0]  # Of each since it last completed an episode.
         self._leaves: list[np.ndarray] = []  # The latest observations, [E, ...] each.
         self._is_over = [True]  # The latest row of a copy was LAST, or none.
@@ -98,7 +96,7 @@ class SerialVector:
         """
         for index in range(self.num_envs, num_envs):
             self.num_envs += 1
-            self._restarts.append(0)
+            self._restarts.append(self._restarts_before)
             self._failures.append(0)
             self._is_over.append(True)
             self._copies.append(self._fresh_copy(index))
@@ -112,11 +110,34 @@ class SerialVector:
 
     def reset(self) -> TimeStep:
         self._is_over = [True] * self.num_envs
-        return self._play([None] * self.num_envs)
+        return self._play(lambda index: self._copies[index].start())
 
     def step(self, action: Any) -> TimeStep:
         self._step_number += 1
-        return self._play(self._split(action))
+        actions = self._split(action)
+
+        def turn(index: int) -> Row:
+            copy = self._copies[index]
+            return copy.start() if self._is_over[index] else copy.advance(actions[index])
+
+        return self._play(turn)
+
+    def take_over(self, row: TimeStep, step_number: int) -> TimeStep:
+        """Goes on for copies that are gone: those in an episode end it by truncation.
+
+        Args:
+          row: the latest of theirs.
+          step_number: of the row that is to follow.
+        """
+        self._step_number = step_number
+        leaves = self._contract.observation.flatten("observation", row.observation)
+        self._leaves = [np.array(leaf) for leaf in leaves]
+        self._is_over = np.equal(row.step_type, LAST).tolist()
+
+        def turn(index: int) -> Row:
+            return self._copies[index].start() if self._is_over[index] else self._cut(index)
+
+        return self._play(turn)
 
     def close(self) -> None:
         """Closes every copy, as far as none of them hangs, and ends the thread."""
@@ -147,7 +168,7 @@ class SerialVector:
 
     def _seed_of(self, index: int) -> int:
         """Of a copy that was replaced as often as this one was."""
-        words = [self._seed, index, self._restarts[index]]
+        words = [self._seed, self._first_copy + index, self._restarts[index]]
         return int(np.random.SeedSequence(words).generate_state(1)[0]) >> 1
 
     def _split(self, action: Any) -> Sequence[Any]:
@@ -161,13 +182,8 @@ class SerialVector:
             leaves.append(within_bounds(spec, leaf) if leaf.dtype.kind == "f" else leaf)
         return [nest.unflatten(parts) for parts in zip(*leaves, strict=True)]
 
-    def _play(self, actions: Sequence[Any]) -> TimeStep:
+    def _play(self, turn: Callable[[int], Row]) -> TimeStep:
         """One row of every copy."""
-
-        def turn(index: int) -> Row:
-            copy = self._copies[index]
-            return copy.start() if self._is_over[index] else copy.advance(actions[index])
-
         rows: list[Row] = []
         while len(rows) < self.num_envs:
             indices = range(len(rows), self.num_envs)
@@ -207,7 +223,11 @@ class SerialVector:
         self._copies[index] = self._fresh_copy(index)
         if self._is_over[index]:
             return []
-        return [Row(LAST, 0.0, 1.0, [leaf[index] for leaf in self._leaves], False)]
+        return [self._cut(index)]
+
+    def _cut(self, index: int) -> Row:
+        """The row that truncates a copy's episode: its latest observation again."""
+        return Row(LAST, 0.0, 1.0, [leaf[index] for leaf in self._leaves], False)
 
     def _fault(self, index: int, error: BaseException) -> EnvironmentFault:
         if isinstance(error, OverdueError):
@@ -217,7 +237,8 @@ class SerialVector:
             what = str(error)
         else:
             what = f"raised {brief(error)}; must be free of errors."
-        where = f"env {self._name!r}, copy {index}, step {self._step_number}"
+        copy = self._first_copy + index
+        where = f"env {self._name!r}, copy {copy}, step {self._step_number}"
         return EnvironmentFault(f"{where}: {what}")
 
     def _stack(self, rows: list[Row]) -> TimeStep:
@@ -240,6 +261,18 @@ class SerialVector:
             np.array(new_task, bool),
         )
         return TimeStep(*arrays)
+
+
+def check_vector_settings(num_envs: int, on_error: str, timeout_seconds: float) -> None:
+    """Raises ValueError for what no vector takes."""
+    if on_error not in ERROR_POLICIES:
+        raise ValueError(
+            f"on_error={on_error!r}: must be one of {', '.join(ERROR_POLICIES)}."
+        )
+    if num_envs < 1:
+        raise ValueError(f"num_envs={num_envs}: must be at least 1.")
+    if not timeout_seconds > 0.0:
+        raise ValueError(f"timeout_seconds={timeout_seconds}: must be above 0.")
 
 
 def _close(copy: GuardedEnvironment) -> None:

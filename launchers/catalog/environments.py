@@ -69,6 +69,7 @@ class EnvironmentSource:
         on_error: str = "fail",
         timeout_seconds: float = 60.0,
         specs: Specs | None = None,
+        num_processes: int = 0,
     ) -> None:
         """Builds nothing.
 
@@ -81,11 +82,12 @@ class EnvironmentSource:
             Atari know no faults.
           timeout_seconds: see `SerialVector`.
           specs: where they are known already; None to ask the first copy.
+          num_processes: that step the copies of a vector; 0 for this one.
         """
         self.named, self.settings = named, settings
         self.first_seed = first_seed
         self._on_error, self._timeout_seconds = on_error, timeout_seconds
-        self._specs = specs
+        self._specs, self._num_processes = specs, num_processes
         self._environment: Environment | None = None  # Pure, so one is enough.
         self._first: Any = None  # A vector of the first copy, not handed out yet.
 
@@ -101,6 +103,21 @@ class EnvironmentSource:
             return told
         self._build_first()
         return self._environment is not None
+
+    def check_processes(self) -> None:
+        """Raises ValueError where processes were asked for and cannot help."""
+        if not self._num_processes:
+            return
+        reason = ""
+        if self._vector_factory() is not None:
+            reason = "steps many copies in threads of its own"
+        elif self.is_on_device:
+            reason = "is pure JAX"
+        if reason:
+            raise ValueError(
+                f"env_processes={self._num_processes}: env {self.named.name!r} {reason}. "
+                "Leave --env-processes out."
+            )
 
     @property
     def releases_gil(self) -> bool:
@@ -217,17 +234,15 @@ class EnvironmentSource:
 
     def _start_vector(self, seed: int) -> Any:
         """A vector of one host environment; None, and it is kept, if it is on-device."""
+        from tolman.envs.process_vector import ProcessVector
         from tolman.envs.serial_vector import SerialVector
 
+        settings = (seed, self.named.name, self._on_error, self._timeout_seconds)
         try:
-            return SerialVector(
-                self._build_host,
-                1,
-                seed,
-                self.named.name,
-                self._on_error,
-                self._timeout_seconds,
-            )
+            if self._num_processes:
+                number = self._num_processes
+                return ProcessVector(self._build_host, 1, number, *settings)
+            return SerialVector(self._build_host, 1, *settings)
         except _RunsOnDevice as found:
             self._environment = found.environment
             return None

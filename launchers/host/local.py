@@ -258,6 +258,11 @@ def make_local_runner(job: Job, folder: RunFolder) -> LocalRunner:
     config, source = job.config, job.source
     agent = job.make_agent()
     num_envs = config.num_envs or default_num_envs(agent.data)
+    if config.env_processes > num_envs:
+        raise ValueError(
+            f"env_processes={config.env_processes}: must be at most num_envs={num_envs}. "
+            "Set --env-processes or --num-envs."
+        )
     num_groups = groups_of(source, num_envs)
     layout = item_layout(agent, source.observation_spec(), num_envs // num_groups)
     num_streams = num_envs // layout.group_size

@@ -11,25 +11,28 @@ SECONDS_PER_SAMPLE = 0.3
 
 
 def take_turns(
-    parts: dict[str, Callable[[int], None]], least: int = 20
+    parts: dict[str, Callable[[int], None]],
+    least: int = 20,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Median seconds of one repetition of each part.
 
     Args:
       parts: each takes the number of repetitions.
       least: repetitions in a sample, however long they take.
+      clock: tells seconds.
     """
     counts = {}
     for name, part in parts.items():
         part(1)  # Compiles.
-        start = time.perf_counter()
+        start = clock()
         part(least)
-        seconds = (time.perf_counter() - start) / least
+        seconds = (clock() - start) / least
         counts[name] = max(least, int(SECONDS_PER_SAMPLE / seconds))
     samples: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(NUM_ROUNDS):
         for name, part in parts.items():
-            start = time.perf_counter()
+            start = clock()
             part(counts[name])
-            samples[name].append((time.perf_counter() - start) / counts[name])
+            samples[name].append((clock() - start) / counts[name])
     return {name: statistics.median(values) for name, values in samples.items()}

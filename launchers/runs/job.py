@@ -122,6 +122,8 @@ def resolve(
     if launcher is None:
         launcher = "on-device" if source.is_on_device else "local"
     _check_launcher(config, launcher, kind, source)
+    if launcher == "local":
+        source.check_processes()
     settings = _with_correction(config.agent_config, launcher)
     replay = _replay(config.replay, launcher)
     config = replace(config, agent_config=settings, launcher=launcher, replay=replay)
@@ -175,6 +177,7 @@ def _source(config: TrainConfig, kind: str, task: Named, env_seed: int | None) -
         vector_seeds(config.seed, 0, 1)[0] if env_seed is None else env_seed,
         config.on_env_error,
         config.env_timeout,
+        num_processes=config.env_processes,
     )
 
 

@@ -20,7 +20,10 @@ OWN_SETTINGS = {
         *("num_devices", "num_envs"),
         *("eval_episodes", "eval_every", "eval_greedy"),
     ),
-    "local": ("num_envs", "replay", "eval_episodes", "eval_every", "eval_greedy"),
+    "local": (
+        *("num_envs", "env_processes", "replay"),
+        *("eval_episodes", "eval_every", "eval_greedy"),
+    ),
     "ray": (
         *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
         "eval_episodes",
@@ -59,6 +62,8 @@ class TrainConfig:
       num_devices: to use; 0 for all that divide the work evenly. On-device only.
       num_envs: environments of one actor; 0 for at most 16. On-device with a replay only:
         else the agent's batch_size says it.
+      env_processes: that step environments in Python, each a share of them; 0 to step
+        them in the process of the actor. Local only.
       on_env_error: when an environment of the host breaks down: fail, or restart it.
       env_timeout: seconds until a step of an environment of the host counts as hung.
       replay: where data waits until it is learned from: memory (of the process), or reverb
@@ -98,6 +103,7 @@ class TrainConfig:
     loggers: tuple[str, ...] = ()
     num_devices: Annotated[int, Ge(0)] = 0
     num_envs: Annotated[int, Ge(0)] = 0
+    env_processes: Annotated[int, Ge(0)] = 0
     on_env_error: Literal["fail", "restart"] = "fail"
     env_timeout: Annotated[float, Interval(gt=0, le=1e9)] = 60.0
     replay: Literal["auto", "memory", "reverb"] = "auto"

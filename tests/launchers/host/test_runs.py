@@ -173,11 +173,14 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(change, said, tolman, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_replay_that_does_not_fit_is_one_line_and_leaves_no_folder(tolman, tmp_path):
-    words = ["--agent.capacity", 10**13, "--run-dir", tmp_path / "run"]
-    code, _, errors = tolman(*DQN, *words)
-    assert code == 2 and "capacity=10000000000000: a replay of so many" in errors[-1]
-    assert " bytes, must be at most " in errors[-1]
+def test_a_replay_that_does_not_fit_is_one_line_and_leaves_no_folder(
+    tolman, tmp_path, monkeypatch
+):
+    where = "tolman.launchers.host.memory.size.memory_of_machine"
+    monkeypatch.setattr(where, lambda: 1_000_000)
+    code, _, errors = tolman(*DQN, "--run-dir", tmp_path / "run")
+    assert code == 2 and "capacity=100000: a replay of so many sequences" in errors[-1]
+    assert " bytes, must be at most 900,000, 0.9 of" in errors[-1]
     assert not (tmp_path / "run").exists()
 
 
