@@ -15,7 +15,7 @@ import jax
 from tolman.launchers.host.state import default_num_envs, groups_of
 from tolman.launchers.measuring.turns import take_turns
 from tolman.launchers.runs.job import Job, resolve
-from tolman.launchers.settings.config import parse_train
+from tolman.launchers.settings.commands import parse_train
 
 CASES = (
     "dqn --env CartPole-v1 --core feedforward --agent.min-size 1000",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from tolman.launchers.host.saved_replay import seal
@@ -160,6 +161,12 @@ def test_a_broken_replay_costs_its_checkpoint_and_a_missing_one_is_asked_for(
     "change, said",
     [
         (["--env", "Pendulum-v1"], "this agent needs numbered actions"),
+        (["--env-processes", "5"], "env_processes=5: must be at most num_envs=4."),
+        (["--env-processes", "2", "--env", "ALE/Pong-v5"], "copies in threads of its own"),
+        (
+            ["--env-processes", "2", "--env", "two_step", "--launcher", "local"],
+            "env_processes=2: env 'two_step' is pure JAX",
+        ),
         (["--num-envs", "3"], "num_envs=3: must divide the batch of 8 sequences"),
         (
             ["--launcher", "ray", "--replay", "memory"],
@@ -182,6 +189,21 @@ def test_a_replay_that_does_not_fit_is_one_line_and_leaves_no_folder(
     assert code == 2 and "capacity=100000: a replay of so many sequences" in errors[-1]
     assert " bytes, must be at most 900,000, 0.9 of" in errors[-1]
     assert not (tmp_path / "run").exists()
+
+
+def test_processes_change_nothing_but_the_time(tolman, tmp_path):
+    """On a queue a run repeats, in one process and with two for its environments."""
+    told = []
+    for number in (0, 2):
+        run = tmp_path / str(number)
+        words = ["--num-env-steps", 400, "--env-processes", number, "--run-dir", run]
+        code, _, errors = tolman(*ACTOR_CRITIC, *words)
+        assert code == 0, errors
+        assert f"env_processes: {number}\n" in (run / "config.yaml").read_text()
+        keys = ("train/episode_return", "loss/policy", "loss/value")
+        told.append([[row.get(key, 0.0) for key in keys] for row in rows(run)])
+    np.testing.assert_array_equal(*told)
+    assert tolman("eval", run, "--num-episodes", 2)[0] == 0
 
 
 def test_nothing_of_reverb_is_imported_for_memory(tmp_path):
