@@ -28,13 +28,15 @@ class MetaRLConfig(ActorCriticConfig):
       optimizer: that of Mnih et al. 2016.
       learning_rate: table 1: 0.001 where it is not tuned.
       final_learning_rate_scale: the paper names no decay.
-      rmsprop_epsilon: Departure: 1e-5 in place of 0.1, which presupposes the gradient
-        scale of Atari.
+      rmsprop_epsilon: Departure: 1e-8 in place of 0.1, which presupposes the gradient scale
+        of Atari: here it would decide the size of every step, and 1e-5 still does that of
+        most (README).
       max_gradient_norm: as in Mnih et al. 2016.
       torso: section 3.1: observation, action and reward enter the LSTM directly.
     """
 
     unroll_length: int = 101
+    batch_size: int = 16
     discount: float = 0.8
     gae_lambda: float = 1.0
     entropy_cost: float = 1.0
@@ -43,6 +45,6 @@ class MetaRLConfig(ActorCriticConfig):
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     learning_rate: float = 1e-3
     final_learning_rate_scale: float = 1.0
-    rmsprop_epsilon: float = 1e-5
+    rmsprop_epsilon: float = 1e-8
     max_gradient_norm: float = 40.0
     torso: Torso = "flat"

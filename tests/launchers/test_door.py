@@ -219,7 +219,7 @@ def test_an_agent_that_is_given_ready_made_is_the_one_that_learns(tmp_path):
             {**settings, "agent": agent, "env": Right, "run_dir": str(tmp_path / "run")}
         )
     )
-    # One update of the agent's own 16 unrolls of 20.
+    # One update of the agent's own unrolls.
     assert status(run)["env_steps"] == config.unroll_length * config.batch_size
     with pytest.raises(ValueError, match="as its agent was given ready made"):
         resume(run, changes={"agent.learning_rate": 1.0})

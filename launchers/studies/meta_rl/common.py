@@ -77,13 +77,17 @@ class Sweep:
         }
 
 
+# Small enough to learn by, and it binds; the studies' ranges of learning rates go with it.
+MEASURED_WITH: dict[str, Any] = {"rmsprop_epsilon": 1e-5}
+
+
 def make_agent(
     environment: Environment, core: str = "lstm", core_size: int = 48, **settings: Any
 ) -> ActorCritic:
     """The meta-RL agent with a core of `core_size` units; `settings` as in MetaRLConfig."""
     core_config = find(CORE, core).settings_type(hidden_size=core_size)
     return make_meta_rl(
-        MetaRLConfig(**settings),
+        MetaRLConfig(**{**MEASURED_WITH, **settings}),
         environment.observation_spec(),
         environment.action_spec(),
         make_core(core, core_config),

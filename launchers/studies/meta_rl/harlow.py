@@ -53,6 +53,7 @@ IMAGE_SIZE = 14  # Pixels.
 AGENT = {
     "unroll_length": NUM_TRIALS + 1, "batch_size": 16, "value_cost": 0.4,
     "torso": "tiles", "torso_size": 16, "final_learning_rate_scale": 0.0,
+    **common.MEASURED_WITH,
 }  # fmt: skip
 CORE_SIZE = 128
 QUICK = common.Sweep(6, 3, (1.2e-3, 1.6e-3), (0.25, 0.35), (0.05, 0.05))

@@ -39,7 +39,7 @@ def free_port():
         ),
         (
             ["--num-envs", "3"],
-            "num_envs=3: must divide the batch of 16 sequences. Set --num-envs or "
+            "num_envs=3: must divide the batch of 32 sequences. Set --num-envs or "
             "--agent.batch-size.",
         ),
         (
