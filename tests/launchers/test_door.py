@@ -114,7 +114,7 @@ def test_the_door_is_light():
 
 
 def test_evaluations_are_in_the_rows_and_the_best_stays(tmp_path, monkeypatch):
-    returns = iter([1.0, 3.0, 2.0, 4.0, 2.0])
+    returns = iter([1.0, 3.0, 3.0, 4.0, 2.0])
     asked = []
 
     def evaluator(job):
@@ -130,8 +130,8 @@ def test_evaluations_are_in_the_rows_and_the_best_stays(tmp_path, monkeypatch):
     # Six updates of 10 steps; 15 steps are rounded up to 2 updates, a whole number of rows.
     assert asked == [2, 4, 6, "closed"]
     told = {row["env_steps"]: row.get("eval/episode_return") for row in rows(run)}
-    assert told == {10: None, 20: 1.0, 30: None, 40: 3.0, 50: None, 60: 2.0}
-    checkpoints = Checkpoints(run / "checkpoints")
+    assert told == {10: None, 20: 1.0, 30: None, 40: 3.0, 50: None, 60: 3.0}
+    checkpoints = Checkpoints(run / "checkpoints")  # Of equal ones the first is the best.
     assert (checkpoints.best(), checkpoints.steps()) == ((40, 3.0), [40, 60])
     # 4.0 takes its place at 80; 40 is not kept any longer.
     resume(run, changes={"num_env_steps": 100})
