@@ -149,7 +149,8 @@ def run(study: Study) -> None:
     }  # fmt: skip
     players, curves = {}, {}
     for name, variant in {AGENT_NAME: {}, **CONTROLS}.items():
-        size = {} if "core" in variant else {"core_size": setting.core_size}
+        has_core = "core" in variant
+        size: dict[str, Any] = {} if has_core else {"core_size": setting.core_size}
         agent = common.make_agent(setting.environment, **size, **setting.agent, **variant)
         training = common.train(
             study, name, agent, setting.environment, setting.num_env_steps, setting.sweep
