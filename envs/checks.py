@@ -125,8 +125,15 @@ def check_values(what: str, spec: Any, value: Any, num_axes: int = 0) -> None:
                 )
 
 
-def is_same(first: Any, second: Any) -> bool:
-    """Two nests hold the same numbers; floats within 1e-5, for two ways to compile."""
+def is_same(first: Any, second: Any, pixel_share: float = 0.0) -> bool:
+    """Two nests hold the same numbers; floats within 1e-5, for two ways to compile.
+
+    Args:
+      first: a nest of arrays.
+      second: another one.
+      pixel_share: of the bytes of an image, how many may differ: two ways to compile may
+        round a ray to two sides of an edge.
+    """
     first_leaves, second_leaves = jax.tree.leaves(first), jax.tree.leaves(second)
     if len(first_leaves) != len(second_leaves):
         return False
@@ -138,7 +145,9 @@ def is_same(first: Any, second: Any) -> bool:
             if not np.allclose(one, other, rtol=1e-5, atol=1e-5, equal_nan=True):
                 return False
         elif not np.array_equal(one, other):
-            return False
+            is_image = one.dtype == np.uint8 and one.ndim >= 2
+            if not is_image or np.mean(one != other) > pixel_share:
+                return False
     return True
 
 

@@ -11,7 +11,6 @@ from tolman.envs.board.conformance import check_game, looks_like_game
 from tolman.envs.conformance import check_environment
 from tolman.launchers.catalog.games import make_game
 from tolman.launchers.catalog.names import ENV, GAME, find, installed, registered
-from tolman.launchers.settings.bounds import check_settings
 
 
 def check_named(name: str, settings: Any = None) -> list[str]:
@@ -29,7 +28,6 @@ def check_named(name: str, settings: Any = None) -> list[str]:
         return check_game(make_game(name))
     named = find(ENV, name)
     settings = named.default_settings() if settings is None else settings
-    check_settings(settings, "env.")
     try:
         thing = named.build(settings, 0)
     except ValueError:

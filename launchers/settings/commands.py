@@ -19,6 +19,7 @@ from tolman.launchers.catalog.names import (
     registered,
 )
 from tolman.launchers.settings import flags
+from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.config import SECTIONS, TrainConfig
 from tolman.launchers.settings.files import (
     check_keys,
@@ -170,6 +171,8 @@ def parse_check_env(arguments: Sequence[str]) -> tuple[str, Any]:
     flags.check_flags(words, known)
     positional_words = [] if name is None else [name]
     parsed: Any = flags.parse(command, [*positional_words, *words], "tolman check-env")
+    if settings is not None:
+        check_settings(parsed.env_config, "env.")
     return parsed.env, parsed.env_config
 
 

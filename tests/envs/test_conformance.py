@@ -11,7 +11,7 @@ import pytest
 from dm_env import specs
 
 from tolman.envs.adapters import DmEnvAdapter
-from tolman.envs.checks import ConformanceError
+from tolman.envs.checks import ConformanceError, is_same
 from tolman.envs.conformance import check_environment
 from tolman.envs.environment import restart, transition
 from tolman.envs.meta_rl import TwoStep
@@ -368,3 +368,15 @@ def test_what_hangs_is_named(monkeypatch):
         check_environment(HostHangs())
     with pytest.raises(ConformanceError, match=r"checker: got no answer within 0.2 s"):
         check_environment(HangingGymnasium())
+
+
+def test_two_ways_to_compile_may_differ_in_few_pixels_and_in_nothing_else():
+    image = np.zeros((10, 10, 3), np.uint8)
+    other = image.copy()
+    other[0, 0] = 255  # 3 of 300 bytes.
+    assert is_same(image, image.copy()) and not is_same(image, other)
+    assert is_same(image, other, pixel_share=0.01)
+    assert not is_same(image, other, pixel_share=0.009)
+    codes = image.astype(np.int32)
+    assert not is_same(codes, codes + (other > 0), pixel_share=0.5)
+    assert not is_same(np.uint8([1, 2]), np.uint8([1, 3]), pixel_share=0.9)
