@@ -26,7 +26,7 @@ class GymnasiumSettings:
       log_info: names of numbers in the last `info` of an episode that become metrics,
         beside `is_success` and `episode`.
       use_action_mask: only take actions that `info["action_mask"]` tells to be legal, as
-        Taxi-v3 does.
+        Taxi-v4 does.
     """
 
     max_episode_steps: Annotated[int, Ge(1)] | None = None

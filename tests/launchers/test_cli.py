@@ -208,8 +208,13 @@ def test_check_env_prints_what_it_checked(tolman, monkeypatch):
     from tolman.envs.meta_rl import TwoStep
 
     monkeypatch.setattr(check_env, "check_environment", lambda env: [str(env), "all well"])
-    said = f"{TwoStep()}\nall well\nenters a network: observation: 4 numbers as they are"
-    assert tolman("check-env", "two_step") == (0, said, [])
+    lines = [
+        str(TwoStep()),
+        "all well",
+        "enters a network: observation: 4 numbers as they are",
+        "is chosen: action: one of 2",
+    ]
+    assert tolman("check-env", "two_step") == (0, "\n".join(lines), [])
 
 
 def test_verbs_hand_their_words_to_one_function(tolman, monkeypatch):
