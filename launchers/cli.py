@@ -132,6 +132,13 @@ def _train(words: Sequence[str]) -> int:
     return 0
 
 
+def _sweep(words: Sequence[str]) -> int:
+    from tolman.launchers.sweep.grid import parse_sweep
+    from tolman.launchers.sweep.sweep import run_sweep
+
+    return run_sweep(parse_sweep(words))
+
+
 def _resume(words: Sequence[str]) -> int:
     from tolman.launchers.settings.commands import parse_resume
 
@@ -347,12 +354,12 @@ def _list(given: List) -> int:
 
 VERBS = {
     "list": Verb(
-        "[GROUP ... | runs [DIR]]",
-        "what there is: agents, envs, cores, runs, ...",
-        _list,
-        List,
+        "[GROUP ... | runs [DIR]]", "what there is: agents, runs, ...", _list, List
     ),
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
+    "sweep": Verb(
+        "AGENT --env ID --seeds N [--agent.KEY A,B]", "train settings by seeds", _sweep
+    ),
     "resume": Verb(
         "RUN [--num-env-steps N] ...", "go on with a run, as it was or changed", _resume
     ),

@@ -19,7 +19,7 @@ ORDER = (
     {"benches"},
     {"cluster", "film", "studies"},
     {"evaluation", "self_play"},
-    {"arena", "device", "doctor", "host"},
+    {"arena", "device", "doctor", "host", "sweep"},
     {"check_env", "runs"},
     {"measuring", "settings"},
     {"catalog"},

@@ -1,0 +1,1 @@
+"""Many runs of one agent: settings by seeds, and one page about all of them."""

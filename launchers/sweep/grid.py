@@ -1,0 +1,163 @@
+"""The words after `tolman sweep`: which runs they stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated
+
+from annotated_types import Ge
+
+from tolman.launchers.settings.flags import flag_value
+
+OWN_FLAGS = ("--seeds", "--jobs", "--sweep-dir")
+SET_HERE = ("--seed", "--run-dir", "--if-exists")
+MAX_RUNS = 10_000
+HELP = """usage: tolman sweep AGENT --env ID [--seeds N] [--jobs N] [--sweep-dir DIR] ...
+
+Trains an agent with every combination of settings, each with every seed. A flag of
+`tolman train` takes several values as a list: --agent.learning-rate 1e-4,3e-4.
+
+  --seeds      their number (5), a range (0..4) or a list (3,7); by default 1
+  --jobs       runs at a time, each a process; by default 1
+  --sweep-dir  a folder of the sweep, which has one for each run; where it holds a sweep,
+               that one goes on: tolman sweep --sweep-dir DIR
+
+Whatever else there is: tolman train AGENT --env ID --help"""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep runs.
+
+    Attributes:
+      words: of `tolman train`, some of them lists such as 1e-4,3e-4.
+      seeds: of each setting.
+      jobs: runs at a time.
+      folder: of the sweep; None for one below runs/.
+    """
+
+    words: tuple[str, ...]
+    seeds: tuple[int, ...]
+    jobs: Annotated[int, Ge(1)] = 1
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run.
+
+    Attributes:
+      name: of its folder.
+      setting: of the swept flags, as text; "" where none is.
+      words: of `tolman train`, without a folder.
+    """
+
+    name: str
+    setting: str
+    words: tuple[str, ...]
+
+
+def parse_sweep(arguments: Sequence[str]) -> Sweep:
+    """Splits the sweep's own flags from those of its runs.
+
+    Raises:
+      ValueError: for the first mistake found, in one line.
+    """
+    words = list(arguments)
+    if {"-h", "--help"} & set(words):
+        print(HELP)
+        raise SystemExit(0)
+    for flag in SET_HERE:
+        if flag_value(words, flag) is not None:
+            raise ValueError(f"{flag}: a sweep sets it for each run. Leave it out.")
+    own = {flag: flag_value(words, flag) for flag in OWN_FLAGS}
+    jobs = own["--jobs"] or "1"
+    if not jobs.isdecimal() or int(jobs) < 1:
+        raise ValueError(f"jobs={jobs!r}: must be a number of at least 1. Set --jobs.")
+    seeds = parse_seeds(own["--seeds"] or "1")
+    return Sweep(tuple(_without(words)), seeds, int(jobs), own["--sweep-dir"])
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from a number of them, 5, from a range, 0..4, or from a list, 3,7.
+
+    Raises:
+      ValueError: if it is none of these, or names a seed twice.
+    """
+    seeds: tuple[int, ...] = ()
+    if text.isdecimal():
+        seeds = tuple(range(min(int(text), MAX_RUNS + 1)))
+    elif found := re.fullmatch(r"(\d+)\.\.(\d+)", text):
+        first, last = map(int, found.groups())
+        seeds = tuple(range(first, min(last, first + MAX_RUNS) + 1))
+    elif re.fullmatch(r"\d+(,\d+)+", text):
+        seeds = tuple(map(int, text.split(",")))
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"seeds={text!r}: must be a number of seeds (5), a range (0..4) or a list of "
+            "different ones (3,7). Set --seeds."
+        )
+    return seeds
+
+
+def plan_runs(sweep: Sweep) -> list[Planned]:
+    """The runs, setting by setting.
+
+    Raises:
+      ValueError: if a list holds a value twice or none, or there are too many runs.
+    """
+    places = [
+        (index, *_values(word)) for index, word in enumerate(sweep.words) if "," in word
+    ]
+    number = len(sweep.seeds)
+    for index, _, values in places:
+        number *= len(values)
+        if "" in values or len(set(values)) < len(values):
+            raise ValueError(
+                f"{sweep.words[index]!r}: must list different values, such as 1e-4,3e-4."
+            )
+    if number > MAX_RUNS:
+        raise ValueError(f"seeds: {number} runs, must be at most {MAX_RUNS}.")
+    return [
+        run
+        for chosen in product(*(values for _, _, values in places))
+        for run in _of_setting(sweep, places, chosen)
+    ]
+
+
+def _of_setting(
+    sweep: Sweep, places: Sequence[tuple[int, str, list[str]]], chosen: Sequence[str]
+) -> Iterator[Planned]:
+    """The runs of one setting, one a seed."""
+    words, parts = list(sweep.words), []
+    for (index, start, _), value in zip(places, chosen, strict=True):
+        words[index] = start + value
+        flag = start.rstrip("=") or sweep.words[index - 1]
+        parts.append(f"{flag.lstrip('-')}={value}")
+    folder = "__".join(re.sub(r"[^\w.=+-]+", "-", part) for part in parts)
+    for seed in sweep.seeds:
+        name = f"{folder}__s{seed}" if folder else f"s{seed}"
+        yield Planned(name, "  ".join(parts), (*words, "--seed", str(seed)))
+
+
+def _values(word: str) -> tuple[str, list[str]]:
+    """What precedes a list of values in a word, `--flag=` or nothing, and the values."""
+    start, is_joined, rest = word.partition("=")
+    if word.startswith("--") and is_joined:
+        return f"{start}=", rest.split(",")
+    return "", word.split(",")
+
+
+def _without(words: Sequence[str]) -> Iterator[str]:
+    """The words but for the sweep's own flags and their values."""
+    is_value = False
+    for word in words:
+        if is_value:
+            is_value = False
+        elif word in OWN_FLAGS:
+            is_value = True
+        elif not word.startswith(tuple(f"{flag}=" for flag in OWN_FLAGS)):
+            yield word
