@@ -30,9 +30,15 @@ def test_flags_win_over_a_file_and_that_over_a_preset(tmp_path):
     assert config.agent_config.target_update_period == 100
     made = make_config({"agent": "dqn", "env": "CartPole-v1", "preset": "classic"})
     assert made == parse_train(words)
+    own = {"agent": "dqn", "env": "CartPole-v1", "preset": "classic", "agent.min_size": 9}
+    assert make_config(own).agent_config.min_size == 9
 
 
 def test_another_core_takes_none_of_the_preset_s_own_core():
+    words = ["dqn", "--env", "two_step", "--preset", "memory"]
+    assert parse_train(words).core_config.hidden_size == 64
+    plain = parse_train([*words[:3], "--core", "gru"]).core_config
+    assert parse_train([*words, "--core", "gru"]).core_config == plain
     words = ["actor_critic", "--env", "two_step", "--preset", "classic"]
     assert parse_train(words).core_config.hidden_size == 128
     config = parse_train([*words, "--core", "gtrxl"])

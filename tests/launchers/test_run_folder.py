@@ -171,7 +171,8 @@ def test_a_resumed_run_counts_the_replay_of_its_last_checkpoint(
         monkeypatch.setattr("shutil.disk_usage", lambda path, disk=disk: disk)
         found, _, errors = tolman("resume", run)
         assert found == code, errors
-    assert "the checkpoints need 0.00101 GB (0.00101 GB each)" in errors[-1]
+    needed = f"{(10**6 + size) / 1e9:.3g} GB"
+    assert f"the checkpoints need {needed} ({needed} each)" in errors[-1]
 
 
 def test_foreign_code_that_fails_is_told_in_one_line(tolman, tmp_path, extension):
