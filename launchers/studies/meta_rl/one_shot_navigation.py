@@ -62,12 +62,12 @@ class Setting(NamedTuple):
 
 QUICK = Setting(
     GridMaze(),
-    common.Sweep(4, 2, (3e-3, 3e-3), (0.95, 0.95), (0.05, 0.05)),
+    common.Sweep(2, 2, (3e-3, 3e-3), (0.95, 0.95), (0.05, 0.05)),
     {
         "unroll_length": 121, "batch_size": 16, "optimizer": "adam",
         "final_entropy_cost": 0.005, "final_learning_rate_scale": 0.1,
     },
-    64, 6_000_000, 0.5,
+    64, 5_000_000, 0.5,
 )  # fmt: skip
 FULL = Setting(
     Maze(layout="i_maze", fields=("rgb",), reward_scale=0.1),
