@@ -99,11 +99,11 @@ def test_masks_of_several_numbers_stand_one_behind_the_other():
 
 def test_clipped_gaussians_have_a_gaussians_density():
     """In units of the bounds: mean (0.25, -1) and deviations (0.5, 2)."""
-    policy = Policy(BOX)
+    policy = Policy(specs.BoundedArray((2,), np.float32, [-2.0, 0.0], [2.0, 3.0]))
     assert (policy.num_outputs, policy.num_free, policy.num_legal) == (2, 2, 0)
     free = jnp.log(jnp.array([0.5, 2.0]))
     parameters = policy.parameters(jnp.array([[0.25, -1.0]]), free)
-    mean, deviation = np.array([0.5, 0.0]), np.array([1.0, 1.0])  # Of the actions.
+    mean, deviation = np.array([0.5, 0.0]), np.array([1.0, 3.0])  # Of the actions.
     np.testing.assert_allclose(_best(policy, parameters), mean[None], atol=1e-6)
     action = np.array([[3.0, -0.5]])  # Outside the bounds, as it was drawn.
     expected = stats.norm.logpdf(action, mean, deviation).sum()
@@ -114,8 +114,8 @@ def test_clipped_gaussians_have_a_gaussians_density():
     np.testing.assert_allclose(policy.entropy(parameters), [expected], rtol=1e-6)
     many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (20_000, 2)), parameters)
     drawn = np.asarray(policy.sample(many, policy.draw_noise(KEY, 20_000)))
-    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.03)
-    np.testing.assert_allclose(drawn.std(0), deviation, atol=0.03)
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.1)
+    np.testing.assert_allclose(drawn.std(0), deviation, atol=0.1)
 
 
 @pytest.mark.parametrize(("mean", "log_std"), [(0.3, -0.5), (-1.0, 0.2), (0.0, -3.0)])
@@ -161,6 +161,11 @@ def test_parts_of_a_nest_are_independent():
         )
         np.testing.assert_allclose(getattr(policy, method)(*arguments), expected, rtol=1e-5)
     assert not (action["press"][0] == action["press"]).all()  # Noise of its own a row.
+
+
+def test_parts_of_a_nest_have_noise_of_their_own():
+    noise = Policy({"a": BOX, "b": BOX}).draw_noise(KEY, 4)
+    assert (noise["a"] != noise["b"]).all()
 
 
 def test_rows_of_an_unroll_have_the_bits_of_single_steps():
