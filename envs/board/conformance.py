@@ -326,7 +326,8 @@ def _check_positions(game: Game, played: list[Played]) -> str:
 def _check_end(game: Game, played: list[Played]) -> str:
     for before, after in itertools.pairwise(played):
         ended = before.look.is_over
-        if not is_same(*([leaf[ended] for leaf in x.look] for x in (before, after))):
+        held = [[leaf[ended] for leaf in row.look] for row in (before, after)]
+        if not is_same(held[0], held[1]):
             fail(
                 "a finished game", "another position after a step", "as it was", "Keep it."
             )
