@@ -122,6 +122,7 @@ def test_agents_know_env_types_but_no_env():
         "tolman.envs.environment",
         "tolman.envs.registry",
         "tolman.envs.board.game",
+        "tolman.envs.classification.task",
         "tolman.envs.reasoning.task",
     }
     wrong = [

@@ -174,7 +174,7 @@ class SequenceRunner(PopulationRunner):
             done = end
             if self.counts(state).updates < end:  # No member is finite any more.
                 break
-        metrics = _combine(pieces)
+        metrics = combine(pieces)
         metrics["task/index"] = np.full(self.num_members, index, np.float32)
         return state, metrics | self._evaluate(state)
 
@@ -226,7 +226,7 @@ def _check_specs(first: Part, other: Part) -> None:
             )
 
 
-def _combine(pieces: list[tuple[int, dict[str, Array]]]) -> dict[str, Any]:
+def combine(pieces: list[tuple[int, dict[str, Array]]]) -> dict[str, Any]:
     """Means of pieces, weighted by their updates; of what happened in some, over those."""
     if len(pieces) == 1:
         return dict(pieces[0][1])

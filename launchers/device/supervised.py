@@ -106,8 +106,30 @@ class SupervisedRunner(PopulationRunner):
         self._streams: list[Iterator[Examples]] = []
         self._next: Any = None  # The batch of the next update, on its way to the devices.
         if isinstance(source, Source):
-            everywhere = NamedSharding(self.mesh, PartitionSpec())
-            self._data = jax.device_put(source.load("train"), everywhere)
+            self.use(source.load("train"))
+
+    @property
+    def data(self) -> Any:
+        """The arrays that are learned from."""
+        return self._data
+
+    def use(self, data: Any) -> None:
+        """Learns from other arrays from now on, in the same compiled program.
+
+        Args:
+          data: what `sample` of the source reads, of the shapes that it had.
+
+        Raises:
+          ValueError: if a shape or type differs.
+        """
+        had, given = _shapes(self._data), _shapes(data)
+        if self._compiled is not None and had != given:
+            raise ValueError(
+                f"data of {given}: must have the shapes of those before, {had}. Train on "
+                "them in a run of their own."
+            )
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        self._data = jax.device_put(data, everywhere)
 
     def init(self, keys: Array, hyperparameters: Any = None) -> TrainState:
         """Starts P members from keys `[P, 2]`; equal keys give equal trainings."""
@@ -206,6 +228,10 @@ class SupervisedRunner(PopulationRunner):
             state.learner, state.keys, state.updates, batch
         )
         return TrainState(learner, keys, state.updates + 1), as_means(metrics)
+
+
+def _shapes(data: Any) -> str:
+    return ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(data))
 
 
 @register_runner("on-device/learns")

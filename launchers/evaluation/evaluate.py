@@ -142,7 +142,8 @@ def _accuracy(restored: Restored, key: jax.Array, num_questions: int) -> dict[st
         sample_key, answer_key = jax.random.split(key)
         examples = task.sample(data, sample_key, QUESTIONS_AT_ONCE)
         answers = agent.answer(params, examples, answer_key)
-        return (answers.logits.argmax(-1) == examples.target).all(-1)
+        right = answers.logits.argmax(-1) == examples.target
+        return right.reshape(len(right), -1).all(-1)
 
     keys = jax.random.split(key, -(-num_questions // QUESTIONS_AT_ONCE))
     is_right = np.concatenate([ask(one) for one in keys])[:num_questions]

@@ -171,7 +171,7 @@ class Study:
         done = run_stage(
             self.folder / "training" / label,
             runner,
-            self._keys(num_members),
+            self.member_keys(num_members),
             num_env_steps,
             hyperparameters,
         )
@@ -199,11 +199,11 @@ class Study:
         from tolman.launchers.device.supervised import SupervisedRunner
 
         runner = SupervisedRunner(agent, source, num_members)
-        folder, keys = self.folder / "training" / label, self._keys(num_members)
+        folder, keys = self.folder / "training" / label, self.member_keys(num_members)
         done = run_stage(folder, runner, keys, num_updates)
         return Fit(done.params, done.units, done.curves)
 
-    def _keys(self, num_members: int) -> Array:
+    def member_keys(self, num_members: int) -> Array:
         """`[P, 2]`, one a member."""
         import jax
 

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MinLen, MultipleOf, P
 from tolman.agents.agent import DataSpec
 from tolman.agents.alphazero import GumbelAlphaZeroConfig
 from tolman.agents.dqn import DQNConfig
+from tolman.agents.ewc import ElasticConfig
 from tolman.agents.memo import config as memo
 from tolman.agents.memo.baselines import config as baselines
 from tolman.envs.atari import AtariSettings
@@ -39,6 +40,7 @@ OTHERS = [
     Babi(),
     BabiStyle(),
     DataSpec(1, 1, min_size=1),
+    ElasticConfig(),
     GymnasiumSettings(),
     Limits(),
     ShortestPath(),

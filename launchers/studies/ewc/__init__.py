@@ -1,0 +1,1 @@
+"""Studies of elastic weight consolidation (Kirkpatrick et al. 2017)."""

@@ -1,0 +1,37 @@
+"""What a learner keeps, by hand."""
+
+import numpy as np
+import pytest
+
+from tolman.launchers.measuring.continual import average_score, forgetting, forward_transfer
+
+SCORES = np.array([[0.9, 0.2, 0.1], [0.95, 0.8, 0.3], [0.5, 0.6, 0.7]])
+
+
+def test_by_hand():
+    np.testing.assert_allclose(average_score(SCORES), [0.9, 0.875, 0.6])
+    # The best of task 0 was after task 1, the last row is no best.
+    np.testing.assert_allclose(forgetting(SCORES), [0.45, 0.2])
+    np.testing.assert_allclose(forward_transfer(SCORES, [0.3, 0.1, 0.15]), [0.1, 0.15])
+
+
+def test_a_task_that_later_ones_help_has_been_forgotten_less_than_nothing():
+    better = np.array([[0.5, 0.0], [0.7, 0.9]])
+    np.testing.assert_allclose(forgetting(better), [-0.2])
+
+
+def test_what_a_task_was_worth_before_it_was_learned_is_no_best():
+    scores = np.array([[0.9, 0.9, 0.0], [0.9, 0.5, 0.0], [0.9, 0.4, 1.0]])
+    np.testing.assert_allclose(forgetting(scores), [0.0, 0.1])
+
+
+def test_one_task_alone_has_forgotten_nothing():
+    one = np.array([[0.9]])
+    assert average_score(one).tolist() == [0.9]
+    assert forgetting(one).shape == forward_transfer(one, [0.1]).shape == (0,)
+
+
+def test_scores_must_be_square():
+    for function in (average_score, forgetting):
+        with pytest.raises(ValueError, match=r"scores of shape \[3, 2\]: must be \[K, K\]"):
+            function(SCORES[:, :2])
