@@ -80,7 +80,7 @@ class Budget:
 
 QUICK = Budget(
     Setting((400, 400), 1_100, 2_000, 2_500, num_members=1, rows=2),
-    num_tasks=10, rates=(0.5,), strengths=(20.0,), l2_strengths=(1e-3, 3e-3, 1e-2),
+    num_tasks=10, rates=(0.4,), strengths=(20.0,), l2_strengths=(1e-3, 3e-3, 1e-2),
     search_tasks=3, controls=("shuffled",), control_tasks=5, strong=1e9,
     overlap_updates=1_100,
 )  # fmt: skip
