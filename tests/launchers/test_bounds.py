@@ -182,7 +182,8 @@ def test_a_word_that_is_no_choice_is_refused_with_the_closest(name):
     for key, kind, _ in typed_fields(ALL[name]):
         if get_origin(kind) is Literal:
             choice = get_args(kind)[0]
-            message = refusal(ALL[name], key, f"{choice}e")
+            wrong = as_field(ALL[name], key, f"{choice}e")
+            message = refusal(ALL[name], key, wrong)
             assert f"must be one of {choice}, " in message
             assert f"(did you mean '{choice}'?)" in message
 
