@@ -47,7 +47,6 @@ NAMES = [
     ("train a_b:c --env two_step", "importing a_b failed (ModuleNotFoundError"),
     ("train os:path --env two_step", "agent 'os:path': is a module; must be a class"),
     ("train meta_rl --env os:getcwd", "env 'os:getcwd': is a str; must be an on-device"),
-    ("train dqn --env two_step", "the on-device launcher has none. Set --launcher local."),
     (f"{TRAIN} --core", "flag --core: must be followed by a value"),
     (f"{TRAIN} --core lstn", "core 'lstn' is unknown (did you mean 'lstm'?)"),
     (f"{TRAIN} --core MemO", "core 'MemO' is unknown: use one of dnc"),
