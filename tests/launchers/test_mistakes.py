@@ -41,8 +41,8 @@ NAMES = [
     ("train memo --env two_step", "source 'two_step' is unknown: use one of"),
     ("train memo --env babi", "Set TOLMAN_DATA to the folder"),
     (
-        f"train memo --env associative_inference --agent.training.batch-size {BIG}",
-        "batch_size=1000000000000: the examples of an update would take",
+        f"train memo --env associative_inference --agent.training.batch-size 2000000000",
+        "batch_size=2000000000: the examples of an update would take",
     ),
     ("train a_b:c --env two_step", "importing a_b failed (ModuleNotFoundError"),
     ("train os:path --env two_step", "agent 'os:path': is a module; must be a class"),
