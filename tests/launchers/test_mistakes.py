@@ -41,7 +41,7 @@ NAMES = [
     ("train memo --env two_step", "source 'two_step' is unknown: use one of"),
     ("train memo --env babi", "Set TOLMAN_DATA to the folder"),
     (
-        f"train memo --env associative_inference --agent.training.batch-size 2000000000",
+        "train memo --env associative_inference --agent.training.batch-size 2000000000",
         "batch_size=2000000000: the examples of an update would take",
     ),
     ("train a_b:c --env two_step", "importing a_b failed (ModuleNotFoundError"),
