@@ -57,6 +57,15 @@ class Hyperparameters(NamedTuple):
     entropy_cost: Array
 
 
+def hyperparameters_of(config: Any) -> Hyperparameters:
+    """Those that a config with fields of their names sets."""
+    return Hyperparameters(
+        jnp.float32(config.learning_rate),
+        jnp.float32(config.discount),
+        jnp.float32(config.entropy_cost),
+    )
+
+
 class LearnerState(NamedTuple):
     """Attributes:
     params: of the network.
@@ -118,12 +127,7 @@ class ActorCritic:
     ) -> LearnerState:
         """Returns a fresh learner; `hyperparameters` stand in for the config's."""
         if hyperparameters is None:
-            config = self.config
-            hyperparameters = Hyperparameters(
-                jnp.float32(config.learning_rate),
-                jnp.float32(config.discount),
-                jnp.float32(config.entropy_cost),
-            )
+            hyperparameters = hyperparameters_of(self.config)
         params = self.network.init(key)
         return LearnerState(params, self.gradient_step.init(params), hyperparameters)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from tolman.agents.actor_critic.agent import Hyperparameters
+from tolman.agents.actor_critic.agent import Hyperparameters, hyperparameters_of
 from tolman.agents.actor_critic.loss import advantage_targets, vtrace_targets
 from tolman.agents.agent import (
     Array,
@@ -112,12 +112,7 @@ class PPO:
     ) -> LearnerState:
         """Returns a fresh learner; `hyperparameters` stand in for the config's."""
         if hyperparameters is None:
-            config = self.config
-            hyperparameters = Hyperparameters(
-                jnp.float32(config.learning_rate),
-                jnp.float32(config.discount),
-                jnp.float32(config.entropy_cost),
-            )
+            hyperparameters = hyperparameters_of(self.config)
         params = self.network.init(key)
         optimizer_state = self.gradient_step.init(params.network)
         return LearnerState(params, optimizer_state, hyperparameters)

@@ -10,9 +10,7 @@ Shapes: P members, E episodes of an evaluation.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +23,7 @@ from tolman.launchers.device.acting import TrainState
 from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.device.on_device import ENVIRONMENTS, OnDeviceRunner
 from tolman.launchers.device.population import PopulationRunner
-from tolman.launchers.runs.protocol import MUST_BE_FINITE
+from tolman.launchers.device.turns import Stretch, Turns
 
 OnSwitch = Callable[[LearnerState, Array, Array], LearnerState]
 SHARED = ("learner", "keys", "updates")  # Fields that all environments train in turn.
@@ -110,14 +108,14 @@ class SequenceRunner(PopulationRunner):
         share = (ENVIRONMENTS, agent.data.batch_size)
         super().__init__(agent, num_members, one.unit, one.units_per_update, share, devices)
         lengths = [math.ceil(p.num_env_steps / self.units_per_update) for p in parts]
-        self._ends = list(accumulate(lengths))
+        self._turns = Turns(lengths, num_members)
         self._num_eval_episodes = num_eval_episodes
         self._on_switch = on_switch and jax.jit(jax.vmap(on_switch, in_axes=(0, 0, None)))
 
     @property
     def num_env_steps(self) -> int:
         """Of the whole sequence."""
-        return round(self._ends[-1] * self.units_per_update)
+        return round(self._turns.num_updates * self.units_per_update)
 
     def init(self, keys: Array, hyperparameters: Any = None) -> SequenceState:
         """Starts P members; the first environment begins as in a run of its own."""
@@ -143,11 +141,7 @@ class SequenceRunner(PopulationRunner):
         """Compiles the program of the environment under way."""
         for runner in self._runners:
             runner._total_updates = total_updates
-        return self._step(state, self.index(self.counts(state).updates), 0)[0]
-
-    def index(self, updates: int) -> int:
-        """Of the environment that comes after so many updates; the last one stays."""
-        return min(bisect_right(self._ends, updates), len(self.parts) - 1)
+        return self._step(state, self._turns.index(self.counts(state).updates), 0)[0]
 
     def train(
         self, state: SequenceState, num_updates: int
@@ -158,28 +152,21 @@ class SequenceRunner(PopulationRunner):
           The new state, and metrics: `[P]` each, those of the environments under way, the
           `task/index` of the last of them, and `eval/<name>/episode_return` of all.
         """
-        pieces: list[tuple[int, dict[str, Array]]] = []
-        done = self.counts(state).updates
-        until, index = done + num_updates, self.index(done)
-        while done < until:
-            index = self.index(done)
-            is_last = index == len(self.parts) - 1
-            end = until if is_last else min(until, self._ends[index])
-            if index and done == self._ends[index - 1] and self._on_switch is not None:
-                keys = jax.vmap(jax.random.fold_in, (0, None))(state.keys, index)
-                learner = self._on_switch(state.learner, keys, jnp.int32(index))
-                state = state._replace(learner=learner)
-            state, metrics = self._step(state, index, end - done)
-            pieces.append((end - done, metrics))
-            done = end
-            if self.counts(state).updates < end:  # No member is finite any more.
-                break
-        metrics = combine(pieces)
-        metrics["task/index"] = np.full(self.num_members, index, np.float32)
+        state, metrics = self._turns.train(
+            state, num_updates, lambda state: self.counts(state).updates, self._stretch
+        )
         return state, metrics | self._evaluate(state)
 
     def num_compilations(self) -> int:
         return sum(runner.num_compilations() for runner in self._runners)
+
+    def _stretch(self, state: SequenceState, stretch: Stretch) -> Any:
+        index = stretch.index
+        if stretch.is_first and self._on_switch is not None:
+            keys = jax.vmap(jax.random.fold_in, (0, None))(state.keys, index)
+            learner = self._on_switch(state.learner, keys, jnp.int32(index))
+            state = state._replace(learner=learner)
+        return self._step(state, index, stretch.num_updates)
 
     def _step(self, state: SequenceState, index: int, num_updates: int) -> Any:
         trained, metrics = self._runners[index].train(_at(state, index), num_updates)
@@ -224,18 +211,3 @@ def _check_specs(first: Part, other: Part) -> None:
                 f"environment {other.name!r}: {method} is {got}, that of {first.name!r} is "
                 f"{wanted}. The environments of a sequence must have the same."
             )
-
-
-def combine(pieces: list[tuple[int, dict[str, Array]]]) -> dict[str, Any]:
-    """Means of pieces, weighted by their updates; of what happened in some, over those."""
-    if len(pieces) == 1:
-        return dict(pieces[0][1])
-    found = {}
-    for name in dict.fromkeys(name for _, metrics in pieces for name in metrics):
-        values = np.stack([np.asarray(metrics[name]) for _, metrics in pieces])
-        weights = np.array([[count] for count, _ in pieces], np.float32)
-        told = np.isfinite(values) | name.startswith(MUST_BE_FINITE)
-        total, weight = np.where(told, values * weights, 0.0), np.where(told, weights, 0.0)
-        with np.errstate(invalid="ignore"):
-            found[name] = total.sum(0) / weight.sum(0)
-    return found

@@ -7,20 +7,17 @@ Shapes: P members, K sources.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from tolman.agents.agent import Array, LearnerState, Params
 from tolman.agents.supervised import SupervisedAgent
 from tolman.launchers.device.population import PopulationRunner
-from tolman.launchers.device.sequence import combine
 from tolman.launchers.device.supervised import Source, SupervisedRunner, TrainState
+from tolman.launchers.device.turns import Stretch, Turns
 
 OnEnd = Callable[[LearnerState, Any, Array, Array], LearnerState]
 Score = Callable[[Params, Any], Array]
@@ -81,7 +78,7 @@ class SupervisedSequenceRunner(PopulationRunner):
         self.parts = tuple(parts)
         self._runner = SupervisedRunner(agent, parts[0].source, num_members, devices)
         self._loaded = 0  # The index of the source whose arrays are at hand.
-        self._ends = list(accumulate(part.num_updates for part in parts))
+        self._turns = Turns([part.num_updates for part in parts], num_members)
         self._score_split, self._tests = score_split, list[Any]()
         self._score = score and jax.jit(jax.vmap(score, in_axes=(0, None)))
         self._on_end = on_end and jax.jit(jax.vmap(on_end, in_axes=(0, None, 0, None)))
@@ -89,7 +86,7 @@ class SupervisedSequenceRunner(PopulationRunner):
     @property
     def num_updates(self) -> int:
         """Of the whole sequence."""
-        return self._ends[-1]
+        return self._turns.num_updates
 
     def init(self, keys: Array, hyperparameters: Any = None) -> TrainState:
         """Starts P members, as in a run on the first source alone."""
@@ -102,10 +99,6 @@ class SupervisedSequenceRunner(PopulationRunner):
         """Compiles the program."""
         return self._runner.prepare(state, total_updates)
 
-    def index(self, updates: int) -> int:
-        """Of the source that comes after so many updates; the last one stays."""
-        return min(bisect_right(self._ends, updates), len(self.parts) - 1)
-
     def train(
         self, state: TrainState, num_updates: int
     ) -> tuple[TrainState, dict[str, Any]]:
@@ -115,23 +108,9 @@ class SupervisedSequenceRunner(PopulationRunner):
           The new state, and metrics: `[P]` each, those of the sources under way, the
           `task/index` of the last of them, and `eval/<name>/accuracy` of all.
         """
-        pieces: list[tuple[int, dict[str, Array]]] = []
-        done = self.counts(state).updates
-        until, index = done + num_updates, self.index(done)
-        while done < until:
-            index = self.index(done)
-            if index and done == self._ends[index - 1]:
-                state = self._end(state, index - 1)
-            self._load(index)
-            is_last = index == len(self.parts) - 1
-            end = until if is_last else min(until, self._ends[index])
-            state, metrics = self._runner.train(state, end - done)
-            pieces.append((end - done, metrics))
-            done = end
-            if self.counts(state).updates < end:  # No member is finite any more.
-                break
-        metrics = combine(pieces)
-        metrics["task/index"] = np.full(self.num_members, index, np.float32)
+        state, metrics = self._turns.train(
+            state, num_updates, lambda state: self.counts(state).updates, self._stretch
+        )
         return state, metrics | self.scores(state)
 
     def scores(self, state: TrainState) -> dict[str, Array]:
@@ -148,6 +127,12 @@ class SupervisedSequenceRunner(PopulationRunner):
 
     def num_compilations(self) -> int:
         return self._runner.num_compilations()
+
+    def _stretch(self, state: TrainState, stretch: Stretch) -> Any:
+        if stretch.is_first:
+            state = self._end(state, stretch.index - 1)
+        self._load(stretch.index)
+        return self._runner.train(state, stretch.num_updates)
 
     def _end(self, state: TrainState, index: int) -> TrainState:
         if self._on_end is None:
