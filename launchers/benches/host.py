@@ -15,6 +15,7 @@ import numpy as np
 from tolman.agents.agent import Agent, draw_noise
 from tolman.envs.host import HostVector
 from tolman.launchers.host.state import groups_of
+from tolman.launchers.measuring.parts import training
 from tolman.launchers.measuring.turns import take_turns
 from tolman.launchers.runs.job import Job, resolve
 from tolman.launchers.settings.commands import parse_train
@@ -179,9 +180,4 @@ def _training(
     )
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
     stack.callback(runner.close)
-
-    def updates(count: int) -> None:
-        nonlocal state
-        state, _ = runner.train(state, count)
-
-    return updates
+    return training(runner, state)

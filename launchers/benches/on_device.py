@@ -19,7 +19,7 @@ from tolman.envs.environment import Environment
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.on_device import OnDeviceRunner
-from tolman.launchers.measuring.parts import acting, network_pass, updating
+from tolman.launchers.measuring.parts import acting, network_pass, training, updating
 from tolman.launchers.measuring.turns import take_turns
 
 
@@ -87,13 +87,8 @@ def _bench_case(case: Case) -> dict[str, Any]:
     runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
 
-    def loop(num_updates: int) -> None:
-        nonlocal state
-        state, _ = runner.train(state, num_updates)
-        jax.block_until_ready(state)
-
     parts = {
-        "loop": loop,
+        "loop": training(runner, state),
         "floor": network_pass(agent, environment),
         "acting": acting(agent, environment, case.unroll_length, case.batch_size),
         "environment": _stepping(agent, environment),
@@ -133,14 +128,9 @@ def _bench_replay(case: ReplayCase) -> dict[str, Any]:
     _, (batches, _) = runner.draw(state, jax.random.PRNGKey(1)[None])
     batch = jax.block_until_ready(jax.tree.map(lambda leaf: leaf[0], batches))
 
-    def loop(num_updates: int) -> None:
-        nonlocal state
-        state, _ = runner.train(state, num_updates)
-        jax.block_until_ready(state)
-
     period = agent.data.period or agent.data.unroll_length
     parts = {
-        "loop": loop,
+        "loop": training(runner, state),
         "update": updating(agent, batch),
         "acting": acting(agent, environment, period, case.num_envs),
     }

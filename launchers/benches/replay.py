@@ -13,8 +13,10 @@ from typing import Any
 import jax
 
 from tolman.launchers.host.state import default_num_envs, groups_of
+from tolman.launchers.measuring.parts import training
 from tolman.launchers.measuring.turns import take_turns
 from tolman.launchers.runs.job import Job, resolve
+from tolman.launchers.runs.rates import env_steps_per_update
 from tolman.launchers.settings.commands import parse_train
 
 CASES = (
@@ -41,10 +43,7 @@ def _bench_case(words: str) -> dict[str, Any]:
     with ExitStack() as stack:
         parts = {kind: _training(job, agent, kind, stack) for kind in kinds}
         seconds = take_turns(parts, least=20, clock=time.process_time)
-    data = agent.data
-    steps = data.batch_size * (data.period or data.unroll_length)
-    if data.replay != "queue":
-        steps = steps / data.samples_per_insert
+    steps = env_steps_per_update(agent.data)
     rate = {kind: steps / seconds[kind] for kind in kinds}
     row: dict[str, Any] = {"agent": job.config.agent, "environment": job.config.env}
     row |= {f"{kind} steps/s": round(value) for kind, value in rate.items()}
@@ -69,9 +68,4 @@ def _training(job: Job, agent: Any, kind: str, stack: ExitStack) -> Callable[[in
     )
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
     stack.callback(runner.close)
-
-    def updates(count: int) -> None:
-        nonlocal state
-        state, _ = runner.train(state, count)
-
-    return updates
+    return training(runner, state)

@@ -1,4 +1,4 @@
-"""The parts of on-device training that are timed alone."""
+"""Training, and the parts of it that are timed alone."""
 
 from __future__ import annotations
 
@@ -99,3 +99,19 @@ def acting(
         return lax.fori_loop(0, count, body, carry)
 
     return lambda count: jax.block_until_ready(unrolls(params, timestep, count))
+
+
+def training(runner: Any, state: Any) -> Callable[[int], None]:
+    """The training loop of a runner that is prepared; takes so many updates.
+
+    Args:
+      runner: of any kind.
+      state: of it.
+    """
+
+    def updates(count: int) -> None:
+        nonlocal state
+        state, _ = runner.train(state, count)
+        jax.block_until_ready(state)
+
+    return updates
