@@ -122,7 +122,7 @@ def resolve(
     if launcher is None:
         launcher = "on-device" if source.is_on_device else "local"
     _check_launcher(config, launcher, kind, source)
-    if launcher == "local":
+    if launcher == "local" and kind == "acts":
         source.check_processes()
     settings = _with_correction(config.agent_config, launcher)
     replay = _replay(config.replay, launcher)

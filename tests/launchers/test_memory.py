@@ -113,6 +113,8 @@ def test_replays_that_might_fill_the_disk_are_told(
     run = job(
         "acts",
         specs.Array((1,), np.float32),
+        launcher="local",
+        save_replay=True,
         num_env_steps=num_env_steps,
         num_checkpoints_to_keep=3,
     )

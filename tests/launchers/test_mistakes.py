@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tolman.launchers.runs.loop import TrainingLoop
 from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.files import save_config
 
@@ -90,8 +91,8 @@ VALUES = [
     ("--env-timeout 0", "env_timeout=0.0: must be in (0, 1000000000.0]"),
     ("--num-devices 99", "num_devices=99: there are"),
     ("--num-devices -1", "num_devices=-1: must be at least 0"),
-    ("--num-envs 4", "Leave --num-envs out."),
-    (f"--num-envs {BIG}", "Leave --num-envs out."),
+    ("--num-envs 4", "Set --agent.batch-size in its place."),
+    (f"--num-envs {BIG}", "Set --agent.batch-size in its place."),
     ("--launcher local --num-devices 2", "Leave --num-devices out."),
     ("--actors 3", "launcher 'on-device' has no such setting. Leave --actors out."),
     ("--address auto", "address=auto: launcher 'on-device' has no such setting."),
@@ -346,12 +347,29 @@ def one_line(tolman, words, message):
     """Runs a command that must fail so."""
     code, out, errors = tolman(*words.split())
     *said, line = errors
-    assert all(each.startswith(("tolman: resuming", "tolman: warning")) for each in said)
+    unexpected = [
+        each
+        for each in said
+        if not each.startswith(("tolman: resuming", "tolman: warning"))
+    ]
+    assert unexpected == []
     assert line.startswith("tolman: error: ") and message in line, line
     assert out == "" and len(line) < 1200
     return code
 
 
+@pytest.fixture
+def refused(monkeypatch, tmp_path_factory):
+    """What trains all the same fails at once, and there are no data sets."""
+
+    def run(*arguments):
+        raise AssertionError("it trains")
+
+    monkeypatch.setattr(TrainingLoop, "run", run)
+    monkeypatch.setenv("TOLMAN_DATA", str(tmp_path_factory.mktemp("no_data")))
+
+
+@pytest.mark.usefixtures("refused")
 @pytest.mark.parametrize(
     "words, message", VERBS + NAMES + RUNS + STUDIES + MATCHES, ids=short
 )
@@ -362,6 +380,7 @@ def test_words(words, message, tolman, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("refused")
 @pytest.mark.parametrize(
     "words, message",
     [(f"{TRAIN} {words}", message) for words, message in VALUES]
@@ -373,6 +392,7 @@ def test_values_of_flags(words, message, tolman, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("refused")
 @pytest.mark.parametrize("text, message", CONFIGS, ids=short)
 def test_config_files(text, message, tolman, tmp_path):
     (tmp_path / "run.yaml").write_text(text)

@@ -69,9 +69,9 @@ def test_a_million_items_are_told_apart():
     """A single random number of 24 bits would favour some items twofold."""
     num_items = 10**6
     tree = set_weights(make_sum_tree(num_items), jnp.arange(num_items), jnp.ones(num_items))
-    items, _ = draw_items(tree, jax.random.PRNGKey(0), 10**6)
+    items, _ = draw_items(tree, jax.random.PRNGKey(0), 10**5)
     # As often as n independent draws meet: n^2 / 2N pairs share an item.
     counts = np.bincount(items, minlength=num_items)
     pairs = (counts * (counts - 1) / 2).sum()
-    assert pairs == pytest.approx(5e5, rel=0.01)
+    assert pairs == pytest.approx(5e3, rel=0.06)  # Four standard errors.
     assert chisquare(np.bincount(items % 16, minlength=16)).pvalue > 1e-3

@@ -58,14 +58,16 @@ def test_new_items_are_drawn_as_often_whatever_the_scale(factor, kind, tmp_path)
     state = runner.prepare(runner.init(jax.random.PRNGKey(1)[None]), 300)
     state, _ = runner.train(state, 300)
     probability = {}  # By item; the later draw tells the later one.
-    for _ in range(20):
+    for _ in range(60):
         batch = runner._session.replay.next(20.0)
         told = np.asarray(batch.probability, float)
         probability |= dict(zip(batch.keys.tolist(), told, strict=True))
     runner.close()
     largest = float(state.priorities[1])
     assert 2.0 < largest < 50.0  # In units of the first batch.
-    # One item was learned from with this priority; the others are new and came in with it.
+    # What is new came in with the largest priority up to then, and shares it. The newest
+    # update may have given one item more, which nothing came in with yet.
     shares = np.array([*probability.values()])
-    assert (shares > 0.98 * shares.max()).sum() > 1
+    relative, counts = np.unique(np.round(shares / shares.max(), 5), return_counts=True)
+    assert relative[counts > 2].max() > 0.7
     assert (shares / shares.max()).min() > (0.01 / largest) ** agent.data.priority_exponent

@@ -160,7 +160,6 @@ def test_a_broken_replay_costs_its_checkpoint_and_a_missing_one_is_asked_for(
 @pytest.mark.parametrize(
     "change, said",
     [
-        (["--env", "Pendulum-v1"], "this agent needs numbered actions"),
         (["--env-processes", "5"], "env_processes=5: must be at most num_envs=4."),
         (["--env-processes", "2", "--env", "ALE/Pong-v5"], "copies in threads of its own"),
         (
