@@ -71,14 +71,14 @@ def _recomputed_logits(agent, params, unroll):
     return _jit(agent.network.unroll)(weights, unroll).policy
 
 
-@pytest.mark.parametrize("name", [name for name in AGENT_NAMES if name != "actor_critic"])
-def test_learner_recomputes_the_actors_logits(name, core_name):
-    _check_recomputed_logits(name, core_name)
+def test_learner_recomputes_the_actors_logits(core_name):
+    _check_recomputed_logits("ppo", core_name)
 
 
-def test_learner_recomputes_them_without_previous_reward():
-    """The actor-critic is meta_rl with fewer inputs, so that one core is enough."""
-    _check_recomputed_logits("actor_critic", "lstm")
+@pytest.mark.parametrize("name", [name for name in AGENT_NAMES if name != "ppo"])
+def test_every_learner_recomputes_them(name):
+    """All agents have one recurrent network, so that one core is enough."""
+    _check_recomputed_logits(name, "lstm")
 
 
 def _check_recomputed_logits(name, core_name):

@@ -59,7 +59,7 @@ def played(agent, num_unrolls=2, scale=3.0):
     return params, unrolls
 
 
-@pytest.mark.parametrize("core", ["lstm", "memo"])  # Any other is one below `Stacked`.
+@pytest.mark.parametrize("core", ["lstm"])  # Any other is one below `Stacked`.
 def test_learner_recomputes_the_actors_logits(core):
     agent = agent_of(core)
     params, unrolls = played(agent)

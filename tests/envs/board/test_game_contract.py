@@ -55,9 +55,8 @@ def test_conforms(name):
     assert checked[-1] == f"{NUM_VIEWS.get(name, 1)} views, each a game of its own"
 
 
-@pytest.mark.parametrize("name", LARGE)
-def test_large_ones_conform(name):
-    check_game(GAMES[name](), num_plies=40)
+def test_a_large_one_conforms():
+    check_game(GAMES["chess"](), num_plies=40)
 
 
 @pytest.mark.slow
