@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tolman.envs.environment import Array
-from tolman.envs.maze.render import View
+from tolman.envs.maze.render import FARTHEST, View
 
 CLASSES_SHAPE = (4, 16)
 Z_NEAR = 0.04  # Of DeepMind Lab's depth buffer, in cells: 4 of 100 units.
@@ -21,12 +21,17 @@ EDGES = (Z_NEAR / (1.0 - BANDS[1:-1] ** (1 / POWER))).astype(np.float32)
 NUM_CLASSES = len(EDGES) + 1
 
 
-def target_view(view: View) -> View:
-    """The rows of the middle half of an image and columns of all of it, thinned out."""
-    rows, columns = len(view.rows), len(view.columns)
+def target_pixels(num_rows: int, num_columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of an image, of its middle half, and which columns: `[4]` and `[16]`."""
     height, width = CLASSES_SHAPE
-    row = (rows * (0.25 + 0.5 * (np.arange(height) + 0.5) / height)).astype(int)
-    column = (columns * (np.arange(width) + 0.5) / width).astype(int)
+    row = num_rows * (0.25 + 0.5 * (np.arange(height) + 0.5) / height)
+    column = num_columns * (np.arange(width) + 0.5) / width
+    return row.astype(int), column.astype(int)
+
+
+def target_view(view: View) -> View:
+    """Where the pixels of the target look."""
+    row, column = target_pixels(len(view.rows), len(view.columns))
     return View(view.rows[row], view.columns[column])
 
 
@@ -36,4 +41,15 @@ def depth_classes(depth: Array) -> Array:
     Args:
       depth: `[...]`, in cells.
     """
-    return jnp.sum(depth[..., None] >= EDGES, axis=-1).astype(jnp.uint8)
+    return (depth[..., None] >= EDGES).sum(-1).astype(np.uint8)
+
+
+def to_buffer(depth: Array) -> Array:
+    """What DeepMind Lab's depth buffer holds, `[...]` uint8, of depths in cells."""
+    return jnp.clip(255 * (1 - Z_NEAR / depth), 0, 255).astype(jnp.uint8)
+
+
+def from_buffer(buffer: np.ndarray) -> np.ndarray:
+    """Depths in cells, `[...]` float32, of a depth buffer's bytes; at most `FARTHEST`."""
+    left = np.maximum(1.0 - buffer.astype(np.float32) / 255, Z_NEAR / FARTHEST)
+    return Z_NEAR / left

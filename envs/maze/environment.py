@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from annotated_types import Ge, Gt, Interval
 from dm_env import specs
 from jax import lax
@@ -26,27 +25,17 @@ from jax import lax
 from tolman.envs.environment import (
     Array,
     TimeStep,
-    as_target,
     register_env,
     restart,
     transition,
 )
 from tolman.envs.maze import layouts, motion, task
-from tolman.envs.maze.depth_target import (
-    CLASSES_SHAPE,
-    NUM_CLASSES,
-    Z_NEAR,
-    depth_classes,
-    target_view,
-)
+from tolman.envs.maze.depth_target import depth_classes, target_view, to_buffer
+from tolman.envs.maze.fields import Field, field_specs
 from tolman.envs.maze.layout import Layout, make_layout
 from tolman.envs.maze.motion import ACTIONS, SPEED, Body, axes
-from tolman.envs.maze.render import FARTHEST, Items, colours, depth, full_view, look
+from tolman.envs.maze.render import Items, colours, depth, full_view, look
 
-Field = Literal[
-    "rgb", "rgbd", "depth", "depth_classes", "pose", "velocity", "respawned", "loop_closure"
-]
-INPUTS = ("rgb", "rgbd", "velocity")  # The others are targets: losses read them alone.
 GENERATED = "generated"
 GENERATED_ONLY = {"num_mazes", "split", "height", "width"}
 
@@ -161,25 +150,7 @@ class Maze:
 
     def observation_spec(self) -> dict[str, specs.Array]:
         """By field, in the order of `fields`."""
-        size = self.image_size
-        every: dict[str, specs.Array] = {
-            "rgb": specs.BoundedArray((size, size, 3), np.uint8, 0, 255, "rgb"),
-            "rgbd": specs.BoundedArray((size, size, 4), np.uint8, 0, 255, "rgbd"),
-            "velocity": specs.BoundedArray((6,), np.float32, -1.0, 1.0, "velocity"),
-            "depth": specs.BoundedArray((size, size), np.float32, 0.0, FARTHEST, "depth"),
-            "depth_classes": specs.BoundedArray(
-                CLASSES_SHAPE, np.uint8, 0, NUM_CLASSES - 1, "depth_classes"
-            ),
-            "pose": specs.BoundedArray(
-                (3,), np.float32, [0.0, 0.0, -np.pi], [*self._sides, np.pi], "pose"
-            ),
-            "respawned": specs.BoundedArray((), np.bool_, False, True, "respawned"),
-            "loop_closure": specs.BoundedArray((), np.bool_, False, True, "loop_closure"),
-        }
-        return {
-            name: every[name] if name in INPUTS else as_target(every[name])
-            for name in self.fields
-        }
+        return field_specs(self.fields, self.image_size, *self._sides)
 
     def action_spec(self) -> specs.DiscreteArray:
         """See `motion.ACTIONS`."""
@@ -220,10 +191,8 @@ class Maze:
         if wanted & {"rgbd", "depth"}:
             seen["depth"] = depth(columns, view)
         if "rgbd" in wanted:
-            buffer = jnp.clip(255 * (1 - Z_NEAR / seen["depth"]), 0, 255)
-            seen["rgbd"] = jnp.concatenate(
-                [seen["rgb"], buffer.astype(jnp.uint8)[..., None]], axis=-1
-            )
+            buffer = to_buffer(seen["depth"])[..., None]
+            seen["rgbd"] = jnp.concatenate([seen["rgb"], buffer], axis=-1)
         if "depth_classes" in wanted:
             coarse = target_view(view)
             seen["depth_classes"] = depth_classes(

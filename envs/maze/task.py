@@ -152,9 +152,8 @@ def respawn(rules: Rules, task: Task, key: Array) -> tuple[Task, Pose]:
     fixed = of_maze(rules.heading, task.maze)[cell]
     heading = jnp.where(jnp.isnan(fixed), (2 * heading_luck - 1) * jnp.pi, fixed)
     pose = Pose(centre(cell, rules.width), heading)
-    path = task.path.at[0].set(pose.position)
-    is_there = jnp.ones_like(task.is_there)
-    return task._replace(is_there=is_there, path=path, path_length=jnp.int32(1)), pose
+    task = start_path(task, pose.position)
+    return task._replace(is_there=jnp.ones_like(task.is_there)), pose
 
 
 def collect(rules: Rules, task: Task, position: Array) -> tuple[Task, Array, Array]:
@@ -169,6 +168,12 @@ def collect(rules: Rules, task: Task, position: Array) -> tuple[Task, Array, Arr
     is_touched = near & task.is_there
     reward = jnp.sum(is_touched * REWARDS[rules.kinds])
     return task._replace(is_there=task.is_there & ~is_touched), reward, is_touched[-1]
+
+
+def start_path(task: Task, position: Array) -> Task:
+    """Begins the path anew, here."""
+    path = task.path.at[0].set(position)
+    return task._replace(path=path, path_length=jnp.int32(1))
 
 
 def walk(task: Task, position: Array) -> Task:
