@@ -180,21 +180,20 @@ def _eval(given: Eval) -> int:
 
 @dataclass(frozen=True)
 class Play:
-    """Plays episodes with a trained agent and films them; or, with --protocol, is an engine
-    that graphical boards and other engines play a board game against.
+    """Films episodes of a trained agent, or your own of an environment, by keys; or, with
+    --protocol, is an engine that graphical boards and engines play a board game against.
 
     Attributes:
-      run: its folder, or RUN@best; with --protocol the name of the game.
+      run: its folder, or RUN@best; or an environment; with --protocol the game's name.
       num_episodes: at least 1.
       seed: of the episodes.
       checkpoint: its env steps; None for the last that is sound.
-      out: the mp4 file; None for videos/<env_steps>_s<seed>.mp4 in the run folder.
+      out: the mp4 file; None for one in the run's videos/, or here where you play.
       fps: pictures a second; None for the environment's own speed, or 15.
       trust: call whatever its config names, as module:attribute.
-      protocol: to be spoken on standard input and output: uci (chess), usi (shogi) or gtp
-        (Go, and any other game); None to film.
-      player: who plays, such as runs/a@last?simulations=64 or mcts:100; None for the
-        newest run of the game in runs/. With --protocol only.
+      protocol: spoken by an engine: uci (chess), usi (shogi) or gtp (Go, any other game).
+      player: of an engine, such as runs/a@last?simulations=64 or mcts:100; None for the
+        newest run of the game in runs/.
       greedy: take the action that the policy holds best, in place of sampling.
     """
 
@@ -210,19 +209,28 @@ class Play:
     greedy: bool = False
 
 
-FILM = ("num_episodes", "seed", "checkpoint", "out", "fps", "trust", "greedy")
+PLAY = ("num_episodes", "seed", "out", "fps")
+BY_AGENT = ("checkpoint", "trust", "greedy")
 
 
 def _play(given: Play) -> int:
     if given.protocol is not None:
-        return _serve(given)
+        return _serve(given, given.protocol)
     if given.player is not None:
-        raise ValueError(
-            "player: films are of a run's own agent. Leave --player out, or set --protocol."
-        )
-    from tolman.launchers.film.playing import play
+        raise ValueError("player: of engines. Leave --player out, or set --protocol.")
+    from tolman.launchers.catalog.names import ENV, is_known
 
-    played = play(*(getattr(given, name) for name in ("run", *FILM)))
+    told = {name: getattr(given, name) for name in PLAY}
+    played: Any
+    if not given.run.exists() and is_known(ENV, str(given.run)):
+        _must_be_left_out(given, BY_AGENT, "nobody trained plays. Leave {flag} out.")
+        from tolman.launchers.film.by_hand import play_by_hand
+
+        played = play_by_hand(str(given.run), **told)
+    else:
+        from tolman.launchers.film.playing import play
+
+        played = play(given.run, given.checkpoint, given.trust, given.greedy, **told)
     episodes = zip(played.returns, played.lengths, strict=True)
     for number, (episode_return, length) in enumerate(episodes, start=1):
         print(f"episode {number}: return {episode_return:.6g}, length {length}")
@@ -230,19 +238,20 @@ def _play(given: Play) -> int:
     return 0
 
 
-def _serve(given: Play) -> int:
-    """Plays a board game by a protocol."""
-    for name in FILM:
+def _must_be_left_out(given: Play, names: Sequence[str], why: str) -> None:
+    for name in names:
         if getattr(given, name) != getattr(Play, name):
             flag = f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"{name}={getattr(given, name)}: an engine has no such setting. Leave "
-                f"{flag} out, or --protocol."
-            )
+            raise ValueError(f"{name}={getattr(given, name)}: {why.format(flag=flag)}")
+
+
+def _serve(given: Play, protocol: str) -> int:
+    """Plays a board game by a protocol."""
+    why = "an engine has no such setting. Leave {flag} out, or --protocol."
+    _must_be_left_out(given, (*PLAY, *BY_AGENT), why)
     from tolman.launchers.arena.engine import serve_engine
 
-    assert given.protocol is not None
-    serve_engine(str(given.run), given.protocol, given.player)
+    serve_engine(str(given.run), protocol, given.player)
     return 0
 
 
@@ -367,8 +376,8 @@ VERBS = {
         "RUN [--num-episodes N]", "play episodes with a trained agent", _eval, Eval
     ),
     "play": Verb(
-        "RUN | GAME --protocol uci|usi|gtp",
-        "film episodes of a trained agent; be an engine",
+        "RUN | ENV | GAME --protocol NAME",
+        "film a trained agent, or yourself; be an engine",
         _play,
         Play,
     ),

@@ -19,7 +19,7 @@ from tolman.envs.lab.level_cache import LevelCache
 from tolman.envs.lab.settings import LabSettings, check_lab_id
 from tolman.envs.maze.depth_target import depth_classes, from_buffer, target_pixels
 from tolman.envs.maze.fields import field_specs
-from tolman.envs.maze.motion import COMMANDS
+from tolman.envs.maze.motion import COMMANDS, FRAMES_PER_SECOND, KEYS
 from tolman.envs.maze.task import GOAL_REWARD
 from tolman.envs.maze.trail import Trail
 
@@ -27,7 +27,6 @@ UNITS = 100.0  # A cell.
 TOP_SPEED = 320.0  # Units a second.
 TURNING = 126.0  # Degrees a second that LOOK pixels turn: 8.4 in four frames.
 LOOK = 20  # Pixels a frame.
-FRAMES_PER_SECOND = 60
 RGB, RGBD = "RGB_INTERLEAVED", "RGBD_INTERLEAVED"
 MOVING, TURNED = "VEL.TRANS", "VEL.ROT"
 PLACE, ANGLES = "DEBUG.POS.TRANS", "DEBUG.POS.ROT"
@@ -133,6 +132,11 @@ class LabEnvironment(dm_env.Environment):
     def action_spec(self) -> specs.DiscreteArray:
         """See `tolman.envs.maze.motion.ACTIONS`."""
         return specs.DiscreteArray(len(COMMANDS), name="action")
+
+    @property
+    def keys(self) -> dict[str, int]:
+        """By which a person acts: the action of each."""
+        return KEYS
 
     @property
     def frames_per_second(self) -> float:

@@ -157,6 +157,16 @@ class Maze:
         return specs.DiscreteArray(len(ACTIONS), name="action")
 
     @property
+    def keys(self) -> dict[str, int]:
+        """By which a person acts: the action of each."""
+        return motion.KEYS
+
+    @property
+    def frames_per_second(self) -> float:
+        """Decisions a second."""
+        return motion.FRAMES_PER_SECOND / self.action_repeat
+
+    @property
     def _sides(self) -> tuple[int, int]:
         """Width and height of the maze."""
         width = self.rules.width

@@ -18,7 +18,8 @@ from tolman.envs.maze import layout
 from tolman.envs.maze.task import Pose
 
 RADIUS = 0.16
-SPEED = 320 / 100 / 60  # Cells a frame.
+FRAMES_PER_SECOND = 60
+SPEED = 320 / 100 / FRAMES_PER_SECOND  # Cells a frame.
 TURN = math.radians(8.4) / 4  # A frame.
 INERTIA = 0.7  # What is left of the difference to the wanted velocity after a frame.
 MARGIN = 1e-5  # Above the error of float32 at 32 cells.
@@ -35,6 +36,8 @@ ACTIONS = {
     "forward and turn right": (1, 1, 0),
 }
 COMMANDS = np.array(list(ACTIONS.values()), np.float32)
+# Of a person who plays: the key of each action, in their order.
+KEYS = {key: action for action, key in enumerate("adwsqerf")}
 
 
 class Body(NamedTuple):

@@ -108,6 +108,14 @@ def installed(kind: Kind) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=kind.group)}
 
 
+def is_known(kind: Kind, name: str) -> bool:
+    """Whether `name` stands for something; see `lookup`."""
+    try:
+        return lookup(kind, name) is not None
+    except ValueError:
+        return False
+
+
 def lookup(kind: Kind, name: str) -> Any:
     """Returns the class, factory or module that `name` stands for.
 

@@ -12,7 +12,7 @@ import dm_env
 import jax
 import numpy as np
 
-from tolman.envs.adapters import GymnasiumAdapter
+from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter
 from tolman.envs.checks import fail
 from tolman.envs.serial_vector import SerialVector
 from tolman.launchers.catalog.environments import EnvironmentSource
@@ -53,14 +53,14 @@ class Camera(dm_env.Environment):
           ValueError: if there is nothing to see.
         """
         self.environment = environment
-        picture = _find_picture(environment)
+        picture = find_picture(environment)
         if picture is None:
             environment.close()
             raise nothing_to_see(name)
         self._picture, self._num_left = picture, num_episodes
         self._shape: tuple[int, ...] | None = None
         self.film: Film | None = None
-        self.fps = _find_speed(environment)
+        self.fps = find_speed(environment)
 
     @property
     def new_task(self) -> bool:
@@ -202,7 +202,7 @@ def nothing_to_see(name: str) -> ValueError:
     )
 
 
-def _find_picture(
+def find_picture(
     environment: dm_env.Environment,
 ) -> Callable[[dm_env.TimeStep], Any] | None:
     """What makes the picture after a time step; None if nothing does."""
@@ -223,10 +223,12 @@ def _find_picture(
     return None if observed is None else lambda timestep: observed(timestep.observation)
 
 
-def _find_speed(environment: dm_env.Environment) -> float | None:
+def find_speed(environment: dm_env.Environment) -> float | None:
     """Steps a second at which the environment is itself; None if it does not tell."""
     if isinstance(environment, GymnasiumAdapter):
         return _metadata(environment).get("render_fps")
+    if isinstance(environment, DmEnvAdapter):
+        return getattr(environment.environment, "frames_per_second", None)
     return getattr(environment, "frames_per_second", None)
 
 

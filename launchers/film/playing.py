@@ -46,13 +46,13 @@ class Played(NamedTuple):
 
 def play(
     run: Path | str,
-    num_episodes: int = 1,
-    seed: int = 0,
     checkpoint: int | None = None,
-    out: Path | None = None,
-    fps: float | None = None,
     trust: bool = False,
     greedily: bool = False,
+    num_episodes: int = 1,
+    seed: int = 0,
+    out: Path | None = None,
+    fps: float | None = None,
 ) -> Played:
     """Plays episodes on one environment and films them, one picture a row.
 
@@ -62,13 +62,13 @@ def play(
 
     Args:
       run: the run folder, or RUN@best; see `named_checkpoint`.
-      num_episodes: at least 1.
-      seed: of the episodes, independent of the run's.
       checkpoint: env steps of the one to take; None for the last that is sound.
-      out: the mp4 file; None for `videos/<env_steps>_s<seed>.mp4` in the run folder.
-      fps: pictures a second; None for the environment's own speed, or 15.
       trust: whether the run's config may name any code; see `catalog.trust`.
       greedily: as in `evaluate`.
+      num_episodes: at least 1.
+      seed: of the episodes, independent of the run's.
+      out: the mp4 file; None for `videos/<env_steps>_s<seed>.mp4` in the run folder.
+      fps: pictures a second; None for the environment's own speed, or 15.
 
     Raises:
       FileNotFoundError: if there is no such run or checkpoint.

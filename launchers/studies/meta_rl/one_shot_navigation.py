@@ -7,10 +7,7 @@ not get faster: an agent without memory, which is left with one alcove to go to,
 agent itself with its memory wiped whenever it is put back. An agent without the reward
 input is shown too, but it is no control here: to be put back tells as much as the reward.
 
-Latencies are compared within episodes: of each one with `NUM_FINDS` finds or more, the
-steps to the first and the mean of the steps to the later ones. Pooled over episodes they
-would compare easy goals with hard ones, for an agent that goes to one alcove alone finds
-the goal there many times and others never.
+Latencies are compared within episodes; see `tolman.launchers.studies.finds`.
 
 Source: Wang et al. 2016, section 3.2.3.
   Departure: the quick setting is on a grid, cells in place of pixels, with a memory of 64
@@ -28,8 +25,8 @@ from tolman.agents.actor_critic import ActorCritic
 from tolman.envs.environment import Array, Environment, TimeStep
 from tolman.envs.maze import Maze
 from tolman.envs.maze.grid import GridMaze
-from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies import figures
+from tolman.launchers.studies.finds import NUM_FINDS, Finds, read_finds
 from tolman.launchers.studies.meta_rl import common
 from tolman.launchers.studies.study import Study, Training
 
@@ -38,7 +35,6 @@ PAPER = "Wang et al. 2016, section 3.2.3"
 
 AGENT_NAME, WIPED = "meta-RL", "memory wiped at every find"
 NO_MEMORY, NO_REWARD = "no memory", "no reward input"
-NUM_FINDS = 3  # Of an episode that counts.
 OTHERS: dict[str, dict[str, Any]] = {
     NO_MEMORY: {"core": "feedforward", "use_previous_action": False},
     NO_REWARD: {"use_previous_reward": False},
@@ -83,41 +79,6 @@ FULL = Setting(
     },
     256, 10_000_000, 0.5,
 )  # fmt: skip
-
-
-class Player(NamedTuple):
-    """What the members shown did; M of them, E episodes, T steps.
-
-    Attributes:
-      found: `[T, M, E]` bool, the step led to the goal.
-    """
-
-    found: np.ndarray
-
-    def latencies(self) -> np.ndarray:
-        """`[N, NUM_FINDS]`, steps to each of the first finds, of episodes with so many."""
-        episodes = self.found.reshape(len(self.found), -1).T  # [M E, T]
-        times = [np.flatnonzero(finds) for finds in episodes if finds.sum() >= NUM_FINDS]
-        steps = [np.diff(one[:NUM_FINDS], prepend=-1) for one in times]
-        return np.array(steps).reshape(-1, NUM_FINDS)
-
-    def latency(self) -> tuple[float, float]:
-        """Mean steps to the first find and to the later ones; nan without such episodes."""
-        latencies = self.latencies()
-        if not len(latencies):
-            return float("nan"), float("nan")
-        return float(latencies[:, 0].mean()), float(latencies[:, 1:].mean())
-
-    @property
-    def ratio(self) -> float:
-        """First latency over later; 1 for one who does not remember."""
-        first, later = self.latency()
-        return first / later
-
-    @property
-    def share_found(self) -> float:
-        """Of episodes in which the goal was found at all."""
-        return float(self.found.any(axis=0).mean())
 
 
 @dataclass(frozen=True)
@@ -167,7 +128,7 @@ def run(study: Study) -> None:
         )
         played = common.evaluate(study, agent, setting.environment, training)
         shown, episodes = common.select(played.episode_return, setting.sweep.num_shown)
-        players[name] = read(played, shown, episodes, setting.goal_reward)
+        players[name] = read_finds(played, shown, episodes, setting.goal_reward)
         curves[name] = (training.env_steps, training.episode_return[:, shown])
         if name == AGENT_NAME:
             players[WIPED] = _play_wiped(study, setting, agent, training, shown, episodes)
@@ -177,15 +138,6 @@ def run(study: Study) -> None:
     figures.learning_curves(study, curves, "return per episode", {})
 
 
-def read(
-    played: Trajectory, members: np.ndarray, episodes: np.ndarray, goal_reward: float
-) -> Player:
-    """Finds, in the steps of the episodes' own."""
-    num_steps = int(played.episode_length.max())  # All end by the clock.
-    rewards = played.timestep.reward[1 : num_steps + 1]  # [T, P, E]
-    return Player(rewards[:, members][:, :, episodes] >= goal_reward)
-
-
 def _play_wiped(
     study: Study,
     setting: Setting,
@@ -193,13 +145,13 @@ def _play_wiped(
     training: Training,
     shown: np.ndarray,
     episodes: np.ndarray,
-) -> Player:
+) -> Finds:
     environment: Environment = Wiped(setting.environment, setting.goal_reward)
     played = common.evaluate(study, agent, environment, training)
-    return read(played, shown, episodes, setting.goal_reward)
+    return read_finds(played, shown, episodes, setting.goal_reward)
 
 
-def _check(study: Study, players: dict[str, Player]) -> None:
+def _check(study: Study, players: dict[str, Finds]) -> None:
     agent = players[AGENT_NAME]
     study.check(
         "first latency over later ones", agent.ratio, "about 100 / 30 = 3.3", above=2.0
@@ -216,14 +168,13 @@ def _check(study: Study, players: dict[str, Player]) -> None:
     )  # fmt: skip
 
 
-def _tabulate(study: Study, players: dict[str, Player]) -> None:
+def _tabulate(study: Study, players: dict[str, Finds]) -> None:
     rows = []
     for name, player in players.items():
         first, later = player.latency()
-        finds = player.found.sum(axis=0).mean()
         rows.append([
             name, f"{first:.1f}", f"{later:.1f}", f"{player.ratio:.2f}",
-            f"{player.share_found:.0%}", f"{finds:.1f}",
+            f"{player.share_found:.0%}", f"{player.per_episode:.1f}",
         ])  # fmt: skip
     study.table(
         f"Steps to a find, mean of the episodes with {NUM_FINDS} or more",
@@ -232,7 +183,7 @@ def _tabulate(study: Study, players: dict[str, Player]) -> None:
     )
 
 
-def _draw(study: Study, players: dict[str, Player]) -> None:
+def _draw(study: Study, players: dict[str, Finds]) -> None:
     """Steps to each find, by its number in the episode."""
     figure, (one,) = figures.axes(width=6.0)
     for colour, (name, player) in zip(figures.COLOURS, players.items(), strict=False):

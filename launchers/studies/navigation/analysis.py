@@ -1,0 +1,228 @@
+"""What a navigating agent knows: its place, depth, loops, and the way to a known goal.
+
+The agent with D1, D2 and L learns a maze, and linear probes, whose gradients stop at what
+they read, learn to tell its cell from its memory. A feed-forward agent with such a probe
+learns beside it. Both then play episodes that nothing was learnt from, and their heads are
+read there: depth against the most frequent class of each pixel, loop closure, the cell,
+and the steps to the first find of the goal against later ones.
+
+Source: Mirowski et al. 2016, section 5.3, table 1.
+  Departure: the probes learn with the agent rather than after it. The quick setting is a
+  maze of 3 x 4 cells at 21 x 21 pixels, whose goal is fixed, so that the latencies of first
+  and later finds are shown and not checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.navigation import NavigationConfig, make_navigation
+from tolman.envs.maze import Maze, MazeState
+from tolman.envs.maze.fields import Field
+from tolman.envs.maze.task import GOAL_REWARD
+from tolman.launchers.catalog.names import CORE, find, make_core
+from tolman.launchers.device.episodes import Trajectory, play_episodes
+from tolman.launchers.evaluation.episodes import EVALUATION
+from tolman.launchers.studies import figures
+from tolman.launchers.studies.finds import Finds, read_finds
+from tolman.launchers.studies.navigation.pictures import draw_depth, draw_paths
+from tolman.launchers.studies.navigation.reading import (
+    Reading,
+    accuracy,
+    accuracy_of_majority,
+    cells,
+    f1,
+    read_predictions,
+)
+from tolman.launchers.studies.study import Study, Training
+
+TITLE = "What a navigating agent knows: its place, depth, closed loops"
+PAPER = "Mirowski et al. 2016, section 5.3, table 1"
+
+NAV, FF = "Nav + D1 D2 L", "FF"
+PROBED: dict[str, Any] = {"decodes_position": True}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    NAV: ("lstm", {"depth_1_cost": 1.0, "depth_2_cost": 1.0, "loop_cost": 1.0, **PROBED}),
+    FF: ("feedforward", {"wiring": "plain", "depth_2_cost": 0.0, **PROBED}),
+}  # Of each: its core, and what is set of the agent.
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How much is done.
+
+    Attributes:
+      maze: what is learnt; its fields include all targets.
+      agent: settings that both agents share.
+      core_size: units of their cores.
+      num_members: of each agent, seeds of their own.
+      num_decisions: of each member.
+      num_episodes: that are read.
+    """
+
+    maze: Maze
+    agent: dict[str, Any]
+    core_size: int
+    num_members: int
+    num_decisions: int
+    num_episodes: int
+
+
+FIELDS: tuple[Field, ...] = (
+    "rgb", "velocity", "depth_classes", "pose", "respawned", "loop_closure",
+)  # fmt: skip
+AGENT: dict[str, Any] = {
+    "unroll_length": 20, "batch_size": 32, "discount": 0.97, "gae_lambda": 0.95,
+    "entropy_cost": 0.01, "optimizer": "adam", "learning_rate": 7e-4,
+    "final_learning_rate_scale": 0.1,
+}  # fmt: skip
+QUICK = Setting(
+    Maze(layout="tiny", image_size=21, num_frames=800, fields=FIELDS),
+    AGENT, 128, 1, 250_000, 32,
+)  # fmt: skip
+FULL = Setting(
+    Maze(layout="random_goal_1", fruit_density=0.1, min_start_distance=5, fields=FIELDS),
+    {**AGENT, "unroll_length": 50, "discount": 0.99, "entropy_cost": 1e-3},
+    256, 3, 10_000_000, 100,
+)  # fmt: skip
+
+
+def run(study: Study) -> None:
+    """Trains both agents, plays held-out episodes, reads their heads, checks the claims."""
+    setting = QUICK if study.quick else FULL
+    study.settings = {
+        **setting.agent, "core_size": setting.core_size, "members": setting.num_members,
+        "decisions": setting.num_decisions, "maze": repr(setting.maze),
+        "episodes": setting.num_episodes,
+    }  # fmt: skip
+    readings, finds, curves = {}, {}, {}
+    for name in VARIANTS:
+        agent = make_agent(setting, name)
+        stage = name.replace(" + ", "_").replace(" ", "_").lower()
+        training = study.train(
+            stage, agent, setting.maze, setting.num_decisions, setting.num_members
+        )
+        played = _play(study, setting, agent, training)
+        members = np.arange(setting.num_members)
+        readings[name] = [
+            read_predictions(agent, training.params, played, member) for member in members
+        ]
+        finds[name] = read_finds(
+            played, members, np.arange(setting.num_episodes), GOAL_REWARD
+        )
+        curves[name] = (training.env_steps, training.episode_return)
+        if name == NAV:
+            _draw(study, setting.maze, readings[name][0], played)
+    _check(study, setting.maze, readings, finds)
+    figures.learning_curves(study, curves, "return per episode", {})
+
+
+def make_agent(setting: Setting, name: str) -> ActorCritic:
+    """The named variant."""
+    core, changed = VARIANTS[name]
+    core_settings = find(CORE, core).settings_type(hidden_size=setting.core_size)
+    return make_navigation(
+        NavigationConfig(**{**setting.agent, **changed}),
+        setting.maze.observation_spec(),
+        setting.maze.action_spec(),
+        make_core(core, core_settings),
+    )
+
+
+def where(state: MazeState) -> tuple[Any, Any]:
+    """The maze of an episode, and the cell of its goal."""
+    return state.task.maze, state.task.cells[-1]
+
+
+def _play(
+    study: Study, setting: Setting, agent: ActorCritic, training: Training
+) -> Trajectory:
+    """Episodes that nothing was learnt from: the key is no training key's."""
+    key = jax.random.fold_in(jax.random.PRNGKey(study.seed), EVALUATION)
+    return play_episodes(
+        agent, setting.maze, training.params, key, setting.num_episodes, where,
+        chunk_length=setting.maze.num_decisions,
+    )  # fmt: skip
+
+
+def _draw(study: Study, maze: Maze, reading: Reading, played: Trajectory) -> None:
+    number, goals = (one[0, 0] for one in played.record)  # [E] of the first member.
+    faces = np.asarray(maze.rules.arrays.faces)[number]
+    draw_depth(study, reading)
+    draw_paths(study, reading, faces, maze.rules.width, goals)
+
+
+def _check(
+    study: Study,
+    maze: Maze,
+    readings: dict[str, list[Reading]],
+    finds: dict[str, Finds],
+) -> None:
+    nav = [_measure(reading, maze.rules.width) for reading in readings[NAV]]
+    blind = [_measure(reading, maze.rules.width) for reading in readings[FF]]
+    of_nav = {name: float(np.mean([one[name] for one in nav])) for name in nav[0]}
+    of_ff = {name: float(np.mean([one[name] for one in blind])) for name in blind[0]}
+    study.check(
+        "D1: right pixels over the most frequent class of each",
+        of_nav["depth_1"] - of_nav["majority"], "none given", above=0.2,
+    )  # fmt: skip
+    study.check(
+        "D2: right pixels over the most frequent class of each",
+        of_nav["depth_2"] - of_nav["majority"], "none given", above=0.2,
+    )  # fmt: skip
+    study.check("loop closure, F1", of_nav["loop"], "0.83", above=0.6)
+    study.check(
+        "the agent's cell from its memory, share told right", of_nav["position"],
+        "0.86 to 0.95 static, 0.84 random goal",
+        above=min(0.6, 2 * of_ff["position"]),
+    )  # fmt: skip
+    if not study.quick:
+        study.check(
+            "steps to the first find over later ones", finds[NAV].ratio, "14.0 / 7.1",
+            above=1.2,
+        )  # fmt: skip
+    rows = []
+    for name, told in ((NAV, of_nav), (FF, of_ff)):
+        first, later = finds[name].latency()
+        rows.append([
+            name, f"{finds[name].per_episode:.1f}", f"{first:.1f}", f"{later:.1f}",
+            f"{told['position']:.2f}", f"{told['position_of_features']:.2f}",
+        ])  # fmt: skip
+    study.table(
+        "Held-out episodes: finds of the goal, steps to the first and to later ones, "
+        "share of cells told right",
+        ["agent", "finds", "first", "later", "cell from memory", "cell from features"],
+        rows,
+    )
+    always = 2 * of_nav["loop_share"] / (1 + of_nav["loop_share"])
+    study.table(
+        f"Heads of {NAV}, and of who always says the same",
+        ["what", "agent", "always the same"],
+        [
+            ["D1, right pixels", f"{of_nav['depth_1']:.2f}", f"{of_nav['majority']:.2f}"],
+            ["D2, right pixels", f"{of_nav['depth_2']:.2f}", f"{of_nav['majority']:.2f}"],
+            ["loop closure, F1", f"{of_nav['loop']:.2f}", f"{always:.2f}"],
+        ],
+    )
+
+
+def _measure(reading: Reading, width: int) -> dict[str, float]:
+    """How right each head is."""
+    observation, predicted = reading
+    here, classes = cells(observation["pose"], width), observation["depth_classes"]
+    closed = observation["loop_closure"]
+    scores = {
+        "majority": accuracy_of_majority(classes),
+        "loop_share": float(closed.mean()),
+    }
+    if "loop" in predicted:
+        scores["loop"] = f1(predicted["loop"], closed)
+    for name, told in predicted.items():
+        if name != "loop":
+            scores[name] = accuracy(told, here if "position" in name else classes)
+    return scores

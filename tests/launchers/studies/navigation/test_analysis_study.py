@@ -1,0 +1,87 @@
+"""The analysis of navigation: scores by hand, heads read in whole episodes, end to end."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tolman.agents.navigation import NavigationConfig, make_navigation
+from tolman.agents.recurrent import RecurrentState
+from tolman.envs.environment import TimeStep
+from tolman.launchers.catalog.names import make_core
+from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies.navigation import analysis as study
+from tolman.launchers.studies.navigation import reading
+from tolman.launchers.studies.study import run_study
+from tolman.networks.cores import LSTMConfig
+
+
+def test_scores_by_hand():
+    told, true = np.array([1, 1, 0, 0, 1]), np.array([1, 0, 0, 1, 1])
+    assert reading.f1(told, true) == pytest.approx(2 * 2 / (3 + 3))
+    assert reading.f1(np.zeros(3), np.zeros(3)) == 0.0
+    assert reading.accuracy(told, true) == pytest.approx(3 / 5)
+    classes = np.zeros((4, 1, 2), int)  # Four frames of two pixels.
+    classes[:, 0, 0], classes[:, 0, 1] = [2, 2, 2, 7], [0, 1, 2, 3]
+    assert reading.accuracy_of_majority(classes) == pytest.approx((3 + 1) / 8)
+    pose = np.array([[0.5, 0.5, 3.0], [3.99, 1.0, 0.0]])
+    np.testing.assert_array_equal(reading.cells(pose, 4), [0, 7])
+
+
+def test_heads_are_read_with_the_memory_of_their_episode():
+    """Over whole episodes at once, what the heads said step by step."""
+    maze = dataclasses.replace(study.QUICK.maze, image_size=8, num_frames=24)
+    config = NavigationConfig(
+        wiring="plain", depth_2_cost=0.0, loop_cost=1.0, decodes_position=True,
+        unroll_length=4, batch_size=2, torso_size=8,
+    )  # fmt: skip
+    specs = maze.observation_spec(), maze.action_spec()
+    agent = make_navigation(config, *specs, make_core("lstm", LSTMConfig(8)))
+    init = jax.jit(lambda key: agent.init(key).params)
+    params = jax.vmap(init)(jax.random.split(jax.random.PRNGKey(0), 2))
+    params = jax.tree.map(lambda leaf: 4.0 * leaf, params)
+    rng, num_steps, shape = np.random.default_rng(0), 6, (7, 2, 3)  # Rows, P, E.
+    observation = {
+        name: np.broadcast_to(np.zeros(spec.shape, spec.dtype), (*shape, *spec.shape))
+        for name, spec in maze.observation_spec().items()
+    }
+    observation["rgb"] = rng.integers(0, 256, (*shape, 8, 8, 3)).astype(np.uint8)
+    first = np.zeros(shape, bool)
+    first[0] = True
+    rows = TimeStep(~first * 1, 0.0 * first, 1.0 - first, observation, first)
+    action = np.zeros((num_steps, *shape[1:]), np.int32)
+    policy = np.zeros((num_steps, *shape[1:], 8), np.float32)
+    length = np.full(shape[1:], num_steps)
+    played = Trajectory(rows, action, policy, None, 0.0 * length, length)
+    found = reading.read_predictions(agent, params, played, member=1)
+    assert found.observation["rgb"].shape[:2] == (num_steps, 3)
+    one, state = jax.tree.map(lambda leaf: leaf[1], params), agent.initial_actor_state(3)
+    step, said = jax.jit(agent.network.step), []
+    for time in range(num_steps):
+        row = jax.tree.map(lambda leaf, time=time: jnp.asarray(leaf[time, 1]), rows)
+        output, core = step(one, row, state)
+        state = RecurrentState(core, jnp.zeros(3, jnp.int32))
+        said.append(jax.tree.map(lambda leaf: leaf.argmax(-1), output.auxiliary))
+    for name, predicted in found.predicted.items():
+        np.testing.assert_array_equal(predicted, [one[name] for one in said])
+    assert set(found.predicted) == {"loop", "position", "position_of_features"}
+    assert len(np.unique(found.predicted["position"])) > 1
+
+
+def test_probes_read_and_teach_nothing_and_the_other_heads_do():
+    for name, heads in ((study.NAV, 5), (study.FF, 2)):
+        tasks = study.make_agent(study.QUICK, name)._auxiliary_tasks
+        assert len(tasks) == heads
+        for task in tasks:
+            assert task.is_probe == ("position" in task.name)
+
+
+@pytest.mark.slow
+def test_the_quick_study_runs_end_to_end(tmp_path, monkeypatch):
+    short = dataclasses.replace(study.QUICK, num_decisions=4_000, num_episodes=3)
+    monkeypatch.setattr(study, "QUICK", short)
+    assert run_study("navigation/analysis", True, 0, tmp_path / "s") in (0, 1)
+    figures = {path.stem for path in (tmp_path / "s" / "figures").glob("*.png")}
+    assert figures == {"depth", "paths", "learning_curves"}
