@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.actor_critic import ActorCritic, ActorCriticConfig
 from tolman.agents.dqn import DQN, DQNConfig
 from tolman.agents.meta_rl import MetaRLConfig, make_meta_rl
+from tolman.agents.navigation import NavigationConfig, make_navigation
 from tolman.envs import vector
 from tolman.envs.environment import Environment
 from tolman.launchers.catalog.environments import find_environments
-from tolman.launchers.catalog.names import CORE, find, make_core
+from tolman.launchers.catalog.names import CORE, ENV, find, make_core
 from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.measuring.parts import acting, network_pass, training, updating
 from tolman.launchers.measuring.turns import take_turns
@@ -25,12 +26,21 @@ from tolman.launchers.measuring.turns import take_turns
 
 @dataclass(frozen=True)
 class Case:
-    """One workload: an agent's default network on an environment."""
+    """One workload: an agent's default network on an environment.
+
+    Attributes:
+      environment: its name.
+      core: of the agent.
+      batch_size: environments.
+      unroll_length: decisions an update.
+      is_navigating: the navigation agent with D2, in place of the meta-RL one.
+    """
 
     environment: str
     core: str
     batch_size: int
     unroll_length: int
+    is_navigating: bool = False
 
 
 ON_DEVICE_CASES = (
@@ -40,6 +50,7 @@ ON_DEVICE_CASES = (
     Case("bandit/independent", "gru", 64, 101),
     Case("bandit/independent", "gtrxl", 64, 101),
     Case("bandit/independent", "feedforward", 64, 101),
+    Case("maze/static_1", "lstm", 32, 20, is_navigating=True),
 )
 
 
@@ -67,7 +78,8 @@ def run() -> list[dict[str, Any]]:
     `floor` is the forward and backward pass of the network over `[T + 1, B]` random rows;
     `loop` is acting, environment, loss, update, all that training is. `ratio` is floor
     time over loop time. `acting` and `environment` are those parts alone, as shares of the
-    loop; what the largest of the three is bounds the loop.
+    loop; what the largest of the three is bounds the loop. How fast the environment is
+    alone stands beside that.
 
     With a replay, `floor` is as many updates of one batch, and as many decisions of the
     environments, alone.
@@ -77,13 +89,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def _bench_case(case: Case) -> dict[str, Any]:
-    environment = find_environments(case.environment).environment()
-    agent = make_meta_rl(
-        MetaRLConfig(batch_size=case.batch_size, unroll_length=case.unroll_length),
-        environment.observation_spec(),
-        environment.action_spec(),
-        make_core(case.core, find(CORE, case.core).default_settings()),
-    )
+    agent, environment = agent_of(case)
     runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
 
@@ -107,9 +113,31 @@ def _bench_case(case: Case) -> dict[str, Any]:
         "ratio to floor": round(shares["floor"], 3),
         "acting share": round(shares["acting"], 3),
         "environment share": round(shares["environment"], 3),
+        "environment alone, env steps/s": round(
+            runner.units_per_update / seconds["environment"]
+        ),
         "bound": names[max(shares, key=lambda name: shares[name])],
         "compilations": runner.num_compilations(),
     }
+
+
+def agent_of(case: Case) -> tuple[ActorCritic, Environment]:
+    """The agent and the environment of a workload."""
+    make: Callable[..., ActorCritic] = make_meta_rl
+    config: type[ActorCriticConfig] = MetaRLConfig
+    settings = None
+    if case.is_navigating:
+        make, config = make_navigation, NavigationConfig
+        of_maze = find(ENV, case.environment).settings_type
+        settings = of_maze(fields=("rgb", "velocity", "depth_classes"))
+    environment = find_environments(case.environment, settings).environment()
+    agent = make(
+        config(batch_size=case.batch_size, unroll_length=case.unroll_length),
+        environment.observation_spec(),
+        environment.action_spec(),
+        make_core(case.core, find(CORE, case.core).default_settings()),
+    )
+    return agent, environment
 
 
 def _bench_replay(case: ReplayCase) -> dict[str, Any]:

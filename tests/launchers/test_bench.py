@@ -81,3 +81,11 @@ def test_a_step_of_gtrxl_costs_the_same_wherever_it_is():
         parts[str(position)] = cores.stepping_from(agent, task.environment, memory)
     seconds = turns.take_turns(parts, least=5)
     assert max(seconds.values()) < 2.0 * min(seconds.values())  # For a noisy machine.
+
+
+def test_the_maze_case_is_the_navigation_agents():
+    case = next(case for case in on_device.ON_DEVICE_CASES if case.is_navigating)
+    agent, maze = on_device.agent_of(case)
+    assert maze.fields == ("rgb", "velocity", "depth_classes")
+    assert [task.name for task in agent._auxiliary_tasks] == ["depth_2"]
+    assert agent.data.batch_size == 32
