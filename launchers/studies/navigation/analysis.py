@@ -83,7 +83,7 @@ AGENT: dict[str, Any] = {
 }  # fmt: skip
 QUICK = Setting(
     Maze(layout="tiny", image_size=21, num_frames=800, fields=FIELDS),
-    AGENT, 128, 1, 250_000, 32,
+    {**AGENT, "batch_size": 8, "learning_rate": 1e-3}, 128, 1, 100_000, 32,
 )  # fmt: skip
 FULL = Setting(
     Maze(layout="random_goal_1", fruit_density=0.1, min_start_distance=5, fields=FIELDS),
