@@ -355,10 +355,11 @@ def _keyword_settings(factory: Any, noun: str) -> type:
             continue
         default = MISSING if parameter.default is parameter.empty else parameter.default
         if default is MISSING and parameter.name not in hints:
-            raise ValueError(
-                f"{noun} {factory.__name__!r}: its parameter {parameter.name!r} has no "
-                f"type and no default. Write such as {parameter.name}: int."
-            )
+            why = f"its parameter {parameter.name!r} has no type and no default"
+            advice = f"Write such as {parameter.name}: int."
+            if inspect.isbuiltin(factory):  # Nobody can.
+                why, advice = "is a function of Python's own", f"Name what makes an {noun}."
+            raise ValueError(f"{noun} {factory.__name__!r}: {why}. {advice}")
         made.append(
             (parameter.name, hints.get(parameter.name, Any), field(default=default))
         )

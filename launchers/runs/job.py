@@ -237,6 +237,10 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
                 f"{name}={getattr(config, name)}: there are no evaluations without "
                 f"--eval-every. Leave --{name.replace('_', '-')} out."
             )
+    if config.eval_every and config.eval_episodes == 0:
+        raise ValueError(
+            "eval_episodes=0: must be at least 1 with --eval-every. Set --eval-episodes."
+        )
     for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
         value = getattr(config, name)
         if value and value != getattr(TrainConfig, name):

@@ -64,6 +64,7 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
 
     words = list(arguments)
     agent = words.pop(0) if words and not words[0].startswith("-") else None
+    flags.check_not_empty(words)
     path = flags.flag_value(words, "--config")
     mapping = {} if path is None else read_mapping(Path(path))
     said = {"agent": agent}

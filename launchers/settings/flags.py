@@ -122,7 +122,8 @@ def flag_value(arguments: Sequence[str], flag: str) -> str | None:
 
 
 def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = "") -> None:
-    """Raises ValueError, with the closest flag, for one that sets none of `keys`.
+    """Raises ValueError, with the closest flag, for one that sets none of `keys`, and for
+    one that is followed by an empty word.
 
     Args:
       arguments: words after the verb.
@@ -137,6 +138,20 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
             raise ValueError(
                 f"flag {flag} is unknown{to_whom}{suggest(flag, known)}: --help lists all."
             )
+    check_not_empty(arguments)
+
+
+def check_not_empty(arguments: Sequence[str]) -> None:
+    """Raises ValueError for a flag with an empty word for its value: a path of no folder
+    would be the one that the command runs in.
+    """
+    flag = ""
+    for word in arguments:
+        flag, joined, value = (
+            word.partition("=") if word.startswith("--") else (flag, "=", word)
+        )
+        if flag and joined and not value:
+            raise ValueError(f"flag {flag}: must be followed by a value.")
 
 
 def _one_line(box: str, program: str, target: type) -> str:

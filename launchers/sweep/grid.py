@@ -10,7 +10,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from tolman.launchers.settings.flags import flag_value
+from tolman.launchers.settings.flags import check_not_empty, flag_value
 
 OWN_FLAGS = ("--seeds", "--jobs", "--sweep-dir")
 SET_HERE = ("--seed", "--run-dir", "--if-exists")
@@ -70,6 +70,7 @@ def parse_sweep(arguments: Sequence[str]) -> Sweep:
     if {"-h", "--help"} & set(words):
         print(HELP)
         raise SystemExit(0)
+    check_not_empty(words)
     for flag in SET_HERE:
         if flag_value(words, flag) is not None:
             raise ValueError(f"{flag}: a sweep sets it for each run. Leave it out.")

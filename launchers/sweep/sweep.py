@@ -61,6 +61,11 @@ def _stored(sweep: Sweep) -> Sweep:
       ValueError: if that is another one.
     """
     if sweep.folder is None or not (Path(sweep.folder) / SWEEP).is_file():
+        if not sweep.words and sweep.folder is not None:
+            raise ValueError(
+                f"{sweep.folder}: holds no sweep to go on with. Set --sweep-dir, "
+                "or say AGENT --env ID to begin one there."
+            )
         if not sweep.words:
             raise ValueError(
                 "AGENT is missing: tolman sweep AGENT --env ID --seeds 5 "
