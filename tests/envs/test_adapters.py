@@ -143,7 +143,8 @@ class Toy(gymnasium.Env):
         assert self.action_space.contains(action)
         self.time += 1
         terminated = self.time == 2 and action == 2
-        return self._observe(), int(action), terminated, self.time == 3, {}
+        told = {"is_success": terminated, "fuel": 9 - self.time, "words": "none"}
+        return self._observe(), int(action), terminated, self.time == 3, told
 
     def _observe(self):
         self.buffer[:] = self.time / 4  # Written in place, as many environments do.
@@ -176,6 +177,23 @@ def test_gymnasium_terminated_and_truncated():
     assert truncated[-1].last()
     places = [float(step.observation["place"][0]) for step in truncated]
     assert places == [0.25, 0.5, 0.75]
+
+
+def test_what_is_told_of_an_episode_is_told_at_its_end():
+    plain, asked = GymnasiumAdapter(Toy()), Toy()
+    asked.log_info = ("fuel",)
+    for adapter, told in (
+        (plain, {"is_success": 1.0}),
+        (GymnasiumAdapter(asked), {"is_success": 1.0, "fuel": 7.0}),
+    ):
+        adapter.reset()
+        seen = []
+        for _ in range(2):
+            adapter.step(1)
+            seen.append(adapter.episode_info)
+        assert seen == [{}, told]
+        adapter.reset()
+        assert adapter.episode_info == {}
 
 
 class SharedBuffer(gymnasium.Env):

@@ -15,7 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.runs.checkpoints import Checkpoints, check_finite, save_arrays
+from tolman.launchers.runs.checkpoints import (
+    Checkpoints,
+    check_finite,
+    check_space,
+    flush,
+    save_arrays,
+)
 
 
 class State(NamedTuple):
@@ -69,11 +75,16 @@ def test_all_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
         flushed.append((place, size, (tmp_path / "7").exists()))
         fsync(descriptor)
 
+    def add(folder):
+        (folder / "replay").write_text("")
+        flush(folder / "replay")
+
     monkeypatch.setattr(os, "fsync", note)
-    Checkpoints(tmp_path).save(7, make_state(), {})
+    Checkpoints(tmp_path).save(7, make_state(), {}, add)
     size = (tmp_path / "7" / "state.npz").stat().st_size
     assert flushed == [
         ("7.unfinished/state.npz", size, False),
+        ("7.unfinished/replay", 0, False),
         ("7.unfinished", None, False),
         (".", None, True),
     ]
@@ -86,6 +97,27 @@ def test_keeps_the_latest(tmp_path):
     assert checkpoints.steps() == [20, 100]
     assert checkpoints.latest() == 100
     assert checkpoints.restore(make_state(), 20).state.count == 20
+
+
+def test_one_checkpoint_more_than_are_kept_must_fit(tmp_path, monkeypatch):
+    """The oldest goes only when the new one is there."""
+    checkpoints = Checkpoints(tmp_path / "run", keep=3)
+    state = {"w": np.zeros(1000)}
+    checkpoints.save(1, state, {})
+    size = checkpoints.size_of_last()  # A little above 8000.
+
+    def check(free):
+        monkeypatch.setattr("shutil.disk_usage", lambda path: type("", (), {"free": free}))
+        check_space(tmp_path, state, checkpoints, num_kept=3)
+
+    check(3 * size)  # Four in all, of which one is there.
+    with pytest.raises(ValueError, match="the checkpoints need "):
+        check(3 * size - 1)
+    for units in (2, 3, 4):
+        checkpoints.save(units, state, {})
+    check(size)
+    with pytest.raises(ValueError, match="Make room"):
+        check(size - 1)
 
 
 def flip_a_byte(path):

@@ -58,14 +58,15 @@ def test_maximum_likelihood_of_three_players():
     np.testing.assert_allclose(expected, wins.sum(axis=1), atol=1e-5)
 
 
-def pairs(points):
+def pairs(points, one=0, other=1):
     """Two players' games, an opening for each number of points of the first."""
     results = []
     for opening, total in enumerate(points):
-        first = min(total, 1.0)
+        score = min(total, 1.0)
         results += [
-            Result(0, 1, first, opening), Result(1, 0, 1.0 - (total - first), opening),
-        ]  # fmt: skip
+            Result(one, other, score, opening),
+            Result(other, one, 1.0 - (total - score), opening),
+        ]
     return results
 
 
@@ -201,6 +202,14 @@ def test_intervals_of_several_players():
                 assert many[name].high - many[name].low < 0.5 * (
                     few[name].high - few[name].low
                 )
+
+
+def test_games_of_others_make_no_rating_surer():
+    """Neither by what they say nor by their number, which the quantile goes by."""
+    own, others = pairs([1.5, 0.5] * 2), pairs([1.5, 0.5] * 100, 1, 2)
+    alone = ratings.rate(["a", "b"], own, "b")["a"]
+    among = ratings.rate(["a", "b", "c"], own + others, "b")["a"]
+    assert (among.low, among.high) == pytest.approx((alone.low, alone.high), rel=1e-3)
 
 
 def test_cross_table_counts_both_ways():

@@ -12,6 +12,7 @@ from replays import Writer, layout_of
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.host.memory import size
+from tolman.launchers.host.memory.items import Items
 from tolman.launchers.host.memory.limiter import RateLimiter
 from tolman.launchers.host.memory.replay import MemoryReplay
 from tolman.launchers.host.memory.rows import RowRing
@@ -120,6 +121,35 @@ def test_no_point_of_a_sum_tree_finds_a_weight_of_0():
         tree.set(np.arange(5000), weights)
         points = np.array([np.nextafter(tree.total, 0.0), tree.total, 0.0])
         assert (tree.get(tree.find(points)) > 0.0).all()
+
+
+def test_what_is_told_of_an_item_that_is_gone_changes_nothing():
+    """Neither of one in whose place another lies, nor of one that was dropped."""
+    items = Items(DataSpec(1, 2, replay="prioritized", priority_exponent=1.0), 4)
+    items.insert(
+        np.zeros((6, 2)), np.arange(6), np.arange(6), 1.0
+    )  # Keys 2 to 5 are there.
+    items.drop(3)
+    items.set_priorities(np.array([0, 2, 3]), np.array([7.0, 8.0, 9.0]))
+    # Places 0 to 3 hold the keys 4, 5, none and 3.
+    assert items.weights.get(np.arange(4)).tolist() == [1.0, 1.0, 0.0, 9.0]
+
+
+def test_items_go_with_their_rows_and_with_their_state():
+    items = Items(DataSpec(1, 2, replay="uniform"), 8)
+    items.insert(np.zeros((5, 2)), np.array([0, 3, 4, 5, 6]), np.arange(5), 1.0)
+    for first_row, first_state, left in ((1, 0, 1), (1, 4, 2), (4, 5, 4)):
+        items.drop_overwritten(first_row, first_state)
+        assert items.keys().tolist() == list(range(left, 5))
+
+
+def test_a_draw_tells_its_probability():
+    items = Items(DataSpec(1, 2, replay="prioritized", priority_exponent=0.5), 4)
+    items.insert(np.zeros((2, 2)), np.arange(2), np.arange(2), items.weigh(1.0))
+    items.set_priorities(np.array([1]), np.array([9.0]))  # Weights 1 and 3.
+    keys, probability = items.draw(2000, np.random.default_rng(0))
+    np.testing.assert_array_equal(probability, np.where(keys == 1, 0.75, 0.25))
+    assert keys.mean() == pytest.approx(0.75, abs=4 * np.sqrt(0.1875 / 2000))
 
 
 def test_how_many_items_may_be_inserted_and_drawn():
