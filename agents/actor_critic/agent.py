@@ -38,6 +38,7 @@ from tolman.agents.auxiliary import (
 from tolman.agents.gradient import GradientStep, Loss
 from tolman.agents.policies import Policy
 from tolman.agents.recurrent import RecurrentState
+from tolman.agents.rescaling import rescale, restore
 from tolman.agents.schedules import linear
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore
@@ -186,11 +187,14 @@ class ActorCritic:
 
         policy = jax.tree.map(lambda leaf: leaf[:-1], output.policy)  # [T, B, ...]
         log_probability = self.policy.log_probability(policy, unroll.action)
+        targets = self._targets(
+            output.value, log_probability, unroll, hyperparameters.discount
+        )
         total, metrics = actor_critic_loss(
             log_probability,
             self.policy.entropy(policy),
             output.value[:-1],
-            self._targets(output.value, log_probability, unroll, hyperparameters.discount),
+            targets,
             mask,
             entropy_cost,
             config.value_cost,
@@ -201,13 +205,25 @@ class ActorCritic:
         total += auxiliary
         return Loss(total, {**metrics, **auxiliary_metrics, "loss/total": total})
 
-    def _targets(
-        self, values: Array, now: Array, unroll: Unroll, discount: Array
-    ) -> Targets:
-        """From values `[T + 1, B]`; `now` `[T, B]` are log probabilities."""
+    def _targets(self, told: Array, now: Array, unroll: Unroll, discount: Array) -> Targets:
+        """From what the network tells of values, `[T + 1, B]`, on the same scale.
+
+        Args:
+          told: `[T + 1, B]`, by the network.
+          now: `[T, B]`, log probabilities of the actions taken.
+          unroll: what was learned from.
+          discount: per step.
+        """
         config, timestep = self.config, unroll.timestep
-        if config.off_policy_correction != "vtrace":
-            return advantage_targets(values, timestep, discount, config.gae_lambda)
-        then = self.policy.log_probability(unroll.policy, unroll.action)
-        ratio = jax.lax.stop_gradient(jnp.exp(now - then))  # [T, B]
-        return vtrace_targets(values, timestep, discount, config.gae_lambda, ratio)
+        values = restore(told) if config.use_value_rescaling else told
+        if config.off_policy_correction == "vtrace":
+            then = self.policy.log_probability(unroll.policy, unroll.action)
+            ratio = jax.lax.stop_gradient(jnp.exp(now - then))  # [T, B]
+            targets = vtrace_targets(values, timestep, discount, config.gae_lambda, ratio)
+        else:
+            targets = advantage_targets(values, timestep, discount, config.gae_lambda)
+        if not config.use_value_rescaling:
+            return targets
+        better = jax.lax.stop_gradient(values[:-1]) + targets.advantage
+        advantage = rescale(better) - jax.lax.stop_gradient(told[:-1])
+        return Targets(advantage, rescale(targets.value))

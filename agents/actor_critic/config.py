@@ -29,15 +29,19 @@ class ActorCriticConfig(InputSettings):
       off_policy_correction: "vtrace" when the unrolls come from older parameters
         (Espeholt et al. 2018, section 4.1), "none" when acting and learning share them;
         "auto" is "vtrace" over Ray, where they always do, and "none" elsewhere.
-      entropy_cost: weight of the entropy bonus at the start. Mnih et al. 2016: 0.01.
+      entropy_cost: weight of the entropy bonus at the start. Mnih et al. 2016: 0.01, for
+        advantages on the scale of rewards.
       final_entropy_cost: its weight at the end of training, reached linearly; negative
         keeps `entropy_cost` throughout.
       action_bounds: how continuous actions are kept within their bounds: "clip" has a
         Gaussian's samples clipped, with deviations that are the same in every state;
         "squash" takes the hyperbolic tangent of one, and needs finite bounds.
-      value_cost: weight of the value loss. Mnih et al. 2016: 0.5. Departure: a tenth, as in
-        Wang et al. 2016, so that the large errors of early values leave the layers that are
-        shared to the policy.
+      value_cost: weight of the value loss. Mnih et al. 2016: 0.5.
+      use_value_rescaling: learn values on the scale of their square root (Kapturowski et
+        al. 2019, section 2.3), and measure advantages there. Departure from Mnih et al.
+        2016: a memory's output lies in [-1, 1], so that returns of 100 take large weights,
+        with which its changes are large errors of the value; and the entropy weighs as
+        much beside small returns as beside large ones.
       optimizer: "rmsprop" as Mnih et al. 2016, section 4; or "adam" (Kingma & Ba 2015, with
         their decays), whose momentum learns from pixels in far fewer steps.
       learning_rate: Mnih et al. 2016, section 8: 1e-4 to 1e-2, log-uniform, of RMSProp.
@@ -60,9 +64,10 @@ class ActorCriticConfig(InputSettings):
     discount: Annotated[float, Interval(ge=0, le=1)] = 0.99
     gae_lambda: Annotated[float, Interval(ge=0, le=1)] = 0.9
     off_policy_correction: Literal["auto", "none", "vtrace"] = "auto"
-    entropy_cost: Annotated[float, Ge(0)] = 0.01
+    entropy_cost: Annotated[float, Ge(0)] = 0.003
     final_entropy_cost: float = -1.0
-    value_cost: Annotated[float, Ge(0)] = 0.05
+    value_cost: Annotated[float, Ge(0)] = 0.5
+    use_value_rescaling: bool = True
     action_bounds: Bounding = "clip"
     optimizer: Literal["rmsprop", "adam"] = "adam"
     learning_rate: Annotated[float, Gt(0)] = 4e-3
@@ -79,7 +84,9 @@ PAPER: dict[str, Any] = {
     "unroll_length": 20,
     "batch_size": 16,
     "gae_lambda": 1.0,
+    "entropy_cost": 0.01,
     "value_cost": 0.5,
+    "use_value_rescaling": False,
     "optimizer": "rmsprop",
     "learning_rate": 7e-4,
     "rmsprop_epsilon": 0.1,
@@ -89,7 +96,9 @@ CLASSIC: dict[str, Any] = {
     "unroll_length": 16,
     "batch_size": 16,
     "gae_lambda": 0.95,
+    "entropy_cost": 0.01,
     "value_cost": 0.25,
+    "use_value_rescaling": False,
     "optimizer": "adam",
     "learning_rate": 4e-3,
     "max_gradient_norm": 0.5,
@@ -99,7 +108,9 @@ MEMORY: dict[str, Any] = {
     "unroll_length": 20,
     "batch_size": 32,
     "gae_lambda": 0.95,
+    "entropy_cost": 0.01,
     "value_cost": 0.5,
+    "use_value_rescaling": False,
     "optimizer": "rmsprop",
     "learning_rate": 2e-3,
     "rmsprop_epsilon": 1e-5,
@@ -113,6 +124,7 @@ ATARI: dict[str, Any] = {
     "gae_lambda": 0.95,
     "entropy_cost": 0.002,
     "value_cost": 0.5,
+    "use_value_rescaling": False,
     "optimizer": "adam",
     "learning_rate": 3e-4,
     "final_learning_rate_scale": 0.1,

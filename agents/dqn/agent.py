@@ -30,13 +30,12 @@ from tolman.agents.dqn.loss import (
     importance_weights,
     n_step_returns,
     q_loss,
-    rescale,
-    restore,
     sequence_priorities,
 )
 from tolman.agents.dqn.network import make_network
 from tolman.agents.gradient import GradientStep, Loss
 from tolman.agents.recurrent import RecurrentState, count_actions
+from tolman.agents.rescaling import rescale, restore
 from tolman.agents.schedules import linear
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore

@@ -12,10 +12,6 @@ import optax
 from tolman.agents.agent import Array, Metrics, decision_mask
 from tolman.envs.environment import TimeStep
 
-RESCALING_EPSILON = (
-    1e-3  # Keeps the inverse Lipschitz. Kapturowski et al. 2019, section 2.3.
-)
-
 
 def double_q_values(online: Array, target: Array) -> Array:
     """The target network's value of the action that the online network prefers.
@@ -60,22 +56,6 @@ def n_step_returns(
         return jnp.concatenate([longer, values[-1:]])
 
     return jax.lax.fori_loop(0, n_step, one_more_reward, values)[:-1]
-
-
-def rescale(value: Array) -> Array:
-    """Brings values of any size near the scale of their square root, monotonically.
-
-    Source: Kapturowski et al. 2019, section 2.3 (Pohlen et al. 2018, section 3.2).
-    """
-    root = jnp.sqrt(jnp.abs(value) + 1.0)
-    return jnp.sign(value) * (root - 1.0) + RESCALING_EPSILON * value
-
-
-def restore(value: Array) -> Array:
-    """The inverse of `rescale`, in a form that is exact near 0 too."""
-    size = jnp.abs(value) + 1.0 + RESCALING_EPSILON
-    root = 2.0 * size / (jnp.sqrt(1.0 + 4.0 * RESCALING_EPSILON * size) + 1.0)
-    return jnp.sign(value) * (jnp.square(root) - 1.0)
 
 
 def importance_weights(probability: Array | None, exponent: Array | float) -> Array:

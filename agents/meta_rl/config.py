@@ -25,6 +25,7 @@ class MetaRLConfig(ActorCriticConfig):
       entropy_cost: table 1: annealed from 1 to 0.
       final_entropy_cost: see `entropy_cost`.
       value_cost: table 1: 0.05.
+      use_value_rescaling: not in Mnih et al. 2016.
       optimizer: that of Mnih et al. 2016.
       learning_rate: table 1: 0.001 where it is not tuned.
       final_learning_rate_scale: the paper names no decay.
@@ -42,6 +43,7 @@ class MetaRLConfig(ActorCriticConfig):
     entropy_cost: float = 1.0
     final_entropy_cost: float = 0.0
     value_cost: float = 0.05
+    use_value_rescaling: bool = False
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     learning_rate: float = 1e-3
     final_learning_rate_scale: float = 1.0

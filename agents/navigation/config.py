@@ -43,8 +43,8 @@ class NavigationConfig(ActorCriticConfig):
       batch_size: Departure: 16 workers act asynchronously there.
       entropy_cost: appendix C: 1e-4 to 1e-3, log-uniform.
       learning_rate: appendix C: 1e-4 to 5e-4, log-uniform.
-      gae_lambda, value_cost, optimizer, max_gradient_norm: those of Mnih et al. 2016; see
-        `ActorCriticConfig`.
+      gae_lambda, value_cost, use_value_rescaling, optimizer, max_gradient_norm:
+        those of Mnih et al. 2016; see `ActorCriticConfig`.
       rmsprop_epsilon: see `ActorCriticConfig`.
     """
 
@@ -62,6 +62,7 @@ class NavigationConfig(ActorCriticConfig):
     learning_rate: float = 3e-4
     gae_lambda: float = 1.0
     value_cost: float = 0.5
+    use_value_rescaling: bool = False
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     max_gradient_norm: float = 40.0
 

@@ -33,7 +33,7 @@ REFERENCE_CONFIG = LSTMConfig(hidden_size=48)  # Wang et al. 2016, table 1.
 # inside the root of RMSProp stops all learning at length 300.
 AGENT: dict[str, Any] = {
     "batch_size": 32, "gae_lambda": 1.0, "value_cost": 0.5, "entropy_cost": 0.01,
-    "final_learning_rate_scale": 1.0,
+    "final_learning_rate_scale": 1.0, "use_value_rescaling": False,
     "optimizer": "adam", "adam_epsilon": 1e-8, "max_gradient_norm": 1.0, "torso": "flat",
 }  # fmt: skip
 # No decision but the last has an effect: what earlier ones "earn" is noise, so the

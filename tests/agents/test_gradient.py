@@ -102,7 +102,7 @@ def test_advantages_of_an_actor_critic_decay_with_its_own_lambda(correction):
     """On the policy that acted, V-trace's targets are the same."""
     agent = make_agent(
         "actor_critic", CountingTask(), "feedforward", discount=0.9, gae_lambda=0.5,
-        off_policy_correction=correction,
+        off_policy_correction=correction, use_value_rescaling=False,
     )  # fmt: skip
     learner, unroll = jax.jit(agent.init)(KEY), _unroll(agent)
     output = jax.jit(agent.network.unroll)(learner.params, unroll)

@@ -13,10 +13,9 @@ from tolman.agents.dqn.loss import (
     importance_weights,
     n_step_returns,
     q_loss,
-    rescale,
-    restore,
     sequence_priorities,
 )
+from tolman.agents.rescaling import rescale, restore
 from tolman.envs.environment import FIRST, LAST, MID, TimeStep
 
 _returns = jax.jit(n_step_returns, static_argnames="n_step")
