@@ -9,7 +9,9 @@ import pytest
 from acting import ActionTask
 from toys import CountingTask, make_agent
 
+from tolman.agents.actor_critic import AuxiliaryTask
 from tolman.agents.agent import Unroll, decision_mask, draw_noise
+from tolman.agents.gradient import Loss
 from tolman.agents.ppo import PPOConfig
 from tolman.agents.ppo.loss import normalize
 from tolman.agents.ppo.network import orthogonal
@@ -129,6 +131,47 @@ def test_the_stop_leaves_out_what_comes_after_it():
     result = _update(free, learner, unroll)
     assert float(result.metrics["ppo/steps_taken"]) == 1.0
     assert int(result.learner_state.optimizer_state[-1].count) == 8
+
+
+def test_the_stop_is_for_the_rest_of_an_update():
+    """Of four minibatches one says stop: those after it are left out, whatever they say."""
+    environment = CountingTask()
+    settings = {"batch_size": 4, "num_minibatches": 4, "num_epochs": 1}
+    agent = make_agent("ppo", environment, "feedforward", target_kl=0.5, **settings)
+    learner = jax.jit(agent.init)(KEY)
+    unroll, _ = _acted(agent, learner, environment)
+    says_stop = jnp.broadcast_to(jnp.array([0.0, 1.0, 0.0, 0.0]), unroll.action.shape)
+
+    def loss(weights, unroll, old, entropy_cost):
+        total = sum(leaf.sum() for leaf in jax.tree.leaves(weights.network))
+        return Loss(total, {"ppo/kl": unroll.action.astype(jnp.float32).max()})
+
+    agent.loss = loss
+    result = _update(agent, learner, unroll._replace(action=says_stop.astype(jnp.int32)))
+    place = np.asarray(agent._minibatches(KEY)).ravel().tolist().index(1)
+    assert place < 3  # Else nothing comes after it.
+    assert float(result.metrics["ppo/steps_taken"]) == place / 4
+
+
+def test_auxiliary_losses_are_means_over_time_as_the_others():
+    environment = CountingTask()
+    task = AuxiliaryTask(
+        name="clock",
+        cost=0.25,
+        head=lambda features: features.core.sum(-1),
+        loss=lambda prediction, unroll: jnp.square(prediction[:-1] - 3.0),
+    )
+    plain = make_agent("ppo", environment, "lstm")
+    helped = make_agent("ppo", environment, "lstm", [task])
+    learner = jax.jit(plain.init)(KEY)
+    unroll, _ = _acted(plain, learner, environment)
+    old = plain._old(learner.params, unroll, 0.9)
+    before, after = (
+        jax.jit(agent.loss)(learner.params, unroll, old, 0.01) for agent in (plain, helped)
+    )
+    share = float(old.mask.mean())  # Of decisions that count.
+    expected = 0.25 * float(after.metrics["loss/clock"]) * share
+    assert float(after.total - before.total) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_learning_rate_falls_to_nothing():

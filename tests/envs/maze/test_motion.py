@@ -55,6 +55,15 @@ def test_directions_turn_with_the_heading(action, direction, quarter):
     )
 
 
+def test_a_corner_without_a_wall_is_in_nobodys_way():
+    faces = np.zeros(9, np.uint8)
+    body = body_at(0.95, 0.98)
+    moved = move(body, jnp.int32(NAMES.index("forward")), faces, 3)
+    np.testing.assert_allclose(
+        moved.pose.position, [0.95 + (1 - INERTIA) * SPEED, 0.98], atol=1e-6
+    )
+
+
 def test_a_wall_stops_a_body_and_takes_its_speed():
     layout = named_layouts()["static_1"]
     body = body_at(0.5, 0.5, -np.pi / 2)  # Towards the outer wall.

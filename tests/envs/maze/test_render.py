@@ -118,6 +118,35 @@ def test_floor_and_ceiling_are_where_walls_are_not():
     assert is_wall.sum() == pytest.approx(84 / 7, abs=1)
 
 
+@pytest.mark.parametrize("heading", [0.0, np.pi / 2])
+def test_walls_have_eight_courses_and_the_floor_tiles_of_half_a_cell(heading):
+    layout, view = CORRIDORS, full_view(84, 84)
+    pose = pose_of(1.6, 0.7, heading)
+    columns = see(layout.arrays, pose, NOTHING, view)
+    image = np.asarray(paint(columns, pose, view)).astype(int)
+    column, wall = 42, float(columns.wall[42])
+    bits = int(columns.pattern[column])
+    pair = np.asarray(columns.colours)[:, column]
+    along, right = np.array([np.cos(heading), np.sin(heading)]), view.columns[column]
+    ray = along + right * np.array([-along[1], along[0]])
+    found = {"wall": 0, "floor": 0}
+    for row, slope in enumerate(view.rows):
+        height = 0.5 + slope * wall
+        if 0.001 < height < 0.999:
+            packed = int(pair[bits >> int(8 * height) & 1])
+            expected = [packed >> shift & 255 for shift in (0, 8, 16)]
+            found["wall"] += 1
+        elif height < 0.0:
+            x, y = np.array([1.6, 0.7]) + 0.5 / -slope * ray
+            is_odd = (int(np.floor(2 * x)) + int(np.floor(2 * y))) % 2
+            expected = [128 if is_odd else 96] * 3
+            found["floor"] += 1
+        else:
+            continue
+        assert image[row, column].tolist() == expected, (row, height)
+    assert min(found.values()) > 8
+
+
 def test_depth_classes_by_hand():
     # The bands of the buffer of DeepMind Lab, as depths in cells.
     np.testing.assert_allclose(

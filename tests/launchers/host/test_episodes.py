@@ -59,6 +59,14 @@ def test_the_loop_tells_what_environments_told():
     assert episodes == 2 * each_time
 
 
+def test_copies_are_numbered_through_all_groups():
+    groups = [(SerialVector(lambda seed: Tells(), num_envs=2), OneActs()) for _ in range(2)]
+    loop = EnvironmentLoop(groups, unroll_length=3)
+    loop.unroll()
+    assert [episode[0] for episode in loop.take_episodes()] == [0, 1, 2, 3]
+    loop.close()
+
+
 def test_means_are_over_those_episodes_that_told():
     told = [Episode(0, 1.0, 2, {"height": 4.0}), Episode(1, 2.0, 5, {})]
     assert episode_means("train", told) == {

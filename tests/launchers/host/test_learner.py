@@ -1,7 +1,9 @@
 """What the learner tells a replay."""
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,6 +11,11 @@ from tolman.agents.agent import DataSpec, Learned
 from tolman.launchers.host.learner import AgentLearner
 from tolman.launchers.host.priorities import PriorityScale, initial_priorities
 from tolman.launchers.host.replay import Batch
+
+
+class State(NamedTuple):
+    params: jax.Array
+
 
 PRIORITIZED = DataSpec(1, 2, replay="prioritized")
 
@@ -47,3 +54,24 @@ def test_priorities_of_a_batch_come_scaled_and_one_update_late():
     assert told == [(1, [11, 12], [0.5, 1.0])]
     learner.save()
     assert told[1:] == [(0, [16, 17], [0.5, 1.0])]
+
+
+def test_the_lag_is_how_many_updates_older_what_acted_was():
+    data = DataSpec(1, 2, replay="uniform")
+    batch = Batch(jnp.zeros(2), jnp.ones(2), np.zeros(2, np.uint64), np.array([2, 1]))
+    published = []
+    learner = AgentLearner(
+        SimpleNamespace(
+            data=data, update=lambda state, *_: Learned(state, {"loss": jnp.float32(4.0)})
+        ),
+        SimpleNamespace(assemble=lambda items, probability: items),
+        lambda: batch,
+        State(jnp.float32(7.0)),
+        num_updates=3,
+        total_updates=9,
+        seed=0,
+    )
+    metrics = learner.train(2, lambda number, params: published.append((number, params)))
+    # Versions 2 and 1, learned from by updates 3 and 4: 1, 2, 2 and 3 older.
+    assert metrics == {"loss": 4.0, "time/param_lag": 2.0}
+    assert published == [(4, 7.0), (5, 7.0)]

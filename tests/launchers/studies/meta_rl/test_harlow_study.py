@@ -39,6 +39,15 @@ def test_one_shot_learner_is_at_ceiling_and_a_guesser_is_not():
     assert player.second_trial(RIGHT) == player.second_trial(WRONG) == 1.0
 
 
+def test_the_ceiling_is_nine_of_ten():
+    """Of the trials from the second on, over all episodes."""
+    correct = np.ones((3, 10, study.NUM_TRIALS), bool)
+    correct[:, :, 0] = False  # The first does not count.
+    correct[1, :1] = False  # Right in nine of ten: not above.
+    correct[2, :2] = False
+    assert choose(correct, 1).share_at_ceiling == pytest.approx(1 / 3)
+
+
 def test_the_error_of_a_share_counts_episodes_not_trials():
     correct = np.ones((2, 8, study.NUM_TRIALS), bool)
     correct[:, 4:6] = False  # Two of the four episodes that are shown.

@@ -26,6 +26,17 @@ def test_logistic_slope_is_the_log_odds_ratio():
     assert fit.standard_errors[1] == pytest.approx(np.sqrt(variance), rel=1e-5)
 
 
+def test_the_penalty_is_half_a_ridge_a_square():
+    """Where it is largest, the slope of the likelihood is that of the penalty."""
+    generator = np.random.default_rng(0)
+    predictors = generator.normal(size=(50, 3))
+    is_first = generator.random(50) < 0.5
+    fit = fit_logistic(predictors, is_first, ("a", "b", "c"), ridge=5.0)
+    chance = 1 / (1 + np.exp(-predictors @ fit.coefficients))
+    slope = predictors.T @ (is_first - chance)
+    np.testing.assert_allclose(slope, 5.0 * fit.coefficients, atol=1e-4)
+
+
 def test_logistic_stays_finite_on_separable_data():
     x = np.linspace(-1, 1, 20)
     fit = fit_logistic(x[:, None], x > 0, ("x",))

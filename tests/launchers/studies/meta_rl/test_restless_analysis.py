@@ -169,6 +169,8 @@ def test_blocks_hold_one_volatility():
     np.testing.assert_array_equal(values, [0.02, 0.02, 0.2, 0.2])
     np.testing.assert_array_equal(episodes[0], [1, 3, 5, 7, 9])
     assert (volatility[episodes] == values[:, None]).all()
+    whole, _ = restless.blocks_of_equal_volatility(np.full(10, 0.2), 5)
+    np.testing.assert_array_equal(whole, np.arange(10).reshape(2, 5))
 
 
 def test_rows_of_learning_rates_by_hand():

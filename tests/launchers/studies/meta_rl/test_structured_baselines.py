@@ -65,6 +65,23 @@ def test_walks_stay_inside_and_step_as_told():
         assert half.var() == pytest.approx(1 / 12, rel=0.1)
 
 
+@pytest.mark.parametrize("volatility", [0.15, 0.4])
+def test_the_kernel_of_a_walk_is_that_of_simulated_steps(volatility):
+    """From cells at both ends and in the middle, reflected at 0 and 1."""
+    cells = (np.arange(20) + 0.5) / 20
+    kernel = structured._reflected_kernel(cells, volatility)
+    np.testing.assert_allclose(kernel.sum(1), 1.0)
+    np.testing.assert_allclose(
+        kernel, kernel[::-1, ::-1], atol=1e-12
+    )  # The same from both.
+    steps = np.random.default_rng(0).normal(0.0, volatility, 100_000)
+    for source in (0, 10, 18):
+        folded = np.abs(cells[source] + steps) % 2.0
+        folded = np.where(folded > 1.0, 2.0 - folded, folded)
+        counts, _ = np.histogram(folded, 20, (0.0, 1.0))
+        np.testing.assert_allclose(kernel[source], counts / 100_000, atol=0.01)
+
+
 def test_filter_of_a_walk_that_stands_still_is_the_dependent_optimum():
     generator = np.random.default_rng(4)
     means = structured.restless_walks(generator, 3000, 100, 0.0)
