@@ -21,7 +21,7 @@ from tolman.networks.core import Array
 
 
 def contract(subscripts: str, *operands: Array, dtype: Any = jnp.float32) -> Array:
-    """An einsum of operands rounded to `dtype`, float32 or bfloat16, summed in float32."""
+    """An einsum of operands rounded to a floating `dtype`, summed in float32."""
     if jnp.dtype(dtype) == jnp.float32:
         return jnp.einsum(subscripts, *operands)
 
@@ -31,7 +31,10 @@ def contract(subscripts: str, *operands: Array, dtype: Any = jnp.float32) -> Arr
 
     def wide(*operands: Array) -> Array:
         bits = jnp.finfo(dtype)
-        rounded = [jax.lax.reduce_precision(x, bits.nexp, bits.nmant) for x in operands]
+        rounded = [
+            jax.lax.reduce_precision(x.astype(jnp.float32), bits.nexp, bits.nmant)
+            for x in operands
+        ]
         return jnp.einsum(subscripts, *rounded)
 
     # On a CPU, XLA lacks some bfloat16 products with a float32 sum (jax 0.12). Products of
