@@ -143,8 +143,8 @@ class GymnasiumAdapter(dm_env.Environment):
         self._log_info = {*LOGGED_INFO, *_find_attribute(environment, "log_info", ())}
         self._observation_spec = space_to_spec(environment.observation_space, "observation")
         self._action_spec = space_to_spec(environment.action_space, "action")
-        self._to_observation = _part_by_part(environment.observation_space, _from_space)
-        self._from_action = _part_by_part(environment.action_space, _to_space)
+        self._to_observation = read_space(environment.observation_space)
+        self._from_action = to_space(environment.action_space)
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
@@ -307,6 +307,16 @@ def _bound(bound: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.asarray(bound, dtype)
 
 
+def read_space(space: Any) -> Callable[[Any], Any]:
+    """Turns values of a space, or batches, into what `space_to_spec` describes; copies."""
+    return _part_by_part(space, _from_part)
+
+
+def to_space(space: Any) -> Callable[[Any], Any]:
+    """Turns what `space_to_spec` describes, or batches of it, into values of the space."""
+    return _part_by_part(space, _to_part)
+
+
 def _part_by_part(
     space: Any, convert: Callable[[Any], Callable[[Any], Any]]
 ) -> Callable[[Any], Any]:
@@ -324,8 +334,7 @@ def _part_by_part(
     return convert(space)
 
 
-def _from_space(space: Any) -> Callable[[Any], Any]:
-    """Turns a part of an observation into what `space_to_spec` describes."""
+def _from_part(space: Any) -> Callable[[Any], Any]:
     from gymnasium import spaces
 
     dtype = single_precision(space.dtype)
@@ -336,14 +345,11 @@ def _from_space(space: Any) -> Callable[[Any], Any]:
     return lambda value: np.array(value, dtype)
 
 
-def _to_space(space: Any) -> Callable[[Any], Any]:
-    """Turns a part of an action, as `space_to_spec` has it, into what its space wants."""
+def _to_part(space: Any) -> Callable[[Any], Any]:
     from gymnasium import spaces
 
     dtype = space.dtype
-    if isinstance(space, spaces.Discrete):
-        start = int(space.start)
-        return lambda value: dtype.type(int(value) + start)
-    if isinstance(space, spaces.MultiDiscrete):
-        return lambda value: (np.asarray(value) + space.start).astype(dtype)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        # In the space's dtype first: the sum may be too large for that of the value.
+        return lambda value: np.asarray(value).astype(dtype)[()] + dtype.type(space.start)
     return lambda value: np.asarray(value, dtype)

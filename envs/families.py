@@ -25,10 +25,11 @@ class Family:
       check: raises ValueError for an id that the package does not know.
       make: takes the id, settings and a seed; returns a dm_env or Gymnasium environment.
       make_vector: takes the id, settings, a number of copies and a seed; None where
-        copies are to be stepped in turn. A class that steps outside Python has an
-        attribute `releases_gil`.
+        copies are to be stepped in turn.
       specs: takes the id and settings; returns the specs of observations and actions
-        without building an environment. Needed where there is a `make_vector`.
+        of what `make_vector` makes. Needed where there is a `make_vector`.
+      releases_gil: `make_vector` makes what steps outside Python.
+      is_vector: takes settings; whether copies with these are made by `make_vector`.
     """
 
     pattern: str
@@ -38,6 +39,8 @@ class Family:
     make: Callable[[str, Any, int], Any]
     make_vector: Callable[[str, Any, int, int], Any] | None = None
     specs: Callable[[str, Any], tuple[Any, Any]] | None = None
+    releases_gil: bool = False
+    is_vector: Callable[[Any], bool] = lambda settings: True
 
 
 @dataclass(frozen=True)

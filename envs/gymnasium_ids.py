@@ -4,62 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any
-
-from annotated_types import Ge
+from typing import Any
 
 from tolman.envs.families import Family, register_family
-
-
-@dataclass(frozen=True)
-class GymnasiumSettings:
-    """What `gymnasium.make` is called with.
-
-    Attributes:
-      max_episode_steps: after which an episode is truncated; None for the id's own
-        limit.
-      keywords: of the environment itself, as a JSON object: {"sutton_barto_reward": true}.
-      reset_options: the `options` of every `reset`, as a JSON object.
-      log_info: names of numbers in the last `info` of an episode that become metrics,
-        beside `is_success` and `episode`.
-      use_action_mask: only take actions that `info["action_mask"]` tells to be legal, as
-        Taxi-v4 does.
-    """
-
-    max_episode_steps: Annotated[int, Ge(1)] | None = None
-    keywords: str = "{}"
-    reset_options: str = "{}"
-    log_info: tuple[str, ...] = ()
-    use_action_mask: bool = False
-
-    def setting_problems(self) -> Iterator[tuple[str, str]]:
-        self.parsed_keywords()
-        self.parsed_reset_options()
-        yield from ()
-
-    def parsed_keywords(self) -> dict[str, Any]:
-        """`keywords` as a dictionary."""
-        return _parse_object("keywords", self.keywords)
-
-    def parsed_reset_options(self) -> dict[str, Any]:
-        """`reset_options` as a dictionary."""
-        return _parse_object("reset_options", self.reset_options)
-
-
-def _parse_object(name: str, text: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text)
-    except json.JSONDecodeError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise ValueError(
-            f'{name}={text!r}: must be a JSON object, such as {{"size": 3}}. '
-            f"Set --env.{name.replace('_', '-')}."
-        )
-    return parsed
+from tolman.envs.gymnasium_settings import GymnasiumSettings
+from tolman.envs.gymnasium_vectors import gymnasium_vector_specs, make_gymnasium_vector
 
 
 def check_gymnasium_id(name: str) -> None:
@@ -119,10 +68,13 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
 
 register_family("[package:]NAME-vN")(
     Family(
-        pattern=r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
+        pattern=r"(?!(ALE|envpool)/)([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
         summary="what Gymnasium has registered, or registers when the package is imported",
         settings=GymnasiumSettings,
         check=check_gymnasium_id,
         make=make_gymnasium,
+        make_vector=make_gymnasium_vector,
+        specs=gymnasium_vector_specs,
+        is_vector=lambda settings: settings.vectorized,
     )
 )

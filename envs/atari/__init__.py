@@ -27,5 +27,6 @@ register_family("ALE/GAME-v5")(
         make=AtariEnvironment,
         make_vector=AtariVector,
         specs=atari_specs,
+        releases_gil=True,
     )
 )

@@ -109,8 +109,8 @@ class EnvironmentSource:
         if not self._num_processes:
             return
         reason = ""
-        if self._vector_factory() is not None:
-            reason = "steps many copies in threads of its own"
+        if self._vector_family() is not None:
+            reason = "steps many copies as one by itself"
         elif self.is_on_device:
             reason = "is pure JAX"
         if reason:
@@ -122,8 +122,8 @@ class EnvironmentSource:
     @property
     def releases_gil(self) -> bool:
         """Whether its vectors step outside Python."""
-        make_vector = self._vector_factory()
-        return bool(getattr(make_vector, "releases_gil", False))
+        family = self._vector_family()
+        return family is not None and family.releases_gil
 
     def observation_spec(self) -> Any:
         """Of one copy."""
@@ -145,8 +145,8 @@ class EnvironmentSource:
     def known_specs(self) -> Specs | None:
         """The specs; None where a copy that is to be stepped must be built for them."""
         if self._specs is None:
-            family = getattr(self.named.thing, "family", None)
-            if family is not None and family.specs is not None:
+            family = self._vector_family()
+            if family is not None:
                 self._specs = Specs(*family.specs(self.named.name, self.settings))
             elif _told_by_factory(self.named.thing):
                 first = self.environment()
@@ -196,9 +196,9 @@ class EnvironmentSource:
           ValueError: if it cannot be built from these settings, or is no environment.
           EnvironmentFault: if building it fails otherwise.
         """
-        make_vector = self._vector_factory()
-        if make_vector is not None:
-            return make_vector(self.named.name, self.settings, num_envs, seed)
+        family = self._vector_family()
+        if family is not None:
+            return family.make_vector(self.named.name, self.settings, num_envs, seed)
         if _told_by_factory(self.named.thing) is not True and self._environment is None:
             first, first_seed = self._first, self.first_seed
             self._first = None
@@ -217,9 +217,12 @@ class EnvironmentSource:
             self._first.close()
             self._first = None
 
-    def _vector_factory(self) -> Any:
+    def _vector_family(self) -> Any:
+        """The family that makes many copies as one; None where they are stepped in turn."""
         family = getattr(self.named.thing, "family", None)
-        return None if family is None else family.make_vector
+        if family is None or family.make_vector is None:
+            return None
+        return family if family.is_vector(self.settings) else None
 
     def _build_first(self) -> None:
         if self._environment is not None or self._first is not None:

@@ -238,7 +238,7 @@ def _metadata(environment: GymnasiumAdapter) -> dict[str, Any]:
 
 def _drawing_settings(settings: Any) -> Any:
     """The settings with the render mode, or the same where they cannot say it."""
-    from tolman.envs.gymnasium_ids import GymnasiumSettings
+    from tolman.envs.gymnasium_settings import GymnasiumSettings
 
     if isinstance(settings, GymnasiumSettings):
         keywords = {**settings.parsed_keywords(), "render_mode": RENDER_MODE}

@@ -14,7 +14,7 @@ from tolman.agents.memo import config as memo
 from tolman.agents.memo.baselines import config as baselines
 from tolman.envs.atari import AtariSettings
 from tolman.envs.board.go import Go
-from tolman.envs.gymnasium_ids import GymnasiumSettings
+from tolman.envs.gymnasium_settings import GymnasiumSettings
 from tolman.envs.memory import AssociativeRecall
 from tolman.envs.meta_rl import Harlow, TwoStep
 from tolman.envs.reasoning.associative_inference import AssociativeInference

@@ -161,7 +161,7 @@ def test_a_broken_replay_costs_its_checkpoint_and_a_missing_one_is_asked_for(
     "change, said",
     [
         (["--env-processes", "5"], "env_processes=5: must be at most num_envs=4."),
-        (["--env-processes", "2", "--env", "ALE/Pong-v5"], "copies in threads of its own"),
+        (["--env-processes", "2", "--env", "ALE/Pong-v5"], "copies as one by itself"),
         (
             ["--env-processes", "2", "--env", "two_step", "--launcher", "local"],
             "env_processes=2: env 'two_step' is pure JAX",
