@@ -143,14 +143,27 @@ class Legal:
         """
         if not self.is_told:
             return None
+        mask = self._told(observation)
+        return mask | ~mask.any(-1, keepdims=True)
+
+    def none_is_legal(self, observation: Any) -> Array:
+        """Where there is a number of which no value is legal: `[...]` bool of what is told.
+
+        Args:
+          observation: `[..., *shape]`, with a mask.
+        """
+        parts = jnp.split(self._told(observation), np.cumsum(self._counts)[:-1], axis=-1)
+        return ~jnp.stack([part.any(-1) for part in parts]).all(0)
+
+    def _told(self, observation: Any) -> Array:
+        """What the environment tells: `[..., L]` bool."""
         leaves = jax.tree.leaves(observation)
         pairs = zip(self._indices, self._num_axes, strict=True)
         flat = [
             leaves[index].reshape(*leaves[index].shape[: leaves[index].ndim - axes], -1)
             for index, axes in pairs
         ]
-        mask = jnp.concatenate(flat, axis=-1) != 0
-        return mask | ~mask.any(-1, keepdims=True)
+        return jnp.concatenate(flat, axis=-1) != 0
 
     def check(self, leaves: Sequence[np.ndarray]) -> None:
         """Checks the leaves of one observation on which an action is to be taken.

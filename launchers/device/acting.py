@@ -14,9 +14,12 @@ from jax import lax
 
 from tolman.agents.agent import ActorState, Agent, Array, LearnerState, draw_noise
 from tolman.envs import vector
+from tolman.envs.actions import Legal
 from tolman.envs.environment import Environment, TimeStep
 from tolman.launchers.device.population import Mean
 from tolman.launchers.device.replay import Row
+
+STUCK = "num_stuck"
 
 
 class TrainState(NamedTuple):
@@ -46,15 +49,19 @@ class TrainState(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """The episodes under way, `[P, E]`, and sums over those that ended, `[P]`."""
+    """The episodes under way, `[P, E]`, and sums over those that ended, `[P]`.
+
+    `num_stuck` is of rows on which no action is legal, though their episode goes on.
+    """
 
     episode_return: Array
     episode_length: Array
     num_ended: Array
     sum_return: Array
     sum_length: Array
+    num_stuck: Array
 
-    def follow(self, timestep: TimeStep) -> Episodes:
+    def follow(self, timestep: TimeStep, is_stuck: Array) -> Episodes:
         """Counts one more row, `[P, E]`."""
         is_first, is_last = timestep.is_first(), timestep.is_last()
         episode_return = jnp.where(is_first, 0.0, self.episode_return + timestep.reward)
@@ -65,24 +72,32 @@ class Episodes(NamedTuple):
             self.num_ended + is_last.sum(-1),
             self.sum_return + jnp.where(is_last, episode_return, 0.0).sum(-1),
             self.sum_length + jnp.where(is_last, episode_length, 0).sum(-1),
+            self.num_stuck + (is_stuck & ~is_last).sum(-1),
         )
 
     def means(self) -> dict[str, Mean]:
-        """Over the episodes that ended."""
+        """Over the episodes that ended; `STUCK` is above 0 where an action lacked."""
         return {
             "train/episode_return": Mean(self.sum_return, self.num_ended),
             "train/episode_length": Mean(self.sum_length, self.num_ended),
+            STUCK: Mean(self.num_stuck, jnp.ones_like(self.num_stuck)),
         }
 
 
 def act(
-    agent: Agent, environment: Environment, num_envs: int, state: TrainState, length: int
+    agent: Agent,
+    environment: Environment,
+    legal: Legal,
+    num_envs: int,
+    state: TrainState,
+    length: int,
 ) -> tuple[TrainState, Row, dict[str, Mean]]:
     """`length` decisions of every environment, with the parameters held.
 
     Args:
       agent: that decides.
       environment: of all.
+      legal: reads what the environment tells of legal actions.
       num_envs: E.
       state: to go on from.
       length: T.
@@ -105,11 +120,14 @@ def act(
             environment, env_state, of_all_members(decision.action)
         )
         following = by_member(timestep, num_envs, 0)
-        carry = (actor, env_state, timestep, episodes.follow(following))
+        is_stuck = jnp.zeros_like(following.new_task)
+        if legal.is_told:
+            is_stuck = legal.none_is_legal(following.observation)
+        carry = (actor, env_state, timestep, episodes.follow(following, is_stuck))
         return carry, Row(decision, following)
 
     none = jnp.zeros(len(keys))
-    episodes = Episodes(state.episode_return, state.episode_length, none, none, none)
+    episodes = Episodes(state.episode_return, state.episode_length, *[none] * 4)
     carry = (state.actor, state.environment, state.timestep, episodes)
     (actor, env_state, timestep, episodes), row = lax.scan(body, carry, noise)
     state = state._replace(

@@ -23,8 +23,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from tolman.agents.agent import Agent, Array, Unroll
 from tolman.envs import vector
+from tolman.envs.actions import Legal
 from tolman.envs.environment import Environment, TimeStep
-from tolman.launchers.device.acting import Episodes, TrainState, act, by_member
+from tolman.envs.host import EnvironmentFault
+from tolman.launchers.device.acting import STUCK, Episodes, TrainState, act, by_member
 from tolman.launchers.device.population import (
     Mean,
     PopulationRunner,
@@ -80,7 +82,9 @@ class OnDeviceRunner(PopulationRunner):
         self._replay = (
             None if agent.data.replay == "queue" else Replay(agent.data, self.num_envs)
         )
-        self._act = partial(act, agent, environment, self.num_envs)
+        legal = Legal(environment.observation_spec(), environment.action_spec())
+        self._tells_legal = legal.is_told
+        self._act = partial(act, agent, environment, legal, self.num_envs)
         parts = (ENVIRONMENTS, self.num_envs)
         per_update = env_steps_per_update(agent.data)
         super().__init__(agent, num_members, "env_steps", per_update, parts, devices)
@@ -118,6 +122,24 @@ class OnDeviceRunner(PopulationRunner):
 
         return self.with_empty_replay(self.place(jax.jit(start)(keys)))
 
+    def train(
+        self, state: TrainState, num_updates: int
+    ) -> tuple[TrainState, dict[str, Array]]:
+        """See `PopulationRunner.train`.
+
+        Raises:
+          EnvironmentFault: if no action was legal in an episode that went on.
+        """
+        state, metrics = super().train(state, num_updates)
+        stuck = metrics.pop(STUCK)
+        if self._tells_legal and (np.asarray(stuck) > 0.0).any():
+            raise EnvironmentFault(
+                f"env {type(self.environment).__name__}: legal actions: got none; must be "
+                "at least one until the episode ends. End the episode where nothing can "
+                "be done."
+            )
+        return state, metrics
+
     def with_empty_replay(self, state: TrainState) -> TrainState:
         """The state with a replay that holds nothing, and the counts and scale of the old.
 
@@ -148,6 +170,15 @@ class OnDeviceRunner(PopulationRunner):
     def without_replay(self, state: TrainState) -> TrainState:
         """The state without what the replay holds."""
         return state._replace(replay=state.replay and state.replay._replace(ring=()))
+
+    def member(self, state: TrainState, index: int) -> TrainState:
+        """One member's share of a state, as the state of a population of one."""
+        copies = slice(index * self.num_envs, (index + 1) * self.num_envs)
+        own = jax.tree.map(lambda leaf: leaf[index : index + 1], state)
+        environment, timestep = jax.tree.map(
+            lambda leaf: leaf[copies], (state.environment, state.timestep)
+        )
+        return own._replace(environment=environment, timestep=timestep)
 
     def counts(self, state: TrainState) -> Counts:
         """Of a replay, the environment steps are those taken."""
@@ -235,7 +266,7 @@ class OnDeviceRunner(PopulationRunner):
             state, told = self._act_round(replay, state)
             return state, jax.tree.map(jnp.add, totals, told)
 
-        nothing = Episodes(*jnp.zeros((5, len(state.updates)))).means()
+        nothing = Episodes(*jnp.zeros((6, len(state.updates)))).means()
         state, totals = lax.while_loop(
             lambda carry: ~replay.is_due(carry[0].replay.credit[0]),
             one_round,

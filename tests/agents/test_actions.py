@@ -13,6 +13,7 @@ from tolman.agents.agent import Unroll, draw_noise
 from tolman.agents.inputs import encode_actions
 from tolman.envs import vector
 from tolman.envs.actions import Legal
+from tolman.envs.host import EnvironmentFault
 from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.device.on_device import OnDeviceRunner
 
@@ -140,6 +141,32 @@ def test_the_runner_and_evaluation_take_a_nest_of_actions():
     assert played.action["aim"].shape == (4, 2, 3, 2)
     assert played.policy["aim"].mean.shape == (4, 2, 3, 2)
     assert (played.episode_length == 4).all()
+
+
+class Stuck(ActionTask):
+    """In its third step nothing is legal, and its episode goes on."""
+
+    def step(self, state, action):
+        state, timestep = super().step(state, action)
+        seen = timestep.observation
+        mask = seen["action_mask"] * (state.time != 3).astype(jnp.int8)
+        return state, timestep._replace(observation={**seen, "action_mask": mask})
+
+
+@pytest.mark.parametrize("name", ["actor_critic", "dqn"])
+def test_a_step_without_a_legal_action_ends_the_training_in_one_line(name):
+    own = {"min_size": 8, "capacity": 64} if name == "dqn" else {}
+    for environment in (ActionTask("masked"), Stuck("masked")):
+        agent = make_agent(
+            name, environment, "feedforward", unroll_length=6, batch_size=4, **own
+        )
+        runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
+        state = runner.prepare(runner.init(KEY[None]), 2)
+        if type(environment) is ActionTask:  # The end of an episode is no mistake.
+            assert set(runner.train(state, 2)[1]) >= {"train/episode_return"}
+            continue
+        with pytest.raises(EnvironmentFault, match=r"^env Stuck: legal actions: got none"):
+            runner.train(state, 2)
 
 
 def test_agents_of_action_values_refuse_continuous_actions_in_one_line():
