@@ -228,7 +228,8 @@ def _roles(config: TrainConfig) -> Roles:
             f"replay_shards={shards}: must be at most the {actors} actors, each of which "
             "writes to one. Set --replay-shards or --actors."
         )
-    evaluators = int(config.eval_episodes != 0)
+    # With eval_every the driver evaluates between rows, so that it knows the best one.
+    evaluators = int(config.eval_episodes != 0 and config.eval_every is None)
     return Roles(actors, shards, evaluators, config.learner_gpus)
 
 

@@ -232,7 +232,8 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
             "done on-device. Leave --launcher out."
         )
     for name in ("eval_episodes", "eval_greedy"):
-        if getattr(config, name) and not config.eval_every and launcher != "ray":
+        is_own = launcher == "ray" and name == "eval_episodes"  # Of its evaluator.
+        if getattr(config, name) and not config.eval_every and not is_own:
             raise ValueError(
                 f"{name}={getattr(config, name)}: there are no evaluations without "
                 f"--eval-every. Leave --{name.replace('_', '-')} out."

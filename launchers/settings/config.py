@@ -26,7 +26,7 @@ OWN_SETTINGS = {
     ),
     "ray": (
         *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
-        "eval_episodes",
+        *("eval_episodes", "eval_every", "eval_greedy"),
     ),
 }
 NO_CORE = "feedforward"  # Of agents that play games.
@@ -74,12 +74,11 @@ class TrainConfig:
         machine for this run.
       replay_shards: servers that share out the data; 0 for one.
       learner_gpus: of the learner, 0 or 1; actors use none.
-      eval_episodes: of one evaluation; over Ray by a process of its own, where 0 is for no
-        evaluations; None for 10.
+      eval_episodes: of one evaluation; None for 10. Over Ray, without eval_every, a process
+        of its own makes them one after another; 0 is for none.
       eval_every: env steps between evaluations, rounded up to whole log intervals; None
-        for none. The checkpoint of the best one is kept: RUN@best. Over Ray they follow
-        each other anyway.
-      eval_greedy: whether evaluations act without exploring. Not over Ray.
+        for none. The checkpoint of the best one is kept: RUN@best.
+      eval_greedy: whether the evaluations of eval_every act without exploring.
       init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
       fresh: patterns of paths of parameters that are not taken from there: heads.
       preset: of the agent, that the settings are from; see `tolman list presets`.

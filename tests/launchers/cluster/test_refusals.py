@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tolman.launchers.cluster import connection
+from tolman.launchers.cluster import connection, runner
 from tolman.launchers.cluster.connection import Roles, stage
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.stopping import stop_request
@@ -96,6 +96,17 @@ def test_a_process_each_is_a_cpu_each():
     roles = Roles(actors=3, shards=2, evaluators=1, gpus=1)
     assert roles.cpus == 3 + 2 + 1 + 1
     assert str(roles) == "3 actors, 2 replay servers, 1 learner, 1 evaluators"
+
+
+def test_evaluations_between_rows_are_the_drivers():
+    words = [*COMMAND.split()[1:], "ray"]
+    counts = {}
+    for more in ((), ("--eval-every", "100"), ("--eval-episodes", "0")):
+        roles = runner._roles(resolve(parse_train([*words, *more])).config)
+        counts[more] = roles.evaluators
+    assert [*counts.values()] == [1, 0, 0]
+    with pytest.raises(ValueError, match=r"^eval_greedy=True: there are no evaluations"):
+        resolve(parse_train([*words, "--eval-greedy"]))
 
 
 def test_code_for_other_machines_is_one_whole_folder(tmp_path):
