@@ -16,10 +16,10 @@ MAY_IMPORT = {
 # The folders of `launchers/`; each imports only what stands in rows below its own.
 ORDER = (
     {"cli"},
-    {"benches"},
+    {"benches", "sweep"},
     {"cluster", "film", "studies"},
     {"evaluation", "self_play"},
-    {"arena", "device", "doctor", "host", "sweep"},
+    {"arena", "device", "doctor", "host"},
     {"check_env", "runs"},
     {"measuring", "settings"},
     {"catalog"},

@@ -81,7 +81,7 @@ def connect(config: TrainConfig, roles: Roles) -> bool:
     is_ours = not ray.is_initialized()
     with _keep_stop_handler():
         if config.address is not None and is_ours:
-            _join(config.address)
+            join(config.address)
         elif is_ours:
             start(roles.cpus)
     try:
@@ -164,7 +164,7 @@ def disconnect(is_ours: bool) -> None:
         ray.shutdown()
 
 
-def _join(address: str) -> None:
+def join(address: str) -> None:
     """Connects to a cluster and sends its machines the code of this process."""
     if address != "auto":
         _check_address(address)

@@ -132,7 +132,7 @@ def resume(
             own.check(runner)
             state, _ = _first_state(job, runner)
             try:
-                start = pick_up(runner, _sink(config, folder), state, with_empty_replay)
+                start = pick_up(runner, make_sink(config, folder), state, with_empty_replay)
             except MisfitError as error:
                 raise explain_misfit(asked, error) from error
             before |= start.about.get("config", {})
@@ -210,7 +210,7 @@ def _loop(
     plan = make_plan(config, total, runner.units_per_update)
     return TrainingLoop(
         runner,
-        _sink(config, own.folder, changes),
+        make_sink(config, own.folder, changes),
         plan,
         start,
         callbacks=own.callbacks,
@@ -218,7 +218,16 @@ def _loop(
     )
 
 
-def _sink(config: TrainConfig, folder: RunFolder, changes: Sequence[Change] = ()) -> Sink:
+def make_sink(
+    config: TrainConfig, folder: RunFolder, changes: Sequence[Change] = ()
+) -> Sink:
+    """Where a run of that config leaves what it makes.
+
+    Args:
+      config: of the run.
+      folder: of the run.
+      changes: of its settings, so far.
+    """
     rate = getattr(config.agent_config, "learning_rate", None)
     advice = ""
     if rate is not None:

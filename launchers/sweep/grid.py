@@ -12,18 +12,26 @@ from annotated_types import Ge
 
 from tolman.launchers.settings.flags import check_not_empty, flag_value
 
-OWN_FLAGS = ("--seeds", "--jobs", "--sweep-dir")
+OWN_FLAGS = ("--seeds", "--jobs", "--sweep-dir", "--sweep-launcher")
+LAUNCHERS = ("auto", "population", "processes", "ray")
 SET_HERE = ("--seed", "--run-dir", "--if-exists")
 MAX_RUNS = 10_000
-HELP = """usage: tolman sweep AGENT --env ID [--seeds N] [--jobs N] [--sweep-dir DIR] ...
+HELP = """usage: tolman sweep AGENT --env ID [--seeds N] [--sweep-launcher HOW]
+                    [--jobs N] [--sweep-dir DIR] ...
 
 Trains an agent with every combination of settings, each with every seed. A flag of
 `tolman train` takes several values as a list: --agent.learning-rate 1e-4,3e-4.
 
   --seeds      their number (5), a range (0..4) or a list (3,7); by default 1
-  --jobs       runs at a time, each a process; by default 1
   --sweep-dir  a folder of the sweep, which has one for each run; where it holds a sweep,
                that one goes on: tolman sweep --sweep-dir DIR
+  --sweep-launcher
+               population: runs on the device that differ in their seeds, learning rates
+               and entropy costs train together, in one compiled program; processes: each
+               run is one; ray: each is a task of Ray, on the cluster at RAY_ADDRESS or
+               on this machine; auto, the default: population where that can be
+  --jobs       processes or tasks at a time; by default 1, of tasks as many as there is
+               room for. With it, auto stands for processes
 
 Whatever else there is: tolman train AGENT --env ID --help"""
 
@@ -35,14 +43,16 @@ class Sweep:
     Attributes:
       words: of `tolman train`, some of them lists such as 1e-4,3e-4.
       seeds: of each setting.
-      jobs: runs at a time.
+      jobs: runs at a time; 0 for the default.
       folder: of the sweep; None for one below runs/.
+      launcher: one of `LAUNCHERS`.
     """
 
     words: tuple[str, ...]
     seeds: tuple[int, ...]
-    jobs: Annotated[int, Ge(1)] = 1
+    jobs: Annotated[int, Ge(0)] = 0
     folder: str | None = None
+    launcher: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -75,11 +85,24 @@ def parse_sweep(arguments: Sequence[str]) -> Sweep:
         if flag_value(words, flag) is not None:
             raise ValueError(f"{flag}: a sweep sets it for each run. Leave it out.")
     own = {flag: flag_value(words, flag) for flag in OWN_FLAGS}
-    jobs = own["--jobs"] or "1"
-    if not jobs.isdecimal() or int(jobs) < 1:
+    jobs, launcher = own["--jobs"], own["--sweep-launcher"] or "auto"
+    if jobs is not None and (not jobs.isdecimal() or int(jobs) < 1):
         raise ValueError(f"jobs={jobs!r}: must be a number of at least 1. Set --jobs.")
+    if launcher not in LAUNCHERS:
+        raise ValueError(
+            f"sweep_launcher={launcher!r}: must be one of {', '.join(LAUNCHERS)}. Set "
+            "--sweep-launcher."
+        )
+    if jobs is not None and launcher == "population":
+        raise ValueError(
+            f"jobs={jobs}: a population trains all of its runs at once. Leave --jobs out."
+        )
+    if jobs is not None and launcher == "auto":
+        launcher = "processes"
     seeds = parse_seeds(own["--seeds"] or "1")
-    return Sweep(tuple(_without(words)), seeds, int(jobs), own["--sweep-dir"])
+    return Sweep(
+        tuple(_without(words)), seeds, int(jobs or 0), own["--sweep-dir"], launcher
+    )
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -1,15 +1,11 @@
-"""Runs a sweep: each run a process of its own, in a folder of its own, and resumable."""
+"""Runs a sweep: each run in a folder of its own, and all of it resumable."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +14,12 @@ from typing import Any
 from tolman.launchers.report.status import read_status
 from tolman.launchers.runs.folder import hold, make_folder
 from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.config import TrainConfig
 from tolman.launchers.sweep.grid import Planned, Sweep, plan_runs
+from tolman.launchers.sweep.processes import begin, train_each
 from tolman.launchers.sweep.summary import as_json, summarise, table, write_page
 
 SWEEP = "sweep.json"  # In the sweep's folder: what it is, and what it came to.
-COMMAND = "import sys; from tolman.launchers.cli import main; sys.exit(main())"
-SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def run_sweep(sweep: Sweep) -> int:
@@ -37,12 +33,12 @@ def run_sweep(sweep: Sweep) -> int:
     """
     sweep = _stored(sweep)
     runs = plan_runs(sweep)
-    for run in runs:
-        parse_train(run.words)
+    configs = [parse_train(run.words) for run in runs]
+    sweep, train_all = _launch(sweep, runs, configs)
     folder = _folder(sweep, runs)
     with hold(folder, "running this sweep"):
         _write(folder, sweep, [])
-        failed = _train_all(folder, runs, sweep.jobs)
+        failed = train_all(folder)
         rows = summarise(folder, runs)
         _write(folder, sweep, as_json(rows))
         page = write_page(folder, runs)
@@ -52,6 +48,35 @@ def run_sweep(sweep: Sweep) -> int:
         print(f"failed: {run.name} ({reason})", file=sys.stderr)
     print(page or folder)
     return 1 if failed else 0
+
+
+def _launch(
+    sweep: Sweep, runs: Sequence[Planned], configs: Sequence[TrainConfig]
+) -> tuple[Sweep, Callable[[Path], list[Planned]]]:
+    """How the runs are trained: a function of the sweep's folder, to the runs that failed.
+
+    Raises:
+      ValueError: if they are to be a population, and cannot be.
+    """
+    if sweep.launcher in ("auto", "population"):
+        from tolman.launchers.sweep.population import find_groups, train_groups
+
+        try:
+            groups = find_groups(runs, configs)
+        except ValueError:
+            if sweep.launcher == "population":
+                raise
+        else:
+            if sweep.launcher == "population" or len(groups) < len(runs):
+                sweep = replace(sweep, launcher="population")
+                return sweep, lambda folder: train_groups(folder, groups)
+        sweep = replace(sweep, launcher="processes")
+    if sweep.launcher == "ray":
+        from tolman.launchers.sweep.tasks import ray_tasks
+
+        return sweep, lambda folder: ray_tasks(folder, runs, sweep.jobs, train_each)
+    jobs = sweep.jobs or 1
+    return sweep, lambda folder: train_each(folder, runs, jobs, begin)
 
 
 def _stored(sweep: Sweep) -> Sweep:
@@ -74,6 +99,14 @@ def _stored(sweep: Sweep) -> Sweep:
         return sweep
     stored = json.loads((Path(sweep.folder) / SWEEP).read_text())
     found = replace(sweep, words=tuple(stored["words"]), seeds=tuple(stored["seeds"]))
+    launcher = stored["launcher"]
+    if sweep.launcher not in ("auto", launcher):
+        raise ValueError(
+            f"{sweep.folder}: its sweep was begun by {launcher}. Leave out "
+            f"--sweep-launcher {sweep.launcher}"
+            f"{' and --jobs' if launcher == 'population' else ''}."
+        )
+    found = replace(found, launcher=launcher)
     if sweep.words and (sweep.words, sweep.seeds) != (found.words, found.seeds):
         raise ValueError(
             f"{sweep.folder}: holds another sweep ({' '.join(found.words)}, "
@@ -95,67 +128,12 @@ def _folder(sweep: Sweep, runs: Sequence[Planned]) -> Path:
 
 
 def _write(folder: Path, sweep: Sweep, results: list[dict[str, Any]]) -> None:
-    told = {"words": sweep.words, "seeds": sweep.seeds, "results": results}
+    told = {
+        "words": sweep.words,
+        "seeds": sweep.seeds,
+        "launcher": sweep.launcher,
+        "results": results,
+    }
     unfinished = folder / f"{SWEEP}.unfinished"
     unfinished.write_text(json.dumps(told, indent=2))
     unfinished.rename(folder / SWEEP)
-
-
-def _train_all(folder: Path, runs: Sequence[Planned], jobs: int) -> list[Planned]:
-    """Trains what has not finished, `jobs` at a time; returns what failed."""
-    waiting = [run for run in runs if not _is_finished(folder, run)]
-    under_way: list[tuple[Planned, subprocess.Popen[bytes]]] = []
-    failed: list[Planned] = []
-    with _children_end_with_us(under_way):
-        while waiting or under_way:
-            while waiting and len(under_way) < jobs:
-                run = waiting.pop(0)
-                under_way.append((run, _begin(folder, run)))
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-            for run, process in [*under_way]:
-                code = process.poll()
-                if code is None:
-                    continue
-                under_way.remove((run, process))
-                told = "finished" if code == 0 else f"ended with code {code}"
-                print(f"{run.name}: {told}", file=sys.stderr)
-                if code:
-                    failed.append(run)
-    return failed
-
-
-def _is_finished(folder: Path, run: Planned) -> bool:
-    return bool(read_status(folder / run.name).get("state") == "finished")
-
-
-def _begin(folder: Path, run: Planned) -> subprocess.Popen[bytes]:
-    """Starts a run, or resumes it; what it says goes to a file beside its folder."""
-    words = [*run.words, "--run-dir", str(folder / run.name), "--if-exists", "resume"]
-    with (folder / f"{run.name}.txt").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "train", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-
-
-@contextlib.contextmanager
-def _children_end_with_us(
-    under_way: list[tuple[Planned, subprocess.Popen[bytes]]],
-) -> Iterator[None]:
-    """Has runs save and stop where this process is asked to, and waits for them."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        for _, process in under_way:
-            if process.poll() is None:
-                process.terminate()
-        for _, process in under_way:
-            process.wait()
-        signal.signal(signal.SIGTERM, before)

@@ -9,8 +9,10 @@ WORDS = "dqn --env cartpole --agent.learning-rate 1e-3,1e-4 --agent.replay=unifo
 
 def test_the_sweeps_own_flags_are_no_runs():
     told = [*WORDS.split(), "--seeds", "2", "--jobs=3", "--sweep-dir", "a/b"]
-    assert parse_sweep(told) == Sweep(tuple(WORDS.split()), (0, 1), 3, "a/b")
-    assert parse_sweep(WORDS.split()) == Sweep(tuple(WORDS.split()), (0,), 1, None)
+    assert parse_sweep(told) == Sweep(tuple(WORDS.split()), (0, 1), 3, "a/b", "processes")
+    told = [*WORDS.split(), "--sweep-launcher", "population"]
+    assert parse_sweep(told) == Sweep(tuple(WORDS.split()), (0,), launcher="population")
+    assert parse_sweep(WORDS.split()) == Sweep(tuple(WORDS.split()), (0,), 0, None, "auto")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,8 @@ def test_mistakes_end_in_one_line():
     for words, told in [
         ("--seed 3", "--seed: a sweep sets it for each run"),
         ("--jobs 0", "jobs='0': must be a number of at least 1"),
+        ("--sweep-launcher cloud", "must be one of auto, population, processes, ray"),
+        ("--sweep-launcher population --jobs 2", "jobs=2: a population trains all"),
     ]:
         with pytest.raises(ValueError, match=told):
             parse_sweep([*WORDS.split(), *words.split()])

@@ -2,6 +2,12 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +67,37 @@ def test_a_sweep_trains_and_goes_on(tolman, tmp_path):
 
     code, _, (error,) = tolman(*words, "--seeds", "2")
     assert code == 2 and "holds another sweep" in error
+    how = ["--sweep-launcher", "population"]
+    code, _, (error,) = tolman("sweep", "--sweep-dir", folder, *how)
+    assert code == 2 and "was begun by processes" in error
+
+
+PARENT = """import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+time.sleep(600)"""
+CHILD = """import time
+from tolman.launchers.sweep.processes import stop_with_parent
+stop_with_parent()
+time.sleep(600)"""
+
+
+def test_a_sweep_that_is_killed_leaves_no_child():
+    words = [sys.executable, "-c", PARENT, CHILD]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as parent:
+        child = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(600):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        state = Path(f"/proc/{child}/stat")
+        if state.exists() and state.read_text().split()[2] == "Z":
+            return  # Nobody has asked for its exit code.
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the child goes on without its parent")
 
 
 def test_a_setting_that_cannot_be_run_is_told_before_anything_is_written(tolman, tmp_path):
