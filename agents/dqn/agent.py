@@ -181,13 +181,16 @@ class DQN:
         """Takes one gradient step, and copies the network to the target when it is due."""
         del key
         params, target_weights, optimizer_state, hyperparameters, updates = learner_state
+        step_size = hyperparameters.learning_rate * linear(
+            1.0, self.config.final_learning_rate_scale, progress
+        )
         stepped = self.gradient_step(
             lambda weights: self.loss(
                 weights, target_weights, batch, hyperparameters, progress
             ),
             params.weights,
             optimizer_state,
-            hyperparameters.learning_rate,
+            step_size,
         )
         weights, updates = stepped.params, updates + 1
         is_due = updates % self.config.target_update_period == 0

@@ -59,6 +59,8 @@ class DQNConfig(InputSettings):
       optimizer: "adam", or "rmsprop", centred as in Mnih et al. 2015.
       learning_rate: Kapturowski et al. 2019, appendix: 1e-4 (Adam); Mnih et al. 2015,
         table 1: 2.5e-4 (RMSProp).
+      final_learning_rate_scale: the rate falls linearly to this share of itself. None of
+        the papers lowers it.
       optimizer_epsilon: Kapturowski et al. 2019, appendix: 1e-3 (Adam, outside the root);
         Mnih et al. 2015, table 1: 0.01 (RMSProp, inside the root).
       rmsprop_decay: Mnih et al. 2015, table 1: 0.95.
@@ -93,6 +95,7 @@ class DQNConfig(InputSettings):
     exploration_share: Annotated[float, Interval(ge=0, le=1)] = 0.02
     optimizer: Literal["adam", "rmsprop"] = "adam"
     learning_rate: Annotated[float, Gt(0)] = 1e-4
+    final_learning_rate_scale: Annotated[float, Interval(ge=0, le=1)] = 1.0
     optimizer_epsilon: Annotated[float, Gt(0)] = 1e-3
     rmsprop_decay: Annotated[float, Interval(ge=0, le=1)] = 0.95
     max_gradient_norm: Annotated[float, Gt(0)] = 10.0
