@@ -18,7 +18,7 @@ ORDER = (
     {"cli"},
     {"benches", "sweep"},
     {"cluster", "film", "studies"},
-    {"evaluation", "self_play"},
+    {"evaluation", "probe", "self_play"},
     {"arena", "device", "doctor", "host"},
     {"check_env", "runs"},
     {"measuring", "settings"},

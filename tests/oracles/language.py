@@ -76,3 +76,22 @@ def logits(params, tokens, *, num_layers, heads, groups, positions, base=10_000.
     out = top.get("unembedding", top["embeddings"])
     final = [_rms(x, top["final_scale"]) for x in stream]
     return np.array([out @ x for x in final]), all_weights
+
+
+def model_logits(model, tokens):
+    """`logits` of a model of the probe."""
+    config = model.config
+    return logits(
+        model.params,
+        tokens,
+        num_layers=config.num_layers,
+        heads=config.num_heads,
+        groups=config.num_key_value_heads,
+        positions=config.positions,
+    )
+
+
+def log_probabilities(model, tokens):
+    """`[T, V]` of the token after each."""
+    found, _ = model_logits(model, tokens)
+    return found - np.log(np.exp(found).sum(-1, keepdims=True))

@@ -1,0 +1,1 @@
+"""Language models to put questions to: one protocol, and what stands behind it."""
