@@ -30,6 +30,8 @@ META_RL = [
 ]
 CLASSIC = ["cartpole"]
 MEMORY = [f"memory/{name}" for name in ["t_maze", "associative_recall", "memory_length"]]
+CONFLICT = [f"conflict/{name}" for name in ["catch", "dodge", "exchanged"]]
+ORDINARY = [*META_RL, *MEMORY, *CLASSIC, *CONFLICT]
 SMALL = {
     "harlow": {
         "screen_size": 16,
@@ -42,10 +44,10 @@ SMALL = {
 
 
 def test_all_are_registered():
-    assert {*META_RL, *MEMORY, *CLASSIC} <= set(ENVIRONMENTS)
+    assert {*ORDINARY} <= set(ENVIRONMENTS)
 
 
-@pytest.mark.parametrize("name", [*META_RL, *MEMORY, *CLASSIC])
+@pytest.mark.parametrize("name", ORDINARY)
 def test_conforms(name):
     environment = ENVIRONMENTS[name](**SMALL.get(name, {}))
     checked = check_environment(environment, num_steps=120)
@@ -60,6 +62,7 @@ def test_conforms(name):
         ("bandit/informative", 5, 0.0),
         ("bandit/restless", 100, 0.0),
         ("harlow/choice", 10, 0.0),
+        ("conflict/catch", 7, 0.0),
         ("memory/t_maze", 11, 0.0),
         ("memory/associative_recall", 10, 0.0),
         ("memory/memory_length", 11, 0.0),
