@@ -46,6 +46,28 @@ def forward_transfer(scores: np.ndarray, untrained: np.ndarray) -> np.ndarray:
     return np.diag(scores, k=1) - np.asarray(untrained)[1:]
 
 
+def adjusted_rand_index(labels: np.ndarray, others: np.ndarray) -> float:
+    """Whether two labellings of the same `[N]` things group them alike, whatever the names.
+
+    1 for the same groups, about 0 for chance: pairs that both put together, beyond those
+    that chance would, over as many as there could be. 1 where neither tells any apart.
+
+    Source: Hubert and Arabie 1985, equation 5.
+    """
+    _, first = np.unique(labels, return_inverse=True)
+    _, second = np.unique(others, return_inverse=True)
+    table = np.zeros((first.max() + 1, second.max() + 1))
+    np.add.at(table, (first, second), 1)
+
+    def pairs(counts: np.ndarray) -> float:
+        return float((counts * (counts - 1) / 2).sum())
+
+    together, rows, columns = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
+    expected = rows * columns / max(pairs(np.array([len(first)])), 1.0)
+    most = (rows + columns) / 2
+    return 1.0 if most == expected else (together - expected) / (most - expected)
+
+
 def _check(scores: np.ndarray) -> None:
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1]:
         raise ValueError(

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from tolman.launchers.measuring.continual import average_score, forgetting, forward_transfer
+from tolman.launchers.measuring.continual import (
+    adjusted_rand_index,
+    average_score,
+    forgetting,
+    forward_transfer,
+)
 
 SCORES = np.array([[0.9, 0.2, 0.1], [0.95, 0.8, 0.3], [0.5, 0.6, 0.7]])
 
@@ -35,3 +40,15 @@ def test_scores_must_be_square():
     for function in (average_score, forgetting):
         with pytest.raises(ValueError, match=r"scores of shape \[3, 2\]: must be \[K, K\]"):
             function(SCORES[:, :2])
+
+
+def test_groups_that_agree_by_hand():
+    same = np.array([0, 0, 1, 1, 2])
+    assert adjusted_rand_index(same, np.array([5, 5, 3, 3, 9])) == 1.0
+    assert adjusted_rand_index(np.zeros(4), np.zeros(4)) == 1.0
+    first, second = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])
+    # Rows 2 pairs, columns 1 pair, together 1: (1 - 2/6) / (1.5 - 2/6).
+    assert adjusted_rand_index(first, second) == pytest.approx((1 - 2 / 6) / (1.5 - 2 / 6))
+    # Two pairs in each, none together, 6 in all.
+    crossed = adjusted_rand_index(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+    assert crossed == pytest.approx((0 - 4 / 6) / (2 - 4 / 6))
