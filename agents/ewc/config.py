@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval
+
+from tolman.agents.dqn.config import DQNConfig
+from tolman.agents.settings import Preset
 
 Estimator = Literal["exact", "sampled", "empirical", "batch"]
 Form = Literal["separate", "online"]
@@ -46,3 +49,55 @@ class ElasticConfig:
             yield "decay", "1 where form is separate"
         if self.form == "online" and self.max_tasks:
             yield "max_tasks", "0 where form is online, which keeps no task apart"
+
+
+@dataclass(frozen=True)
+class SequentialConfig(DQNConfig):
+    """Settings of Double DQN on tasks in turn; those of `DQNConfig` are of each task.
+
+    Attributes:
+      strength: lambda of EWC; 0 holds on to nothing. Kirkpatrick et al. 2017, table S2:
+        400. It goes with the scale of the action values, as their Fisher does.
+      num_fisher_batches: batches of a task's replay that its Fisher is taken of. Table S2:
+        100.
+      max_tasks: that there is room for, in biases, gains and penalties: three copies of
+        the weights' size each.
+    """
+
+    strength: Annotated[float, Ge(0)] = 400.0
+    num_fisher_batches: Annotated[int, Ge(1)] = 100
+    max_tasks: Annotated[int, Ge(1)] = 10
+
+
+def _of_agent(**settings: Any) -> dict[str, Any]:
+    return {f"agent.{key}": value for key, value in settings.items()}
+
+
+PRESETS = {
+    "small": Preset(
+        "the conflicting games, without a memory",
+        {
+            "core": "feedforward",
+            "core.hidden_size": 100,
+            **_of_agent(
+                unroll_length=1,
+                n_step=1,
+                replay="uniform",
+                capacity=20_000,
+                min_size=500,
+                samples_per_insert=8.0,
+                batch_size=32,
+                target_update_period=200,
+                learning_rate=1e-3,
+                optimizer_epsilon=1e-8,
+                exploration_share=0.5,
+                final_epsilon=0.05,
+                image_axes="none",
+                torso_size=100,
+                strength=100.0,
+                num_fisher_batches=16,
+                max_tasks=3,
+            ),
+        },
+    ),
+}

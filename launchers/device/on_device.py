@@ -297,6 +297,12 @@ class OnDeviceRunner(PopulationRunner):
         state = state._replace(learner=learner, updates=state.updates + 1, replay=kept)
         return state, as_means(told) | totals
 
+    def has_data(self, state: TrainState) -> bool:
+        """Whether there is something to draw; of a queue, which keeps nothing, True."""
+        if self._replay is None:
+            return True
+        return bool((self._replay.num_items(state.replay.age) > 0).all())
+
     def draw(self, state: TrainState, keys: Array) -> tuple[Array, tuple[Unroll, Array]]:
         """Draws a batch of every member from the replay, by keys of `[P, 2]`.
 

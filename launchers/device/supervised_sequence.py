@@ -130,8 +130,8 @@ class SupervisedSequenceRunner(PopulationRunner):
 
     def _stretch(self, state: TrainState, stretch: Stretch) -> Any:
         if stretch.is_first:
-            state = self._end(state, stretch.index - 1)
-        self._load(stretch.index)
+            state = self._end(state, stretch.task - 1)
+        self._load(stretch.task)
         return self._runner.train(state, stretch.num_updates)
 
     def _end(self, state: TrainState, index: int) -> TrainState:

@@ -16,12 +16,12 @@ class Stretch(NamedTuple):
     """Updates on one task.
 
     Attributes:
-      index: of the task.
+      task: its number.
       is_first: they are its first ones.
       num_updates: how many.
     """
 
-    index: int
+    task: int
     is_first: bool
     num_updates: int
 
@@ -80,7 +80,7 @@ class Turns:
         pieces: list[tuple[int, dict[str, Any]]] = []
         index = self.index(done(state))
         for stretch in self.stretches(done(state), num_updates):
-            index, wanted = stretch.index, done(state) + stretch.num_updates
+            index, wanted = stretch.task, done(state) + stretch.num_updates
             state, metrics = step(state, stretch)
             pieces.append((stretch.num_updates, metrics))
             if done(state) < wanted:

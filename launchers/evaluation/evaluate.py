@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.restore import (
     Restored,
     named_checkpoint,
+    params_for_task,
     restore,
     stored_job,
 )
@@ -116,8 +118,10 @@ def check_plays_alone(run: Path, job: Job) -> None:
 
 
 def _returns(restored: Restored, key: jax.Array, num_episodes: int) -> dict[str, float]:
-    """What episodes return, and how long they are."""
+    """What episodes return, and how long they are; of tasks in turn, means over them."""
     job, agent, params, _ = restored
+    if job.tasks:
+        return _returns_of_tasks(restored, key, num_episodes)
     played = play_episodes_of(job, agent, params, key, num_episodes)
     returns = played.returns
     return {
@@ -129,6 +133,26 @@ def _returns(restored: Restored, key: jax.Array, num_episodes: int) -> dict[str,
         **{f"eval/{name}": value for name, value in played.info.items()},
         **_human_normalized(job.config.env, float(returns.mean())),
     }
+
+
+def _returns_of_tasks(
+    restored: Restored, key: jax.Array, num_episodes: int
+) -> dict[str, float]:
+    """Means over the tasks, and the mean return of each."""
+    job, agent, params, _ = restored
+    found, measured = [], {}
+    for task, (name, source) in enumerate(job.tasks.items()):
+        alone = restored._replace(
+            job=replace(job, source=source, tasks={}),
+            params=params_for_task(agent, params, task),
+        )
+        found.append(_returns(alone, key, num_episodes))
+        measured[f"eval/{name}/episode_return"] = found[-1]["eval/episode_return"]
+    means = {name: float(np.mean([one[name] for one in found])) for name in RETURN_METRICS}
+    error = "eval/episode_return_standard_error"  # Of a mean of independent means.
+    means[error] = float(np.sqrt(np.square([one[error] for one in found]).sum()))
+    means[error] /= len(found)
+    return {**means, **measured}
 
 
 def _accuracy(restored: Restored, key: jax.Array, num_questions: int) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from tolman.launchers.catalog.given import names_of
 from tolman.launchers.catalog.names import (
     AGENT,
     CORE,
+    ENV,
     OBJECT,
     Named,
     find,
@@ -47,6 +49,8 @@ class Job:
       core: the core's class.
       source: an `EnvironmentSource`, `GameSource` or `ExampleSource`, by the kind. It
         builds nothing before it must.
+      tasks: the sources of all environments that are trained on in turn, by name, `source`
+        being that of the first; empty where there is one alone.
     """
 
     config: TrainConfig
@@ -54,11 +58,12 @@ class Job:
     agent: Named
     core: Named
     source: Any
+    tasks: Mapping[str, EnvironmentSource] = field(default_factory=dict)
 
     @property
     def runner(self) -> str:
         """The name of the runner that trains it."""
-        return f"{self.config.launcher}/{self.kind}"
+        return f"{self.config.launcher}/{self.kind}{'-in-turn' if self.tasks else ''}"
 
     def make_agent(self, specs: Specified | None = None) -> Any:
         """Builds the agent.
@@ -127,7 +132,80 @@ def resolve(
     settings = _with_correction(config.agent_config, launcher)
     replay = _replay(config.replay, launcher)
     config = replace(config, agent_config=settings, launcher=launcher, replay=replay)
-    return Job(config, kind, agent, core, source)
+    tasks = _tasks(config, kind, task, source)
+    return Job(_with_all_steps(config), kind, agent, core, source, tasks)
+
+
+def _tasks(
+    config: TrainConfig, kind: str, first: Named, source: EnvironmentSource
+) -> dict[str, EnvironmentSource]:
+    """The sources of `config.tasks` by name; the settings of the first are for all.
+
+    Raises:
+      ValueError: if one of them cannot be trained on in turn with the others.
+    """
+    if not config.tasks:
+        return {}
+    if kind != "acts":
+        raise ValueError(
+            f"tasks={','.join(config.tasks)}: agent {config.agent!r} does not act in "
+            "environments. Leave --tasks out."
+        )
+    if config.eval_every is not None:
+        raise ValueError(
+            f"eval_every={config.eval_every}: tasks in turn are evaluated for every row. "
+            "Set --log-interval in its place."
+        )
+    if config.env != config.tasks[0]:
+        raise ValueError(
+            f"env={config.env!r}: must be the first of the tasks, {config.tasks[0]!r}. "
+            "Leave --env out."
+        )
+    found = {config.env: source}
+    for name in dict.fromkeys(config.tasks[1:]):
+        if name == config.env:
+            continue
+        named = find(ENV, name)
+        settings = named.default_settings()
+        if named.settings_type is first.settings_type:
+            settings = config.env_config
+        elif config.env_config != first.default_settings():
+            raise ValueError(
+                f"task {name!r}: takes other settings than {config.env!r}, so --env.KEY "
+                "cannot set those of both. Leave it out."
+            )
+        found[name] = EnvironmentSource(named, settings, source.first_seed)
+        if not found[name].is_on_device:
+            raise ValueError(
+                f"task {name!r} lives on the host: tasks in turn are trained on-device. "
+                "Leave it out of --tasks."
+            )
+    return found
+
+
+def _with_all_steps(config: TrainConfig) -> TrainConfig:
+    """A config whose env steps are those of all its tasks.
+
+    Raises:
+      ValueError: if the two ways to say how many differ, or there are no tasks.
+    """
+    each, number = config.steps_per_task, len(config.tasks)
+    if not number:
+        if each is not None:
+            raise ValueError(
+                f"steps_per_task={each}: there are no tasks. Set --tasks, or "
+                "--num-env-steps in its place."
+            )
+        return config
+    if each is None:
+        raise ValueError("steps_per_task is missing: set --steps-per-task, for --tasks.")
+    total = each * number
+    if config.num_env_steps not in (total, TrainConfig.num_env_steps):
+        raise ValueError(
+            f"num_env_steps={config.num_env_steps}: must be {total}, {number} tasks of "
+            f"{each}. Leave --num-env-steps out."
+        )
+    return replace(config, num_env_steps=total)
 
 
 def _with_names(config: TrainConfig) -> TrainConfig:
@@ -233,7 +311,8 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
         )
     for name in ("eval_episodes", "eval_greedy"):
         is_own = launcher == "ray" and name == "eval_episodes"  # Of its evaluator.
-        if getattr(config, name) and not config.eval_every and not is_own:
+        is_evaluated = config.eval_every or config.tasks or is_own
+        if getattr(config, name) and not is_evaluated:
             raise ValueError(
                 f"{name}={getattr(config, name)}: there are no evaluations without "
                 f"--eval-every. Leave --{name.replace('_', '-')} out."

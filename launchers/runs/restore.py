@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from tolman.agents.agent import Params
+from tolman.agents.tasks import for_task
 from tolman.launchers.runs import folder as run_folder
 from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
 from tolman.launchers.runs.job import Job, resolve
@@ -105,7 +106,14 @@ def restore(run: Path, checkpoint: int | None, job: Job | None = None) -> Restor
     checkpoints = Checkpoints(folder.checkpoints)
     restored = checkpoints.restore(template, checkpoint, check, LEARNER)
     params = jax.device_put(restored.state.params, jax.devices()[0])
+    if job.tasks:
+        params = params_for_task(agent, params, 0)  # That of `job.source`.
     return Restored(job, agent, params, restored.units)
+
+
+def params_for_task(agent: Any, params: Params, task: int) -> Params:
+    """The parameters `[1, ...]` to play one of the tasks of a run with."""
+    return jax.vmap(lambda params: for_task(agent, params, task))(params)
 
 
 def _shapes(job: Job, agent: Any) -> Any:

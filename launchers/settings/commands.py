@@ -29,6 +29,7 @@ from tolman.launchers.settings.files import (
     plain_config,
     read_mapping,
     to_mapping,
+    with_first_task,
     with_preset,
 )
 from tolman.launchers.settings.values import SECTION, keys_of, read_values, with_gaps
@@ -62,7 +63,7 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
     """
     import tyro
 
-    words = list(arguments)
+    words = flags.spread(arguments, "--tasks")
     agent = words.pop(0) if words and not words[0].startswith("-") else None
     flags.check_not_empty(words)
     path = flags.flag_value(words, "--config")
@@ -71,6 +72,11 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
     said |= {
         noun: flags.flag_value(words, f"--{noun}") for noun in ("env", "core", "preset")
     }
+    first = flags.flag_value(words, "--tasks")
+    if first and not said["env"]:
+        said["env"] = first
+        words += ["--env", first]
+    mapping = with_first_task(mapping)
     chosen = mapping | {noun: value for noun, value in said.items() if value}
     found = None
     if chosen.get("agent") and chosen.get("env"):

@@ -19,6 +19,7 @@ OWN_SETTINGS = {
     "on-device": (
         *("num_devices", "num_envs"),
         *("eval_episodes", "eval_every", "eval_greedy"),
+        *("tasks", "steps_per_task"),
     ),
     "local": (
         *("num_envs", "env_processes", "replay"),
@@ -78,7 +79,10 @@ class TrainConfig:
         of its own makes them one after another; 0 is for none.
       eval_every: env steps between evaluations, rounded up to whole log intervals; None
         for none. The checkpoint of the best one is kept: RUN@best.
-      eval_greedy: whether the evaluations of eval_every act without exploring.
+      eval_greedy: whether evaluations act without exploring; not those of Ray's process.
+      tasks: environments to train on in turn, by name; env is the first of them, and one
+        that is named again returns. They have the same specs. On-device only.
+      steps_per_task: env steps of each of them.
       init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
       fresh: patterns of paths of parameters that are not taken from there: heads.
       preset: of the agent, that the settings are from; see `tolman list presets`.
@@ -116,6 +120,8 @@ class TrainConfig:
     agent_config: Any = None
     core_config: Any = None
     env_config: Any = None
+    tasks: tuple[str, ...] = ()
+    steps_per_task: Annotated[int, Ge(1)] | None = None
     init_from: str | None = None
     fresh: tuple[str, ...] = ()
     preset: str | None = None

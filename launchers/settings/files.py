@@ -22,6 +22,7 @@ import yaml
 from tolman.launchers.catalog.given import names_of
 from tolman.launchers.catalog.names import (
     AGENT,
+    ENV,
     Named,
     find,
     find_run,
@@ -45,6 +46,7 @@ def make_config(mapping: Mapping[str, Any], where: str = "config") -> TrainConfi
     Raises:
       ValueError: if a key is unknown, or a value does not fit.
     """
+    mapping = with_first_task(mapping)
     _check_complete(mapping, where)
     given = [mapping.get(noun, TrainConfig.core) for noun in SECTIONS]
     found = zip(SECTIONS, names_of(*given), strict=True)
@@ -73,6 +75,8 @@ def load_config(
     if not trust:
         check_modules(_texts(list(mapping.values())), path.parent)
         check_things(find_run(*names_in(mapping)))
+        tasks = mapping.get("tasks") or []
+        check_things([find(ENV, str(name)) for name in tasks])
     return _build({**mapping, **(given or {})}, str(path))
 
 
@@ -99,6 +103,13 @@ def plain_config(parsed: Any) -> TrainConfig:
 def names_in(mapping: Mapping[str, Any]) -> list[str]:
     """Of the agent, what it is trained on, and the core."""
     return [str(mapping.get(noun, TrainConfig.core)) for noun in SECTIONS]
+
+
+def with_first_task(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping with the first of its `tasks` as `env`, where that is left out."""
+    tasks = mapping.get("tasks")
+    named = {"env": tasks[0]} if isinstance(tasks, list | tuple) and tasks else {}
+    return {**named, **mapping}
 
 
 def with_preset(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,6 +121,21 @@ def flag_value(arguments: Sequence[str], flag: str) -> str | None:
     return value
 
 
+def spread(arguments: Sequence[str], flag: str) -> list[str]:
+    """The words with the values of one flag, `A,B` or `A B`, as a word each."""
+    words, is_value = list[str](), False
+    for word in arguments:
+        parts = [word]
+        if word.startswith("-"):
+            name, _, values = word.partition("=")
+            is_value = name == flag
+            parts = [name, *values.split(",")] if is_value else parts
+        elif is_value:
+            parts = word.split(",")
+        words += [part for part in parts if part or not is_value]
+    return words
+
+
 def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = "") -> None:
     """Raises ValueError, with the closest flag, for one that sets none of `keys`, and for
     one that is followed by an empty word.

@@ -1,5 +1,7 @@
 """A sequence of environments in one run: its parts, its switch, and its bits."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,10 +27,13 @@ def agent():
     return make_agent("meta_rl", PARTS[0].environment, "feedforward", unroll_length=5)
 
 
-def forget(learner, key, index):
-    """A switch that the parameters show: they become what the index says."""
+def forget(learner, examples, key, ended, begun):
+    """A switch that the parameters show: they become what the numbers say."""
+    assert examples is None  # Of a queue.
     return learner._replace(
-        params=jax.tree.map(lambda leaf: jnp.full_like(leaf, index), learner.params)
+        params=jax.tree.map(
+            lambda leaf: jnp.full_like(leaf, 10 * ended + begun), learner.params
+        )
     )
 
 
@@ -46,10 +51,10 @@ def same(left, right):
 
 def test_the_first_part_is_a_run_of_its_own_and_the_counts_go_on(agent):
     runner = SequenceRunner(agent, PARTS, num_eval_episodes=2)
-    assert runner.num_env_steps == 7 * PER_UPDATE
+    assert runner.num_env_steps == 7 * PER_UPDATE - 1
     state, (row,) = trained(runner, [4])
     alone = OnDeviceRunner(agent, PARTS[0].environment)
-    expected, _ = alone.train(alone.prepare(alone.init(KEYS), 7), 4)
+    expected, _ = alone.train(alone.prepare(alone.init(KEYS), 4), 4)
     same(state.learner, jax.device_get(expected.learner))
     assert row["task/index"] == 0 and row["train/episode_length"] == 3
     assert np.isfinite(row["eval/short/episode_return"]).all()
@@ -89,6 +94,99 @@ def test_a_stage_of_a_study_trains_a_sequence(agent, tmp_path):
     stage = run_stage(tmp_path / "s", SequenceRunner(agent, PARTS), KEYS, 70, num_rows=7)
     assert stage.curves["task/index"][:, 0].tolist() == [0] * 4 + [1] * 3
     assert stage.units.tolist() == [10, 20, 30, 40, 50, 60, 70]
+
+
+BACK = [*PARTS, Part("short", PARTS[0].environment, 2 * PER_UPDATE)]
+
+
+def test_one_that_returns_goes_on_where_it_stood(agent):
+    runner = SequenceRunner(agent, BACK, num_eval_episodes=2)
+    assert runner.total_updates(1) == 9 and [*runner.environments] == ["short", "long"]
+    state, rows = trained(runner, [4, 3, 2], total=9)
+    assert [int(row["task/index"][0]) for row in rows] == [0, 1, 2]
+    assert [float(row["train/episode_length"][0]) for row in rows] == [3, 4, 3]
+    assert [int(place["updates"][0]) for place in state.places] == [6, 3]
+    assert runner.counts(state) == (9, 90) and int(state.updates[0]) == 9
+    told = SequenceRunner(agent, BACK, on_switch=forget)
+    state, _ = trained(told, [7, 2], total=9)  # Told of 1 to 0 too: near 10, not 1.
+    assert min(np.abs(leaf).max() for leaf in jax.tree.leaves(state.learner.params)) > 5
+
+
+@pytest.fixture(scope="module")
+def replaying():
+    return make_agent(
+        "dqn", PARTS[0].environment, "feedforward", unroll_length=1, n_step=1,
+        batch_size=4, min_size=8, capacity=64, samples_per_insert=2.0, torso_size=4,
+        replay="uniform", exploration_share=1.0, epsilon=1.0, final_epsilon=0.0,
+    )  # fmt: skip
+
+
+# The first 8 env steps fill the replay of each, then 2 give an update.
+STEPS = [Part("long", PARTS[1].environment, 28), Part("short", PARTS[0].environment, 18)]
+
+
+def test_each_environment_has_its_replay_and_its_clock(replaying):
+    runner = SequenceRunner(replaying, STEPS, num_envs=2)
+    assert runner.num_env_steps == 46
+    state, (first, second, third) = trained(runner, [10, 1, 4], total=15)
+    assert runner.counts(state) == (15, 46)
+    assert float(first["replay/num_items"][0]) == np.mean(range(10, 30, 2))
+    assert float(second["replay/num_items"][0]) == 10  # It fills one of its own.
+    # Epsilon falls from 1 to 0 over the share of each.
+    assert float(second["train/epsilon"][0]) == 1.0
+    assert float(third["train/epsilon"][0]) == pytest.approx(np.mean([0.8, 0.6, 0.4, 0.2]))
+
+
+def test_the_switch_is_given_examples_of_what_ended(replaying):
+    def show(learner, examples, key, ended, begun):
+        seen = examples.timestep.observation[..., 0]  # The time within an episode.
+        assert seen.shape == (2, 3 * 4)  # [T + 1, B], of three batches.
+        told = jnp.stack([seen.max(), ended, begun, examples.action.shape[1]])
+        weights = jax.tree.map(lambda leaf: jnp.resize(told, leaf.shape), learner.params)
+        return learner._replace(params=weights)
+
+    class Asks(type(replaying)):
+        num_switch_batches = 3
+
+    asking = copy.copy(replaying)
+    asking.__class__ = Asks
+    runner = SequenceRunner(asking, STEPS, num_envs=2, on_switch=show)
+    state, _ = trained(runner, [10], total=15)
+    learner = runner._switch(state, 0, 1).learner
+    bias = jax.tree.leaves(learner.params.weights)[1]
+    assert jnp.ravel(bias)[:4].tolist() in ([4, 0, 1, 12], [3, 0, 1, 12])
+
+
+def test_a_replay_that_is_cut_off_goes_on_to_the_same_bits_or_is_told(replaying, tmp_path):
+    whole, _ = trained(SequenceRunner(replaying, STEPS, num_envs=2), [15], total=15)
+    for at in (10, 12):
+        runner = SequenceRunner(replaying, STEPS, num_envs=2)
+        half, _ = trained(runner, [at], total=15)
+        Checkpoints(tmp_path / str(at)).save(at, half, {})
+        fresh = SequenceRunner(replaying, STEPS, num_envs=2)
+        restored = Checkpoints(tmp_path / str(at)).restore(fresh.init(KEYS)).state
+        state = fresh.prepare(fresh.place(restored), 15)
+        same(jax.device_get(fresh.train(state, 15 - at)[0]), whole)
+    told = SequenceRunner(replaying, STEPS, num_envs=2, on_switch=lambda state, *_: state)
+    state, _ = trained(told, [10], total=15)
+    small = told.without_replay(told.place(state))
+    assert not small.places[0]["replay"].ring
+    emptied = told.with_empty_replay(small)
+    assert told.counts(emptied) == told.counts(state)
+    with pytest.raises(ValueError, match="environment 'long': its replay is empty where"):
+        told.train(emptied, 1)
+
+
+def test_an_agent_without_room_is_refused_in_one_line(agent):
+    class Narrow(type(agent)):
+        max_tasks = 1
+
+    narrow = copy.copy(agent)
+    narrow.__class__ = Narrow
+    with pytest.raises(
+        ValueError, match="max_tasks=1: must be at least 2, for short, long"
+    ):
+        SequenceRunner(narrow, PARTS)
 
 
 def test_specs_that_differ_are_refused_in_one_line(agent):

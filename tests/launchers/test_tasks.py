@@ -1,0 +1,150 @@
+"""Tasks in turn from the command line: named, trained, killed and evaluated."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tolman.launchers.runs.job import resolve
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.files import make_config
+from tolman.launchers.settings.flags import spread
+
+TASKS = "conflict/catch,conflict/dodge,conflict/catch"
+WORDS = f"ewc --preset small --tasks {TASKS} --steps-per-task 100".split()
+
+
+@pytest.mark.parametrize("words", ["--tasks a,b --x 1 c", "--tasks=a,b --x 1 c"])
+def test_values_are_spread_as_words(words):
+    assert spread(words.split(), "--tasks") == ["--tasks", "a", "b", "--x", "1", "c"]
+    assert spread(["--tasks", "a,", "b", "--y=1,2", "c,d"], "--tasks") == [
+        *("--tasks", "a", "b", "--y=1,2", "c,d")
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", [WORDS, [word.replace(",", " ") for word in WORDS], [*WORDS, "--seed", "0"]]
+)
+def test_the_first_task_is_the_environment_and_all_are_resolved(words):
+    words = [part for word in words for part in word.split()]
+    job = resolve(parse_train(words))
+    assert job.config.tasks == tuple(TASKS.split(","))
+    assert job.config.env == "conflict/catch" and job.config.num_env_steps == 300
+    assert list(job.tasks) == ["conflict/catch", "conflict/dodge"]
+    assert job.tasks["conflict/catch"] is job.source
+    assert job.runner == "on-device/acts-in-turn"
+    # As a run's file has it, resolved.
+    assert resolve(job.config).config == job.config
+
+
+def test_from_python():
+    config = make_config(
+        {"agent": "ewc", "tasks": TASKS.split(","), "steps_per_task": 5, "preset": "small"}
+    )
+    assert config.env == "conflict/catch" and resolve(config).config.num_env_steps == 15
+
+
+def test_settings_are_those_of_all_tasks():
+    tasks = ["cartpole", "tolman.envs.classic.cartpole:CartPole"]
+    flat = {"agent": "ewc", "tasks": tasks, "steps_per_task": 5}
+    found = resolve(make_config({**flat, "env.max_num_steps": 7})).tasks
+    assert [one.environment().max_num_steps for one in found.values()] == [7, 7]
+
+
+MISTAKES = [
+    ("ewc --tasks conflict/catch,conflict/dodge", "steps_per_task is missing: set --steps"),
+    ("ewc --env conflict/catch --steps-per-task 5", "steps_per_task=5: there are no tasks"),
+    (
+        f"ewc --env conflict/dodge --tasks {TASKS} --steps-per-task 5",
+        "must be the first of",
+    ),
+    (f"ewc --tasks {TASKS} --steps-per-task 5 --num-env-steps 9", "must be 15, 3 tasks of"),
+    (f"ewc --tasks {TASKS} --steps-per-task 0", "steps_per_task=0: must be at least 1"),
+    (
+        f"ewc --tasks {TASKS} --steps-per-task 5 --eval-every 5",
+        "are evaluated for every row",
+    ),
+    (f"ewc --tasks {TASKS} --steps-per-task 5 --launcher local", "has no such setting"),
+    ("ewc --tasks conflict/catch,conflict/cath --steps-per-task 5", "did you mean"),
+    ("ewc --tasks conflict/catch,CartPole-v1 --steps-per-task 5", "lives on the host"),
+    (
+        "ewc --tasks cartpole,two_step --env.max-num-steps 7 --steps-per-task 5",
+        "task 'two_step': takes other settings than 'cartpole'",
+    ),
+    ("alphazero --tasks tic_tac_toe --steps-per-task 5", "does not act in environments"),
+    ("ewc --tasks conflict/catch,two_step --steps-per-task 5", "observation_spec is"),
+    (f"ewc --tasks {TASKS} --steps-per-task 5 --agent.max-tasks 1", "max_tasks=1: must be"),
+    (
+        f"ewc --tasks {TASKS} --steps-per-task 5 --agent.strength -1",
+        "strength=-1.0: must be",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), MISTAKES)
+def test_mistakes_are_told_in_one_line(tolman, words, told):
+    code, _, errors = tolman("train", *words.split())
+    assert code == 2 and told in errors[-1], errors
+
+
+SMALL = f"""train ewc --tasks {TASKS} --steps-per-task 120 --core feedforward --num-envs 4
+--agent.unroll-length 1 --agent.n-step 1 --agent.image-axes none --agent.torso-size 8
+--agent.min-size 40 --agent.capacity 200 --agent.batch-size 8 --agent.samples-per-insert 1
+--agent.num-fisher-batches 2 --agent.max-tasks 2 --eval-episodes 2 --log-interval 16
+--checkpoint-interval 16""".split()
+
+
+def at_end(run):
+    (last,) = sorted(run.glob("checkpoints/*"), key=lambda path: int(path.name))[-1:]
+    with np.load(last / "state.npz") as file:
+        names = json.loads(file["description"].tobytes())["leaves"]
+        leaves = {name: file[f"arr_{i}"].tobytes() for i, name in enumerate(names)}
+    return last.name, leaves
+
+
+def rows_of(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_the_second_task_goes_on_there(tolman, tmp_path, extension):
+    """With the anchor of the first, to the bits of a run that nothing disturbed."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    code, _, errors = tolman(*SMALL, "--run-dir", whole)
+    assert code == 0, errors
+    rows = rows_of(whole)
+    assert {row["task/index"] for row in rows} == {0.0, 1.0, 2.0}
+    for name in ("conflict/catch", "conflict/dodge"):
+        assert all(-1 <= row[f"eval/{name}/episode_return"] <= 1 for row in rows)
+    held = [row["loss/elastic"] for row in rows]
+    assert max(held[:4]) == 0.0 and held[-1] > 0.0
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from tolman.launchers.cli import main; main()",
+         *SMALL, "--run-dir", str(run), "--loggers", "my_extension:Slow"],
+        env={**os.environ, "SLOW_SECONDS": "0.5", "PYTHONPATH": str(extension)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    metrics = run / "metrics.jsonl"
+    while not (metrics.exists() and any(row["task/index"] == 1 for row in rows_of(run))):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert all(row["task/index"] < 2 for row in rows_of(run))
+    code, _, errors = tolman("resume", run)
+    assert code == 0, errors
+    assert at_end(run) == at_end(whole)
+    assert rows_of(run) == rows
+
+    code, _, errors = tolman("resume", run, "--steps-per-task", "240")
+    assert code == 2 and "must keep it" in errors[-1], errors
+    code, shown, errors = tolman("eval", run, "--num-episodes", "4")
+    assert code == 0 and "eval/conflict/dodge/episode_return" in shown, (shown, errors)
