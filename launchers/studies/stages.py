@@ -81,7 +81,7 @@ def run_stage(
     print(f"Training {folder.name}: {runner.num_members} members", flush=True)
     total = runner.total_updates(num_units)
     row = None if num_rows is None else max(total // num_rows, 1)
-    plan = Plan(total, round(total * runner.units_per_update), row)
+    plan = Plan(total, max(num_units, round(total * runner.units_per_update)), row)
     sink = Sink(
         stage,
         num_checkpoints_to_keep=1,
