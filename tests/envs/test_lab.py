@@ -125,8 +125,22 @@ def test_the_goal_is_a_respawn_and_so_is_a_jump():
     row = walk(environment, "forward")
     assert row.reward == 10.0 and row.observation["respawned"]
     assert not walk(environment, "turn left").observation["respawned"]
-    environment._lab.position = np.array([900.0, 900.0])
-    assert walk(environment, "turn left").observation["respawned"]
+    for units, is_jump in ((40.0, False), (60.0, True)):  # At most 21 are walked.
+        environment._lab.position = environment._lab.position + np.array([units, 0.0])
+        assert walk(environment, "turn left").observation["respawned"] == is_jump
+
+
+def test_a_goal_that_puts_the_agent_near_is_a_respawn_too(monkeypatch):
+    environment = LabEnvironment(NAME, EVERY)
+    environment.reset()
+
+    def stay_near():
+        environment._lab.position = GOAL + np.array([0.0, 41.0])
+
+    monkeypatch.setattr(environment._lab, "_put", stay_near)
+    put(environment, GOAL[0], GOAL[1] + 45.0, -90.0)
+    row = walk(environment, "forward")
+    assert row.reward >= 10.0 and row.observation["respawned"]
 
 
 def test_a_way_that_led_nowhere_far_closes_no_loop():
@@ -154,6 +168,9 @@ def test_a_loop_far_enough_is_closed():
     # 2.35 away; 10 steps back it is within 0.35 of the start, and 2 from the far end.
     assert labels.index(True) == 21
     assert labels[-1]
+    for place in ((900.0, 200.0), (100.0, 800.0)):  # Where it has been put begins a path.
+        environment._lab.position = np.array(place)
+        assert not walk(environment, "turn left").observation["loop_closure"]
 
 
 def test_same_seed_same_rows_and_another_seed_others(lab):

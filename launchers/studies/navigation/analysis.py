@@ -47,7 +47,7 @@ PAPER = "Mirowski et al. 2016, section 5.3, table 1"
 NAV, FF = "Nav + D1 D2 L", "FF"
 PROBED: dict[str, Any] = {"decodes_position": True}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    NAV: ("lstm", {"depth_1_cost": 1.0, "depth_2_cost": 1.0, "loop_cost": 1.0, **PROBED}),
+    NAV: ("lstm", {"depth_1_cost": 1.0, "depth_2_cost": 1.0, "loop_cost": 3.33, **PROBED}),
     FF: ("feedforward", {"wiring": "plain", "depth_2_cost": 0.0, **PROBED}),
 }  # Of each: its core, and what is set of the agent.
 
@@ -83,7 +83,7 @@ AGENT: dict[str, Any] = {
 }  # fmt: skip
 QUICK = Setting(
     Maze(layout="tiny", image_size=21, num_frames=800, fields=FIELDS),
-    {**AGENT, "batch_size": 8, "learning_rate": 1e-3}, 128, 1, 100_000, 32,
+    {**AGENT, "batch_size": 8, "learning_rate": 1e-3}, 128, 1, 300_000, 32,
 )  # fmt: skip
 FULL = Setting(
     Maze(layout="random_goal_1", fruit_density=0.1, min_start_distance=5, fields=FIELDS),
