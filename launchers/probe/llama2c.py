@@ -9,7 +9,7 @@ Source: github.com/karpathy/llama2.c, run.c and export.py (the format), MIT.
 
 from __future__ import annotations
 
-import itertools
+import heapq
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -201,20 +201,41 @@ class Llama2CTokenizer:
                 new = [FIRST_BYTE + byte for byte in piece]
             tokens += new
             ends += [end] * len(new)
-        while (best := self._best_union(tokens)) is not None:
-            place, number = best
-            tokens[place : place + 2] = [number]
-            del ends[place]
-        return Encoded(tokens, ends)
+        return self._joined(tokens, ends)
 
-    def _best_union(self, tokens: Sequence[int]) -> tuple[int, int] | None:
-        """Where two neighbours are one token of the best score, and that token."""
-        best, best_score = None, -np.inf
-        for place, (left, right) in enumerate(itertools.pairwise(tokens)):
-            number = self._numbers.get(self._pieces[left] + self._pieces[right])
-            if number is not None and self._scores[number] > best_score:
-                best, best_score = (place, number), self._scores[number]
-        return best
+    def _joined(self, tokens: list[int], ends: list[int]) -> Encoded:
+        """Joins neighbours, those of the best score first, the leftmost of equals."""
+        following = [*range(1, len(tokens)), -1]
+        preceding = list(range(-1, len(tokens) - 1))
+        is_there = [True] * len(tokens)
+        waiting: list[tuple[float, int, int, int]] = []
+
+        def offer(left: int) -> None:
+            if left >= 0 and following[left] >= 0:
+                piece = b"".join(self._pieces[tokens[i]] for i in (left, following[left]))
+                if (number := self._numbers.get(piece)) is not None:
+                    offered = -self._scores[number], left, following[left], number
+                    heapq.heappush(waiting, offered)
+
+        for place in range(len(tokens)):
+            offer(place)
+        while waiting:
+            _, left, right, number = heapq.heappop(waiting)
+            if not (is_there[left] and following[left] == right):
+                continue  # One of the two was joined to something else.
+            if (
+                self._pieces[tokens[left]] + self._pieces[tokens[right]]
+                != self._pieces[number]
+            ):
+                continue  # One of the two has grown.
+            tokens[left], ends[left], is_there[right] = number, ends[right], False
+            following[left] = following[right]
+            if following[left] >= 0:
+                preceding[following[left]] = left
+            offer(preceding[left])
+            offer(left)
+        kept = [place for place, there in enumerate(is_there) if there]
+        return Encoded([tokens[i] for i in kept], [ends[i] for i in kept])
 
     def decode(self, tokens: Sequence[int], is_start: bool) -> str:
         found = b"".join(self._bytes(token) for token in tokens)
