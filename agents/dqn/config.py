@@ -149,6 +149,7 @@ PRESETS = {
                 max_gradient_norm=1_000.0,
                 target_update_period=100,
                 learning_rate=2e-3,
+                final_learning_rate_scale=0.0,
                 optimizer_epsilon=1e-5,
                 exploration_share=0.2,
                 final_epsilon=0.02,

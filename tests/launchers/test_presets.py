@@ -21,7 +21,7 @@ def test_flags_win_over_a_file_and_that_over_a_preset(tmp_path):
     settings = presets_of(find(AGENT, "dqn"))["classic"].settings
     told = to_mapping(config)
     assert {key: told[key] for key in settings} == settings
-    assert config.agent_config.n_step == 3  # The agent's own default.
+    assert config.agent_config.discount == 0.99  # The agent's own default.
     path = tmp_path / "run.yaml"
     path.write_text("preset: classic\nagent.min_size: 700\nagent.batch_size: 7\n")
     config = parse_train([*words[:3], "--config", str(path), "--agent.batch-size", "9"])

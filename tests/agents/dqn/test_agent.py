@@ -279,6 +279,23 @@ def test_optimizers_by_hand(optimizer):
         np.testing.assert_allclose(step, expected, rtol=1e-2, atol=1e-4)
 
 
+def test_the_learning_rate_falls_to_a_share_of_itself():
+    agent = _agent("feedforward", replay="uniform", final_learning_rate_scale=0.2)
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
+    unroll, update = _unroll(agent), jax.jit(agent.update)
+    before = jax.tree.leaves(learner.params.weights)
+    steps = [
+        [new - old for new, old in zip(jax.tree.leaves(weights), before, strict=True)]
+        for progress in (0.0, 0.5, 1.0)
+        for weights in [
+            update(learner, unroll, KEY, jnp.float32(progress)).learner_state.params.weights
+        ]
+    ]
+    for whole, half, end in zip(*steps, strict=True):
+        np.testing.assert_allclose(half, 0.6 * whole, rtol=1e-2, atol=1e-7)
+        np.testing.assert_allclose(end, 0.2 * whole, rtol=1e-2, atol=1e-7)
+
+
 def test_a_population_trains_in_one_program():
     agent = _agent(capacity=100, min_size=20)
     runner = OnDeviceRunner(agent, ENVIRONMENT, num_members=2, num_envs=4)
