@@ -10,11 +10,19 @@ from toys import CountingTask, make_agent
 
 from tolman.agents.actor_critic import ActorCriticConfig
 from tolman.launchers.report import write_report
+from tolman.launchers.report.changes import Change
 from tolman.launchers.report.folders import read_run
-from tolman.launchers.runs.changes import find_changes, take_settings
+from tolman.launchers.runs.changes import (
+    check_data,
+    check_kept,
+    find_changes,
+    take_settings,
+)
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.training import resume, train
 from tolman.launchers.runs.transfer import PARAMETERS, _sources
 from tolman.launchers.settings.commands import parse_resume, parse_train
+from tolman.launchers.settings.files import to_mapping
 
 SMALL = """--env two_step --core feedforward --env.num-trials 2 --num-env-steps 40
 --agent.unroll-length 5 --agent.batch-size 2 --agent.torso flat --log-interval 10
@@ -193,10 +201,30 @@ def test_the_command_finds_what_the_flags_change(tmp_path, tolman):
 
 
 def test_only_keys_that_both_configs_have_differ():
-    before = {"a": 1, "b": 2, "run_dir": "x", "gone": 3}
-    after = {"a": 1, "b": 3, "run_dir": "y", "new": 4}
+    before = {"a": 1, "b": 2, "run_dir": "x", "if_exists": "fail", "gone": 3}
+    after = {"a": 1, "b": 3, "run_dir": "y", "if_exists": "new", "new": 4}
     (change,) = find_changes(before, after, 7)
     assert (change.at, change.key, change.before, change.after) == (7, "b", 2, 3)
+
+
+def test_every_run_keeps_what_it_is_and_where_its_data_waits():
+    kept = """agent env core launcher seed preset init_from fresh replay replay_shards
+    num_envs env.num_trials core.hidden_size""".split()
+    for key in kept:
+        with pytest.raises(ValueError, match=rf"^{key}=2: this run has 1 and must keep it"):
+            check_kept([Change(7, key, 1, 2)])
+    for key in ("num_env_steps", "agent.discount", "loggers", "eval_every", "actors"):
+        check_kept([Change(7, key, 1, 2)])
+
+
+def test_how_old_data_is_corrected_may_change():
+    """It is counted alike: of a `DataSpec` the lag alone differs."""
+    words = ["actor_critic", *SMALL.split(), "--agent.off-policy-correction"]
+    before = to_mapping(parse_train([*words, "none"]))
+    job = resolve(parse_train([*words, "vtrace"]))
+    check_data([Change(7, "agent.off_policy_correction", "none", "vtrace")], before, job)
+    with pytest.raises(ValueError, match=r"^agent.batch_size=3: this run has 2"):
+        check_data([Change(7, "agent.batch_size", 2, 3)], before, job)
 
 
 def test_settings_of_any_depth_are_the_fresh_ones():
