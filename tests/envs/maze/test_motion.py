@@ -73,6 +73,18 @@ def test_a_wall_stops_a_body_and_takes_its_speed():
     assert float(jnp.abs(body.velocity).max()) < 1e-3
 
 
+@pytest.mark.parametrize("action", ["forward", "backward", "left", "right"])
+def test_rounding_brings_no_body_nearer_far_from_the_origin(action):
+    faces = np.full(32 * 32, 255, np.uint8)  # Every cell is walled in.
+    body = body_at(31.5, 31.5)
+    step = jax.jit(lambda body: move(body, jnp.int32(NAMES.index(action)), faces, 32))
+    for _ in range(20):
+        body = step(body)
+    place = np.asarray(body.pose.position, np.float64)
+    apart = np.minimum(place - 31, 32 - place).min()
+    assert RADIUS <= apart < RADIUS + 2e-5
+
+
 @pytest.mark.parametrize("name", ["static_1", "static_2", "i_maze"])
 def test_no_wall_or_end_of_a_wall_is_ever_nearer_than_the_radius(name):
     """A million random frames in the three mazes; actions last, so that walls are met."""

@@ -88,6 +88,16 @@ def test_policies_reach_the_reference_table(task, references):
         assert_regret(bandits.expected_regret(means, pulls.actions), reference)
 
 
+def test_ties_are_broken_at_random():
+    means = np.full((4000, 4), 0.5)
+    pulls = bandits.play_bernoulli(
+        bandits.random_policy, means, np.random.default_rng(0), 2
+    )
+    for trial in range(2):
+        counts = np.bincount(pulls.actions[:, trial], minlength=4)
+        assert (np.abs(counts - 1000) < 4 * np.sqrt(4000 * 3 / 16)).all()
+
+
 def test_play_repeats_with_the_seed_and_pays_means():
     means = np.tile([0.3, 0.8], (4000, 1))
     first, second = (
