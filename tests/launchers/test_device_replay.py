@@ -173,7 +173,7 @@ def test_an_item_drawn_twice_has_one_priority():
     (items,) = np.nonzero(np.asarray(state.ring.weights[0]))
     twice = jnp.asarray(items[[2, 2, 3]])
     weights, _ = replay.reweigh(
-        state.ring.weights, state.scale, twice, jnp.array([1.0, 2.0, 4.0])
+        state.ring.weights, state.scale, twice, jnp.array([2.0, 1.0, 4.0])
     )
     np.testing.assert_allclose(weights[0][twice], np.array([0.5, 0.5, 1.0]) ** ALPHA)
     assert float(weights[-1].sum()) == pytest.approx(float(weights[0].sum()))
