@@ -10,7 +10,7 @@ from tolman.envs.maze import render
 from tolman.envs.maze.depth_target import EDGES, depth_classes, target_view
 from tolman.envs.maze.layout import make_layout
 from tolman.envs.maze.layouts import named_layouts
-from tolman.envs.maze.render import Items, colours, depth, full_view, look
+from tolman.envs.maze.render import Items, View, colours, depth, full_view, look
 from tolman.envs.maze.task import Pose
 
 MAZES = ("static_1", "static_2", "i_maze")
@@ -49,6 +49,19 @@ def test_rays_end_where_the_slow_tracer_ends_them(name):
         x, y, heading = map(float, pose)
         slow = [planar_depth(walls, x, y, heading, float(slope)) for slope in view.columns]
         np.testing.assert_allclose(found, slow, rtol=1e-4)
+
+
+def test_no_ray_slips_out_where_two_walls_meet():
+    room = make_layout("\n".join(["*****", "*   *", "*   *", "*   *", "*****"]))
+    ahead = View(np.float32([0.1]), np.float32([0.0]))
+    rng = np.random.default_rng(0)
+    look_at = jax.jit(jax.vmap(lambda pose: look(room.arrays, pose, NOTHING, ahead).wall))
+    place = rng.uniform(0.2, 1.8, (2000, 2)).astype(np.float32)
+    corner = rng.choice([0.0, 2.0], (2000, 2))
+    to_corner = corner - place
+    heading = np.arctan2(to_corner[:, 1], to_corner[:, 0])
+    found = look_at(Pose(jnp.asarray(place), jnp.float32(heading)))[:, 0]
+    np.testing.assert_allclose(found, np.hypot(*to_corner.T), rtol=1e-4)
 
 
 def test_a_whole_depth_map_is_the_slow_one():
