@@ -12,7 +12,7 @@ from stones import Stones, positions, row, tiny_agent
 
 from tolman.agents.alphazero import search as search_module
 from tolman.agents.alphazero.network import Prediction
-from tolman.agents.alphazero.puct import ILLEGAL, legal_noise, to_prior
+from tolman.agents.alphazero.puct import ILLEGAL, legal_noise, select_puct, to_prior
 from tolman.agents.alphazero.search import Search
 from tolman.launchers.catalog.names import GAME, registered
 
@@ -146,6 +146,25 @@ def test_noise_is_over_the_legal_moves_and_sums_to_one():
     many = np.asarray(legal_noise(jax.random.PRNGKey(1), jnp.ones((20_000, 5), bool), 0.3))
     np.testing.assert_allclose(many.mean(0), 0.2, atol=0.01)
     np.testing.assert_allclose(many.var(0), 0.16 / 2.5, atol=0.004)
+
+
+@pytest.mark.parametrize(("value", "slot"), [(1.3, 1), (1.4, 0)])
+def test_the_rate_of_exploration_by_hand(value, slot):
+    """init 0 and base 1 after 4 visits: log((1 + 4 + 1) / 1) = 1.792.
+
+    Slot 0, visited 3 times: value + 1.792 * 0.5 * 2 / 4. Slot 1, not yet: 1.792 * 0.5 * 2.
+    So slot 1 is next where the value is below 0.75 * 1.792 = 1.344.
+    """
+    tree = types.SimpleNamespace(
+        children_prior_logits=jnp.full((1, 2), 0.5),
+        children_visits=jnp.array([[3, 0]]),
+        children_rewards=jnp.zeros((1, 2)),
+        children_discounts=jnp.ones((1, 2)),
+        children_values=jnp.array([[value, 0.0]]),
+        node_values=jnp.zeros(1),
+        node_visits=jnp.array([4]),
+    )
+    assert int(select_puct(None, tree, 0, 0, 0.0, 1.0, "draw")) == slot
 
 
 def test_prior_is_renormalised_over_legal_moves():

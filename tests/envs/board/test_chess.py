@@ -216,6 +216,8 @@ def test_a_dead_en_passant_square_does_not_hide_a_repetition():
     assert board.is_repetition(3)
     assert bool(Chess().is_over(state))
     assert Chess().outcome(state).tolist() == [0.0, 0.0]
+    planes = np.asarray(compiled(Chess()).observe(state))
+    assert planes[..., 12:14].all()  # There once before, and twice.
 
     env = pgx.make("chess")
     step = jax.jit(env.step)
