@@ -50,7 +50,7 @@ class Budget:
       num_env_steps: of each game.
       num_members: P, trained side by side.
       num_episodes: of each game in an evaluation.
-      rows: of metrics, a game.
+      rows: of metrics, a game; a divisor of its updates, so that one is at its end.
       strengths: lambdas that EWC is searched over; one, where it is known.
       l2_strengths: those of L2.
       strong: lambda of the control "lambda too large".

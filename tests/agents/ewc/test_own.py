@@ -41,8 +41,9 @@ def test_a_network_is_split_and_joined_to_what_it_was():
     assert set(found.own.bias) == set(found.own.gain) == {"conv"}
     assert "b" not in found.shared["conv"] and "b" in found.shared["table"]
     jax.tree.map(np.testing.assert_array_equal, joined(found), layers)
-    none = fresh(found.own)
-    assert not none.bias["conv"].any() and (none.gain["conv"] == 1).all()
+    none = fresh(weights().own)
+    assert not any(leaf.any() for leaf in none.bias.values())
+    assert all((leaf == 1).all() for leaf in none.gain.values())
 
 
 def test_the_fisher_of_what_is_shared_is_that_of_the_whole_function():
