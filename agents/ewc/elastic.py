@@ -100,12 +100,14 @@ class Elastic(Wrapper):
             step = step_size if config.step_size is None else config.step_size
             return proximal_step(quadratic, new, step * config.strength)
 
-        agent = with_hooks(self.inner, Hook(step=pull))
+        # Without strength it is the program of the agent inside, to the bit.
+        agent = with_hooks(self.inner, *[Hook(step=pull)] * bool(config.strength))
         learned = agent.update(learner_state.inner, batch, key, progress)
         metrics = dict(learned.metrics)
         if config.logs_penalty:
             weights = self.select(learned.learner_state.params)
-            metrics["loss/elastic"] = 0.5 * config.strength * value(quadratic, weights)
+            penalty = value(quadratic, weights) if config.strength else jnp.float32(0.0)
+            metrics["loss/elastic"] = 0.5 * config.strength * penalty
         learner_state = learner_state._replace(inner=learned.learner_state)
         return Learned(learner_state, metrics, learned.priorities)
 
