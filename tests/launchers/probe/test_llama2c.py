@@ -1,5 +1,6 @@
 """Checkpoints and tokenizers of llama2.c: by hand, and a real one with its own text."""
 
+import itertools
 import struct
 
 import numpy as np
@@ -36,6 +37,41 @@ def test_the_best_union_comes_first(tokenizer):
     assert tokenizer.encode("") == Encoded([1], [0])
     two_bytes = [1, SPACE, B, 3 + 0xC3, 3 + 0xA9]
     assert tokenizer.encode("bé") == Encoded(two_bytes, [0, 0, 1, 2, 2])
+
+
+def joined_slowly(tokenizer, text):
+    """All neighbours are looked through for the best union, again and again."""
+    pieces, scores = tokenizer._pieces, tokenizer._scores
+    singles = [" ", *text] if text else []
+    tokens = [1]
+    for character in singles:
+        piece = character.encode()
+        tokens += [pieces.index(piece)] if piece in pieces else [3 + byte for byte in piece]
+    while True:
+        unions = [
+            (-scores[pieces.index(left + right)], place)
+            for place, (left, right) in enumerate(
+                itertools.pairwise(pieces[token] for token in tokens)
+            )
+            if left + right in pieces
+        ]
+        if not unions:
+            return tokens
+        _, place = min(unions)
+        union = pieces[tokens[place]] + pieces[tokens[place + 1]]
+        tokens[place : place + 2] = [pieces.index(union)]
+
+
+def test_unions_are_those_of_a_slow_search(tokenizer):
+    rng = np.random.default_rng(0)
+    for length in range(1, 40):
+        text = "".join(rng.choice(list("aabbcc é"), size=length))
+        tokens, ends = tokenizer.encode(text)
+        assert tokens == joined_slowly(tokenizer, text)
+        assert ends == sorted(ends) and ends[-1] == length
+        for token, begin, end in zip(tokens[2:], ends[1:], ends[2:], strict=False):
+            if token >= SPACE:
+                assert tokenizer.decode([token], is_start=False) == text[begin:end]
 
 
 def test_text_comes_back(tokenizer):
