@@ -243,7 +243,7 @@ def _generate(
         has_ended |= jnp.isin(token, jnp.array(stops, jnp.int32))
         found = found.at[:, step].set(jnp.where(has_ended, -1, token))
         has_ended |= cache.length >= config.max_length
-        read = model(token[:, None], cache, jnp.where(has_ended, 0, 1))
+        read = model(token[:, None], cache)  # A row that has ended goes on unseen.
         return step + 1, choose(read.hidden[-1]), has_ended, read.cache, found
 
     def goes_on(carry: Any) -> Array:
