@@ -25,10 +25,10 @@ LONGEST = (
 
 # Two CPU devices, so that sharding is tested everywhere, and no time for making programs
 # fast that run for a moment. Must precede the import of jax.
-FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-if sys.version_info < (3, 12):  # Of jax 0.6: its older runtime compiles a fifth faster.
-    FLAGS += " --xla_cpu_use_thunk_runtime=false"
-os.environ.setdefault("XLA_FLAGS", FLAGS)
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time goes into compiling; what has been compiled once is found again.
 os.environ.setdefault(
