@@ -52,12 +52,6 @@ def in_batches(lengths: Sequence[int], max_tokens: int, max_length: int) -> Iter
             yield Batch(part, power_of_two(len(part)), length)
 
 
-def padding_share(lengths: Sequence[int], batches: Sequence[Batch]) -> float:
-    """Of all tokens that go through the model, the share that is padding."""
-    total = sum(batch.num_rows * batch.length for batch in batches)
-    return 1.0 - sum(lengths) / total if total else 0.0
-
-
 def stack(texts: Sequence[Sequence[int]], batch: Batch) -> np.ndarray:
     """The tokens of a batch, `[num_rows, length]` int32, zeros at the right and below."""
     rows = np.zeros((batch.num_rows, batch.length), np.int32)

@@ -1,19 +1,16 @@
 """Texts of many lengths in few shapes."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tolman.launchers.probe.batches import Batch, in_batches, padding_share, stack
+from tolman.launchers.probe.batches import Batch, in_batches, stack
 
 
 def test_batches_by_hand():
     lengths = [5, 20, 17, 16, 40]
     batches = list(in_batches(lengths, max_tokens=64, max_length=40))
     assert batches == [Batch([4], 1, 40), Batch([1, 2], 2, 32), Batch([3, 0], 2, 16)]
-    assert padding_share(lengths, batches) == pytest.approx(1 - 98 / (40 + 64 + 32))
-    assert padding_share([], []) == 0.0
 
 
 def test_stack_by_hand():
