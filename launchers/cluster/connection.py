@@ -108,7 +108,7 @@ def start(num_cpus: int) -> None:
     """
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            with _on_loopback():
+            with _on_loopback(), _in_this_environment():
                 ray.init(
                     address="local",
                     num_cpus=max(os.cpu_count() or 1, num_cpus),
@@ -158,6 +158,21 @@ def _on_loopback() -> Iterator[None]:
             os.environ[name] = before
 
 
+@contextlib.contextmanager
+def _in_this_environment() -> Iterator[None]:
+    """Has the processes of a Ray that is joined meanwhile run where Tolman is installed.
+
+    Under `uv run` Ray would copy the current folder and install all of its dependencies
+    once more: gigabytes and minutes for every start.
+    """
+    before = ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+    try:
+        yield
+    finally:
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = before
+
+
 def disconnect(is_ours: bool) -> None:
     """Ends a connection that `connect` made, and a Ray that it started."""
     if is_ours:
@@ -171,7 +186,10 @@ def join(address: str) -> None:
     with tempfile.TemporaryDirectory(prefix="tolman-") as folder:
         code = stage(Path(folder))
         try:
-            ray.init(address=address, runtime_env={"py_modules": [str(code)]}, **OPTIONS)
+            with _in_this_environment():
+                ray.init(
+                    address=address, runtime_env={"py_modules": [str(code)]}, **OPTIONS
+                )
         except ConnectionError as error:
             raise _no_cluster(address) from error
         except RuntimeError as error:

@@ -167,3 +167,20 @@ def test_a_ray_that_was_too_slow_once_is_started_again(monkeypatch):
     monkeypatch.setattr(connection.ray, "init", init)
     connection.start(num_cpus=2)
     assert len(attempts) == 2
+
+
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_processes_of_ray_run_where_tolman_is_installed(monkeypatch, address):
+    """Also under `uv run`, where Ray would build an environment for each start."""
+    enabled = []
+
+    def init(**settings):
+        enabled.append(connection.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV)
+
+    monkeypatch.setattr(connection.ray, "init", init)
+    monkeypatch.setattr(connection.ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)
+    if address is None:
+        connection.start(num_cpus=1)
+    else:
+        connection.join(address)
+    assert enabled == [False] and connection.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
