@@ -40,7 +40,7 @@ NAMES = [
     ("train alphazero --env two_step", "game 'two_step' is unknown: use one of"),
     ("train alphazero --env tic_tac_toe --core gru", "takes none. Leave --core out."),
     ("train memo --env two_step", "source 'two_step' is unknown: use one of"),
-    ("train memo --env babi", "Set TOLMAN_DATA to the folder"),
+    ("train memo --env babi --env.folder none", "Set TOLMAN_DATA to the folder"),
     (
         "train memo --env associative_inference --agent.training.batch-size 2000000000",
         "batch_size=2000000000: the examples of an update would take",
@@ -377,14 +377,13 @@ def one_line(tolman, words, message):
 
 
 @pytest.fixture
-def refused(monkeypatch, tmp_path_factory):
-    """What trains all the same fails at once, and there are no data sets."""
+def refused(monkeypatch):
+    """What trains all the same fails at once."""
 
     def run(*arguments):
         raise AssertionError("it trains")
 
     monkeypatch.setattr(TrainingLoop, "run", run)
-    monkeypatch.setenv("TOLMAN_DATA", str(tmp_path_factory.mktemp("no_data")))
 
 
 @pytest.mark.usefixtures("refused")

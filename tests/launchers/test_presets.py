@@ -7,11 +7,15 @@ from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.files import make_config, to_mapping
 
-PRESETS = [
-    (agent, preset)
-    for agent in registered(AGENT)
-    for preset in presets_of(find(AGENT, agent))
-]
+
+
+def all_presets():
+    """Pairs of an agent and a preset, also of agents that other tests registered."""
+    return [
+        (agent, preset)
+        for agent in registered(AGENT)
+        for preset in presets_of(find(AGENT, agent))
+    ]
 
 
 def test_flags_win_over_a_file_and_that_over_a_preset(tmp_path):
@@ -62,7 +66,7 @@ def test_an_unknown_preset_is_one_line(agent, preset, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("agent, preset", PRESETS)
+@pytest.mark.parametrize("agent, preset", all_presets())
 def test_every_preset_resolves(agent, preset):
     config = parse_train([agent, "--env", "CartPole-v1", "--preset", preset])
     job = resolve(config)
@@ -73,7 +77,7 @@ def test_every_preset_resolves(agent, preset):
 def test_presets_are_listed_and_in_the_help(tolman, capsys):
     _, out, _ = tolman("list", "presets")
     lines = out.splitlines()
-    assert lines[0] == "presets:" and len(lines) == 1 + len(PRESETS)
+    assert lines[0] == "presets:" and len(lines) == 1 + len(all_presets())
     assert any(line.split()[:2] == ["dqn", "memory"] for line in lines)
     _, out, _ = tolman("train", "dqn", "--env", "two_step", "--help")
     assert "Of this agent: paper, classic, memory." in " ".join(
