@@ -40,7 +40,7 @@ NAMES = [
     ("train alphazero --env two_step", "game 'two_step' is unknown: use one of"),
     ("train alphazero --env tic_tac_toe --core gru", "takes none. Leave --core out."),
     ("train memo --env two_step", "source 'two_step' is unknown: use one of"),
-    ("train memo --env babi --env.folder none", "Set TOLMAN_DATA to the folder"),
+    ("train memo --env babi --env.source.folder none", "Set TOLMAN_DATA to the folder"),
     (
         "train memo --env associative_inference --agent.training.batch-size 2000000000",
         "batch_size=2000000000: the examples of an update would take",

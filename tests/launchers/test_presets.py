@@ -8,7 +8,6 @@ from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.files import make_config, to_mapping
 
 
-
 def all_presets():
     """Pairs of an agent and a preset, also of agents that other tests registered."""
     return [
