@@ -88,10 +88,12 @@ def test_draws_are_as_frequent_as_they_should_be(replay_kind, exponent, open_rep
             break
         batch = replay.next(20.0)
         low = batch.versions < 10
-    for _ in range(20):  # Those that were drawn before.
-        replay.next(20.0)
     weights = priorities**exponent if replay_kind == "prioritized" else np.ones(20)
     counts, expected = collections.Counter(), weights / weights.sum()
+    for _ in range(200):  # Those that were drawn before the last priorities were set.
+        batch = replay.next(20.0)
+        if np.allclose(batch.probability, expected[batch.versions], rtol=1e-5):
+            break
     for _ in range(100):
         batch = replay.next(20.0)
         counts.update(batch.versions.tolist())
