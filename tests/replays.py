@@ -1,7 +1,5 @@
 """Writes to replays of any kind, for tests: items that are nothing but a number."""
 
-import time
-
 import numpy as np
 
 from tolman.launchers.host.layout import ItemLayout
@@ -33,12 +31,18 @@ class Writer:
         self._writer.close()
 
 
-def fill(replay, priorities, num_items=None):
+def fill(replay, priorities):
     """Inserts an item for each priority, which are there when this returns."""
     writer = Writer(replay)
     for version, priority in enumerate(priorities):
         writer.insert(version, priority)
-    wanted, deadline = num_items or len(priorities), time.monotonic() + 20.0
-    while replay.num_items() != wanted and time.monotonic() < deadline:
-        time.sleep(0.01)
     writer.close()
+
+
+def next_with(replay, probability):
+    """The next batch of this probability by version; what was read ahead comes before."""
+    for _ in range(200):
+        batch = replay.next(20.0)
+        if np.allclose(batch.probability, probability[batch.versions], rtol=1e-5):
+            return batch
+    raise AssertionError(f"{batch.probability} of {batch.versions}")

@@ -5,6 +5,7 @@ Shapes: S streams, N bytes a row, M bytes a state.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -66,7 +67,13 @@ class RowWriter:
         self._writer.end_episode(True, MILLISECONDS_A_WAIT)
 
     def close(self) -> None:
-        """Drops the rows that are in no item, and ends the connection."""
+        """Sends what is on its way, if it finds room at once, and ends the connection.
+
+        Reverb may keep the last items of a writer until it is told to send all.
+        """
+        if not self._is_over.is_set():
+            with contextlib.suppress(reverb.ReverbError):
+                self._writer.flush(0, MILLISECONDS_A_WAIT)
         self._writer.close()
 
 
