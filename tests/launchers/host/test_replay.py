@@ -104,7 +104,7 @@ def test_all_items_are_there_once_their_writer_is_closed(open_replay):
     data = DataSpec(1, 50, replay="uniform", **FREELY)
     for _ in range(12):
         replay = open_replay(data, layout_of(50))
-        fill(replay, np.ones(20))
+        fill(replay, 1.0 + np.arange(20.0))
         assert replay.num_items() == 20
 
 
