@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 it ran and the result is bad; 2 a user's mistake; 128 + n 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import signal
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-FORCE_CPU_DEVICES = "--xla_force_host_platform_device_count"
+from tolman.launchers.settings.process import prepare_process
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"tolman {version('tolman')}")
         return 0
-    _prepare_process()
+    words = prepare_process(words)
     try:
+        if not words:
+            raise ValueError("the verb is missing: tolman --help lists them.")
         with _stops(words[0]):
             return _run(words[0], words[1:])
     except SystemExit as stop:  # From --help.
@@ -100,21 +101,8 @@ def _help() -> str:
     lines += [
         f"  {name:<10} {verb.usage:<34} {verb.summary}" for name, verb in VERBS.items()
     ]
+    lines += ["", "With --no-compiled, no compiled programs are kept for the next start."]
     return "\n".join(lines)
-
-
-def _prepare_process() -> None:
-    """Sets what must precede the import of jax, and finds modules in the current folder."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # A terminal may know ASCII alone.
-            stream.reconfigure(errors="backslashreplace")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if FORCE_CPU_DEVICES not in flags:
-        # The members of a study are shared out among these; a single run takes one.
-        os.environ["XLA_FLAGS"] = f"{flags} {FORCE_CPU_DEVICES}={os.cpu_count()}".strip()
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
 
 
 def _fail(message: str, code: int) -> int:
@@ -324,12 +312,20 @@ def _check_env(words: list[str]) -> int:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Says what this installation can do; exit code 1 where something needs attention."""
+    """Says what this installation can do; exit code 1 where something needs attention.
+
+    Attributes:
+      clear_compiled: first delete the compiled programs that were kept.
+    """
+
+    clear_compiled: bool = False
 
 
 def _doctor(given: Doctor) -> int:
-    from tolman.launchers.doctor import describe, doctor
+    from tolman.launchers.doctor import clear_compiled, describe, doctor
 
+    if given.clear_compiled:
+        print(clear_compiled())
     findings = doctor()
     print("\n".join(describe(findings)))
     return int(any(finding.advice for finding in findings))
@@ -396,5 +392,7 @@ VERBS = {
     "check-env": Verb(
         "ID [--env.KEY V]", "check an environment or a game of your own", _check_env
     ),
-    "doctor": Verb("", "say what this installation can do", _doctor, Doctor),
+    "doctor": Verb(
+        "[--clear-compiled]", "say what this installation can do", _doctor, Doctor
+    ),
 }

@@ -13,10 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tolman.launchers.runs.versions import ABSENT, package_versions
+from tolman.launchers.settings.compiled import (
+    FLAG,
+    VARIABLE,
+    compiled_files,
+    compiled_folder,
+)
 
 HOST_PACKAGES = "tensorflow, reverb, acme"
 HOST_TIMEOUT_SECONDS = 120
 LEAST_FREE_GIGABYTES = 2.0
+MANY_MEGABYTES = 4000.0
+NONE_KEPT = f"none are kept, by {VARIABLE}=off or {FLAG}"
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -40,7 +48,7 @@ def doctor() -> list[Finding]:
     findings = [_world(), Finding("packages", _packages()), _devices()]
     if sys.version_info < (3, 12) and sys.platform == "linux":
         findings.append(_host_packages())
-    return [*findings, _data(), _disk()]
+    return [*findings, _compiled(), _data(), _disk()]
 
 
 def describe(findings: Sequence[Finding]) -> list[str]:
@@ -115,6 +123,33 @@ def _host_packages() -> Finding:
         )
         return Finding(HOST_PACKAGES, f"import fails ({reason})", advice)
     return Finding(HOST_PACKAGES, f"import in {time.perf_counter() - began:.1f} s")
+
+
+def clear_compiled() -> str:
+    """Deletes the compiled programs that were kept; says how many."""
+    folder = compiled_folder()
+    if folder is None:
+        return f"compiled programs: {NONE_KEPT}"
+    files = compiled_files(folder)
+    freed = _megabytes(files)
+    for file in files:
+        file.unlink(missing_ok=True)
+    return f"deleted {len(files)} files of compiled programs, {freed:.1f} MB: {folder}"
+
+
+def _compiled() -> Finding:
+    what, folder = "compiled programs", compiled_folder()
+    if folder is None:
+        return Finding(what, NONE_KEPT)
+    megabytes = _megabytes(compiled_files(folder))
+    advice = ""
+    if megabytes > MANY_MEGABYTES:
+        advice = "They may be deleted: tolman doctor --clear-compiled."
+    return Finding(what, f"{megabytes:.1f} MB kept in {folder}", advice)
+
+
+def _megabytes(files: Sequence[Path]) -> float:
+    return sum(file.stat().st_size for file in files) / 1e6
 
 
 def _data() -> Finding:

@@ -8,6 +8,7 @@ import pytest
 
 from tolman.launchers import check_env, cli, doctor
 from tolman.launchers.runs import failures
+from tolman.launchers.settings import process
 
 HELP = "from tolman.launchers.cli import main; main(['--help'])"
 HEAVY = "jax tensorflow haiku orbax matplotlib numpy gymnasium rlax torch"
@@ -237,7 +238,7 @@ def test_verbs_hand_their_words_to_one_function(tolman, monkeypatch):
 
 
 def test_cpu_devices_are_forced_unless_the_user_says_otherwise(tolman, monkeypatch):
-    flag = cli.FORCE_CPU_DEVICES
+    flag = process.FORCE_CPU_DEVICES
     for before, after in (
         (None, f"{flag}={os.cpu_count()}"),
         ("--xla_other", f"--xla_other {flag}={os.cpu_count()}"),
