@@ -7,7 +7,7 @@ of a cache, M tokens that are generated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import haiku as hk
 import jax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tolman.launchers.probe.batches import Batch, in_batches, power_of_two, stack
-from tolman.launchers.probe.model import Scores
+from tolman.launchers.probe.model import Ability, Scores
 from tolman.launchers.probe.tokenizer import Tokenizer, brief, encode_pair
 from tolman.networks.core import Array
 from tolman.networks.language import (
@@ -25,6 +25,7 @@ from tolman.networks.language import (
 )
 
 Params = Any
+NUM_FIRST_TOKENS = 20  # That `first_token` tells, as endpoints do.
 
 
 class HaikuModel:
@@ -67,6 +68,12 @@ class HaikuModel:
         )
         self._hidden_states = jax.jit(_transformed(config, _hidden_states))
         self._attention = jax.jit(_transformed(config, _attention))
+        self._first_token = jax.jit(_transformed(config, _first_token))
+        self._jacobian = jax.jit(_jacobian(config))
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset(get_args(Ability))
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         if len(prompts) != len(continuations):
@@ -128,6 +135,29 @@ class HaikuModel:
             weights[:, :, : len(tokens), : len(tokens)]
             for weights, tokens in self._read(self._attention, prompts)
         ]
+
+    def jacobian(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        texts = [self.tokenizer.encode(prompt).tokens for prompt in prompts]
+        list(self._batches(texts))  # Refuses texts that are too long.
+        # Not padded: a row of zeros would cost as much as one that is asked for.
+        return [
+            np.asarray(self._jacobian(self.params, np.array([text], np.int32)))
+            for text in texts
+        ]
+
+    def first_token(self, prompts: Sequence[str]) -> list[dict[str, float]]:
+        texts = [self.tokenizer.encode(prompt).tokens for prompt in prompts]
+        found: list[dict[str, float]] = [{} for _ in texts]
+        for batch in self._batches(texts):
+            lengths = _pad(np.array([len(texts[i]) for i in batch.indices]), batch, 1)
+            log_p, tokens = self._first_token(self.params, stack(texts, batch), lengths)
+            for row, index in enumerate(batch.indices):
+                told = zip(np.asarray(tokens)[row], np.asarray(log_p)[row], strict=True)
+                for token, value in told:
+                    text = self.tokenizer.decode([int(token)], is_start=False)
+                    before = found[index].get(text, -np.inf)
+                    found[index][text] = float(np.logaddexp(before, value))
+        return found
 
     def _read(self, function: Any, prompts: Sequence[str]) -> list[Any]:
         """For each prompt its part of what a function of a batch gives, and its tokens."""
@@ -208,6 +238,36 @@ def _attention(config: LanguageModelConfig, model: LanguageModel, tokens: Array)
     """`[L, B, H, T, T]`."""
     del config
     return jnp.stack(model(tokens).attention)
+
+
+def _first_token(
+    config: LanguageModelConfig, model: LanguageModel, tokens: Array, lengths: Array
+) -> tuple[Array, Array]:
+    """Log-probabilities and tokens, `[B, NUM_FIRST_TOKENS]`, the likeliest first."""
+    final = model(tokens).hidden[-1]
+    last = jnp.take_along_axis(final, (lengths - 1)[:, None, None], 1)[:, 0]
+    log_p = jax.nn.log_softmax(model.logits(last))
+    return jax.lax.top_k(log_p, min(NUM_FIRST_TOKENS, config.vocabulary_size))
+
+
+def _jacobian(config: LanguageModelConfig) -> Any:
+    """A function of parameters and tokens `[1, T]` that gives `[T, D, D]` float32."""
+
+    def embed(model: LanguageModel, tokens: Array) -> Array:
+        return model.embed(tokens, jnp.zeros(len(tokens), jnp.int32))
+
+    def last(model: LanguageModel, embedded: Array) -> Array:
+        return model.read(embedded).hidden[-1][0, -1].astype(jnp.float32)
+
+    embedding = _transformed(config, lambda _, model, tokens: embed(model, tokens))
+    final = _transformed(config, lambda _, model, embedded: last(model, embedded))
+
+    def jacobian(params: Params, tokens: Array) -> Array:
+        embedded = embedding(params, tokens).astype(jnp.float32)
+        by_token = jax.jacrev(final, argnums=1)(params, embedded)  # [D, 1, T, D]
+        return jnp.moveaxis(by_token[:, 0], 1, 0)
+
+    return jacobian
 
 
 def _generate(

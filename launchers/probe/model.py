@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+
+# What a model can be asked. "first token": how probable the likeliest next tokens are.
+Ability = Literal[
+    "score", "first token", "generate", "hidden states", "attention", "jacobian"
+]
 
 
 class Scores(NamedTuple):
@@ -19,7 +24,15 @@ class Scores(NamedTuple):
 
 
 class ProbedModel(Protocol):
-    """A language model that is asked by text."""
+    """A language model that is asked by text.
+
+    One that lacks an ability raises ValueError where it is asked for it.
+    """
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What it can be asked."""
+        ...
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         """How probable each continuation is after the prompt of the same index.
@@ -50,4 +63,19 @@ class ProbedModel(Protocol):
 
     def attention(self, prompts: Sequence[str]) -> list[np.ndarray]:
         """Of each prompt `[L, H, T, T]` float32, what its tokens take from each other."""
+        ...
+
+    def jacobian(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        """Of each prompt `[T, D, D]` float32, how its last token's final state moves.
+
+        Entry `[i, a, b]` is the derivative of feature a of that state, normalised, by
+        feature b of the embedding of token i.
+        """
+        ...
+
+    def first_token(self, prompts: Sequence[str]) -> list[dict[str, float]]:
+        """Of each prompt the likeliest next tokens, as text, and their log-probabilities.
+
+        As many as the model tells, in nats; where two tokens have the same text, their sum.
+        """
         ...

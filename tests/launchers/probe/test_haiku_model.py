@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import haiku as hk
 import jax
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from oracles import language as oracle
 
 from tolman.launchers.probe.haiku_model import HaikuModel
 from tolman.launchers.probe.llama2c import Llama2CTokenizer, load_llama2c
+from tolman.networks.language import LanguageModel
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +109,41 @@ def test_what_cannot_be_answered_is_refused_in_one_line(model):
     small = dataclasses.replace(model.config, vocabulary_size=266)
     with pytest.raises(ValueError, match="the tokenizer has 267 tokens: the model knows"):
         HaikuModel(small, model.params, model.tokenizer)
+
+
+def test_first_tokens_are_the_likeliest_by_their_text(model):
+    prompts = ["abc cab", "b"]
+    for prompt, found in zip(prompts, model.first_token(prompts), strict=True):
+        tokens = model.tokenizer.encode(prompt).tokens
+        logits = oracle.model_logits(model, tokens)[0][-1]
+        log_p = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
+        expected = {}
+        for token in np.argsort(-log_p)[:20]:
+            piece = model.tokenizer.decode([int(token)], is_start=False)
+            expected[piece] = expected.get(piece, 0) + np.exp(log_p[token])
+        assert found.keys() == expected.keys()
+        for piece, p in expected.items():
+            assert found[piece] == pytest.approx(np.log(p), abs=1e-5)
+
+
+def test_the_jacobian_is_what_small_moves_of_embeddings_do(model):
+    prompt = "abc b"
+    tokens = np.array([model.tokenizer.encode(prompt).tokens])
+    (found,) = model.jacobian([prompt])
+    assert found.shape == (tokens.shape[1], *[model.config.hidden_size] * 2)
+
+    def final(embedded):
+        with jax.default_matmul_precision("highest"):
+            return LanguageModel(model.config).read(embedded).hidden[-1][0, -1]
+
+    apply = hk.without_apply_rng(hk.transform(final)).apply
+    embed = hk.without_apply_rng(
+        hk.transform(lambda x: LanguageModel(model.config).embed(x, np.zeros(1, np.int32)))
+    ).apply
+    start = np.asarray(embed(model.params, tokens))
+    for token, feature in ((0, 0), (1, 3), (tokens.shape[1] - 1, 2)):
+        step = np.zeros_like(start)
+        step[0, token, feature] = 1e-2
+        up, down = apply(model.params, start + step), apply(model.params, start - step)
+        slope = (np.asarray(up) - np.asarray(down)) / 2e-2
+        np.testing.assert_allclose(found[token, :, feature], slope, atol=2e-2, rtol=2e-2)
