@@ -1,7 +1,8 @@
 """LSTM and GRU.
 
-`unroll` multiplies all T inputs by the input weights at once; only the recurrent
-product stays inside the scan. Shapes: B batch, T time, D features, H hidden size.
+On a CPU `unroll` takes steps; on an accelerator it multiplies all T inputs by the input
+weights at once, and only the recurrent product stays inside the scan.
+Shapes: B batch, T time, D features, H hidden size.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ import jax.numpy as jnp
 from annotated_types import Ge
 
 from tolman.networks.core import Array, register_core, reset_state, scan_steps
+
+
+def _steps_are_faster() -> bool:
+    """On a CPU the gates of all T inputs do not fit the caches, and take longer to move."""
+    return jax.default_backend() == "cpu"
 
 
 class LSTMState(NamedTuple):
@@ -63,6 +69,8 @@ class LSTM(hk.Module):
         return self._step(self._project(x), reset, state)
 
     def unroll(self, x: Array, reset: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+        if _steps_are_faster():
+            return scan_steps(self, (x, reset), state)
         return scan_steps(self._step, (self._project(x), reset), state)
 
     def _project(self, x: Array) -> Array:
@@ -124,6 +132,8 @@ class GRU(hk.Module):
         return self._step(self._project(x), reset, state)
 
     def unroll(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
+        if _steps_are_faster():
+            return scan_steps(self, (x, reset), state)
         return scan_steps(self._step, (self._project(x), reset), state)
 
     def _project(self, x: Array) -> Array:

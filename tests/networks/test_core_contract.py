@@ -9,11 +9,18 @@ import pytest
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.networks.conformance import PROPERTIES, ConformanceError, check_core
 from tolman.networks.core import CORES, register_core, reset_state
-from tolman.networks.cores import GRU, LSTM, Feedforward, GRUConfig, LSTMConfig
+from tolman.networks.cores import GRU, LSTM, Feedforward, GRUConfig, LSTMConfig, recurrent
 
 
 def test_core_keeps_the_contract(core_name):
     differences = check_core(make_core(core_name, find(CORE, core_name).default_settings()))
+    assert set(differences) == set(PROPERTIES)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "stacked_lstm"])
+def test_a_core_that_unrolls_otherwise_on_an_accelerator_keeps_it_too(name, monkeypatch):
+    monkeypatch.setattr(recurrent, "_steps_are_faster", lambda: False)
+    differences = check_core(make_core(name, find(CORE, name).default_settings()))
     assert set(differences) == set(PROPERTIES)
 
 
