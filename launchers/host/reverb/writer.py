@@ -72,7 +72,8 @@ class RowWriter:
         Reverb may keep the last items of a writer until it is told to send all.
         """
         if not self._is_over.is_set():
-            with contextlib.suppress(reverb.ReverbError):
+            # A RuntimeError tells that it is closed already.
+            with contextlib.suppress(reverb.ReverbError, RuntimeError):
                 self._writer.flush(0, MILLISECONDS_A_WAIT)
         self._writer.close()
 
