@@ -251,6 +251,13 @@ def _study(words: Sequence[str]) -> int:
     return run_study(given.name, given.quick, given.seed, given.out, options)
 
 
+def _probe(words: Sequence[str]) -> int:
+    from tolman.launchers.settings.flags import parse_verb
+    from tolman.launchers.studies.probing import ProbeConfig, run_probe
+
+    return run_probe(parse_verb("probe", ProbeConfig, words))
+
+
 def _tournament(words: Sequence[str]) -> int:
     from tolman.launchers.arena.tournament import parse_tournament, ranking, run_tournament
 
@@ -358,19 +365,13 @@ def _list(given: List) -> int:
 
 
 VERBS = {
-    "list": Verb(
-        "[GROUP ... | runs [DIR]]", "what there is: agents, runs, ...", _list, List
-    ),
+    "list": Verb("[GROUP ... | runs [DIR]]", "what there is by name", _list, List),
     "train": Verb("AGENT --env ID [--core NAME] ...", "train an agent", _train),
-    "sweep": Verb(
-        "AGENT --env ID --seeds N [--agent.KEY A,B]", "train settings by seeds", _sweep
-    ),
+    "sweep": Verb("AGENT --env ID --seeds N ...", "train settings by seeds", _sweep),
     "resume": Verb(
         "RUN [--num-env-steps N] ...", "go on with a run, as it was or changed", _resume
     ),
-    "eval": Verb(
-        "RUN [--num-episodes N]", "play episodes with a trained agent", _eval, Eval
-    ),
+    "eval": Verb("RUN [--num-episodes N]", "play with a trained agent", _eval, Eval),
     "play": Verb(
         "RUN | ENV | GAME --protocol NAME",
         "film a trained agent, or yourself; be an engine",
@@ -380,6 +381,7 @@ VERBS = {
     "study": Verb(
         "PAPER/STUDY [--quick]", "re-run a paper's experiment, check its claims", _study
     ),
+    "probe": Verb("MODEL [--study NAME]", "study a language model", _probe),
     "tournament": Verb(
         "GAME PLAYER PLAYER ... [--num-games N]",
         "let players of a board game meet",

@@ -19,6 +19,7 @@ GROUPS = {
     "sources": names.SOURCE,
     "players": names.PLAYER,
     "studies": names.STUDY,
+    "probes": names.PROBE,
     "benches": names.BENCH,
 }
 

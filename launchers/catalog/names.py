@@ -72,6 +72,9 @@ EVALUATOR = _kind(
     "evaluator", "tolman.launchers", ("tolman.launchers.runs.build", "EVALUATORS")
 )
 STUDY = Kind("study", "tolman.launchers.studies", None, ("\nTITLE = ", "\ndef run("))
+PROBE = Kind(
+    "probe", "tolman.launchers.studies", None, ("\nTITLE = ", "\nPROBE = ProbeStudy(")
+)
 BENCH = Kind("bench", "tolman.launchers.benches", None, ("\ndef run(",))
 OBJECT = "object "  # Begins the name of what was given from Python; see `given`.
 TASKS = {"acts": ENV, "plays": GAME, "learns": SOURCE}  # What `--env` names, by agent.

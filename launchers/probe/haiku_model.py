@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tolman.launchers.probe.batches import Batch, in_batches, power_of_two, stack
-from tolman.launchers.probe.model import Ability, Scores
+from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
 from tolman.launchers.probe.tokenizer import Tokenizer, brief, encode_pair
 from tolman.networks.core import Array
 from tolman.networks.language import (
@@ -25,6 +25,7 @@ from tolman.networks.language import (
 )
 
 Params = Any
+QUESTIONS_AT_ONCE = 256
 NUM_FIRST_TOKENS = 20  # That `first_token` tells, as endpoints do.
 
 
@@ -74,6 +75,10 @@ class HaikuModel:
     @property
     def abilities(self) -> frozenset[Ability]:
         return frozenset(get_args(Ability))
+
+    @property
+    def questions_at_once(self) -> int:
+        return QUESTIONS_AT_ONCE
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         if len(prompts) != len(continuations):
@@ -176,7 +181,7 @@ class HaikuModel:
                 raise ValueError("an empty prompt has no token: must have one. Give text.")
             if len(text) > limit:
                 start = brief(self.tokenizer.decode(text, is_start=True))
-                raise ValueError(
+                raise TextTooLongError(
                     f"{start} has {len(text)} tokens: must have at most {limit}, the "
                     "model's context. Shorten it."
                 )

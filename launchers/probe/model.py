@@ -13,6 +13,10 @@ Ability = Literal[
 ]
 
 
+class TextTooLongError(ValueError):
+    """A text has more tokens than a model's context."""
+
+
 class Scores(NamedTuple):
     """Attributes:
     log_probability: `[N]` float64, nats, of each continuation after its prompt.
@@ -32,6 +36,11 @@ class ProbedModel(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What it can be asked."""
+        ...
+
+    @property
+    def questions_at_once(self) -> int:
+        """So many are worth putting in one call; the answers to them are kept together."""
         ...
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:

@@ -210,6 +210,24 @@ class Study:
         root = jax.random.PRNGKey(self.seed)
         return jax.vmap(jax.random.fold_in, (None, 0))(root, np.arange(num_members))
 
+    def print_verdict(self) -> None:
+        """Prints every check, beside what the paper has."""
+        from rich.console import Console
+
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(f"\n{self.title} ({self.paper})")
+        bar_width = max((len(check.bar) for check in self.checks), default=0)
+        for check in self.checks:
+            verdict = "[green]pass[/]" if check.passed else "[bold red]FAIL[/]"
+            console.print(
+                f"  {verdict}  {check.measured:8.3f}  {check.bar:{bar_width}}  "
+                f"{check.claim} [dim](paper: {check.paper})[/]"
+            )
+        passed = sum(check.passed for check in self.checks)
+        console.print(
+            f"{passed} of {len(self.checks)} checks passed in {self.seconds:.0f} s."
+        )
+
     def write(self) -> None:
         """Writes `result.json`; NaN and infinities become null, as JSON has none."""
         result = {
@@ -287,7 +305,7 @@ def _run(study: Study, module: Any, options: Any) -> int:
     study.seconds = time.monotonic() - start
     study.write()
     report = write_report([study.folder], study.folder / "report.html")
-    _print_verdict(study)
+    study.print_verdict()
     print(f"Figures and tables: {report}")
     return 0 if all(check.passed for check in study.checks) else 1
 
@@ -329,24 +347,6 @@ def _check_same(marker: Path, asked: dict[str, Any]) -> None:
             f"--out {marker.parent}: holds {found}, not {asked}. Choose another folder, or "
             "the same study, setting and seed to go on."
         )
-
-
-def _print_verdict(study: Study) -> None:
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"\n{study.title} ({study.paper})")
-    bar_width = max(len(check.bar) for check in study.checks)
-    for check in study.checks:
-        verdict = "[green]pass[/]" if check.passed else "[bold red]FAIL[/]"
-        console.print(
-            f"  {verdict}  {check.measured:8.3f}  {check.bar:{bar_width}}  {check.claim} "
-            f"[dim](paper: {check.paper})[/]"
-        )
-    passed = sum(check.passed for check in study.checks)
-    console.print(
-        f"{passed} of {len(study.checks)} checks passed in {study.seconds:.0f} s."
-    )
 
 
 def _plain(cell: Any) -> Any:

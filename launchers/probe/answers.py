@@ -1,0 +1,157 @@
+"""What a model has answered, on disk: no prompt is sent twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tolman.launchers.probe.model import Ability, ProbedModel, Scores
+
+logger = logging.getLogger("tolman")
+
+
+class Journal:
+    """A file of JSON lines that is only ever added to.
+
+    Lines are written whole. One that a killed process left half-written, or that is not
+    JSON, is dropped, and counts as not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Reads the file, where there is one, and opens it to be added to."""
+        content = path.read_bytes() if path.exists() else b""
+        self.rows: list[Any] = []
+        kept, num_lines = [], 0
+        for line in content.splitlines(keepends=True):
+            num_lines += 1
+            try:
+                self.rows.append(json.loads(line))
+            except ValueError:
+                continue
+            kept.append(line.rstrip(b"\n") + b"\n")
+        if b"".join(kept) != content:
+            dropped = num_lines - len(kept)
+            logger.warning("%s: %d lines were broken and are dropped.", path, dropped)
+            whole = path.with_suffix(".whole")
+            whole.write_bytes(b"".join(kept))
+            whole.replace(path)
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, rows: Iterable[Any]) -> None:
+        """Adds rows, all by one write."""
+        rows = list(rows)
+        self._file.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+        self.rows += rows
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class AnsweredModel:
+    """A model whose answers to texts are kept; the methods are those of `ProbedModel`.
+
+    Questions are put in parts of like lengths, and the answers of a part are on disk before
+    the next is put. Arrays of a model's insides are not kept.
+    """
+
+    def __init__(
+        self,
+        model: ProbedModel,
+        journal: Journal,
+        told: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Takes over the answers that the journal holds.
+
+        Args:
+          model: that is asked what nobody has answered yet.
+          journal: of this model alone.
+          told: is called with the number of new answers, after each part.
+        """
+        self._model, self._journal, self._told = model, journal, told
+        self._known = {_key(*row["asked"]): row["answer"] for row in journal.rows}
+        self.num_sent = 0
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return self._model.abilities
+
+    @property
+    def questions_at_once(self) -> int:
+        return self._model.questions_at_once
+
+    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
+        if len(prompts) != len(continuations):
+            return self._model.score(prompts, continuations)  # Refuses them.
+
+        def ask(asked: Sequence[tuple]) -> list[Any]:
+            found = self._model.score([one[1] for one in asked], [one[2] for one in asked])
+            return [
+                [float(value), int(count)]
+                for value, count in zip(
+                    found.log_probability, found.num_tokens, strict=True
+                )
+            ]
+
+        pairs = zip(prompts, continuations, strict=True)
+        answers = self._answers([("score", *pair) for pair in pairs], ask)
+        return Scores(
+            np.array([value for value, _ in answers], float),
+            np.array([count for _, count in answers], np.int64),
+        )
+
+    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        def ask(asked: Sequence[tuple]) -> list[Any]:
+            return self._model.generate([one[1] for one in asked], max_new_tokens)
+
+        return self._answers([("generate", one, max_new_tokens) for one in prompts], ask)
+
+    def first_token(self, prompts: Sequence[str]) -> list[dict[str, float]]:
+        def ask(asked: Sequence[tuple]) -> list[Any]:
+            return self._model.first_token([one[1] for one in asked])
+
+        return self._answers([("first token", one) for one in prompts], ask)
+
+    def hidden_states(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        return self._model.hidden_states(prompts)
+
+    def attention(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        return self._model.attention(prompts)
+
+    def jacobian(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        return self._model.jacobian(prompts)
+
+    def _answers(
+        self, asked: Sequence[tuple], ask: Callable[[Sequence[tuple]], list[Any]]
+    ) -> list[Any]:
+        """The answers to all that is asked; puts what is new to the model."""
+        new = [one for one in dict.fromkeys(asked) if _key(*one) not in self._known]
+        new.sort(key=lambda one: sum(len(part) for part in one if isinstance(part, str)))
+        for first in range(0, len(new), self._model.questions_at_once):
+            part = new[first : first + self._model.questions_at_once]
+            answers = ask(part)
+            self._journal.append(
+                {"asked": one, "answer": answer}
+                for one, answer in zip(part, answers, strict=True)
+            )
+            self._known |= {
+                _key(*one): answer for one, answer in zip(part, answers, strict=True)
+            }
+            self.num_sent += len(part)
+            self._told(len(part))
+        return [self._known[_key(*one)] for one in asked]
+
+
+def _key(*asked: Any) -> str:
+    return json.dumps(asked)
+
+
+def fingerprint(identity: str) -> str:
+    """A short name for a model, of what tells it apart."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]

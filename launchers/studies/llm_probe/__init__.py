@@ -1,0 +1,1 @@
+"""Studies of language models, on models of our own and on any other."""

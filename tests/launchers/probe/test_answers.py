@@ -1,0 +1,132 @@
+"""Answers on disk: no question is put twice, whatever is killed or broken."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from tolman.launchers.probe.answers import AnsweredModel, Journal
+from tolman.launchers.probe.model import Scores
+
+
+class Counted:
+    """Scores by length, and keeps what it was asked."""
+
+    abilities = frozenset({"score", "generate", "first token"})
+    questions_at_once = 2
+
+    def __init__(self, fails_at=None):
+        self.asked, self.calls, self.fails_at = [], 0, fails_at
+
+    def _put(self, asked):
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise ValueError("down")
+        self.asked += asked
+
+    def score(self, prompts, continuations):
+        self._put(list(zip(prompts, continuations, strict=True)))
+        lengths = [
+            len(p) + len(c) / 10 for p, c in zip(prompts, continuations, strict=True)
+        ]
+        return Scores(-np.array(lengths), np.array([len(c) for c in continuations]))
+
+    def generate(self, prompts, max_new_tokens):
+        self._put(list(prompts))
+        return [prompt[:max_new_tokens] for prompt in prompts]
+
+    def first_token(self, prompts):
+        self._put(list(prompts))
+        return [{prompt[0]: -0.5} for prompt in prompts]
+
+
+PROMPTS, CONTINUATIONS = ["long one", "b", "b", "long one"], [" x", " y", " zz", " x"]
+
+
+def test_a_question_is_put_once_and_answers_come_in_order(tmp_path):
+    model = Counted()
+    answered = AnsweredModel(model, Journal(tmp_path / "a.jsonl"))
+    for _ in range(2):
+        found = answered.score(PROMPTS, CONTINUATIONS)
+        np.testing.assert_allclose(found.log_probability, [-8.2, -1.2, -1.3, -8.2])
+        assert found.num_tokens.tolist() == [2, 2, 3, 2]
+    # Like lengths together, two at once.
+    assert model.asked == [("b", " y"), ("b", " zz"), ("long one", " x")]
+    assert model.calls == 2 and answered.num_sent == 3
+    again = AnsweredModel(Counted(), Journal(tmp_path / "a.jsonl"))
+    np.testing.assert_array_equal(
+        again.score(PROMPTS, CONTINUATIONS).log_probability, found.log_probability
+    )
+    assert again.num_sent == 0
+
+
+def test_kinds_of_questions_are_told_apart(tmp_path):
+    answered = AnsweredModel(Counted(), Journal(tmp_path / "a.jsonl"))
+    assert answered.generate(["abc"], 1) == ["a"]
+    assert answered.generate(["abc"], 2) == ["ab"]
+    assert answered.first_token(["abc"]) == [{"a": -0.5}]
+    assert answered.num_sent == 3
+    again = AnsweredModel(Counted(), Journal(tmp_path / "a.jsonl"))
+    assert again.generate(["abc"], 2) == ["ab"] and again.num_sent == 0
+
+
+def test_what_was_answered_before_an_error_is_kept(tmp_path):
+    answered = AnsweredModel(Counted(fails_at=2), Journal(tmp_path / "a.jsonl"))
+    with pytest.raises(ValueError, match="down"):
+        answered.score(PROMPTS, CONTINUATIONS)
+    model = Counted()
+    AnsweredModel(model, Journal(tmp_path / "a.jsonl")).score(PROMPTS, CONTINUATIONS)
+    assert model.asked == [("long one", " x")]
+
+
+@pytest.mark.parametrize("torn", [b'{"asked": ["gen', b"\x00\x00\n", b'{"asked"\n'])
+def test_a_broken_line_is_dropped_and_the_next_is_whole(tmp_path, torn):
+    path = tmp_path / "a.jsonl"
+    first = Journal(path)
+    first.append([{"n": 1}, {"n": 2}])
+    with path.open("ab") as file:
+        file.write(torn)
+    second = Journal(path)
+    assert second.rows == [{"n": 1}, {"n": 2}]
+    second.append([{"n": 3}])
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"n": 1}, {"n": 2}, {"n": 3}
+    ]  # fmt: skip
+
+
+def test_a_last_line_without_its_end_is_kept_if_it_is_whole(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"n": 1}\n{"n": 2}')
+    journal = Journal(path)
+    journal.append([{"n": 3}])
+    assert Journal(path).rows == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+def test_a_killed_process_loses_nothing_that_was_answered(tmp_path):
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from tolman.launchers.probe.answers import AnsweredModel, Journal
+
+        class Dying:
+            abilities, questions_at_once, calls = frozenset(), 1, 0
+            def generate(self, prompts, max_new_tokens):
+                Dying.calls += 1
+                if Dying.calls == 3:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return list(prompts)
+
+        journal = Journal(Path(sys.argv[1]))
+        AnsweredModel(Dying(), journal).generate(["a", "bb", "ccc", "dddd"], 4)
+    """
+    path = tmp_path / "a.jsonl"
+    words = [sys.executable, "-c", textwrap.dedent(code), str(path)]
+    assert subprocess.run(words, env=os.environ).returncode == -signal.SIGKILL
+    model = Counted()
+    AnsweredModel(model, Journal(path)).generate(["a", "bb", "ccc", "dddd"], 4)
+    assert model.asked == ["ccc", "dddd"]
