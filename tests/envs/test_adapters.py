@@ -16,6 +16,7 @@ from tolman.envs import vector
 from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter, space_to_spec, to_gymnasium
 from tolman.envs.environment import restart, transition
 from tolman.envs.gymnasium_env import spec_to_space
+from tolman.envs.host import OnDeviceVector
 from tolman.envs.meta_rl import DependentBandit, TwoStep
 
 
@@ -119,6 +120,36 @@ def test_adapter_types_and_reseed():
     again = adapter.step(1)
     assert again.reward == timestep.reward
     assert adapter.new_task is False
+
+
+class Pointer:
+    """Is steered by a number and a key, and shows the number."""
+
+    def reset(self, key):
+        return jnp.float32(0.0), restart(jnp.float32(0.0))
+
+    def step(self, state, action):
+        number, key = action["number"], action["key"]
+        assert (number.dtype, number.shape, key.dtype) == (np.float32, (1,), np.int32)
+        return number[0], transition(key.astype(float), number[0], False, False)
+
+    def observation_spec(self):
+        return specs.Array((), np.float32)
+
+    def action_spec(self):
+        number = specs.BoundedArray((1,), np.float32, -1.0, 1.0)
+        return {"number": number, "key": specs.DiscreteArray(3)}
+
+
+def test_actions_of_plain_python_take_the_dtypes_of_their_spec():
+    keys = jax.random.split(jax.random.PRNGKey(0))
+    adapter, vectored = DmEnvAdapter(Pointer(), seed=0), OnDeviceVector(Pointer(), keys)
+    adapter.reset()
+    vectored.reset()
+    timestep = adapter.step({"number": np.array([0.5]), "key": True})
+    assert (timestep.observation, timestep.reward) == (0.5, 1.0)
+    timestep = vectored.step({"number": np.array([[0.5], [0.25]]), "key": [True, False]})
+    assert timestep.observation.tolist() == [0.5, 0.25]
 
 
 class Toy(gymnasium.Env):

@@ -242,6 +242,20 @@ def test_a_live_en_passant_square_counts():
     assert bool(Chess().is_over(state))
 
 
+def test_a_position_of_the_other_side_to_move_is_another():
+    """Both kings lose a move in turn. After five plies Black is to move in the position of
+    the start, which is its own mirror image."""
+    fen = "1k5r/8/8/8/8/8/8/1K5R w - - 0 1"
+    cycle = "b1b2 b8b7 b2a1 b7b8 a1b1 b8b7 b1b2 b7a8 b2b1 a8b8"
+    state, board = play_uci(cycle, fen=fen)
+    assert board.is_repetition(2)
+    assert not board.is_repetition(3)
+    assert not Chess().is_over(state)
+    state, board = play_uci(f"{cycle} b1b2 b8b7 b2b1 b7b8", fen=fen)
+    assert board.is_repetition(3)
+    assert bool(Chess().is_over(state))
+
+
 def test_a_right_to_castle_that_was_lost_counts():
     moves = "e2e4 e7e5 e1e2 e8e7 e2e1 e7e8"  # Same pieces as after two plies.
     state, board = play_uci(f"{moves} g1f3 g8f6 f3g1 f6g8")

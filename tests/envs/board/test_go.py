@@ -85,6 +85,24 @@ def test_a_ko_may_not_be_taken_back_at_once():
     assert bool(game.play(state, [4, 9]).legal[7])
 
 
+@pytest.mark.parametrize("is_another", [False, True])
+def test_a_chain_touched_on_two_sides_is_taken_once(is_another):
+    """Three stones that a corner captures, which stood there alone before.
+
+    Black at 0, 10, 11, 2 and 7; White takes 0 by 5 and 1, joins them by 6, and may lose all
+    three at 0 only where the board is another than before, for a white stone at 24.
+    """
+    game, skip = compiled(Go(5, 0.5)), 25
+    black = [10, skip, 11, skip, 2, skip, 7, skip, 0]
+    white = [5, skip, 1, skip, 6]
+    state = game.play(game.start(), black + white + [skip, 24] * is_another)
+    board = np.asarray(state.rules.boards[0])
+    assert (board[[0, 1, 5, 6]] == [0, 1, 1, 1]).all() or (
+        board[[0, 1, 5, 6]] == [0, -1, -1, -1]
+    ).all()
+    assert bool(state.legal[0]) == is_another
+
+
 def test_superko_forbids_what_simple_ko_allows():
     """Where a board of more than two plays ago would come back; stock pgx lets it."""
     game = compiled(Go(3, 0.5))

@@ -247,6 +247,24 @@ def test_perpetual_check_loses(sfen, cycle, outcome):
     assert game.outcome(state).tolist() == outcome
 
 
+def test_checks_before_a_quiet_move_count_for_nothing():
+    """Four checks and a quiet move, then a position comes four times in six moves of which
+    four check: a draw."""
+    before = ["2e1e", "1a2a", "1e2e", "2a1a"] * 2 + ["2e2i", "1a1b"]
+    cycle = ["2i1i", "1b2b", "1i3i", "2b1b", "3i1i", "1b2b", "1i2i", "2b1b"]
+    sfen = "8k/9/9/9/7R1/9/9/9/K8 b - 1"
+    game, state = play_usi(before + cycle + cycle[:5], sfen)
+    assert bool(game.is_over(state))
+    assert game.outcome(state).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("pawn", "is_declared"), [("pS6S", False), ("1S2p3S", True)])
+def test_who_is_in_check_declares_nothing(pawn, is_declared):
+    """The king has entered, ten pieces and 29 points; the pawn above it gives check."""
+    sfen = f"1RRBBGGGG/{pawn}/K8/9/9/9/9/9/4k4 b 3P 1"
+    assert bool(Shogi().is_over(shogi_from_sfen(Shogi(), sfen))) == is_declared
+
+
 # The king and ten pieces in the zone, four majors among them: 26 points and the hand.
 @pytest.mark.parametrize(
     ("placement", "side"),
