@@ -84,7 +84,8 @@ class ProbeStudy:
     Attributes:
       title: of the report.
       paper: whose study it is.
-      needs: abilities that a model must have.
+      needs: abilities that a model must have. For "first token", "score" is enough: such
+        a study compares answers by `comparing.log_probabilities`, which takes either.
       blocks: the questions, in the order in which they are put.
       summarise: says what the rows of all blocks show, in the order of the blocks. Checks
         are of the instrument; what a model does is a table or a note, not a check.

@@ -101,7 +101,8 @@ def _possible(
     """The studies that a model can be asked; those that it cannot are named."""
     found = {}
     for name, probe in probes.items():
-        missing = sorted(probe.needs - model.abilities)
+        implied = {"first token"} if "score" in model.abilities else set()
+        missing = sorted(probe.needs - model.abilities - implied)
         if not missing:
             found[name] = probe
             continue

@@ -1,0 +1,297 @@
+"""Causal language models of Hugging Face's `transformers`, from a local folder.
+
+Nothing is downloaded. Shapes: B rows of a batch, T tokens of a row, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from tolman.launchers.probe.batches import Batch, in_batches
+from tolman.launchers.probe.haiku_model import NUM_FIRST_TOKENS, QUESTIONS_AT_ONCE
+from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
+from tolman.launchers.probe.tokenizer import Encoded, brief, encode_pair
+
+MAX_BATCH_TOKENS = 4096
+EXTRA = "pip install 'tolman[llm]'"
+
+
+class FastTokenizer:
+    """A tokenizer of `transformers` with character offsets; see `Tokenizer`."""
+
+    def __init__(self, tokenizer: Any, has_chat_template: bool) -> None:
+        self._tokenizer, self._has_chat_template = tokenizer, has_chat_template
+        self.vocabulary_size = len(tokenizer)
+        end = tokenizer.eos_token_id
+        self.stops: tuple[int, ...] = () if end is None else (int(end),)
+
+    def encode(self, text: str) -> Encoded:
+        # A template writes the special tokens itself.
+        found = self._tokenizer(
+            text,
+            return_offsets_mapping=True,
+            add_special_tokens=not self._has_chat_template,
+        )
+        return Encoded(found["input_ids"], [end for _, end in found["offset_mapping"]])
+
+    def decode(self, tokens: Sequence[int], is_start: bool) -> str:
+        if is_start or not tokens:
+            return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        # Of SentencePiece, the space before a first token is lost without one before it.
+        before = self._tokenizer.encode("a", add_special_tokens=False)
+        lead = self._tokenizer.decode(before, skip_special_tokens=True)
+        whole = self._tokenizer.decode([*before, *tokens], skip_special_tokens=True)
+        return str(whole)[len(lead) :]
+
+    def as_turn(self, prompt: str) -> str:
+        """A prompt as a user's turn, up to where the answer begins."""
+        if not self._has_chat_template:
+            return prompt
+        turn = [{"role": "user", "content": prompt}]
+        return str(
+            self._tokenizer.apply_chat_template(
+                turn, tokenize=False, add_generation_prompt=True
+            )
+        )
+
+
+class TransformersModel:
+    """A causal model of `transformers`; the methods are those of `ProbedModel`."""
+
+    def __init__(self, model: Any, tokenizer: FastTokenizer, max_length: int) -> None:
+        """Takes a model that is on its device, in evaluation mode, with eager attention."""
+        self._model, self._tokenizer, self._max_length = model, tokenizer, max_length
+        self.num_tokens = self.num_padded = 0  # That went through the model.
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset(get_args(Ability))
+
+    @property
+    def questions_at_once(self) -> int:
+        return QUESTIONS_AT_ONCE
+
+    def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
+        import torch
+
+        if len(prompts) != len(continuations):
+            raise ValueError(
+                f"{len(prompts)} prompts and {len(continuations)} continuations: must be "
+                "as many. Repeat a prompt for each of its continuations."
+            )
+        pairs = [
+            encode_pair(self._tokenizer, self._tokenizer.as_turn(prompt), continuation)
+            for prompt, continuation in zip(prompts, continuations, strict=True)
+        ]
+        texts = [tokens for tokens, _ in pairs]
+        total = np.zeros(len(pairs))
+        for batch, tokens, mask in self._batches(texts):
+            with torch.inference_mode():
+                final = self._base(input_ids=tokens, attention_mask=mask)[0]
+                for row, index in enumerate(batch.indices):
+                    begin, end = pairs[index][1], len(texts[index])
+                    logits = self._logits(final[row, begin - 1 : end - 1])
+                    own = tokens[row, begin:end, None]
+                    log_p = torch.log_softmax(logits.float(), -1).gather(-1, own)
+                    total[index] = float(log_p.double().sum())
+        for index in np.flatnonzero(~np.isfinite(total)):
+            raise ValueError(
+                f"the log-probability of {brief(continuations[index])} after "
+                f"{brief(prompts[index])} is {total[index]}: must be finite. The model's "
+                "parameters or its dtype are at fault."
+            )
+        num_tokens = [len(tokens) - begin for tokens, begin in pairs]
+        return Scores(total, np.array(num_tokens, np.int64))
+
+    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        import torch
+
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens={max_new_tokens}: must be at least 1.")
+        found = []
+        for prompt, text in zip(prompts, self._encoded(prompts), strict=True):
+            tokens = list(text)
+            new: list[int] = []
+            while len(new) < max_new_tokens and len(tokens) <= self._max_length:
+                with torch.inference_mode():
+                    own = torch.tensor([tokens], device=self._model.device)
+                    logits = self._logits(self._base(input_ids=own)[0][0, -1])
+                token = int(logits.argmax())
+                if token in self._tokenizer.stops:
+                    break
+                tokens.append(token)
+                new.append(token)
+            found.append(self._tokenizer.decode(new, is_start=not prompt))
+        return found
+
+    def first_token(self, prompts: Sequence[str]) -> list[dict[str, float]]:
+        import torch
+
+        texts = self._encoded(prompts)
+        found: list[dict[str, float]] = [{} for _ in texts]
+        for batch, tokens, mask in self._batches(texts):
+            with torch.inference_mode():
+                final = self._base(input_ids=tokens, attention_mask=mask)[0]
+                for row, index in enumerate(batch.indices):
+                    logits = self._logits(final[row, len(texts[index]) - 1]).float()
+                    log_p = torch.log_softmax(logits, -1)
+                    best = log_p.topk(min(NUM_FIRST_TOKENS, len(log_p)))
+                    told = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+                    for token, value in told:
+                        text = self._tokenizer.decode([token], is_start=False)
+                        before = found[index].get(text, -np.inf)
+                        found[index][text] = float(np.logaddexp(before, value))
+        return found
+
+    def hidden_states(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        return [
+            np.stack([state[0].float().cpu().numpy() for state in read.hidden_states])
+            for read in self._read(prompts, output_hidden_states=True)
+        ]
+
+    def attention(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        return [
+            np.stack([weights[0].float().cpu().numpy() for weights in read.attentions])
+            for read in self._read(prompts, output_attentions=True)
+        ]
+
+    def jacobian(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        import torch
+
+        found = []
+        for text in self._encoded(prompts):
+            tokens = torch.tensor([text], device=self._model.device)
+            embedded = self._model.get_input_embeddings()(tokens).detach()
+            embedded.requires_grad_(True)
+            final = self._base(inputs_embeds=embedded)[0][0, -1].float()
+            rows = [
+                torch.autograd.grad(final[i], embedded, retain_graph=True)[0][0].float()
+                for i in range(len(final))
+            ]
+            found.append(torch.stack(rows, 1).cpu().numpy())
+        return found
+
+    @property
+    def _base(self) -> Any:
+        """The model without what makes logits."""
+        return self._model.get_decoder() or self._model.base_model
+
+    def _logits(self, final: Any) -> Any:
+        return self._model.get_output_embeddings()(final)
+
+    def _read(self, prompts: Sequence[str], **asked: bool) -> Iterator[Any]:
+        import torch
+
+        # One by one: padding may change the last bits.
+        for text in self._encoded(prompts):
+            tokens = torch.tensor([text], device=self._model.device)
+            with torch.inference_mode():
+                yield self._base(input_ids=tokens, **asked)
+
+    def _encoded(self, prompts: Sequence[str]) -> list[list[int]]:
+        turns = [self._tokenizer.as_turn(prompt) for prompt in prompts]
+        texts = [self._tokenizer.encode(turn).tokens for turn in turns]
+        self._check(texts)
+        return texts
+
+    def _check(self, texts: Sequence[Sequence[int]]) -> None:
+        for text in texts:
+            if not text:
+                raise ValueError("an empty prompt has no token: must have one. Give text.")
+            if len(text) > self._max_length:
+                start = brief(self._tokenizer.decode(text, is_start=True))
+                raise TextTooLongError(
+                    f"{start} has {len(text)} tokens: must have at most "
+                    f"{self._max_length}, the model's context. Shorten it."
+                )
+
+    def _batches(self, texts: Sequence[Sequence[int]]) -> Iterator[tuple[Batch, Any, Any]]:
+        """Batches of like lengths, with tokens and mask `[B, T]`, padded on the right."""
+        import torch
+
+        self._check(texts)
+        lengths = [len(text) for text in texts]
+        for batch in in_batches(lengths, MAX_BATCH_TOKENS, self._max_length):
+            # Nothing is compiled here: rows are as long as the longest.
+            longest = max(lengths[index] for index in batch.indices)
+            rows = np.zeros((len(batch.indices), longest), np.int64)
+            mask = np.zeros_like(rows)
+            for row, index in enumerate(batch.indices):
+                rows[row, : lengths[index]] = texts[index]
+                mask[row, : lengths[index]] = 1
+            self.num_tokens += int(mask.sum())
+            self.num_padded += int(mask.size - mask.sum())
+            device = self._model.device
+            yield batch, torch.tensor(rows).to(device), torch.tensor(mask).to(device)
+
+
+def load_transformers(
+    folder: Path, dtype: str, device: str, has_chat_template: bool
+) -> TransformersModel:
+    """A causal model and its tokenizer, from a folder that `save_pretrained` has written.
+
+    Raises:
+      ValueError: if the folder is not there, holds none, or a package is missing.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError:
+        raise ValueError(
+            f"hf:{folder}: needs transformers and torch. Install them: {EXTRA}."
+        ) from None
+    if not folder.is_dir():
+        raise ValueError(f"hf:{folder}: no such folder. Give one with a config.json.")
+    transformers.logging.set_verbosity_error()
+    torch.backends.cuda.matmul.allow_tf32 = False
+    with _in_our_words(folder, "tokenizer"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True
+        )
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"hf:{folder}: its tokenizer tells no character offsets, which a boundary is "
+            "checked by. Save it with a tokenizer.json."
+        )
+    if has_chat_template and not tokenizer.chat_template:
+        raise ValueError(f"hf:{folder}: has no chat template. Leave --chat-template out.")
+    with _in_our_words(folder, "model"):
+        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            dtype=getattr(torch, dtype),
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+        model = model.to(device).eval()
+    if missing := sorted(loading["missing_keys"]):
+        raise ValueError(
+            f"hf:{folder}: {len(missing)} weights are missing, such as {missing[0]}. Copy "
+            "the folder anew."
+        )
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is None:
+        limit = tokenizer.model_max_length
+    return TransformersModel(
+        model, FastTokenizer(tokenizer, has_chat_template), int(min(limit, 2**31))
+    )
+
+
+@contextlib.contextmanager
+def _in_our_words(folder: Path, noun: str) -> Iterator[None]:
+    """What `transformers` raises, in one line."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"hf:{folder}: its {noun} cannot be loaded ({reason}). Copy the folder anew, "
+            "or give another."
+        ) from None

@@ -1,0 +1,165 @@
+"""Models of Hugging Face against our own on the same weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from hugging_face import save_as_llama
+
+from tolman.envs.data import data_set
+from tolman.launchers import cli
+from tolman.launchers.probe.llama2c import load_llama2c
+from tolman.launchers.probe.model import TextTooLongError
+from tolman.launchers.probe.transformers_model import load_transformers
+
+PROMPTS = ["abc cab", "b ", "a b c", "abc", "c"]
+CONTINUATIONS = [" abc", "ca", " b", "c cab", " é!"]
+
+
+@pytest.fixture(scope="module")
+def ours(tiny_files):
+    return load_llama2c(tiny_files / "untied.bin", tiny_files / "tokenizer.bin")
+
+
+@pytest.fixture(scope="module")
+def folder(ours, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    save_as_llama(ours, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):
+    return load_transformers(folder, "float32", "cpu", False)
+
+
+def test_tokens_are_the_same(ours, theirs):
+    for text in (*PROMPTS, *CONTINUATIONS, "abc cab\n\nabc"):
+        own = ours.tokenizer.encode(text).tokens
+        assert theirs._tokenizer.encode(text).tokens == own, text
+
+
+def test_scores_are_the_same(ours, theirs):
+    own, found = (one.score(PROMPTS, CONTINUATIONS) for one in (ours, theirs))
+    assert np.abs(own.log_probability - found.log_probability).max() < 1e-4
+    np.testing.assert_array_equal(own.num_tokens, found.num_tokens)
+
+
+def test_texts_and_first_tokens_are_the_same(ours, theirs):
+    assert theirs.generate(PROMPTS, 1) == ours.generate(PROMPTS, 1)
+    pairs = zip(ours.first_token(PROMPTS), theirs.first_token(PROMPTS), strict=True)
+    for own, found in pairs:
+        assert found == pytest.approx(own, abs=1e-4)
+
+
+@pytest.mark.parametrize("what", ["hidden_states", "attention", "jacobian"])
+def test_what_is_inside_is_the_same(ours, theirs, what):
+    pairs = zip(getattr(ours, what)(PROMPTS), getattr(theirs, what)(PROMPTS), strict=True)
+    for own, found in pairs:
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, own, atol=1e-3, rtol=1e-3)
+
+
+def test_padding_is_counted(theirs):
+    theirs.num_tokens = theirs.num_padded = 0
+    texts = ["abc", "abc abc"]
+    lengths = [len(theirs._tokenizer.encode(text).tokens) for text in texts]
+    theirs.first_token(texts)
+    assert theirs.num_tokens == sum(lengths)
+    assert theirs.num_padded == abs(lengths[0] - lengths[1])
+
+
+def test_lower_precision_is_another_number_but_a_near_one(folder, theirs):
+    low = load_transformers(folder, "bfloat16", "cpu", False)
+    own = theirs.score(PROMPTS, CONTINUATIONS).log_probability
+    found = low.score(PROMPTS, CONTINUATIONS).log_probability
+    assert 0 < np.abs(own - found).max() < 1.0
+
+
+def test_a_chat_template_is_used_where_it_is_asked_for(folder, ours):
+    path = folder / "tokenizer_config.json"
+    before = path.read_text()
+    with pytest.raises(
+        ValueError, match=r"has no chat template. Leave --chat-template out"
+    ):
+        load_transformers(folder, "float32", "cpu", True)
+    template = "{{ bos_token }}a {{ messages[0].content }} c"
+    path.write_text(json.dumps({**json.loads(before), "chat_template": template}))
+    try:
+        chat = load_transformers(folder, "float32", "cpu", True)
+    finally:
+        path.write_text(before)
+    turn = chat._tokenizer.as_turn("bc")
+    assert turn == "<s>a bc c"
+    assert chat._tokenizer.encode(turn).tokens.count(1) == 1
+
+
+def test_texts_that_do_not_fit_are_refused(theirs):
+    with pytest.raises(TextTooLongError, match="must have at most 40, the model's context"):
+        theirs.score(["abc cab " * 30], ["a"])
+    with pytest.raises(ValueError, match="is empty: must be text"):
+        theirs.score(["a"], [""])
+
+
+def test_weights_that_are_no_numbers_are_told(folder):
+    broken = load_transformers(folder, "float32", "cpu", False)
+    next(broken._model.parameters()).data[:] = float("nan")
+    with pytest.raises(ValueError, match=r"is nan: must be finite. The model's parameters"):
+        broken.score(["a"], ["b"])
+
+
+@pytest.mark.parametrize("fault", ["nothing", "weights", "half", "missing", "tokenizer"])
+def test_broken_folders_are_told_in_one_line(folder, tmp_path, capsys, fault):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "copy"
+    if fault != "nothing":
+        shutil.copytree(folder, copy)
+    weights = copy / "model.safetensors"
+    if fault == "weights":
+        weights.unlink()
+    if fault == "half":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    if fault == "missing":
+        state = load_file(weights)
+        del state["model.norm.weight"]
+        save_file(state, weights, {"format": "pt"})
+    if fault == "tokenizer":
+        (copy / "tokenizer.json").unlink()
+    words = [
+        "probe",
+        f"hf:{copy}",
+        "--answers",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert cli.main(words) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith(f"tolman: error: hf:{copy}: ")
+    told = {
+        "nothing": "no such folder",
+        "missing": "1 weights are missing, such as model.norm.weight",
+        "tokenizer": "its tokenizer cannot be loaded",
+    }.get(fault, "its model cannot be loaded")
+    assert told in lines[-1]
+
+
+def test_stories_score_the_same(tmp_path):
+    data = data_set("stories260K")
+    if data is None:
+        pytest.skip("stories260K is not there.")
+    ours = load_llama2c(data / "stories260K.bin", data / "tok512.bin")
+    save_as_llama(ours, tmp_path)
+    theirs = load_transformers(tmp_path, "float32", "cpu", False)
+    prompts = ["Once upon a time, there was a little", "The cat sat on the", "Lily said"]
+    continuations = [" girl named Lily.", " mat and looked up.", ', "I am happy!"']
+    own, found = (one.score(prompts, continuations) for one in (ours, theirs))
+    assert np.abs(own.log_probability - found.log_probability).max() < 1e-4
+    assert theirs.generate(prompts[:1], 20) == ours.generate(prompts[:1], 20)
