@@ -29,6 +29,7 @@ from tolman.agents.navigation import NavigationConfig, make_navigation
 from tolman.agents.navigation.tasks import make_tasks
 from tolman.envs.maze import Maze
 from tolman.launchers.catalog.names import CORE, ENV, find, make_core
+from tolman.launchers.report.curves import seed_interval
 from tolman.launchers.studies import figures
 from tolman.launchers.studies.study import Study, Training
 
@@ -99,6 +100,7 @@ class Setting:
       num_decisions: of each seed, closing rows counted.
       baseline: the variant without, and
       foreseer: the one with D2, that the first claim compares.
+      score: return of an episode, of which the decisions to it are counted.
     """
 
     mazes: dict[str, dict[str, Any]]
@@ -109,18 +111,19 @@ class Setting:
     num_decisions: int
     baseline: str
     foreseer: str
+    score: float
 
 
 QUICK = Setting(
     {"maze/tiny": {"image_size": 21, "num_frames": 400}},
-    QUICK_VARIANTS, AGENT, 128, 3, 127_000, NONE, D2,
+    QUICK_VARIANTS, AGENT, 128, 3, 127_000, NONE, D2, 7.0,
 )  # fmt: skip
 FULL = Setting(
     {
         "maze/static_1": {}, "maze/static_2": {}, "maze/random_goal_1": {},
         "maze/i_maze": {},
     },
-    FULL_VARIANTS, FULL_AGENT, 256, 3, 10_000_000, NAV, NAV_D2,
+    FULL_VARIANTS, FULL_AGENT, 256, 3, 10_000_000, NAV, NAV_D2, 30.0,
 )  # fmt: skip
 
 
@@ -138,6 +141,7 @@ def run(study: Study) -> None:
         }
         returns = {label: one.episode_return for label, one in curves.items()}
         _check(study, setting, name, returns)
+        _check_decisions(study, setting, name, curves)
         _tabulate(study, name, curves)
         lines = {
             label: (training.env_steps, training.episode_return)
@@ -204,6 +208,39 @@ def _shuffled(task: AuxiliaryTask) -> AuxiliaryTask:
 def area(returns: np.ndarray) -> np.ndarray:
     """`[P]`, the mean of a learning curve `[C, P]` over its points, which are even."""
     return np.nanmean(returns, axis=0)
+
+
+def decisions_to(score: float, training: Training) -> np.ndarray:
+    """`[P]`, decisions until the mean of three points of a curve is at the score.
+
+    One that never gets there counts with all its decisions, which is too few.
+    """
+    curve = np.nan_to_num(training.episode_return)  # [C, P]
+    means = np.stack([curve[:-2], curve[1:-1], curve[2:]]).mean(axis=0)  # [C - 2, P]
+    is_there = means >= score
+    first = np.where(is_there.any(axis=0), is_there.argmax(axis=0), len(means) - 1)
+    return training.env_steps[2:][first]
+
+
+def _check_decisions(
+    study: Study, setting: Setting, maze: str, curves: dict[str, Training]
+) -> None:
+    """Decisions to the score, of each seed as a share of those of the baseline's seed."""
+    decisions = {
+        label: decisions_to(setting.score, training) for label, training in curves.items()
+    }
+    logs = np.log(decisions[setting.foreseer] / decisions[setting.baseline])[:, None]
+    ratio, low, high = (float(np.exp(value[0])) for value in seed_interval(logs))
+    study.check(
+        f"{maze}: decisions to a return of {setting.score:g}, {setting.foreseer} over "
+        f"{setting.baseline}, geometric mean of the seeds ({low:.2f} to {high:.2f})",
+        ratio, "figure 3: fewer", below=0.7,
+    )  # fmt: skip
+    study.table(
+        f"{maze}: decisions to a return of {setting.score:g}",
+        ["agent", "by seed"],
+        [[label, " ".join(map(str, values))] for label, values in decisions.items()],
+    )
 
 
 def _check(

@@ -9,7 +9,7 @@ import pytest
 from tolman.agents.agent import Unroll
 from tolman.envs.environment import TimeStep
 from tolman.launchers.studies.navigation import auxiliary as study
-from tolman.launchers.studies.study import run_study
+from tolman.launchers.studies.study import Study, Training, run_study
 
 
 def test_each_variant_gets_the_fields_that_it_needs():
@@ -51,6 +51,32 @@ def test_the_shuffled_control_learns_the_depth_of_another_copy():
 def test_area_by_hand():
     curve = np.array([[np.nan, 0.0], [0.2, 0.4], [0.4, 0.8]])  # No episode ended at first.
     np.testing.assert_allclose(study.area(curve), [0.3, 0.4])
+
+
+def test_decisions_to_a_score_by_hand():
+    curve = np.array([[np.nan, 9.0], [3.0, 0.0], [6.0, 0.0], [3.0, 0.0], [9.0, 0.0]])
+    training = Training(None, np.array([10, 20, 30, 40, 50]), curve)
+    # Means of three: 3, 4, 6 and 3, 0, 0; who is never there has all decisions.
+    assert study.decisions_to(4.0, training).tolist() == [40, 50]
+    assert study.decisions_to(3.0, training).tolist() == [30, 30]
+
+
+def test_the_ratio_of_decisions_has_an_interval(tmp_path):
+    steps = np.arange(1, 101)
+
+    def rising(*starts):
+        return Training(None, steps, np.where(steps[:, None] >= starts, 9.0, 0.0))
+
+    curves = {study.NONE: rising(48, 48, 48), study.D2: rising(10, 23, 48)}
+    done = Study("navigation/auxiliary", "", "", True, 0, tmp_path)
+    study._check_decisions(done, study.QUICK, "maze/tiny", curves)
+    check = done.checks[0]
+    # A mean of three of 9 is at least 7 with the third: 50 and 12, 25, 50 decisions.
+    assert check.measured == pytest.approx((0.24 * 0.5 * 1.0) ** (1 / 3))
+    logs = np.log([0.24, 0.5, 1.0])
+    half = 4.3027 * logs.std(ddof=1) / 3**0.5
+    low, high = np.exp(logs.mean() - half), np.exp(logs.mean() + half)
+    assert f"({low:.2f} to {high:.2f})" in check.claim and check.passed
 
 
 @pytest.mark.slow
