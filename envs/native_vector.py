@@ -185,8 +185,8 @@ class FirstCopy(dm_env.Environment):
       episode_info: see `GymnasiumAdapter`.
     """
 
-    def __init__(self, vector: NativeVector) -> None:
-        """Takes a vector of one that has not been reset yet."""
+    def __init__(self, vector: Any) -> None:
+        """Takes a vector of one that has not been reset yet, with `episode_info`."""
         self._vector = vector
         self._has_begun = False
         self.new_task = False

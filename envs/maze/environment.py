@@ -112,10 +112,15 @@ class Maze:
         """Of an episode."""
         return -(-self.num_frames // self.action_repeat)
 
+    @property
+    def max_path(self) -> int:
+        """L, the places that a path holds; 1 where no field needs it."""
+        return self.num_decisions + 1 if self._has_path else 1
+
     def reset(self, key: Array) -> tuple[MazeState, TimeStep]:
         """Draws the maze, goal, fruit and start of an episode."""
         task_key, key = jax.random.split(key)
-        drawn, pose = task.begin(self.rules, task_key, self._max_path)
+        drawn, pose = task.begin(self.rules, task_key, self.max_path)
         state = MazeState(motion.at_rest(pose), drawn, jnp.int32(0), key)
         return state, restart(self._observe(state, jnp.bool_(True)))
 
@@ -175,10 +180,6 @@ class Maze:
     @property
     def _has_path(self) -> bool:
         return "loop_closure" in self.fields
-
-    @property
-    def _max_path(self) -> int:
-        return self.num_decisions + 1 if self._has_path else 1
 
     def _observe(
         self, state: MazeState, respawned: Array, turning: Array | float = 0.0

@@ -1,0 +1,228 @@
+"""Mazes in ViZDoom beside the ray-caster: what is seen, what is paid, the same bytes."""
+
+import unittest
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from dm_env import test_utils
+
+pytest.importorskip("vizdoom")
+
+from tolman.envs.conformance import check_environment
+from tolman.envs.doom import DoomEnvironment, DoomSettings, DoomVector
+from tolman.envs.maze import Maze, render, task
+from tolman.envs.maze.layout import make_layout
+from tolman.envs.maze.layouts import named_layouts
+from tolman.envs.maze.motion import ACTIONS, SPEED, TURN
+
+pytestmark = pytest.mark.xdist_group("doom")
+FIELDS = (
+    "rgb", "rgbd", "depth", "depth_classes", "pose", "velocity", "respawned", "loop_closure"
+)  # fmt: skip
+EVERY = DoomSettings(num_frames=120, fields=FIELDS)
+NAMES = list(ACTIONS)
+WALK = """
+***********
+*P A A   G*
+* ******* *
+*    A   S*
+***********
+"""
+
+
+@pytest.fixture
+def walk(tmp_path):
+    file = tmp_path / "walk.txt"
+    file.write_text(WALK)
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def vector():
+    made = DoomVector("doom/static_1", EVERY, 1, 0)
+    yield made
+    made.close()
+
+
+class TestContract(test_utils.EnvironmentTestMixin, unittest.TestCase):
+    def make_object_under_test(self):
+        return DoomEnvironment("doom/tiny", EVERY)
+
+    def make_action_sequence(self):
+        return iter([0, 2, 6] * 20)
+
+
+def test_it_passes_the_checks_of_environments():
+    environment = DoomEnvironment("doom/tiny", EVERY)
+    assert check_environment(environment, 60, 0)
+    environment.close()
+
+
+def test_it_sees_what_the_ray_caster_sees(vector):
+    vector.reset()
+    layout, rules = named_layouts()["static_1"], vector._maze.rules
+    engine, rng, view = (
+        vector._engines[0],
+        np.random.default_rng(0),
+        render.full_view(84, 84),
+    )
+    cells = np.append(rules.fruit[0], layout.marked("G")[0])
+    items = render.Items(
+        task.centre(jnp.asarray(cells), layout.width),
+        rules.kinds,
+        jnp.ones(len(cells), bool),
+    )
+    draw = jax.jit(
+        lambda pose: (lambda seen: (
+            render.colours(seen, pose, view), render.depth(seen, view),
+            render._is_item(seen, view),
+        ))(render.look(jax.tree.map(jnp.asarray, layout.arrays), pose, items, view))
+    )  # fmt: skip
+    same, off, off_items = [], [], []
+    for _ in range(40):
+        cell = rng.integers([layout.width, layout.height]) + rng.uniform(0.2, 0.8, 2)
+        heading = float(rng.uniform(-np.pi, np.pi))
+        engine.put_body(cell, heading)
+        engine.act(None, 1)
+        sight = engine.look()
+        np.testing.assert_allclose(sight.position, cell, atol=1e-4)
+        np.testing.assert_allclose(sight.heading, heading, atol=2e-4)
+        rgb, depth, is_item = draw(task.Pose(jnp.float32(cell), jnp.float32(heading)))
+        is_same = (np.asarray(rgb) == sight.rgb).all(-1)  # Not so at edges, by a pixel.
+        same.append(is_same.mean())
+        is_near = is_same & (np.asarray(depth) < 4.0)  # Levels end at 4.5 cells.
+        error = np.abs(sight.depth - np.asarray(depth))
+        off.append(error[is_near & ~np.asarray(is_item)])
+        off_items.append(error[is_near & np.asarray(is_item)])
+    level = 4.5 / 64
+    assert np.mean(same) > 0.9 and min(same) > 0.75
+    # Half a level, and what two pixels of a slanted wall differ by.
+    assert np.median(np.concatenate(off)) < level / 2
+    assert np.percentile(np.concatenate(off), 99) < 2 * level
+    assert len(np.concatenate(off_items)) > 100
+    assert np.percentile(np.concatenate(off_items), 95) < 2 * level
+
+
+def test_actions_move_as_in_the_maze(vector):
+    def done(name, times):
+        vector._engines[0].put_body(np.array([2.5, 2.5]), 0.3)
+        vector._engines[0].act(None, 1)
+        for _ in range(times):
+            before = vector._engines[0].look()
+            vector._engines[0].act(NAMES.index(name), 4)
+        return before, vector._engines[0].look()
+
+    turned = {"turn left": -1, "turn right": 1, "forward and turn left": -1}
+    for name, sign in turned.items():
+        before, after = done(name, 1)
+        assert after.heading - before.heading == pytest.approx(4 * TURN * sign, abs=1e-3)
+    ahead = np.array([np.cos(0.3), np.sin(0.3)])
+    right = np.array([-ahead[1], ahead[0]])
+    for name, way in (
+        ("forward", ahead),
+        ("backward", -ahead),
+        ("left", -right),
+        ("right", right),
+    ):
+        before, after = done(name, 1)
+        moved = after.position - before.position
+        assert moved @ way > 0.04 and abs(moved @ np.array([-way[1], way[0]])) < 0.01
+        # Full speed is 4 SPEED a decision, and comes with 1 - 0.90625^n of n tics.
+        wanted = SPEED * (4 - sum(0.90625**n for n in range(1, 5)))
+        assert moved @ way == pytest.approx(wanted, rel=0.03), name
+
+
+def oracle(layout, goal, pose):
+    """The action of one who knows the way: the next cell's middle, one turn at a time."""
+    x, y, heading = pose
+    cell = int(y) * layout.width + int(x)
+    distance, bits = layout.arrays.distance[:, goal], int(layout.arrays.faces[cell])
+    shifts = (-1, 1, -layout.width, layout.width)  # As `WEST` and the others.
+    near = [cell + shift for face, shift in enumerate(shifts) if not bits >> face & 1]
+    following = min(near, key=lambda other: distance[other]) if cell != goal else goal
+    row, column = divmod(following, layout.width)
+    angle = np.arctan2(row + 0.5 - y, column + 0.5 - x) - heading
+    angle = (angle + np.pi) % (2 * np.pi) - np.pi
+    if abs(angle) > 0.2:
+        return NAMES.index("turn right" if angle > 0 else "turn left")
+    return NAMES.index("forward")
+
+
+def paid(environment, layout, goal, observation, step, num_steps):
+    rewards = []
+    for _ in range(num_steps):
+        action = oracle(layout, goal, np.asarray(observation["pose"]))
+        observation, reward = step(action)
+        rewards.append(float(reward))
+    return [reward for reward in rewards if reward]
+
+
+def test_who_knows_the_way_is_paid_the_same_in_both_engines(walk):
+    layout, fields = make_layout(WALK), ("pose",)
+    maze, goal = Maze(layout=walk, fields=fields), layout.marked("G")[0]
+    key = jax.random.split(jax.random.split(jax.random.PRNGKey(5), 3)[2], 1)[0]
+    state, first = jax.jit(maze.reset)(jax.random.split(key)[1])
+    advance, states = jax.jit(maze.step), [state]
+
+    def on_device(action):
+        states[0], row = advance(states[0], action)
+        return row.observation, row.reward
+
+    ours = paid(maze, layout, goal, first.observation, on_device, 300)
+    settings = DoomSettings(layout=walk, fields=fields)
+    vector = DoomVector("doom/layout", settings, 1, 5)
+
+    def on_host(action):
+        row = vector.step(np.array([action]))
+        return {"pose": row.observation["pose"][0]}, row.reward[0]
+
+    start = vector.reset().observation["pose"][0]
+    np.testing.assert_allclose(start, first.observation["pose"], atol=1e-3)
+    theirs = paid(maze, layout, goal, {"pose": start}, on_host, 300)
+    vector.close()
+    # Two apples on the way and the goal; then all of it again.
+    assert ours[:6] == [1.0, 1.0, 10.0] * 2
+    num = min(len(ours), len(theirs))
+    assert num >= 9 and ours[:num] == theirs[:num]
+    assert abs(len(ours) - len(theirs)) <= 3
+
+
+def play(num_envs, seed, num_steps=60):
+    vector = DoomVector("doom/random_goal_1", EVERY, num_envs, seed)
+    rng, rows = np.random.default_rng(0), [vector.reset()]
+    for _ in range(num_steps):
+        rows.append(vector.step(rng.integers(0, 8, num_envs)))
+    vector.close()
+    return rows
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    first, second, other = play(2, 1), play(2, 1), play(2, 2)
+    for one, two in zip(first, second, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, one, two)
+    assert not np.array_equal(first[0].observation["pose"], other[0].observation["pose"])
+    # The copies are not alike, and an episode of 30 decisions starts anew after its end.
+    assert not np.array_equal(*first[0].observation["pose"])
+    kinds = [int(row.step_type[0]) for row in first]
+    assert kinds == [0] + [1] * 29 + [2] + [0] + [1] * 29
+    assert all((row.discount == 1).all() for row in first)
+    assert (first[31].reward == 0).all() and first[31].observation["respawned"].all()
+    assert not np.array_equal(first[31].observation["pose"], first[0].observation["pose"])
+
+
+def test_fields_are_those_of_the_mazes(vector):
+    row, maze = vector.reset(), Maze(num_frames=120, fields=FIELDS)
+    assert list(row.observation) == list(FIELDS)
+    for name, spec in maze.observation_spec().items():
+        assert row.observation[name].shape == (1, *spec.shape)
+        spec.validate(row.observation[name][0])
+
+
+def test_a_wrong_action_is_refused(vector):
+    vector.reset()
+    with pytest.raises(ValueError, match=r"action 8: must lie in \[0, 8\)."):
+        vector.step(np.array([8]))
+    with pytest.raises(ValueError, match=r"action of shape \(2,\): must be \(1,\)."):
+        vector.step(np.array([0, 0]))
