@@ -1,11 +1,14 @@
 """The benchmark: every part is measured, and a floor is a floor."""
 
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
-from tolman.launchers.benches import bench, cores, on_device
+from tolman.launchers.benches import bench, cores, mazes, on_device
 from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.measuring import turns
 from tolman.launchers.measuring.core_tasks import make_player, t_maze
@@ -33,6 +36,27 @@ def test_one_row_a_case(short, capsys):
     assert 0.0 < row["ratio to floor"] < 2.0
     assert 0.0 < row["environment share"] < row["ratio to floor"] + row["acting share"]
     assert row["bound"] in ("network", "acting", "environment")
+
+
+def test_mazes_are_measured_in_processor_time(short, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
+    monkeypatch.setattr(mazes, "CASES", (mazes.Case("maze/tiny", 2, ("pose",)),))
+    monkeypatch.setattr(mazes, "DOOM_CASES", ())
+    assert bench.run_bench("mazes", as_json=True) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["environment"], row["envs"], row["fields"]) == ("maze/tiny", 2, "pose")
+    assert row["env steps per core-second"] > 0
+
+
+def test_processor_time_is_also_that_of_what_was_started():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        try:
+            before, own = mazes.processor_seconds(), time.process_time()
+            time.sleep(1.0)
+            spent = mazes.processor_seconds() - before - (time.process_time() - own)
+        finally:
+            child.kill()
+    assert spent > 0.05  # Of a second that it ran, on a busy machine.
 
 
 def test_turns_are_taken(short):
