@@ -132,11 +132,24 @@ class LanguageModel(hk.Module):
     """
 
     def __init__(
-        self, config: LanguageModelConfig, name: str | None = "language_model"
+        self,
+        config: LanguageModelConfig,
+        name: str | None = "language_model",
+        attention_is_constant: bool = False,
     ) -> None:
+        """Builds the module.
+
+        Args:
+          config: its sizes.
+          name: of the module.
+          attention_is_constant: no derivative goes through the weights of the attention.
+        """
         super().__init__(name)
         self._config = config
-        self._layers = [_Layer(config, f"layer_{i}") for i in range(config.num_layers)]
+        self._layers = [
+            _Layer(config, attention_is_constant, f"layer_{i}")
+            for i in range(config.num_layers)
+        ]
 
     def __call__(
         self, tokens: Array, cache: Cache | None = None, num_new: Array | None = None
@@ -225,9 +238,11 @@ class LanguageModel(hk.Module):
 class _Layer(hk.Module):
     """Attention and a gated MLP, each behind a normalisation and added to the stream."""
 
-    def __init__(self, config: LanguageModelConfig, name: str) -> None:
+    def __init__(
+        self, config: LanguageModelConfig, attention_is_constant: bool, name: str
+    ) -> None:
         super().__init__(name)
-        self._config = config
+        self._config, self._attention_is_constant = config, attention_is_constant
 
     def __call__(
         self,
@@ -261,6 +276,8 @@ class _Layer(hk.Module):
         distance = position[:, :, None] - jnp.arange(num_places)  # [B, T, S]
         logits = self._attention_logits(query, key, distance)
         weights = attention.masked_softmax(logits, (distance >= 0)[:, None])
+        if self._attention_is_constant:
+            weights = jax.lax.stop_gradient(weights)
         stream = stream + self._linear(self._mix(weights, value), "attended")
         normal = _normalise(stream, "mlp_scale")
         gate = jax.nn.silu(self._linear(normal, "gate", config.mlp_size))
