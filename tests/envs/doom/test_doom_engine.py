@@ -226,3 +226,19 @@ def test_a_wrong_action_is_refused(vector):
         vector.step(np.array([8]))
     with pytest.raises(ValueError, match=r"action of shape \(2,\): must be \(1,\)."):
         vector.step(np.array([0, 0]))
+
+
+def test_velocity_is_the_bodys_own(vector):
+    vector.reset()
+    vector._engines[0].put_body(np.array([2.5, 2.5]), 0.3)
+    vector._engines[0].act(None, 1)
+    seen = vector.step(np.array([NAMES.index("right")])).observation["velocity"][0]
+    # Each of four tics adds 0.32 units and keeps 0.90625; 3.41 are full speed.
+    share = 0.32 * sum(0.90625**n for n in range(1, 5)) / (64 * SPEED)
+    np.testing.assert_allclose(seen, [0, share, 0, 0, 0, 0], atol=0.01)
+    seen = vector.step(np.array([NAMES.index("turn left")])).observation["velocity"][0]
+    assert seen[3] == -1
+
+
+def test_no_loop_is_closed_in_thirty_decisions_of_chance():
+    assert not any(row.observation["loop_closure"].any() for row in play(1, 1, 29))
