@@ -75,3 +75,11 @@ def test_a_million_items_are_told_apart():
     pairs = (counts * (counts - 1) / 2).sum()
     assert pairs == pytest.approx(5e3, rel=0.06)  # Four standard errors.
     assert chisquare(np.bincount(items % 16, minlength=16)).pvalue > 1e-3
+
+
+def test_the_least_random_number_draws_no_item_of_weight_0(monkeypatch):
+    tree = set_weights(make_sum_tree(20), jnp.array([3, 17]), jnp.array([2.0, 6.0]))
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.zeros(shape))
+    items, probability = draw_items(tree, jax.random.PRNGKey(0), 2)
+    assert items.tolist() == [3, 3]
+    assert probability.tolist() == [0.25, 0.25]
