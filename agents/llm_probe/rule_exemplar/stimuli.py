@@ -14,10 +14,16 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from annotated_types import Ge, Interval
 
 from tolman.agents.agent import Array
-from tolman.envs.language.partial_exposure import BX, CONTEXT, SEEN
+
+# Combinations: the deciding feature and the other one.
+AX, AW, BW, BX = (0, 0), (0, 1), (1, 1), (1, 0)
+# Both labels are seen equally often, or the more frequent one would draw BX to it.
+CONTEXT = np.array([AX, AX, AW, AW, BW, BW, BW, BW])
+SEEN = np.array([AX, AW, BW, BW])
 
 
 class Examples(NamedTuple):

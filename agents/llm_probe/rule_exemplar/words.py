@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tolman.envs.language.partial_exposure import AW, AX, BW, BX, CONTEXT
+from tolman.agents.llm_probe.rule_exemplar.stimuli import AW, AX, BW, BX, CONTEXT
 
 ONSETS, RHYMES = (
     ("bl", "d", "f", "gr", "k", "m", "p", "sn", "t", "v"),
