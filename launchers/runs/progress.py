@@ -111,7 +111,7 @@ class Progress:
         done = int(row[self._unit])
         speed = row[f"time/{self._unit}_per_second"]
         word = self._unit.removeprefix("env_")
-        shown = [f"{speed:,.0f} {word}/s"]
+        shown = [f"{speed:,.0f} {word}/s" if speed >= 10 else f"{speed:.2g} {word}/s"]
         shown += [
             f"{w} {_median(row[name]):.3g}" for name, w in SHOWN.items() if name in row
         ]

@@ -97,6 +97,12 @@ def test_nothing_is_left_of_a_run_that_is_done_at_its_first_row(tmp_path, capsys
     assert capsys.readouterr().err.strip().endswith("0 s left")
 
 
+def test_a_slow_rate_is_not_rounded_to_nothing(tmp_path, capsys):
+    with Progress(0, 120, tmp_path / "log.txt") as progress:
+        progress.update({**ROW, "time/env_steps_per_second": 0.163})
+    assert "  0.16 steps/s  491 s left" in capsys.readouterr().err
+
+
 def test_default_folder_says_what_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig("meta_rl", "bandit/easy", core="my_pkg.mod:Core", seed=3)
