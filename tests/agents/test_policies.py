@@ -145,6 +145,26 @@ def test_squashed_actions_stay_within_their_bounds_and_finite():
     np.testing.assert_allclose(_best(policy, parameters), [[2.0, 0.0]], atol=1e-5)
 
 
+def test_squashed_gaussians_are_kept_from_what_has_no_inverse():
+    policy = Policy(specs.BoundedArray((1,), np.float32, -1.0, 1.0), "squash")
+    parameters = policy.parameters(jnp.array([0.0, 10.0]), jnp.zeros(0))
+    np.testing.assert_array_equal(parameters.log_std, [2.0])
+    parameters = policy.parameters(jnp.array([0.0, -10.0]), jnp.zeros(0))
+    np.testing.assert_array_equal(parameters.log_std, [-5.0])
+    far = Gaussian(jnp.array([50.0]), jnp.array([0.0]))
+    assert np.asarray(_best(policy, far))[0] == np.float32(1.0 - 1e-6)
+    at_the_bound = policy.log_probability(parameters, np.array([1.0], np.float32))
+    assert np.isfinite(at_the_bound)
+
+
+def test_bounds_that_are_equal_leave_the_unit():
+    policy = Policy(specs.BoundedArray((1,), np.float32, 2.0, 2.0))
+    parameters = policy.parameters(jnp.array([0.0]), jnp.zeros(1))
+    np.testing.assert_allclose(_best(policy, parameters), [2.0])
+    density = policy.log_probability(parameters, np.array([2.5], np.float32))
+    np.testing.assert_allclose(density, stats.norm.logpdf(0.5), rtol=1e-6)
+
+
 def test_parts_of_a_nest_are_independent():
     policy = Policy(NEST)
     assert (policy.num_outputs, policy.num_free) == (2 + 2 + 6, 2)
