@@ -55,7 +55,7 @@ class Budget:
     num_members: int
 
 
-QUICK = Budget(1_200, 3)
+QUICK = Budget(2_500, 3)
 FULL = Budget(10_000, 3)
 
 
