@@ -5,7 +5,9 @@ Shapes: B rows, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import haiku as hk
@@ -54,6 +56,28 @@ class LearnerState(NamedTuple):
     optimizer_state: optax.OptState
 
 
+def take_step(
+    step: GradientStep,
+    learning_rate: float,
+    loss: Callable[[Params], Loss],
+    learner_state: LearnerState,
+    progress: Array,
+) -> Learned:
+    """One step along the loss; the rate rises over the first 5 % and falls to a tenth.
+
+    Args:
+      step: takes it.
+      learning_rate: the largest.
+      loss: of parameters.
+      learner_state: before it.
+      progress: `[]`, the share of training that is done.
+    """
+    rate = rise_and_cosine(learning_rate, 0.05, 0.1, progress)
+    stepped = step(loss, *learner_state, rate)
+    learned = LearnerState(stepped.params, stepped.optimizer_state)
+    return Learned(learned, stepped.metrics)
+
+
 class TokenLearner:
     """Learns to tell the tokens that are asked for.
 
@@ -76,12 +100,9 @@ class TokenLearner:
     ) -> Learned:
         """Takes one gradient step on the batch."""
         del key
-        rate = rise_and_cosine(self.config.learning_rate, 0.05, 0.1, progress)
-        stepped = self.gradient_step(
-            lambda params: self.loss(params, batch), *learner_state, rate
-        )
-        learned = LearnerState(stepped.params, stepped.optimizer_state)
-        return Learned(learned, stepped.metrics)
+        loss = partial(self.loss, examples=batch)
+        rate = self.config.learning_rate
+        return take_step(self.gradient_step, rate, loss, learner_state, progress)
 
     def answer(self, params: Params, examples: TokenExamples, key: Array) -> Answers:
         """Logits of each token from those before it, `[B, T - 1, V]`."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tolman.launchers.probe.model import Ability, ProbedModel, Scores
+from tolman.launchers.probe.tokenizer import pairs_of
 
 logger = logging.getLogger("tolman")
 
@@ -99,7 +100,7 @@ class AnsweredModel:
                 )
             ]
 
-        pairs = zip(prompts, continuations, strict=True)
+        pairs = pairs_of(prompts, continuations)
         answers = self._answers([("score", *pair) for pair in pairs], ask)
         return Scores(
             np.array([value for value, _ in answers], float),

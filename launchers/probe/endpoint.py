@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
-from tolman.launchers.probe.tokenizer import brief
+from tolman.launchers.probe.tokenizer import brief, pairs_of
 
 KEY_VARIABLE = "TOLMAN_ENDPOINT_KEY"  # Sent as a bearer token where it is set.
 NUM_ATTEMPTS = 6
@@ -147,8 +147,7 @@ class Endpoint:
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         self._must_have("score")
-        pairs = list(zip(prompts, continuations, strict=True))
-        found = [self._score(prompt, continuation) for prompt, continuation in pairs]
+        found = [self._score(*pair) for pair in pairs_of(prompts, continuations)]
         return Scores(
             np.array([value for value, _ in found], float),
             np.array([count for _, count in found], np.int64),

@@ -16,7 +16,7 @@ import numpy as np
 
 from tolman.launchers.probe.batches import Batch, in_batches, power_of_two, stack
 from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
-from tolman.launchers.probe.tokenizer import Tokenizer, brief, encode_pair
+from tolman.launchers.probe.tokenizer import Tokenizer, brief, encode_pair, pairs_of
 from tolman.networks.core import Array
 from tolman.networks.language import (
     LanguageModel,
@@ -81,14 +81,9 @@ class HaikuModel:
         return QUESTIONS_AT_ONCE
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
-        if len(prompts) != len(continuations):
-            raise ValueError(
-                f"{len(prompts)} prompts and {len(continuations)} continuations: must be "
-                "as many. Repeat a prompt for each of its continuations."
-            )
         pairs = [
             encode_pair(self.tokenizer, prompt, continuation)
-            for prompt, continuation in zip(prompts, continuations, strict=True)
+            for prompt, continuation in pairs_of(prompts, continuations)
         ]
         texts, begins = [tokens for tokens, _ in pairs], [begin for _, begin in pairs]
         num_tokens = np.array([len(tokens) - begin for tokens, begin in pairs], np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tolman.launchers.probe.model import Ability, Scores
-from tolman.launchers.probe.tokenizer import brief
+from tolman.launchers.probe.tokenizer import brief, pairs_of
 
 EXTRA = "pip install 'tolman[lm-eval]'"
 QUESTIONS_AT_ONCE = 256
@@ -30,7 +30,7 @@ class LmEvalModel:
         self._model, self._words = model, words
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
-        pairs = list(zip(prompts, continuations, strict=True))
+        pairs = pairs_of(prompts, continuations)
         for prompt, continuation in pairs:
             if not prompt or not continuation:
                 raise ValueError(

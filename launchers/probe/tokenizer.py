@@ -41,6 +41,20 @@ class Tokenizer(Protocol):
         ...
 
 
+def pairs_of(prompts: Sequence[str], continuations: Sequence[str]) -> list[tuple[str, str]]:
+    """Each prompt with its continuation.
+
+    Raises:
+      ValueError: if there are not as many of both.
+    """
+    if len(prompts) != len(continuations):
+        raise ValueError(
+            f"{len(prompts)} prompts and {len(continuations)} continuations: must be as "
+            "many. Repeat a prompt for each of its continuations."
+        )
+    return list(zip(prompts, continuations, strict=True))
+
+
 def encode_pair(
     tokenizer: Tokenizer, prompt: str, continuation: str
 ) -> tuple[list[int], int]:

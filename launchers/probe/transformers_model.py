@@ -15,7 +15,7 @@ import numpy as np
 from tolman.launchers.probe.batches import Batch, in_batches
 from tolman.launchers.probe.haiku_model import NUM_FIRST_TOKENS, QUESTIONS_AT_ONCE
 from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
-from tolman.launchers.probe.tokenizer import Encoded, brief, encode_pair
+from tolman.launchers.probe.tokenizer import Encoded, brief, encode_pair, pairs_of
 
 MAX_BATCH_TOKENS = 4096
 EXTRA = "pip install 'tolman[llm]'"
@@ -79,14 +79,9 @@ class TransformersModel:
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         import torch
 
-        if len(prompts) != len(continuations):
-            raise ValueError(
-                f"{len(prompts)} prompts and {len(continuations)} continuations: must be "
-                "as many. Repeat a prompt for each of its continuations."
-            )
         pairs = [
             encode_pair(self._tokenizer, self._tokenizer.as_turn(prompt), continuation)
-            for prompt, continuation in zip(prompts, continuations, strict=True)
+            for prompt, continuation in pairs_of(prompts, continuations)
         ]
         texts = [tokens for tokens, _ in pairs]
         total = np.zeros(len(pairs))

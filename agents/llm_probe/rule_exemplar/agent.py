@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from functools import partial
+from typing import Annotated
 
 import haiku as hk
 import jax
@@ -13,8 +14,8 @@ from annotated_types import Ge, Gt
 
 from tolman.agents.agent import Array, Learned, Params
 from tolman.agents.gradient import GradientStep, Loss
+from tolman.agents.llm_probe.learner import LearnerState, take_step
 from tolman.agents.llm_probe.rule_exemplar.stimuli import Examples
-from tolman.agents.schedules import rise_and_cosine
 from tolman.agents.supervised import Answers
 from tolman.networks.language import LanguageModel, LanguageModelConfig
 
@@ -38,16 +39,6 @@ class RuleExemplarConfig:
     num_heads: Annotated[int, Ge(1)] = 8
 
 
-class LearnerState(NamedTuple):
-    """Attributes:
-    params: of the network.
-    optimizer_state: Adam's moments.
-    """
-
-    params: Params
-    optimizer_state: optax.OptState
-
-
 class RuleExemplarLearner:
     """Reads stimuli and labels in turn, and labels the last stimulus.
 
@@ -69,12 +60,9 @@ class RuleExemplarLearner:
     ) -> Learned:
         """Takes one gradient step on the batch."""
         del key
-        rate = rise_and_cosine(self.config.learning_rate, 0.05, 0.1, progress)
-        stepped = self.gradient_step(
-            lambda params: self.loss(params, batch), *learner_state, rate
-        )
-        learned = LearnerState(stepped.params, stepped.optimizer_state)
-        return Learned(learned, stepped.metrics)
+        loss = partial(self.loss, examples=batch)
+        rate = self.config.learning_rate
+        return take_step(self.gradient_step, rate, loss, learner_state, progress)
 
     def answer(self, params: Params, examples: Examples, key: Array) -> Answers:
         """Logits of the labels, `[B, C]`; no chance is in them."""
