@@ -37,12 +37,16 @@ def test_tokens_that_are_asked_make_the_loss(token_learner):
     expected = -np.mean([log_p[row, at - 1, TOKENS[row, at]] for row, at in asked])
     found = token_learner.loss(params, examples)
     np.testing.assert_allclose(found.total, expected, rtol=1e-5)
-    said = logits.argmax(-1)
-    is_right = [[said[r, at - 1] == TOKENS[r, at] for r, at in asked if r == row]
-                for row in range(3)]  # fmt: skip
-    assert found.metrics["train/accuracy"] == pytest.approx(
-        np.mean([all(x) for x in is_right])
-    )
+
+
+def test_a_row_is_right_where_all_that_was_asked_is(token_learner):
+    examples = TokenExamples(TOKENS, IS_ASKED)
+    params = token_learner.init(KEY, examples).params
+    said = token_learner.answer(params, examples, KEY).logits.argmax(-1)
+    tokens = TOKENS.at[1, 1].set(said[1, 0]).at[2, 3].set(said[2, 2])
+    tokens = tokens.at[0, 3].set(said[0, 2]).at[0, 2].set((said[0, 1] + 1) % 5)
+    found = token_learner.loss(params, TokenExamples(tokens, IS_ASKED))
+    np.testing.assert_allclose(found.metrics["train/accuracy"], 2 / 3, rtol=1e-6)
 
 
 def test_the_label_that_is_asked_makes_the_loss():
