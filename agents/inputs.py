@@ -12,7 +12,6 @@ one array has the name "". Shapes: `...` any leading axes, D numbers.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from tolman.agents.agent import Array
 from tolman.agents.settings import InputSettings
 from tolman.envs.actions import clip_action, is_mask
 from tolman.envs.environment import is_target
+from tolman.envs.spelling import suggest
 from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
 
 MAX_ONE_HOT = 4096  # Numbers; bounded integers that need more are scaled.
@@ -90,8 +90,7 @@ def plan_inputs(
     }
     for name in settings.reads:
         if not any(is_within(one, [name]) for one in named):
-            close = difflib.get_close_matches(name, named, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            hint = suggest(name, named)
             has = ", ".join(repr(one) for one in named) if any(named) else "no named parts"
             raise ValueError(
                 f"reads={settings.reads!r}: the observation has no part {name!r}{hint}; it "

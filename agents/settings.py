@@ -27,6 +27,11 @@ class Preset(NamedTuple):
     settings: Mapping[str, Any]
 
 
+def of_agent(**settings: Any) -> dict[str, Any]:
+    """The agent's own settings as flat keys of a preset."""
+    return {f"agent.{key}": value for key, value in settings.items()}
+
+
 @dataclass(frozen=True)
 class InputSettings:
     """How an agent's network takes in what it sees; see `tolman.agents.inputs`.

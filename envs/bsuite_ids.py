@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 import inspect
 from dataclasses import dataclass
 
 import dm_env
 
 from tolman.envs.families import Family, register_family
+from tolman.envs.spelling import require_package, suggest
 
 
 @dataclass(frozen=True)
@@ -23,17 +22,12 @@ def check_bsuite_id(name: str) -> str:
     Raises:
       ValueError: for an id that bsuite does not have, or if it is not installed.
     """
-    if importlib.util.find_spec("bsuite") is None:
-        raise ValueError(
-            f"env {name!r}: bsuite is not installed. Run: uv sync --extra bsuite, in "
-            "a clone, or pip install 'tolman[bsuite]', where pip installed Tolman."
-        )
+    require_package(name, "bsuite")
     from bsuite import sweep
 
     bsuite_id = name.removeprefix("bsuite/")
     if bsuite_id not in sweep.SETTINGS:
-        close = difflib.get_close_matches(bsuite_id, sweep.SWEEP, n=1)
-        hint = f" (did you mean 'bsuite/{close[0]}'?)" if close else ""
+        hint = suggest(bsuite_id, sweep.SWEEP, "bsuite/")
         raise ValueError(
             f"env {name!r} is unknown{hint}: bsuite has {len(sweep.SWEEP)} ids, spelled "
             "as bsuite/memory_len/0."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from annotated_types import Ge
 from tolman.envs.families import Family, register_family
 from tolman.envs.native_vector import FirstCopy, NativeVector, native_specs
 from tolman.envs.settings import parse_object
+from tolman.envs.spelling import require_package, suggest
 
 PREFIX = "envpool/"
 
@@ -45,17 +44,12 @@ def check_envpool_id(name: str) -> str:
     Raises:
       ValueError: for an id that EnvPool does not have, or if it is not installed.
     """
-    if importlib.util.find_spec("envpool") is None:
-        raise ValueError(
-            f"env {name!r}: envpool is not installed. Run: uv sync --extra envpool, in "
-            "a clone, or pip install 'tolman[envpool]', where pip installed Tolman."
-        )
+    require_package(name, "envpool")
     import envpool
 
     task, known = name.removeprefix(PREFIX), envpool.list_all_envs()
     if task not in known:
-        close = difflib.get_close_matches(task, known, n=1)
-        hint = f" (did you mean '{PREFIX}{close[0]}'?)" if close else ""
+        hint = suggest(task, known, PREFIX)
         raise ValueError(
             f"env {name!r} is unknown{hint}: EnvPool has {len(known)} ids, spelled as "
             "envpool/Pong-v5."

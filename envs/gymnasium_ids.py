@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
 from tolman.envs.families import Family, register_family
 from tolman.envs.gymnasium_settings import GymnasiumSettings
 from tolman.envs.gymnasium_vectors import gymnasium_vector_specs, make_gymnasium_vector
+from tolman.envs.spelling import suggest
 
 
 def check_gymnasium_id(name: str) -> None:
@@ -30,8 +30,7 @@ def check_gymnasium_id(name: str) -> None:
                 "that holds it, or install it."
             ) from error
     if gymnasium_id not in gymnasium.registry:
-        close = difflib.get_close_matches(gymnasium_id, list(gymnasium.registry), n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = suggest(gymnasium_id, gymnasium.registry)
         raise ValueError(
             f"env {name!r}: Gymnasium knows no {gymnasium_id!r}{hint}. Where a package "
             "registers it on import, write package:NAME-v0."

@@ -82,7 +82,7 @@ def _stops(verb: str) -> Iterator[None]:
 
 def _run(name: str, words: Sequence[str]) -> int:
     if name not in VERBS:
-        from tolman.launchers.catalog.names import suggest
+        from tolman.envs.spelling import suggest
 
         raise ValueError(
             f"verb {name!r} is unknown{suggest(name, VERBS)}: use one of "

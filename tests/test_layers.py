@@ -121,6 +121,7 @@ def test_agents_know_env_types_but_no_env():
         "tolman.envs.checks",
         "tolman.envs.environment",
         "tolman.envs.registry",
+        "tolman.envs.spelling",
         "tolman.envs.board.game",
         "tolman.envs.classification.task",
         "tolman.envs.reasoning.task",

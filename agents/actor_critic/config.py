@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.agents.settings import Bounding, InputSettings, Preset
+from tolman.agents.settings import Bounding, InputSettings, Preset, of_agent
 
 
 @dataclass(frozen=True)
@@ -132,24 +132,20 @@ ATARI: dict[str, Any] = {
 }
 
 
-def _of_agent(settings: dict[str, Any]) -> dict[str, Any]:
-    return {f"agent.{key}": value for key, value in settings.items()}
-
-
 PRESETS = {
-    "paper": Preset("Mnih et al. 2016, a learning rate within theirs", _of_agent(PAPER)),
+    "paper": Preset("Mnih et al. 2016, a learning rate within theirs", of_agent(**PAPER)),
     "classic": Preset(
         "CartPole and the like, without a memory",
-        {"core": "feedforward", "core.hidden_size": 128, **_of_agent(CLASSIC)},
+        {"core": "feedforward", "core.hidden_size": 128, **of_agent(**CLASSIC)},
     ),
-    "memory": Preset("short episodes that ask for a memory: bsuite", _of_agent(MEMORY)),
+    "memory": Preset("short episodes that ask for a memory: bsuite", of_agent(**MEMORY)),
     "atari": Preset(
         "Atari from pixels on a few cores",
         {
             "core": "feedforward",
             "core.hidden_size": 256,
             "num_envs": 16,
-            **_of_agent(ATARI),
+            **of_agent(**ATARI),
         },
     ),
 }

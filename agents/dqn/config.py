@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.agents.settings import InputSettings, Preset
+from tolman.agents.settings import InputSettings, Preset, of_agent
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,12 @@ class DQNConfig(InputSettings):
             yield "unroll_length", f"at least burn_in + n_step = {least}"
 
 
-def _of_agent(**settings: Any) -> dict[str, Any]:
-    return {f"agent.{key}": value for key, value in settings.items()}
-
-
 PRESETS = {
     "paper": Preset(
         "Mnih et al. 2015, with double Q-learning",
         {
             "core": "feedforward",
-            **_of_agent(
+            **of_agent(
                 unroll_length=1,
                 n_step=1,
                 replay="uniform",
@@ -137,7 +133,7 @@ PRESETS = {
         {
             "core": "feedforward",
             "core.hidden_size": 128,
-            **_of_agent(
+            **of_agent(
                 unroll_length=5,
                 n_step=5,
                 batch_size=64,
@@ -162,7 +158,7 @@ PRESETS = {
         {
             "core": "lstm",
             "core.hidden_size": 64,
-            **_of_agent(
+            **of_agent(
                 unroll_length=24,
                 burn_in=6,
                 n_step=3,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
 from tolman.agents.dqn.config import DQNConfig
-from tolman.agents.settings import Preset
+from tolman.agents.settings import Preset, of_agent
 
 Estimator = Literal["exact", "sampled", "empirical", "batch"]
 Form = Literal["separate", "online"]
@@ -69,17 +69,13 @@ class SequentialConfig(DQNConfig):
     max_tasks: Annotated[int, Ge(1)] = 10
 
 
-def _of_agent(**settings: Any) -> dict[str, Any]:
-    return {f"agent.{key}": value for key, value in settings.items()}
-
-
 PRESETS = {
     "small": Preset(
         "the conflicting games, without a memory",
         {
             "core": "feedforward",
             "core.hidden_size": 100,
-            **_of_agent(
+            **of_agent(
                 unroll_length=1,
                 n_step=1,
                 replay="uniform",

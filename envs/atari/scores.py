@@ -8,7 +8,7 @@ at least 3 episodes with up to 30 no-ops and at most 108,000 frames.
 
 from __future__ import annotations
 
-import difflib
+from tolman.envs.spelling import suggest
 
 SCORES = {  # Of random play, of a human.
     "alien": (227.8, 7127.7),
@@ -89,8 +89,7 @@ def human_normalized_score(game: str, score: float) -> float:
     by_key = {_key(name): scores for name, scores in SCORES.items()}
     key = _key(game.removeprefix("ALE/").removesuffix("-v5"))
     if key not in by_key:
-        close = difflib.get_close_matches(key, by_key, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = suggest(key, by_key)
         raise ValueError(
             f"game {game!r} has no human score{hint}: the 57 games are in "
             "tolman.envs.atari.GAMES."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Interval
+
+from tolman.envs.spelling import suggest
 
 # These need two players; ale-py holds them, and registers no id for one player.
 TWO_PLAYER_ROMS = {"combat", "joust", "maze_craze", "warlords"}
@@ -76,8 +77,7 @@ def check_atari_id(name: str) -> str:
         if rom not in TWO_PLAYER_ROMS
     }
     if name not in roms_by_id:
-        close = difflib.get_close_matches(name, roms_by_id, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = suggest(name, roms_by_id)
         raise ValueError(
             f"env {name!r} is unknown{hint}: ale-py has {len(roms_by_id)} games, spelled "
             "as ALE/MsPacman-v5."

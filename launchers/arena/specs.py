@@ -15,6 +15,7 @@ Each is registered where it is written, by `register_player`.
 
 from __future__ import annotations
 
+from tolman.envs.spelling import suggest
 from tolman.launchers.arena.player import Player
 from tolman.launchers.catalog.names import (
     PLAYER,
@@ -22,7 +23,6 @@ from tolman.launchers.catalog.names import (
     installed,
     lookup,
     registered,
-    suggest,
 )
 
 PROTOCOLS = ("uci", "gtp", "usi")

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from tolman.envs.spelling import suggest
 from tolman.launchers.catalog import names
-from tolman.launchers.catalog.names import suggest
 
 GROUPS = {
     "agents": names.AGENT,

@@ -9,17 +9,18 @@ the module that a name leads to is imported.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+from tolman.envs.spelling import suggest
 
 if TYPE_CHECKING:
     from tolman.envs.registry import Registry
@@ -201,12 +202,6 @@ def _is_module(name: str) -> bool:
         return find_spec(name) is not None
     except ModuleNotFoundError:  # Of what stands before the last dot.
         return False
-
-
-def suggest(got: str, allowed: Iterable[str]) -> str:
-    """Returns ` (did you mean ...?)` with the closest allowed word, or nothing."""
-    close = difflib.get_close_matches(got, list(allowed), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 @dataclass(frozen=True)

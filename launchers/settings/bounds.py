@@ -29,7 +29,7 @@ from annotated_types import (
     MultipleOf,
 )
 
-from tolman.launchers.catalog.names import suggest
+from tolman.envs.spelling import suggest
 
 TYPES = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
 

@@ -84,6 +84,7 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
         found = find_run(*names_in(chosen))
     elif not {"-h", "--help"} & set(words):
         missing = "AGENT" if not chosen.get("agent") else "--env ID"
+        _check_common_flags(words, _train_fields(chosen.get("agent")))
         raise ValueError(
             f"{missing} is missing: tolman train AGENT --env ID (see `tolman list`)."
         )
@@ -98,6 +99,12 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
     positional = [str(chosen["agent"])] if chosen.get("agent") else []
     parsed = flags.parse(command, [*positional, *words], "tolman train", default=default)
     return plain_config(parsed)
+
+
+def _check_common_flags(words: Sequence[str], fields: list[Any]) -> None:
+    """Refuses a flag that no agent, env and core could make known, such as `--envv`."""
+    common = [word for word in words if "." not in word.partition("=")[0]]
+    flags.check_flags(common, keys_of(command_type(None, fields)))
 
 
 def parse_resume(arguments: Sequence[str]) -> ResumeWords:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval
 
-from tolman.launchers.catalog.names import Launcher, import_attribute, suggest
+from tolman.envs.spelling import suggest
+from tolman.launchers.catalog.names import Launcher, import_attribute
 
 OWN_SETTINGS = {
     "on-device": (

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import yaml
 
+from tolman.envs.spelling import suggest
 from tolman.launchers.catalog.given import names_of
 from tolman.launchers.catalog.names import (
     AGENT,
@@ -27,7 +28,6 @@ from tolman.launchers.catalog.names import (
     find,
     find_run,
     presets_of,
-    suggest,
 )
 from tolman.launchers.catalog.trust import check_modules, check_things
 from tolman.launchers.report.changes import CHANGES, Change

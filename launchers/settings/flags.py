@@ -11,7 +11,7 @@ from dataclasses import MISSING as MISSING_DEFAULT
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_origin, get_type_hints
 
-from tolman.launchers.catalog.names import suggest
+from tolman.envs.spelling import suggest
 from tolman.launchers.settings.bounds import TYPES, one_of
 
 Parsed = TypeVar("Parsed")

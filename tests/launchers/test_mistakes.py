@@ -28,6 +28,7 @@ NAMES = [
     ("train --env two_step meta_rl", "AGENT is missing"),
     ("train meta_rl", "--env ID is missing"),
     ("train meta_rl --env", "--env ID is missing"),
+    ("train meta_rl --envv two_step", "flag --envv is unknown (did you mean '--env'?)"),
     ("train meta_rl --env=", "flag --env: must be followed by a value."),
     ("train meta_rl two_step", "--env ID is missing"),
     (f"{TRAIN} stray", "word 'stray' is one too many"),
