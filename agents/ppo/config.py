@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.agents.settings import Bounding, InputSettings, Preset
+from tolman.agents.settings import Bounding, InputSettings, Preset, of_agent
 
 
 @dataclass(frozen=True)
@@ -103,22 +103,22 @@ PRESETS = {
         "robots with continuous actions (Schulman et al. 2017, table 3)",
         {
             "core": "feedforward",
-            "core.hidden-size": 64,
-            "agent.batch-size": 16,
-            "agent.num-minibatches": 16,
-            "agent.num-epochs": 10,
-            "agent.learning-rate": 3e-4,
-            "agent.entropy-cost": 0.0,
+            "core.hidden_size": 64,
+            **of_agent(
+                batch_size=16,
+                num_minibatches=16,
+                num_epochs=10,
+                learning_rate=3e-4,
+                entropy_cost=0.0,
+            ),
         },
     ),
     "long_episodes": Preset(
         "episodes of hundreds of steps whose outcome comes late, such as LunarLander-v3",
         {
             "core": "feedforward",
-            "core.hidden-size": 64,
-            "agent.batch-size": 16,
-            "agent.discount": 0.999,
-            "agent.gae-lambda": 0.98,
+            "core.hidden_size": 64,
+            **of_agent(batch_size=16, discount=0.999, gae_lambda=0.98),
         },
     ),
 }

@@ -92,8 +92,10 @@ def parse_train(arguments: Sequence[str]) -> TrainConfig:
     known = keys_of(command)
     default = None
     if path is not None or chosen.get("preset"):
-        where = path or f"preset {chosen['preset']!r}"
+        preset = f"preset {chosen.get('preset')!r}"
+        where = path or preset
         check_keys(mapping, known, where)
+        check_keys({key: chosen[key] for key in chosen.keys() - mapping}, known, preset)
         default = _with_defaults(command, {**chosen, **mapping}, where, tyro.MISSING)
     flags.check_flags(words, [key for key in known if key != "agent"])  # It is no flag.
     positional = [str(chosen["agent"])] if chosen.get("agent") else []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tolman.agents.settings import Preset
 from tolman.launchers.catalog.names import AGENT, find, presets_of, registered
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
@@ -71,6 +72,16 @@ def test_every_preset_resolves(agent, preset):
     job = resolve(config)
     assert job.make_agent().data.batch_size == job.config.agent_config.batch_size
     job.source.close()
+    settings = presets_of(find(AGENT, agent))[preset].settings
+    told = to_mapping(config)
+    assert {key: told[key] for key in settings} == settings
+
+
+def test_a_preset_of_a_setting_that_is_none_is_refused(monkeypatch):
+    preset = Preset("hyphens, as a flag has them", {"agent.batch-size": 16})
+    monkeypatch.setitem(presets_of(find(AGENT, "ppo")), "mine", preset)
+    with pytest.raises(ValueError, match=r"preset 'mine': key 'agent.batch-size' is unk"):
+        parse_train(["ppo", "--env", "CartPole-v1", "--preset", "mine"])
 
 
 def test_presets_are_listed_and_in_the_help(tolman, capsys):
