@@ -161,21 +161,23 @@ def core_settings(core: str, span: int) -> Any:
     """A core's settings but for its widths: what it needs to look `span` steps back.
 
     Gates of `lstm` and `gru` start so that a content decays in `span` steps (Tallec and
-    Ollivier 2018, section 2); windows and stores hold `span` steps.
+    Ollivier 2018, section 2), the decays of linear recurrences in times around that;
+    windows and stores hold `span` steps.
     """
-    config = find(CORE, core).default_settings()
-    decay = math.log(span)
-    if core == "lstm":
-        return replace(config, forget_bias=decay, input_bias=-decay)
-    if core == "gru":
-        return replace(config, update_bias=-decay)
-    if core == "gtrxl":
+    config, log_span = find(CORE, core).default_settings(), math.log(span)
+    reach: dict[str, dict[str, Any]] = {
+        "lstm": {"forget_bias": log_span, "input_bias": -log_span},
+        "gru": {"update_bias": -log_span},
+        "lru": {"radius_min": span / (span + 3), "radius_max": 1 - 0.03 / span},
+        "s5": {"time_step_min": 0.2 / span, "time_step_max": 20 / span},
+        "mingru": {"longest_memory": 3 * span},
         # One layer looks the whole span back; two heads leave more sizes to choose from.
-        return replace(config, memory_length=span, num_layers=1, num_heads=2)
+        "gtrxl": {"memory_length": span, "num_layers": 1, "num_heads": 2},
+    }
     if core == "memo":
         # Two hops: no task here asks for more than one fact at a time.
         return replace(config, capacity=max(span, config.items_per_fact), max_hops=2)
-    return config
+    return replace(config, **reach.get(core, {}))
 
 
 class Player(NamedTuple):

@@ -17,7 +17,9 @@ MAX_WIDTH = 2**16
 
 WIDENED = {
     "gtrxl": ("mlp_size",),
+    "lru": ("state_size",),
     "memo": ("item_size", "head_size"),
+    "s5": ("state_size",),
     "stacked_lstm": ("first_hidden_size",),
 }
 

@@ -4,22 +4,30 @@ from tolman.networks.cores.dnc import DNC, DNCConfig
 from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
 from tolman.networks.cores.gtrxl import GTrXL, GTrXLConfig
 from tolman.networks.cores.memo import Memo, MemoConfig
+from tolman.networks.cores.mingru import MinGRU, MinGRUConfig
 from tolman.networks.cores.recurrent import GRU, LSTM, GRUConfig, LSTMConfig
 from tolman.networks.cores.stacked import Stacked, StackedLSTM, StackedLSTMConfig
+from tolman.networks.cores.state_space import LRU, S5, LRUConfig, S5Config
 
 __all__ = [
     "DNC",
     "GRU",
+    "LRU",
     "LSTM",
+    "S5",
     "DNCConfig",
     "Feedforward",
     "FeedforwardConfig",
     "GRUConfig",
     "GTrXL",
     "GTrXLConfig",
+    "LRUConfig",
     "LSTMConfig",
     "Memo",
     "MemoConfig",
+    "MinGRU",
+    "MinGRUConfig",
+    "S5Config",
     "Stacked",
     "StackedLSTM",
     "StackedLSTMConfig",

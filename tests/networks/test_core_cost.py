@@ -23,7 +23,7 @@ def test_every_core_has_a_row():
     assert set(_table()) == set(CORES)
 
 
-@pytest.mark.parametrize("name", ["dnc", "feedforward", "gru", "gtrxl", "lstm", "memo"])
+@pytest.mark.parametrize("name", sorted(CORES.keys() - {"stacked_lstm"}))
 def test_table_holds_what_is_measured(name):
     parameters, state_bytes, flops = _table()[name]
     cost = core_cost(make_core(name, find(CORE, name).default_settings()), num_features=64)

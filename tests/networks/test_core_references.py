@@ -1,0 +1,51 @@
+"""Each core against a slow one in float64, written from its paper: oracles/cores.py."""
+
+from dataclasses import replace
+
+import haiku as hk
+import jax
+import numpy as np
+import pytest
+from oracles import cores as oracles
+
+from tolman.launchers.catalog.names import CORE, find, make_core
+
+T, B, D = 19, 2, 5
+SMALL = {
+    "mingru": {"hidden_size": 6},
+    "lru": {"hidden_size": 4, "state_size": 6},
+    "s5": {"hidden_size": 4, "state_size": 6},
+}
+
+
+def run(name, config, x, reset, seed=1):
+    """Parameters of twice their first size, and the core's outputs from an empty memory."""
+
+    def forward(x, reset):
+        core = make_core(name, config)()
+        return core.unroll(x, reset, core.initial_state(x.shape[1]))[0]
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+    params = jax.jit(transformed.init)(jax.random.PRNGKey(seed), x, reset)
+    params = jax.tree.map(lambda leaf: 2.0 * np.asarray(leaf), params)
+    return params, jax.jit(transformed.apply)(params, x, reset)
+
+
+def rows(seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(T, B, D)).astype(np.float32)
+    reset = rng.random((T, B)) < 0.15
+    reset[7] = [True, False]
+    return x, reset
+
+
+@pytest.mark.parametrize("way", ["sequential", "associative"])
+@pytest.mark.parametrize("name", list(SMALL))
+def test_a_core_equals_a_slow_one_from_its_paper(name, way):
+    config = replace(find(CORE, name).default_settings(), **SMALL[name], scan=way)
+    x, reset = rows()
+    params, outputs = run(name, config, x, reset)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    expected = getattr(oracles, name)(params, config, x.astype(np.float64), reset)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
