@@ -25,15 +25,21 @@ from tolman.launchers.device.acting import TrainState
 from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.device.on_device import ENVIRONMENTS, OnDeviceRunner
 from tolman.launchers.device.population import PopulationRunner, chosen_devices
-from tolman.launchers.device.turns import Stretch, Turns
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import Counts
+from tolman.launchers.runs.turns import (
+    DEFAULT_EPISODES,
+    Stretch,
+    Turns,
+    check_tasks,
+    lengths_of,
+    no_examples,
+)
 
 OnSwitch = Callable[[LearnerState, Any, Array, Array, Array], LearnerState]
 SHARED = ("learner", "keys")  # Fields that all environments train in turn.
-DEFAULT_EPISODES = 10
 
 
 class Part(NamedTuple):
@@ -104,14 +110,12 @@ class SequenceRunner(PopulationRunner):
         """
         if not parts:
             raise ValueError("parts=(): must hold at least one environment.")
-        for part in parts[1:]:
-            _check_specs(parts[0], part)
         self.parts = tuple(parts)
         self.environments: dict[str, Environment] = {}
         for part in parts:
             self.environments.setdefault(part.name, part.environment)
         names = [*self.environments]
-        _check_room(agent, names)
+        check_tasks(agent, self.environments)
         self._places = [names.index(part.name) for part in parts]  # Of each stretch.
         self._runners = [
             OnDeviceRunner(agent, environment, num_members, devices, num_envs)
@@ -120,7 +124,11 @@ class SequenceRunner(PopulationRunner):
         one = self._runners[0]
         share = (ENVIRONMENTS, one.num_envs)
         super().__init__(agent, num_members, one.unit, one.units_per_update, share, devices)
-        lengths, self._totals = self._lengths()
+        lengths, self._totals = lengths_of(
+            [part.num_env_steps for part in parts],
+            self._places,
+            [runner.total_updates for runner in self._runners],
+        )
         self._turns = Turns(lengths, num_members)
         self._prepared: set[int] = set()
         self._num_eval_episodes = num_eval_episodes
@@ -130,16 +138,6 @@ class SequenceRunner(PopulationRunner):
         self._for_task = jax.jit(
             jax.vmap(lambda params, task: for_task(agent, params, task), (0, None))
         )
-
-    def _lengths(self) -> tuple[list[int], list[int]]:
-        """Updates of each stretch, and of each environment over all its stretches."""
-        steps, done, lengths = [0] * len(self._runners), [0] * len(self._runners), []
-        for part, place in zip(self.parts, self._places, strict=True):
-            steps[place] += part.num_env_steps
-            total = self._runners[place].total_updates(steps[place])
-            lengths.append(total - done[place])
-            done[place] = total
-        return lengths, done
 
     @property
     def num_env_steps(self) -> int:
@@ -243,11 +241,7 @@ class SequenceRunner(PopulationRunner):
             return state
         runner, at = self._runners[ended], _at(state, ended)
         if not runner.has_data(at):
-            raise ValueError(
-                f"environment {[*self.environments][ended]!r}: its replay is empty where "
-                "it ends, so there are no examples of it. Train it for longer, or resume "
-                "from a checkpoint that has its replay."
-            )
+            raise no_examples([*self.environments][ended])
         learner = self._tell(runner, at, jnp.int32(ended), jnp.int32(begun))
         return self.place(state._replace(learner=learner))
 
@@ -293,25 +287,6 @@ def _place(state: TrainState) -> dict[str, Any]:
 def _whole(latest: TrainState, places: Sequence[dict[str, Any]]) -> SequenceState:
     updates = sum(place["updates"] for place in places)
     return SequenceState(latest.learner, latest.keys, updates, tuple(places))
-
-
-def _check_specs(first: Part, other: Part) -> None:
-    for method in ("observation_spec", "action_spec"):
-        wanted, got = (getattr(p.environment, method)() for p in (first, other))
-        if wanted != got:
-            raise ValueError(
-                f"environment {other.name!r}: {method} is {got}, that of {first.name!r} is "
-                f"{wanted}. The environments of a sequence must have the same."
-            )
-
-
-def _check_room(agent: Any, names: Sequence[str]) -> None:
-    room = getattr(agent, "max_tasks", len(names))
-    if room < len(names):
-        raise ValueError(
-            f"max_tasks={room}: must be at least {len(names)}, for {', '.join(names)}. Set "
-            "--agent.max-tasks."
-        )
 
 
 @register_runner("on-device/acts-in-turn")

@@ -17,7 +17,7 @@ from tolman.agents.agent import Array, LearnerState, Params
 from tolman.agents.supervised import SupervisedAgent
 from tolman.launchers.device.population import PopulationRunner
 from tolman.launchers.device.supervised import Source, SupervisedRunner, TrainState
-from tolman.launchers.device.turns import Stretch, Turns
+from tolman.launchers.runs.turns import Stretch, Turns
 
 OnEnd = Callable[[LearnerState, Any, Array, Array], LearnerState]
 Score = Callable[[Params, Any], Array]

@@ -19,6 +19,7 @@ from tolman.launchers.host.packing import Packing
 from tolman.launchers.host.state import group_size
 
 TABLE = "unrolls"  # Where a server keeps them.
+EXAMPLES = "examples"  # The same ones once more, to draw from without being counted.
 
 
 @dataclass(frozen=True)

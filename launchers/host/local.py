@@ -17,7 +17,7 @@ import numpy as np
 
 from tolman.agents.agent import Agent, Array, DataSpec
 from tolman.envs.host import HostVector
-from tolman.launchers.catalog.environments import vector_seeds
+from tolman.launchers.catalog.environments import EnvironmentSource, vector_seeds
 from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
 from tolman.launchers.host.episodes import Episode, episode_means
 from tolman.launchers.host.layout import ItemLayout, item_layout
@@ -51,6 +51,8 @@ class LocalRunner(HostCounts):
     Attributes:
       agent: pure functions; see `tolman.agents.agent`.
       num_envs: E, environments of the actor.
+      replay_number: of its replay, in a checkpoint.
+      replay: once it is open; None before.
       episodes: that ended during the latest `train`.
     """
 
@@ -85,6 +87,8 @@ class LocalRunner(HostCounts):
         self._seed = seed
         self._num_groups = num_groups
         self._session: _Session | None = None
+        self.replay_number = 0
+        self.replay: Replay | None = None
         self.episodes: list[Episode] = []
 
     def init(self, keys: Array, hyperparameters: Any = None) -> HostState:
@@ -113,8 +117,16 @@ class LocalRunner(HostCounts):
 
     def save_replay(self, folder: Path) -> None:
         """Saves what the replay holds; a queue has nothing to save."""
-        if self._session is not None and self.agent.data.replay != "queue":
-            self._session.replay.save(replay_folder(folder, 0))
+        if self.replay is not None and self.agent.data.replay != "queue":
+            self.replay.save(replay_folder(folder, self.replay_number))
+
+    def open_replay(self, layout: ItemLayout) -> Replay:
+        """The replay, with what was to be taken up; opened once."""
+        if self.replay is None:
+            before = self.replay_before
+            saved = None if before is None else replay_folder(before, self.replay_number)
+            self.replay = self._make_replay(layout, saved)
+        return self.replay
 
     def roles(self) -> list[RoleRow]:
         """None: this process is all."""
@@ -128,11 +140,23 @@ class LocalRunner(HostCounts):
         """How many programs the learner has compiled."""
         return self._session.learner.num_compilations() if self._session else 0
 
-    def close(self) -> None:
-        """Ends the actor and the replay."""
+    def pause(self) -> None:
+        """Ends the actor; the next `prepare` goes on with the replay as it is."""
         if self._session is not None:
             self._session.close()
             self._session = None
+        if self.agent.data.replay == "queue":  # What waits in it gets too old.
+            self._close_replay()
+
+    def close(self) -> None:
+        """Ends the actor and the replay."""
+        self.pause()
+        self._close_replay()
+
+    def _close_replay(self) -> None:
+        if self.replay is not None:
+            self.replay.close()
+            self.replay = None
 
 
 class _Session:
@@ -153,8 +177,7 @@ class _Session:
         vectors = [runner._make_vector(seed, num_envs // num_groups) for seed in seeds]
         observation_spec = vectors[0].observation_spec()
         layout = item_layout(agent, observation_spec, num_envs // num_groups)
-        saved = runner.replay_before and replay_folder(runner.replay_before, 0)
-        self.replay = runner._make_replay(layout, saved)
+        self.replay = runner.open_replay(layout)
         self.learner = AgentLearner(
             agent,
             layout,
@@ -201,12 +224,11 @@ class _Session:
         return state, rows, episodes
 
     def close(self) -> None:
-        """Ends the threads and the replay."""
+        """Ends the threads; the replay stays."""
         self._is_over.set()
         self._store.close()
         self.replay.release()
         self._thread.join(timeout=SECONDS_TO_CLOSE)
-        self.replay.close()
 
     def _env_steps(self) -> int:
         data = self._agent.data
@@ -255,8 +277,31 @@ def make_local_runner(job: Job, folder: RunFolder) -> LocalRunner:
     Raises:
       ValueError: if the replay cannot be had, or is too large for this machine.
     """
-    config, source = job.config, job.source
-    agent = job.make_agent()
+    return make_runner(job, folder, job.make_agent(), job.source)
+
+
+def make_runner(
+    job: Job,
+    folder: RunFolder,
+    agent: Agent,
+    source: EnvironmentSource,
+    place: int = 0,
+    num_replays: int = 1,
+) -> LocalRunner:
+    """The runner of one of a run's environments.
+
+    Args:
+      job: the run.
+      folder: of the run.
+      agent: what learns.
+      source: of the environments.
+      place: the number of its replay in a checkpoint.
+      num_replays: that this process holds at a time.
+
+    Raises:
+      ValueError: see `make_local_runner`.
+    """
+    config = job.config
     num_envs = config.num_envs or default_num_envs(agent.data)
     if config.env_processes > num_envs:
         raise ValueError(
@@ -269,16 +314,26 @@ def make_local_runner(job: Job, folder: RunFolder) -> LocalRunner:
     if config.replay == "memory":
         from tolman.launchers.host.memory.size import check_memory
 
-        check_memory(agent.data, layout, num_streams)
-    scratch = scratch_folder(folder.checkpoints, 0)
-    make_replay = replay_maker(config.replay, agent.data, num_streams, scratch, config.seed)
-    return LocalRunner(
+        check_memory(agent.data, layout, num_streams, num_replays)
+    scratch = scratch_folder(folder.checkpoints, place)
+    keeps_examples = bool(job.tasks) and bool(getattr(agent, "num_switch_batches", 0))
+    make_replay = replay_maker(
+        config.replay, agent.data, num_streams, scratch, config.seed, keeps_examples
+    )
+    runner = LocalRunner(
         agent, source.make_vector, num_envs, make_replay, config.seed, num_groups
     )
+    runner.replay_number = place
+    return runner
 
 
 def replay_maker(
-    kind: str, data: DataSpec, num_streams: int, scratch: Path, seed: int
+    kind: str,
+    data: DataSpec,
+    num_streams: int,
+    scratch: Path,
+    seed: int,
+    keeps_examples: bool = False,
 ) -> MakeReplay:
     """What makes the replay of a run.
 
@@ -289,6 +344,7 @@ def replay_maker(
       scratch: a folder on the disk of the checkpoints, which Reverb makes where it saves
         its content, and removes again.
       seed: of the draws; Reverb knows none.
+      keeps_examples: whether `Replay.examples` will be asked for.
 
     Raises:
       ValueError: if it is not installed.
@@ -299,4 +355,4 @@ def replay_maker(
         return lambda layout, saved: MemoryReplay(data, layout, num_streams, seed, saved)
     from tolman.launchers.host.reverb.replay import ReverbReplay
 
-    return lambda layout, saved: ReverbReplay(data, layout, scratch, saved)
+    return lambda layout, saved: ReverbReplay(data, layout, scratch, saved, keeps_examples)

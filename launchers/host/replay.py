@@ -86,6 +86,14 @@ class Replay(Protocol):
         """Items that can be drawn now."""
         ...
 
+    def examples(self, number: int) -> Any:
+        """The columns of so many items, which count as no draws; one must be there.
+
+        A task's Fisher is taken of such. Reverb's are all as likely, those in memory as
+        they are for batches.
+        """
+        ...
+
     def save(self, folder: Path) -> None:
         """Saves the content in a new folder, flushed to disk, whole or not at all.
 
@@ -95,7 +103,10 @@ class Replay(Protocol):
         ...
 
     def release(self) -> None:
-        """Has no writer wait for room any more: what it writes from now on is dropped."""
+        """Has no writer wait for room any more: what it writes from now on is dropped.
+
+        A writer that is made later waits again.
+        """
         ...
 
     def close(self) -> None:

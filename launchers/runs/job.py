@@ -117,9 +117,8 @@ def resolve(
         "env_config": _settings(found[1], config.env_config),
         "core_config": _settings(found[2], config.core_config),
     }
-    judged = getattr(filled["env_config"], "for_evaluation", None)
-    if for_evaluation and judged is not None:
-        filled["env_config"] = judged()
+    if for_evaluation:
+        filled["env_config"] = _judged(filled["env_config"])
     config = replace(config, **filled)
     agent, task, core = found
     source = _source(config, kind, task, env_seed)
@@ -132,12 +131,17 @@ def resolve(
     settings = _with_correction(config.agent_config, launcher)
     replay = _replay(config.replay, launcher)
     config = replace(config, agent_config=settings, launcher=launcher, replay=replay)
-    tasks = _tasks(config, kind, task, source)
+    tasks = _tasks(config, kind, task, source, launcher, for_evaluation)
     return Job(_with_all_steps(config), kind, agent, core, source, tasks)
 
 
 def _tasks(
-    config: TrainConfig, kind: str, first: Named, source: EnvironmentSource
+    config: TrainConfig,
+    kind: str,
+    first: Named,
+    source: EnvironmentSource,
+    launcher: str,
+    for_evaluation: bool,
 ) -> dict[str, EnvironmentSource]:
     """The sources of `config.tasks` by name; the settings of the first are for all.
 
@@ -166,21 +170,31 @@ def _tasks(
         if name == config.env:
             continue
         named = find(ENV, name)
-        settings = named.default_settings()
+        settings, usual = named.default_settings(), first.default_settings()
+        if for_evaluation:
+            settings, usual = _judged(settings), _judged(usual)
         if named.settings_type is first.settings_type:
             settings = config.env_config
-        elif config.env_config != first.default_settings():
+        elif config.env_config != usual:
             raise ValueError(
                 f"task {name!r}: takes other settings than {config.env!r}, so --env.KEY "
                 "cannot set those of both. Leave it out."
             )
-        found[name] = EnvironmentSource(named, settings, source.first_seed)
-        if not found[name].is_on_device:
+        found[name] = _source(
+            replace(config, env_config=settings), kind, named, source.first_seed
+        )
+        if launcher == "on-device" and not found[name].is_on_device:
             raise ValueError(
-                f"task {name!r} lives on the host: tasks in turn are trained on-device. "
-                "Leave it out of --tasks."
+                f"task {name!r} lives on the host: launcher 'on-device' cannot run it. "
+                "Set --launcher local, or leave it out of --tasks."
             )
     return found
+
+
+def _judged(settings: Any) -> Any:
+    """The settings by which an environment of these is judged."""
+    judged = getattr(settings, "for_evaluation", None)
+    return settings if judged is None else judged()
 
 
 def _with_all_steps(config: TrainConfig) -> TrainConfig:

@@ -25,6 +25,7 @@ OWN_SETTINGS = {
     "local": (
         *("num_envs", "env_processes", "replay"),
         *("eval_episodes", "eval_every", "eval_greedy"),
+        *("tasks", "steps_per_task"),
     ),
     "ray": (
         *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
@@ -82,7 +83,7 @@ class TrainConfig:
         for none. The checkpoint of the best one is kept: RUN@best.
       eval_greedy: whether evaluations act without exploring; not those of Ray's process.
       tasks: environments to train on in turn, by name; env is the first of them, and one
-        that is named again returns. They have the same specs. On-device only.
+        that is named again returns. They have the same specs. Not over Ray.
       steps_per_task: env steps of each of them.
       init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
       fresh: patterns of paths of parameters that are not taken from there: heads.

@@ -71,6 +71,8 @@ class MemoryReplay:
             self._load(saved)
 
     def writer(self, num_envs: int, new_priority: Callable[[], float]) -> UnrollWriter:
+        with self.changed:
+            self.is_released = False
         streams = MemoryStreams(self, self._data.unroll_length)
         return UnrollWriter(self._data, self._layout, num_envs, streams, new_priority)
 
@@ -80,13 +82,7 @@ class MemoryReplay:
             if not self.changed.wait_for(lambda: self._may_draw(number), seconds):
                 return None
             keys, probability = self.items.draw(number, self._random)
-            places = keys % self.items.capacity
-            items = {
-                "row": self.rows.read(self.items.rows[places]),
-                "actor_state": self.states.read(
-                    self.items.states[places] % self.states.size
-                ),
-            }
+            items = self._read(keys)
             self.limiter.num_drawn += number
             if self._is_queue:
                 self.items.drop(int(keys[-1]) + 1)
@@ -104,6 +100,11 @@ class MemoryReplay:
 
     def num_items(self) -> int:
         return len(self.items)
+
+    def examples(self, number: int) -> Any:
+        with self.changed:
+            keys, _ = self.items.draw(number, self._random)
+            return self._read(keys)
 
     def room(self) -> int:
         """How many items may be inserted now, up to C; the lock must be held."""
@@ -148,6 +149,14 @@ class MemoryReplay:
 
     def close(self) -> None:
         """The memory goes with the last that holds it."""
+
+    def _read(self, keys: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns of the items of these keys; the lock must be held."""
+        places = keys % self.items.capacity
+        return {
+            "row": self.rows.read(self.items.rows[places]),
+            "actor_state": self.states.read(self.items.states[places] % self.states.size),
+        }
 
     def _may_draw(self, number: int) -> bool:
         if self._is_queue:

@@ -56,14 +56,16 @@ def sizes_of(
     return Sizes(capacity, rows, states, num_bytes)
 
 
-def check_memory(data: DataSpec, layout: ItemLayout, num_streams: int) -> None:
-    """Checks that a replay fits.
+def check_memory(
+    data: DataSpec, layout: ItemLayout, num_streams: int, num_replays: int = 1
+) -> None:
+    """Checks that a replay fits, or so many like it.
 
     Raises:
       ValueError: if it does not.
     """
     there = memory_of_machine()
-    allowed = int(MOST_OF_MEMORY * there)
+    allowed = int(MOST_OF_MEMORY * there) // num_replays
     takes = sizes_of(data, layout, num_streams).num_bytes
     if takes <= allowed:
         return
@@ -76,6 +78,7 @@ def check_memory(data: DataSpec, layout: ItemLayout, num_streams: int) -> None:
             most = middle - 1
     raise ValueError(
         f"capacity={data.capacity}: a replay of so many sequences takes {takes:,} bytes, "
-        f"must be at most {allowed:,}, {MOST_OF_MEMORY} of this machine's {there:,}. Set "
+        f"must be at most {allowed:,}, {MOST_OF_MEMORY} of this machine's {there:,}"
+        f"{f' for {num_replays} tasks' if num_replays > 1 else ''}. Set "
         f"--agent.capacity to at most {least}."
     )

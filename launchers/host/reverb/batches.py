@@ -37,7 +37,8 @@ def make_dataset(
     Args:
       address: of the server.
       num_items: in a batch.
-      in_order: one request at a time; else several, and a batch ready in advance.
+      in_order: one request at a time; else several, and a batch ready in advance. What is
+        read ahead of the learner, some six batches, counts as drawn.
       is_over: ends the batches once the request under way has ended.
       table: of that server.
       pick: takes a part of each sample, so that all are of one shape.
@@ -47,8 +48,8 @@ def make_dataset(
         samples = reverb.TrajectoryDataset.from_table_signature(
             server_address=address,
             table=table,
-            max_in_flight_samples_per_worker=1 if in_order else 2 * num_items,
-            num_workers_per_iterator=1,
+            max_in_flight_samples_per_worker=1 if in_order else num_items,
+            num_workers_per_iterator=1 if in_order else NUM_READERS,
             rate_limiter_timeout_ms=int(1000 * SECONDS_A_REQUEST),
         )
         return samples if pick is None else samples.map(pick)
@@ -57,18 +58,8 @@ def make_dataset(
     requests = tf.data.Dataset.range(tf.int64.max).take_while(
         lambda _: tf.logical_not(is_over)
     )
-    if in_order:
-        return requests.flat_map(samples).batch(num_items, drop_remainder=True)
-    return (
-        requests.interleave(
-            samples,
-            cycle_length=NUM_READERS,
-            num_parallel_calls=NUM_READERS,
-            deterministic=False,
-        )
-        .batch(num_items, drop_remainder=True)
-        .prefetch(1)
-    )
+    batches = requests.flat_map(samples).batch(num_items, drop_remainder=True)
+    return batches if in_order else batches.prefetch(1)
 
 
 class Batches:

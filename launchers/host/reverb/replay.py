@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.host.layout import TABLE, ItemLayout
+from tolman.launchers.host.layout import EXAMPLES, TABLE, ItemLayout
 from tolman.launchers.host.replay import Batch
 from tolman.launchers.host.reverb.batches import Batches
-from tolman.launchers.host.reverb.server import ReplayServer, make_table
+from tolman.launchers.host.reverb.server import (
+    ReplayServer,
+    make_examples_table,
+    make_table,
+)
 from tolman.launchers.host.reverb.writer import ReverbStreams
 from tolman.launchers.host.writer import UnrollWriter
 
@@ -22,7 +27,12 @@ class ReverbReplay:
     """See `host.replay.Replay`."""
 
     def __init__(
-        self, data: DataSpec, layout: ItemLayout, scratch: Path, saved: Path | None
+        self,
+        data: DataSpec,
+        layout: ItemLayout,
+        scratch: Path,
+        saved: Path | None,
+        keeps_examples: bool = False,
     ) -> None:
         """Starts the server, and reads ahead of the learner.
 
@@ -31,20 +41,25 @@ class ReverbReplay:
           layout: of the items.
           scratch: see `ReplayServer`.
           saved: what `save` wrote, to start with; None to start empty.
+          keeps_examples: whether `examples` will be asked for; they take a table.
         """
         self._data, self._layout = data, layout
         self._is_over = threading.Event()
         is_queue = data.replay == "queue"
-        self.server = ReplayServer(
-            [make_table(data, layout)], None if is_queue else scratch, saved
-        )
+        tables = [make_table(data, layout)]
+        self._tables = [TABLE]
+        if keeps_examples and not is_queue:
+            tables.append(make_examples_table(data, layout))
+            self._tables.append(EXAMPLES)
+        self.server = ReplayServer(tables, None if is_queue else scratch, saved)
         device = jax.devices()[0]
         self._batches = Batches([self.server.address], data, layout, device)
         self._client = self.server.client()
 
     def writer(self, num_envs: int, new_priority: Callable[[], float]) -> UnrollWriter:
+        self._is_over.clear()
         address, number = self.server.address, num_envs // self._layout.group_size
-        streams = ReverbStreams(address, self._data, number, self._is_over)
+        streams = ReverbStreams(address, self._data, number, self._is_over, self._tables)
         return UnrollWriter(self._data, self._layout, num_envs, streams, new_priority)
 
     def next(self, seconds: float) -> Batch | None:
@@ -57,6 +72,12 @@ class ReverbReplay:
 
     def num_items(self) -> int:
         return self._client.server_info()[TABLE].current_size
+
+    def examples(self, number: int) -> Any:
+        drawn = self._client.sample(
+            EXAMPLES, number, emit_timesteps=False, unpack_as_table_signature=True
+        )
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *(one.data for one in drawn))
 
     def save(self, folder: Path) -> None:
         self.server.save(folder)

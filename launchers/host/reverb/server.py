@@ -12,7 +12,7 @@ import reverb
 import tensorflow as tf
 
 from tolman.agents.agent import DataSpec
-from tolman.launchers.host.layout import TABLE, ItemLayout
+from tolman.launchers.host.layout import EXAMPLES, TABLE, ItemLayout
 from tolman.launchers.host.replay import limits_of
 from tolman.launchers.host.reverb.listening import accept_only
 from tolman.launchers.host.saved_replay import seal
@@ -88,9 +88,7 @@ class ReplayServer:
 def make_table(data: DataSpec, layout: ItemLayout, share: int = 1) -> reverb.Table:
     """The table that `data` asks for, or one of `share` that hold a part of it each."""
     limits = limits_of(data, layout.num_items, share)
-    signature = {
-        name: tf.TensorSpec(shape, tf.uint8) for name, shape in layout.columns().items()
-    }
+    signature = _signature(layout)
     if data.replay == "queue":
         return reverb.Table.queue(TABLE, limits.capacity, signature=signature)
     sampler = reverb.selectors.Uniform()
@@ -106,3 +104,20 @@ def make_table(data: DataSpec, layout: ItemLayout, share: int = 1) -> reverb.Tab
         ),
         signature=signature,
     )
+
+
+def make_examples_table(data: DataSpec, layout: ItemLayout) -> reverb.Table:
+    """Holds the items of `make_table`'s once more; draws from it are not limited."""
+    return reverb.Table(
+        EXAMPLES,
+        sampler=reverb.selectors.Uniform(),
+        remover=reverb.selectors.Fifo(),
+        max_size=limits_of(data, layout.num_items).capacity,
+        rate_limiter=reverb.rate_limiters.MinSize(1),
+        signature=_signature(layout),
+    )
+
+
+def _signature(layout: ItemLayout) -> dict[str, tf.TensorSpec]:
+    columns = layout.columns().items()
+    return {name: tf.TensorSpec(shape, tf.uint8) for name, shape in columns}

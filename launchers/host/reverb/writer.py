@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,12 @@ class ReverbStreams:
     """
 
     def __init__(
-        self, address: str, data: DataSpec, num_streams: int, is_over: threading.Event
+        self,
+        address: str,
+        data: DataSpec,
+        num_streams: int,
+        is_over: threading.Event,
+        tables: Sequence[str] = (TABLE,),
     ) -> None:
         """Connects.
 
@@ -95,7 +101,9 @@ class ReverbStreams:
           data: what the agent asks for.
           num_streams: S.
           is_over: once set, no item waits for room in its table.
+          tables: each item goes into all of these.
         """
+        self._tables = tables
         self._num_rows = data.unroll_length + 1
         in_flight = 0 if data.replay == "queue" else ITEMS_IN_FLIGHT
         self._writers = [
@@ -117,7 +125,8 @@ class ReverbStreams:
                 "row": history["row"][-self._num_rows :],
                 "actor_state": history["actor_state"][-self._num_rows],
             }
-            writer.write(TABLE, priority, item)
+            for table in self._tables:
+                writer.write(table, priority, item)
 
     def close(self) -> None:
         for writer in self._writers:

@@ -1,14 +1,18 @@
 """What is only Reverb's: its tables, its server, and what it saves."""
 
+import time
+from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import reverb
+from replays import fill, layout_of
 
 from tolman.agents.agent import DataSpec
 from tolman.launchers.host.actor import VectorActor
 from tolman.launchers.host.learner import AgentLearner
+from tolman.launchers.host.reverb.replay import ReverbReplay
 from tolman.launchers.host.reverb.server import ReplayServer, make_table
 from tolman.launchers.host.saved_replay import check_replays, replay_folder
 
@@ -90,6 +94,21 @@ def test_the_table_is_drawn_from_as_often_as_the_agent_asks():
     slack = 2 * 4.0  # A batch of 2, four times.
     assert (limits.min_diff, limits.max_diff) == (4.0 * 2 - slack, 4.0 * 2 + slack)
     assert make_table(data, layout).info.max_size == 3
+
+
+def test_little_is_read_ahead_of_the_learner(tmp_path):
+    """Draws that nobody has asked for: they let an actor run ahead of a learner."""
+    data = DataSpec(1, 8, replay="uniform", min_size=20, samples_per_insert=1.0)
+    replay = ReverbReplay(data, layout_of(8), tmp_path / "scratch", None)
+    writer = Thread(target=fill, args=(replay, np.ones(300)), daemon=True)
+    writer.start()
+    number = -1
+    while number != (number := replay.num_items()) or number < 20:
+        time.sleep(0.5)
+    replay.release()
+    writer.join()
+    replay.close()
+    assert number <= 20 + 8 + 8 * 8  # To begin with, the slack, and eight batches.
 
 
 def test_the_roles_are_what_acme_asks_for():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tolman.launchers.runs.protocol import MUST_BE_FINITE
+
+DEFAULT_EPISODES = 10  # Of each task, for every row of metrics.
 
 
 class Stretch(NamedTuple):
@@ -103,3 +105,57 @@ def _combine(pieces: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
         with np.errstate(invalid="ignore"):
             found[name] = total.sum(0) / weight.sum(0)
     return found
+
+
+def lengths_of(
+    steps: Sequence[int],
+    places: Sequence[int],
+    total_updates: Sequence[Callable[[int], int]],
+) -> tuple[list[int], list[int]]:
+    """Updates of each stretch, and of each task over all its stretches.
+
+    Args:
+      steps: env steps of each stretch.
+      places: the number of the task of each.
+      total_updates: of each task, maps env steps to updates, rounded up to whole ones.
+    """
+    lengths: list[int] = []
+    asked, done = [0] * len(total_updates), [0] * len(total_updates)
+    for number, place in zip(steps, places, strict=True):
+        asked[place] += number
+        total = total_updates[place](asked[place])
+        lengths.append(total - done[place])
+        done[place] = total
+    return lengths, done
+
+
+def check_tasks(agent: Any, tasks: Mapping[str, Any]) -> None:
+    """Checks that one agent can learn all tasks: whatever tells specs, by name.
+
+    Raises:
+      ValueError: if specs differ, or the agent has no room for so many.
+    """
+    first = next(iter(tasks))
+    for name, task in tasks.items():
+        for method in ("observation_spec", "action_spec"):
+            wanted, got = (getattr(one, method)() for one in (tasks[first], task))
+            if wanted != got:
+                raise ValueError(
+                    f"environment {name!r}: {method} is {got}, that of {first!r} is "
+                    f"{wanted}. The environments of a sequence must have the same."
+                )
+    room = getattr(agent, "max_tasks", len(tasks))
+    if room < len(tasks):
+        raise ValueError(
+            f"max_tasks={room}: must be at least {len(tasks)}, for {', '.join(tasks)}. Set "
+            "--agent.max-tasks."
+        )
+
+
+def no_examples(name: str) -> ValueError:
+    """What is raised where a task ends of which there is no data."""
+    return ValueError(
+        f"environment {name!r}: its replay is empty where it ends, so there are no "
+        "examples of it. Train it for longer, or resume from a checkpoint that has its "
+        "replay."
+    )
