@@ -18,6 +18,7 @@ ORDER = (
     {"cli"},
     {"benches", "sweep"},
     {"cluster", "film", "studies"},
+    {"synth2"},
     {"evaluation", "probe", "self_play"},
     {"arena", "device", "doctor", "host"},
     {"check_env", "runs"},

@@ -315,6 +315,23 @@ def test_named_objects_by_hand():
     assert named == [{"red ring": 2, "blue circle": 1}, {"cyan ring": 3}, {}]
 
 
+def test_every_layout_and_every_place_is_drawn():
+    _, scenes, _ = sampled("pairs", 4000)
+    facts = scenes["facts"]
+    for (first, second, relation), cells in LAYOUTS.items():
+        rows = (facts["number"] == (first, second)).all(1) & (facts["relation"] == relation)
+        if rows.any():
+            drawn = {tuple(row) for row in (scenes["sort"][rows] >= 0).tolist()}
+            assert drawn == {tuple(row) for row in (cells >= 0).tolist()}
+    places = {}
+    for size, num_places in ((SMALL, 3), (LARGE, 2)):
+        rows = (facts["size"][:, 0] == size) & (scenes["sort"][:, 0] == 0)
+        places = scenes["place"][rows, 0]
+        assert {tuple(place) for place in places.tolist()} == set(
+            np.ndindex(num_places, num_places)
+        )
+
+
 def test_a_seed_draws_the_same_again():
     one, other = (sampled("crowds", 50, seed=3) for _ in range(2))
     assert (one[1] == other[1]).all()

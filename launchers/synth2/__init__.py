@@ -1,0 +1,1 @@
+"""Photographs with captions, writers of captions, and open parts from a local folder."""
