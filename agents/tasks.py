@@ -4,8 +4,9 @@ A runner of tasks in turn tells an agent that has these methods; any other goes 
 
     switch(learner_state, examples, key, ended, begun) -> learner state
         between two tasks. `examples` is an `Unroll` of `num_switch_batches` batches of the
-        task that ended, joined along B, drawn from its replay; None of a queue. `ended` and
-        `begun` are numbers of tasks, `[]` int32.
+        task that ended, joined along B, drawn from its replay; None of a queue, and of an
+        inferred task whose replay never had its minimum. `ended` and `begun` are numbers of
+        tasks, `[]` int32.
     for_task(params, task) -> params
         those to act with in a task, while another may be under way.
 """

@@ -171,8 +171,8 @@ def _open(config: ForgetMeNotConfig, known: Recognition) -> Recognition:
     number = known.num_contexts
     if number == config.max_contexts:
         raise ValueError(
-            f"max_contexts={number}: a further task was seen, and there is no room for it. "
-            "Set a larger number of tasks."
+            f"max_tasks={number}: a further task was seen, and there is no room for it. "
+            "Set --agent.max-tasks."
         )
     log_weight = known.log_weight.copy()
     log_weight[number], log_weight[-1] = log_weight[-1], -np.inf

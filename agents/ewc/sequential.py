@@ -1,7 +1,8 @@
 """Double DQN on tasks in turn, under elastic weight consolidation.
 
-The tasks share all weights but biases and gains, which each has to itself. The task is
-given: between two, the runner calls `switch`, and what the one that ended needs is held.
+The tasks share all weights but biases and gains, which each has to itself. Which task it is
+comes from outside, given or inferred: between two, the runner calls `switch`, and what the
+one that ended needs is held.
 
 Shapes: K tasks, N examples.
 
@@ -140,7 +141,7 @@ class SequentialDQN(Wrapper):
     def switch(
         self,
         learner_state: SequentialState,
-        examples: Unroll,
+        examples: Unroll | None,
         key: Array,
         ended: Array,
         begun: Array,
@@ -151,14 +152,18 @@ class SequentialDQN(Wrapper):
 
         Args:
           learner_state: at the end of a task.
-          examples: of that task, whose first rows the Fisher is taken of.
+          examples: of that task, whose first rows the Fisher is taken of; None where too
+            little was learned of it for anything to be held.
           key: not needed.
           ended: its number, `[]`.
           begun: that of the next, `[]`.
         """
         del key
-        fisher = self.fisher(learner_state.params.weights, examples)
-        return self.begin(self.hold(learner_state, fisher, ended), begun)
+        weights = learner_state.params.weights
+        own = _with(learner_state.own, ended, weights.own)
+        if examples is not None:
+            learner_state = self.hold(learner_state, self.fisher(weights, examples), ended)
+        return self.begin(learner_state._replace(own=own), begun)
 
     def fisher(self, weights: TaskWeights, examples: Unroll) -> TaskWeights:
         """The Fisher diagonal of all action values, Gaussian means of variance 1."""
@@ -174,10 +179,8 @@ class SequentialDQN(Wrapper):
         self, learner_state: SequentialState, fisher: TaskWeights, task: Array
     ) -> SequentialState:
         """Anchors the weights of a task that ended, by a Fisher like them."""
-        present = learner_state.params.weights.own
-        own = _with(learner_state.own, task, present)
         elastic = self.inner.anchor(learner_state.elastic, fisher, task)
-        return learner_state._replace(elastic=elastic, own=own)
+        return learner_state._replace(elastic=elastic)
 
     def begin(self, learner_state: SequentialState, task: Array) -> SequentialState:
         """Begins a task with the weights as they are and its own parts."""

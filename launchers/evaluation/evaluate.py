@@ -21,7 +21,6 @@ from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.restore import (
     Restored,
     named_checkpoint,
-    params_for_task,
     restore,
     stored_job,
 )
@@ -119,7 +118,7 @@ def check_plays_alone(run: Path, job: Job) -> None:
 
 def _returns(restored: Restored, key: jax.Array, num_episodes: int) -> dict[str, float]:
     """What episodes return, and how long they are; of tasks in turn, means over them."""
-    job, agent, params, _ = restored
+    job, agent, params, *_ = restored
     if job.tasks:
         return _returns_of_tasks(restored, key, num_episodes)
     played = play_episodes_of(job, agent, params, key, num_episodes)
@@ -139,12 +138,12 @@ def _returns_of_tasks(
     restored: Restored, key: jax.Array, num_episodes: int
 ) -> dict[str, float]:
     """Means over the tasks, and the mean return of each."""
-    job, agent, params, _ = restored
+    job = restored.job
     found, measured = [], {}
     for task, (name, source) in enumerate(job.tasks.items()):
         alone = restored._replace(
             job=replace(job, source=source, tasks={}),
-            params=params_for_task(agent, params, task),
+            params=restored.for_task(task),
         )
         found.append(_returns(alone, key, num_episodes))
         measured[f"eval/{name}/episode_return"] = found[-1]["eval/episode_return"]

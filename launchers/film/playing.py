@@ -103,7 +103,7 @@ def play(
 
 
 def _on_device(restored: Restored, key: Array, num_episodes: int, film: Film) -> Episodes:
-    job, agent, params, _ = restored
+    job, agent, params, *_ = restored
     picture = observed_picture(job.source.observation_spec())
     if picture is None:
         raise nothing_to_see(job.config.env)
@@ -116,6 +116,6 @@ def _on_device(restored: Restored, key: Array, num_episodes: int, film: Film) ->
 
 
 def _on_host(restored: Restored, key: Array, num_episodes: int, film: Film) -> Episodes:
-    job, agent, params, _ = restored
+    job, agent, params, *_ = restored
     vector = job.source.roll(film)
     return play_episodes_of(job, agent, params, key, num_episodes, vector)

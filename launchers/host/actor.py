@@ -6,7 +6,7 @@ Shapes: E environments, T decisions an unroll.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
@@ -121,10 +121,19 @@ class EnvironmentLoop:
     """
 
     def __init__(
-        self, groups: Sequence[tuple[HostVector, VectorActor]], unroll_length: int
+        self,
+        groups: Sequence[tuple[HostVector, VectorActor]],
+        unroll_length: int,
+        watch: Callable[[TimeStep], None] | None = None,
     ) -> None:
-        """Opens the first episodes."""
-        self._unroll_length = unroll_length
+        """Opens the first episodes.
+
+        Args:
+          groups: of environments, with their actors.
+          unroll_length: T.
+          watch: is shown every row of the first group.
+        """
+        self._unroll_length, self._watch = unroll_length, watch
         self._groups = []
         first = 0
         for vector, actor in groups:
@@ -137,6 +146,8 @@ class EnvironmentLoop:
         """Takes T decisions in every environment, then new parameters."""
         began = time.perf_counter()
         for _ in range(self._unroll_length):
+            if self._watch is not None:
+                self._watch(self._groups[0].latest())
             for group in self._groups:
                 group.receive()
                 group.send()
@@ -185,6 +196,11 @@ class _Group:
         self._action = self.actor.select_action(self._row)
         if self._thread is not None:
             self._stepped = self._thread.submit(self._vector.step, self._action)
+
+    def latest(self) -> TimeStep:
+        """The row that is decided on next."""
+        self.receive()
+        return self._row
 
     def receive(self) -> None:
         """Takes the row after the last decision, if there is one."""

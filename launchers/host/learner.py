@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -13,6 +14,10 @@ from tolman.agents.agent import Agent, LearnerState, Metrics, Params
 from tolman.launchers.host.layout import ItemLayout
 from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.host.replay import Batch
+
+
+class NoMoreBatches(Exception):
+    """Whoever acted has stopped, in the midst of a run."""
 
 
 class AgentLearner:
@@ -42,7 +47,8 @@ class AgentLearner:
         Args:
           agent: whose `update` it is.
           layout: of the items in a batch.
-          next_batch: returns the batch to learn from, on the learner's device.
+          next_batch: returns the batch to learn from, on the learner's device; raises
+            `NoMoreBatches` where there will be none.
           state: on the device that learns.
           num_updates: behind that state.
           total_updates: of the whole run; schedules depend on it.
@@ -51,7 +57,6 @@ class AgentLearner:
             replay.
           priorities: how they are stored; None where nothing is prioritised.
         """
-        self._agent = agent
         self._layout = layout
         self._next_batch = next_batch
         self._state = state
@@ -62,7 +67,10 @@ class AgentLearner:
         self._lags: list[np.ndarray] = []
         self._is_prioritized = agent.data.replay == "prioritized"
         self._waiting: tuple[Batch, Any] | None = None
-        self._update: Any = jax.jit(self._learn)
+        compiled: Any = (
+            _compiled  # An agent is hashed by what it is, though no type says so.
+        )
+        self._update = compiled(agent, layout)
         self.num_updates = num_updates
 
     def step(self) -> Metrics:
@@ -87,7 +95,7 @@ class AgentLearner:
     def train(
         self, num_updates: int, publish: Callable[[int, Params], None]
     ) -> dict[str, np.floating]:
-        """Takes updates; returns the means of their metrics.
+        """Takes updates while there are batches; returns the means of their metrics.
 
         Args:
           num_updates: how many.
@@ -96,7 +104,10 @@ class AgentLearner:
         self._lags = []
         rows = []
         for _ in range(num_updates):
-            rows.append(self.step())
+            try:
+                rows.append(self.step())
+            except NoMoreBatches:
+                break
             publish(self.num_updates, self._state.params)
         rows = jax.device_get(rows)
         metrics = {
@@ -129,20 +140,6 @@ class AgentLearner:
         """How many programs `step` has compiled; more than one means wasted time."""
         return self._update._cache_size()
 
-    def _learn(
-        self,
-        state: Any,
-        items: Any,
-        probability: Any,
-        num_updates: Any,
-        total: Any,
-        key: Any,
-    ) -> Any:
-        probability = probability if self._is_prioritized else None
-        unroll = self._layout.assemble(items, probability)
-        key = jax.random.fold_in(key, num_updates)
-        return self._agent.update(state, unroll, key, num_updates / jnp.maximum(total, 1))
-
     def _send_priorities(self) -> None:
         if self._waiting is None:
             return
@@ -150,3 +147,18 @@ class AgentLearner:
         self._waiting = None
         assert self._set_priorities is not None
         self._set_priorities(batch, self.priorities.scale(np.asarray(priorities, float)))
+
+
+@lru_cache(maxsize=4)  # Whoever learns on after a pause finds its program again.
+def _compiled(agent: Any, layout: Any) -> Any:
+    """The update of an agent on a batch of packed items."""
+    is_prioritized = agent.data.replay == "prioritized"
+
+    def learn(
+        state: Any, items: Any, probability: Any, num_updates: Any, total: Any, key: Any
+    ) -> Any:
+        unroll = layout.assemble(items, probability if is_prioritized else None)
+        key = jax.random.fold_in(key, num_updates)
+        return agent.update(state, unroll, key, num_updates / jnp.maximum(total, 1))
+
+    return jax.jit(learn)

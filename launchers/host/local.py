@@ -21,9 +21,10 @@ from tolman.launchers.catalog.environments import EnvironmentSource, vector_seed
 from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
 from tolman.launchers.host.episodes import Episode, episode_means
 from tolman.launchers.host.layout import ItemLayout, item_layout
-from tolman.launchers.host.learner import AgentLearner
+from tolman.launchers.host.learner import AgentLearner, NoMoreBatches
 from tolman.launchers.host.parameters import Closed, ParameterStore
 from tolman.launchers.host.priorities import PriorityScale
+from tolman.launchers.host.recognition import Watch
 from tolman.launchers.host.replay import Batch, Replay
 from tolman.launchers.host.saved_replay import replay_folder, scratch_folder
 from tolman.launchers.host.state import (
@@ -51,6 +52,8 @@ class LocalRunner(HostCounts):
     Attributes:
       agent: pure functions; see `tolman.agents.agent`.
       num_envs: E, environments of the actor.
+      make_vector: `make_vector(seed, number)` makes so many environments.
+      watch: which tasks are told apart by; None where they are not.
       replay_number: of its replay, in a checkpoint.
       replay: once it is open; None before.
       episodes: that ended during the latest `train`.
@@ -82,7 +85,8 @@ class LocalRunner(HostCounts):
         group_size(agent.data, num_envs // num_groups)
         self.agent = agent
         self.num_envs = num_envs
-        self._make_vector = make_vector
+        self.make_vector = make_vector
+        self.watch: Watch | None = None
         self._make_replay = make_replay
         self._seed = seed
         self._num_groups = num_groups
@@ -106,6 +110,8 @@ class LocalRunner(HostCounts):
 
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
         """Takes `num_updates` updates; see `OnDeviceRunner.train` for the metrics.
+
+        They are fewer where `watch` tells that another task is acted in.
 
         Raises:
           Exception: whatever the environments raised in the actor's thread.
@@ -171,10 +177,12 @@ class _Session:
         self._first_step = int(state.env_steps)
         self._failure: Exception | None = None
         self._is_over = threading.Event()
+        self._watch = runner.watch
+        self._label = self._watch.label if self._watch is not None else 0
         num_groups = runner._num_groups
         # After a resume, other episodes than before.
-        seeds = vector_seeds(runner._seed, updates, num_groups)
-        vectors = [runner._make_vector(seed, num_envs // num_groups) for seed in seeds]
+        seeds = vector_seeds(runner._seed, self._first_step, num_groups)
+        vectors = [runner.make_vector(seed, num_envs // num_groups) for seed in seeds]
         observation_spec = vectors[0].observation_spec()
         layout = item_layout(agent, observation_spec, num_envs // num_groups)
         self.replay = runner.open_replay(layout)
@@ -194,8 +202,8 @@ class _Session:
         )
         self._store.publish(updates, state.learner.params)
         keys = [state.key]
-        if updates or num_groups > 1:
-            key = jax.random.fold_in(state.key, updates)
+        if self._first_step or num_groups > 1:
+            key = jax.random.fold_in(state.key, self._first_step)
             keys = list(jax.random.split(key, num_groups))
         self._loop: EnvironmentLoop | None = None
         self._thread = threading.Thread(
@@ -207,7 +215,10 @@ class _Session:
         self._thread.start()
 
     def train(self, num_updates: int) -> tuple[HostState, dict[str, Any], list[Episode]]:
-        """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
+        """Takes updates; metrics are means over them, as arrays of one member, `[1]`.
+
+        They are fewer where the actor has met another task.
+        """
         metrics: dict[str, Any] = self.learner.train(num_updates, self._store.publish)
         episodes = self._loop.take_episodes() if self._loop is not None else []
         metrics |= episode_means("train", episodes)
@@ -240,9 +251,15 @@ class _Session:
         while True:
             if self._failure is not None:
                 raise self._failure
+            if self._has_moved():
+                raise NoMoreBatches
             batch = self.replay.next(SECONDS_TO_WAIT)
             if batch is not None:
                 return batch
+
+    def _has_moved(self) -> bool:
+        """Whether another task is met than that of this session."""
+        return self._watch is not None and self._watch.label != self._label
 
     def _act(
         self, vectors: list[HostVector], keys: list[Array], unrolls_per_update: int
@@ -258,8 +275,9 @@ class _Session:
                 parameters = self._store.of_group(index, len(vectors), unrolls_done)
                 actor = VectorActor(self._agent, vector.num_envs, key, parameters, writer)
                 groups.append((vector, actor))
-            self._loop = EnvironmentLoop(groups, self._agent.data.unroll_length)
-            while not self._is_over.is_set():
+            see = None if self._watch is None else self._watch.see
+            self._loop = EnvironmentLoop(groups, self._agent.data.unroll_length, see)
+            while not (self._is_over.is_set() or self._has_moved()):
                 self._loop.unroll()
         except Closed:
             pass

@@ -33,6 +33,13 @@ class Packing:
         self._parts = [slice(*ends[index : index + 2]) for index in range(len(sizes))]
         self.num_bytes = ends[-1]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the other lays out the same trees alike."""
+        return isinstance(other, Packing) and self._layout() == other._layout()
+
+    def __hash__(self) -> int:
+        return hash(self._layout())
+
     def pack(self, tree: Any, num_rows: int) -> np.ndarray:
         """The bytes of R trees, `[R, N]` uint8.
 
@@ -54,6 +61,9 @@ class Packing:
     def read(self, packed: np.ndarray) -> Any:
         """The tree of `[..., N]` bytes on the host."""
         return self._split(packed, lambda part, dtype: part.copy().view(dtype))
+
+    def _layout(self) -> tuple[Any, ...]:
+        return self._structure, tuple(self._shapes), tuple(self._dtypes)
 
     def _split(self, packed: Any, convert: Callable[[Any, Any], Any]) -> Any:
         layout = zip(self._parts, self._dtypes, self._shapes, strict=True)

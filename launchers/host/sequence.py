@@ -1,23 +1,26 @@
 """Environments of the host in turn, in one run: see `tolman.launchers.device.sequence`.
 
-Each has a `LocalRunner`, and so its replay, counts and schedules, to itself. One of them
-acts at a time; the replays of all stay open, and a checkpoint holds them all. Which task a
-run is at follows from its updates alone, so one that was broken off goes on in the same.
+A label tells the agent in which task it acts. Labels are given (the number of the task),
+inferred from the screens that the actor sees (`Watch`), or there is one for all tasks. Each
+label has a `LocalRunner`, and so a replay, counts and schedules, to itself. One acts at a
+time; the replays of all stay open, and a checkpoint holds them all. Which environment a run
+is at follows from its updates alone, so one that was broken off goes on in the same.
 
-Shapes: K tasks, N examples.
+Shapes: K tasks, C labels, N examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from tolman.agents.agent import Agent, Array, LearnerState, Params
+from tolman.agents.ewc.forget_me_not import ForgetMeNotConfig, Recognition
 from tolman.agents.greedy import greedy
 from tolman.agents.tasks import for_task
 from tolman.envs.host import HostVector
@@ -26,6 +29,7 @@ from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.evaluation import play_host_episodes
 from tolman.launchers.host.layout import ItemLayout, item_layout
 from tolman.launchers.host.local import LocalRunner, make_runner
+from tolman.launchers.host.recognition import Watch
 from tolman.launchers.host.state import HostCounts, HostState
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
@@ -36,10 +40,12 @@ from tolman.launchers.runs.turns import (
     Stretch,
     Turns,
     check_tasks,
+    combine,
     lengths_of,
     no_examples,
 )
 
+Labels = Literal["given", "inferred", "none"]
 MAX_EVAL_ENVS = 16
 EVALUATION = 2**31 - 1  # In the place of updates, for seeds: no run gets so far.
 
@@ -51,13 +57,21 @@ class HostSequenceState(NamedTuple):
       learner: of the agent.
       updates: `[]` int64, done so far, over all tasks.
       env_steps: `[]` int64, likewise.
-      places: of each task, the other fields of its `HostState`.
+      places: of each label, the other fields of its `HostState`.
+      label: `[]` int64, under which the learner learns.
+      labels: `[K]` int64, under which each task is played.
+      met: see `Watch`; `()` where no labels are inferred, as for the next.
+      known: see `Watch`.
     """
 
     learner: LearnerState
     updates: np.ndarray | np.int64
     env_steps: np.ndarray | np.int64
     places: tuple[dict[str, Any], ...]
+    label: np.ndarray | np.int64
+    labels: np.ndarray
+    met: np.ndarray | tuple[()] = ()
+    known: Recognition | tuple[()] = ()
 
 
 class HostSequenceRunner(HostCounts):
@@ -66,16 +80,19 @@ class HostSequenceRunner(HostCounts):
     Attributes:
       agent: what learns.
       names: of the K tasks, in the order in which they are first met.
+      watch: what infers labels; None where they are not inferred.
       episodes: that ended during the latest stretch of training.
     """
 
     def __init__(
         self,
         agent: Agent,
-        runners: Mapping[str, LocalRunner],
+        runners: Sequence[LocalRunner],
+        tasks: Mapping[str, EnvironmentSource],
         evaluated: Mapping[str, EnvironmentSource],
         order: Sequence[str],
         steps_per_task: int,
+        labels: Labels = "given",
         num_eval_episodes: int = DEFAULT_EPISODES,
         eval_greedy: bool = False,
     ) -> None:
@@ -83,10 +100,12 @@ class HostSequenceRunner(HostCounts):
 
         Args:
           agent: what learns.
-          runners: of each task, by name.
-          evaluated: of each task, the environments that it is evaluated on.
+          runners: of each label.
+          tasks: the environments of each, by name.
+          evaluated: likewise, those that it is evaluated on.
           order: names of the stretches; one that was there before returns.
           steps_per_task: env steps of a stretch, rounded up to whole updates.
+          labels: "given", "inferred" or "none".
           num_eval_episodes: of each task, with frozen parameters, for every row of
             metrics; 0 for no evaluations.
           eval_greedy: whether evaluations act without exploring.
@@ -95,23 +114,31 @@ class HostSequenceRunner(HostCounts):
           ValueError: if specs differ, or the agent has no room for so many tasks.
         """
         check_tasks(agent, evaluated)
-        self.agent, self.names = agent, [*runners]
+        self.agent, self.names = agent, [*tasks]
         self.num_servers = len(runners)
         self.episodes: list[Episode] = []
-        self._runners, self._evaluated = [*runners.values()], evaluated
+        self._runners, self._tasks, self._evaluated = [*runners], tasks, evaluated
         self._places = [self.names.index(name) for name in order]
-        lengths, self._totals = lengths_of(
+        self._is_given = labels == "given"
+        spec = evaluated[order[0]].observation_spec()
+        self.watch: Watch | None = None
+        if labels == "inferred":
+            config = ForgetMeNotConfig(max_contexts=len(runners))
+            self.watch = Watch(config, spec, len(tasks))
+        number = 1 if labels == "none" else len(tasks)
+        lengths, totals = lengths_of(
             [steps_per_task] * len(order),
-            self._places,
-            [runner.total_updates for runner in self._runners],
+            [place % number for place in self._places],
+            [runners[0].total_updates] * number,
         )
-        self._turns = Turns(lengths, 1)
+        if self.watch is not None:  # Which label a task will have is not known.
+            totals = [-(-sum(lengths) // number)] * len(runners)
+        self._turns, self._totals = Turns(lengths, 1), totals
         self._num_eval_episodes = num_eval_episodes
         self._player: Any = greedy(agent) if eval_greedy else agent
         self._vectors: dict[str, HostVector] = {}
-        spec = evaluated[order[0]].observation_spec()
         self._layout: ItemLayout = item_layout(agent, spec, self._runners[0].num_envs)
-        self._at: int | None = None  # The task that is being acted in.
+        self._at: tuple[int, int] | None = None  # Label and stretch that is acted in.
         self._tell = jax.jit(self._told)
         self._for_task = jax.jit(lambda params, task: for_task(agent, params, task))
 
@@ -130,21 +157,34 @@ class HostSequenceRunner(HostCounts):
             else runner.init(keys, hyperparameters)
             for place, runner in enumerate(self._runners)
         )
-        return _whole(first.learner, [_place(state) for state in (first, *others)])
+        number = len(self.names)
+        labels = np.arange(number) if self._is_given else np.zeros(number, np.int64)
+        state = HostSequenceState(
+            first.learner,
+            np.int64(0),
+            np.int64(0),
+            tuple(_place(one) for one in (first, *others)),
+            np.int64(0),
+            labels,
+        )
+        return self._with_known(state)
 
     def place(self, state: HostSequenceState) -> HostSequenceState:
         """Puts a state on the learner's device."""
         return state._replace(learner=jax.device_put(state.learner, jax.devices()[0]))
 
     def load_replay(self, folder: Path | None) -> None:
-        """Has `prepare` take up the replays of all tasks."""
+        """Has `prepare` take up the replays of all labels."""
         super().load_replay(folder)
         for runner in self._runners:
             runner.replay_before = self.replay_before
 
     def prepare(self, state: HostSequenceState, total_updates: int) -> HostSequenceState:
-        """Opens the replays of all tasks; actors start when their turn comes."""
+        """Opens the replays of all labels; actors start when their turn comes."""
         del total_updates
+        if self.watch is not None:
+            assert isinstance(state.known, Recognition)
+            self.watch.restore(state.known, np.asarray(state.met))
         if self.agent.data.replay != "queue":
             for runner in self._runners:
                 runner.open_replay(self._layout)
@@ -169,7 +209,8 @@ class HostSequenceRunner(HostCounts):
                 seed = self._evaluated[name].first_seed
                 make = self._evaluated[name].make_vector
                 self._vectors[name] = make(seed, min(number, MAX_EVAL_ENVS))
-            params: Params = self._for_task(state.learner.params, place)
+            label = int(state.labels[place])
+            params: Params = self._for_task(state.learner.params, label)
             key = jax.random.fold_in(jax.random.PRNGKey(place), _done(state))
             played = play_host_episodes(
                 self._player, self._vectors[name], params, key, number
@@ -179,7 +220,7 @@ class HostSequenceRunner(HostCounts):
         return found
 
     def save_replay(self, folder: Path) -> None:
-        """Saves what the replays of all tasks hold; queues have nothing to save."""
+        """Saves what the replays of all labels hold; queues have nothing to save."""
         for runner in self._runners:
             runner.save_replay(folder)
 
@@ -200,22 +241,55 @@ class HostSequenceRunner(HostCounts):
         self._vectors = {}
 
     def _stretch(self, state: HostSequenceState, stretch: Stretch) -> Any:
-        place = self._places[stretch.task]
-        ended = self._places[stretch.task - 1]
-        if stretch.is_first and ended != place:
-            self._runners[ended].pause()
+        """Trains on one environment, under one label after another where it changes."""
+        wanted = _done(state) + stretch.num_updates
+        pieces: list[tuple[int, dict[str, Any]]] = []
+        self.episodes = []
+        while _done(state) < wanted:
+            state = self._act_under(state, stretch.task)
+            label, before = int(state.label), _done(state)
+            at = HostState(learner=state.learner, **state.places[label])
+            trained, metrics = self._runners[label].train(at, wanted - before)
+            self.episodes += self._runners[label].episodes
+            places = [*state.places]
+            places[label] = _place(trained)
+            state = self._with_known(_whole(state, trained.learner, places))
+            if _done(state) > before:
+                pieces.append((_done(state) - before, metrics))
+        metrics = combine(pieces)
+        metrics["task/label"] = np.array([float(state.label)])
+        return state, metrics
+
+    def _act_under(self, state: HostSequenceState, stretch: int) -> HostSequenceState:
+        """Has the right label's runner act in the environment of a stretch."""
+        place, old = self._places[stretch], int(state.label)
+        label = place if self._is_given else self.watch.label if self.watch else 0
+        if self._at == (label, stretch):
+            return state
+        if self._at is not None:
+            self._runners[self._at[0]].pause()
+        if label != old:
             if hasattr(self.agent, "switch"):
-                state = self._switch(state, ended, place)
-        runner = self._runners[place]
-        at = HostState(learner=state.learner, **state.places[place])
-        if self._at != place:
-            runner.prepare(at, self._totals[place])
-            self._at = place
-        trained, metrics = runner.train(at, stretch.num_updates)
-        self.episodes = runner.episodes
-        places = [*state.places]
-        places[place] = _place(trained)
-        return _whole(trained.learner, places), metrics
+                state = self._switch(state, old, label)
+            state = state._replace(label=np.int64(label))
+        runner = self._runners[label]
+        runner.watch = self.watch
+        runner.make_vector = self._tasks[self.names[place]].make_vector
+        if self.watch is not None:
+            self.watch.begin(place)
+        at = HostState(learner=state.learner, **state.places[label])
+        runner.prepare(at, self._totals[label])
+        self._at = label, stretch
+        return state
+
+    def _with_known(self, state: HostSequenceState) -> HostSequenceState:
+        """The state, with what is known of the tasks by now."""
+        if self.watch is None:
+            return state
+        met = self.watch.met.copy()
+        return state._replace(
+            known=self.watch.known, met=met, labels=self.watch.labels(met)
+        )
 
     def _switch(
         self, state: HostSequenceState, ended: int, begun: int
@@ -224,9 +298,11 @@ class HostSequenceRunner(HostCounts):
         items, batches = None, getattr(self.agent, "num_switch_batches", 0)
         if batches and self.agent.data.replay != "queue":
             replay = self._runners[ended].open_replay(self._layout)
-            if not replay.num_items():
+            least = 1 if self._is_given else self.agent.data.min_size
+            if replay.num_items() >= least:
+                items = replay.examples(batches * self._layout.num_items)
+            elif self._is_given:
                 raise no_examples(self.names[ended])
-            items = replay.examples(batches * self._layout.num_items)
         key = jax.random.fold_in(state.places[ended]["key"], _done(state))
         learner = self._tell(state.learner, items, key, jnp.int32(ended), jnp.int32(begun))
         return state._replace(learner=learner)
@@ -248,12 +324,16 @@ def _place(state: HostState) -> dict[str, Any]:
     return {name: value for name, value in state._asdict().items() if name != "learner"}
 
 
-def _whole(learner: LearnerState, places: Sequence[dict[str, Any]]) -> HostSequenceState:
+def _whole(
+    state: HostSequenceState, learner: LearnerState, places: Sequence[dict[str, Any]]
+) -> HostSequenceState:
     updates, env_steps = (
         np.int64(sum(int(place[name]) for place in places))
         for name in ("updates", "env_steps")
     )
-    return HostSequenceState(learner, updates, env_steps, tuple(places))
+    return state._replace(
+        learner=learner, updates=updates, env_steps=env_steps, places=tuple(places)
+    )
 
 
 @register_runner("local/acts-in-turn")
@@ -268,18 +348,27 @@ def make_host_sequence_runner(job: Job, folder: RunFolder) -> HostSequenceRunner
     (seed,) = vector_seeds(config.seed, EVALUATION, 1)
     judged = resolve(config, seed, for_evaluation=True).tasks
     check_tasks(agent, judged)
-    number = len(job.tasks)
-    runners = {
-        name: make_runner(job, folder, agent, source, place, number)
-        for place, (name, source) in enumerate(job.tasks.items())
-    }
+    number = {"given": len(job.tasks), "none": 1}.get(config.labels)
+    if number is None:
+        number = getattr(agent, "max_tasks", 0)
+        if not number:
+            raise ValueError(
+                f"labels='inferred': agent {config.agent!r} has no room for tasks of its "
+                "own. Train ewc, or set --labels given or none."
+            )
+    runners = [
+        make_runner(job, folder, agent, job.source, label, number)
+        for label in range(number)
+    ]
     assert config.steps_per_task is not None  # A job with tasks has it.
     return HostSequenceRunner(
         agent,
         runners,
+        job.tasks,
         judged,
         config.tasks,
         config.steps_per_task,
+        config.labels,
         DEFAULT_EPISODES if config.eval_episodes is None else config.eval_episodes,
         config.eval_greedy,
     )

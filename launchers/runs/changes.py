@@ -21,6 +21,7 @@ from tolman.launchers.settings.files import make_config, to_mapping
 KEPT = (
     *("agent", "env", "core", "launcher", "seed", "preset", "init_from", "fresh"),
     *("replay", "replay_shards", "num_envs", "tasks", "steps_per_task"),
+    "labels",
 )
 NOT_TRAINED = ("run_dir", "if_exists")  # Where a run is, and how it began.
 MAY_DIFFER = ("max_lag",)  # Of a `DataSpec`: everything else decides what is counted.

@@ -210,6 +210,11 @@ def _with_all_steps(config: TrainConfig) -> TrainConfig:
                 f"steps_per_task={each}: there are no tasks. Set --tasks, or "
                 "--num-env-steps in its place."
             )
+        if config.labels != TrainConfig.labels:
+            raise ValueError(
+                f"labels={config.labels!r}: there are no tasks. Set --tasks, or leave "
+                "--labels out."
+            )
         return config
     if each is None:
         raise ValueError("steps_per_task is missing: set --steps-per-task, for --tasks.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from tolman.agents.agent import Params
 from tolman.agents.tasks import for_task
@@ -14,6 +15,7 @@ from tolman.launchers.runs.checkpoints import Checkpoints, check_finite
 from tolman.launchers.runs.job import Job, resolve
 
 LEARNER = ".learner"  # Where every runner's state has the agent's.
+LABELS = ".labels"  # Where that of tasks in turn on the host has theirs.
 
 
 class Restored(NamedTuple):
@@ -24,12 +26,21 @@ class Restored(NamedTuple):
       agent: what acts, plays or answers.
       params: of the network; `[1, ...]` from a run on the device.
       env_steps: of the checkpoint.
+      labels: of tasks in turn, the number under which the agent has each.
     """
 
     job: Job
     agent: Any
     params: Params
     env_steps: int
+    labels: tuple[int, ...] = ()
+
+    def for_task(self, task: int) -> Params:
+        """The parameters to play one of the tasks of a run with, like `params`."""
+        label = self.labels[task]
+        if self.job.config.launcher != "on-device":
+            return for_task(self.agent, self.params, label)
+        return jax.vmap(lambda params: for_task(self.agent, params, label))(self.params)
 
 
 def named_checkpoint(run: Path, checkpoint: int | None = None) -> tuple[Path, int | None]:
@@ -106,14 +117,14 @@ def restore(run: Path, checkpoint: int | None, job: Job | None = None) -> Restor
     checkpoints = Checkpoints(folder.checkpoints)
     restored = checkpoints.restore(template, checkpoint, check, LEARNER)
     params = jax.device_put(restored.state.params, jax.devices()[0])
-    if job.tasks:
-        params = params_for_task(agent, params, 0)  # That of `job.source`.
-    return Restored(job, agent, params, restored.units)
-
-
-def params_for_task(agent: Any, params: Params, task: int) -> Params:
-    """The parameters `[1, ...]` to play one of the tasks of a run with."""
-    return jax.vmap(lambda params: for_task(agent, params, task))(params)
+    found = Restored(job, agent, params, restored.units)
+    if not job.tasks:
+        return found
+    labels = np.arange(len(job.tasks))
+    if job.config.launcher == "local":
+        labels = checkpoints.restore(labels, restored.units, part=LABELS).state
+    found = found._replace(labels=tuple(map(int, labels)))
+    return found._replace(params=found.for_task(0))  # That of `job.source`.
 
 
 def _shapes(job: Job, agent: Any) -> Any:

@@ -87,12 +87,12 @@ class Turns:
             pieces.append((stretch.num_updates, metrics))
             if done(state) < wanted:
                 break
-        metrics = _combine(pieces)
+        metrics = combine(pieces)
         metrics["task/index"] = np.full(self._num_members, index, np.float32)
         return state, metrics
 
 
-def _combine(pieces: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+def combine(pieces: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
     """Means of pieces, weighted by their updates; of what happened in some, over those."""
     if len(pieces) == 1:
         return dict(pieces[0][1])

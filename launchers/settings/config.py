@@ -25,7 +25,7 @@ OWN_SETTINGS = {
     "local": (
         *("num_envs", "env_processes", "replay"),
         *("eval_episodes", "eval_every", "eval_greedy"),
-        *("tasks", "steps_per_task"),
+        *("tasks", "steps_per_task", "labels"),
     ),
     "ray": (
         *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
@@ -85,6 +85,8 @@ class TrainConfig:
       tasks: environments to train on in turn, by name; env is the first of them, and one
         that is named again returns. They have the same specs. Not over Ray.
       steps_per_task: env steps of each of them.
+      labels: how an agent knows which task it is in: given; inferred from the screens
+        alone, by Forget-Me-Not; none, with one replay and one schedule for all. Local only.
       init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
       fresh: patterns of paths of parameters that are not taken from there: heads.
       preset: of the agent, that the settings are from; see `tolman list presets`.
@@ -124,6 +126,7 @@ class TrainConfig:
     env_config: Any = None
     tasks: tuple[str, ...] = ()
     steps_per_task: Annotated[int, Ge(1)] | None = None
+    labels: Literal["given", "inferred", "none"] = "given"
     init_from: str | None = None
     fresh: tuple[str, ...] = ()
     preset: str | None = None

@@ -113,7 +113,7 @@ def test_observing_changes_nothing_that_was_known():
 def test_no_room_is_told_in_one_line():
     config = replace(SMALL, max_contexts=1, wins_to_open=1)
     known = observe(config, start(config, 9), np.zeros((2, 9), int))
-    with pytest.raises(ValueError, match="max_contexts=1: a further task was seen"):
+    with pytest.raises(ValueError, match="max_tasks=1: a further task was seen"):
         observe(config, known, np.ones((2, 9), int))
 
 
