@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from tolman.launchers.probe.model import Ability, ProbedModel, Scores
+from tolman.launchers.probe.model import (
+    Ability,
+    ProbedModel,
+    Sampling,
+    Scores,
+    check_sampling,
+)
 from tolman.launchers.probe.tokenizer import pairs_of
 
 logger = logging.getLogger("tolman")
@@ -107,11 +113,25 @@ class AnsweredModel:
             np.array([count for _, count in answers], np.int64),
         )
 
-    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
         def ask(asked: Sequence[tuple]) -> list[Any]:
-            return self._model.generate([one[1] for one in asked], max_new_tokens)
+            texts = [one[1] for one in asked]
+            if sampling is None:
+                return self._model.generate(texts, max_new_tokens)
+            own = sampling._replace(seeds=[one[4] for one in asked])
+            return self._model.generate(texts, max_new_tokens, own)
 
-        return self._answers([("generate", one, max_new_tokens) for one in prompts], ask)
+        wanted: list[tuple] = [("generate", one, max_new_tokens) for one in prompts]
+        if sampling is not None:
+            check_sampling(prompts, sampling)
+            drawn = [(float(sampling.temperature), int(seed)) for seed in sampling.seeds]
+            wanted = [(*one, *own) for one, own in zip(wanted, drawn, strict=True)]
+        return self._answers(wanted, ask)
 
     def first_token(self, prompts: Sequence[str]) -> list[dict[str, float]]:
         def ask(asked: Sequence[tuple]) -> list[Any]:

@@ -19,7 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
+from tolman.launchers.probe.model import (
+    Ability,
+    Sampling,
+    Scores,
+    TextTooLongError,
+    check_sampling,
+)
 from tolman.launchers.probe.tokenizer import brief, pairs_of
 
 KEY_VARIABLE = "TOLMAN_ENDPOINT_KEY"  # Sent as a bearer token where it is set.
@@ -157,9 +163,24 @@ class Endpoint:
         self._must_have("first token")
         return [self._first(prompt) for prompt in prompts]
 
-    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
         self._must_have("generate")
-        answers = [self._complete(prompt, max_tokens=max_new_tokens) for prompt in prompts]
+        drawn: list[dict[str, Any]] = [{} for _ in prompts]
+        if sampling is not None:
+            check_sampling(prompts, sampling)
+            drawn = [
+                {"temperature": sampling.temperature, "seed": seed}
+                for seed in sampling.seeds
+            ]
+        answers = [
+            self._complete(prompt, max_tokens=max_new_tokens, **own)
+            for prompt, own in zip(prompts, drawn, strict=True)
+        ]
         return [str(answer["text"]) for answer in answers]
 
     def hidden_states(self, prompts: Sequence[str]) -> list[np.ndarray]:

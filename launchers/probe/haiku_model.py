@@ -7,6 +7,7 @@ of a cache, M tokens that are generated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, get_args
 
 import haiku as hk
@@ -15,7 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from tolman.launchers.probe.batches import Batch, in_batches, power_of_two, stack
-from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
+from tolman.launchers.probe.model import (
+    Ability,
+    Sampling,
+    Scores,
+    TextTooLongError,
+    check_sampling,
+)
 from tolman.launchers.probe.tokenizer import Tokenizer, brief, encode_pair, pairs_of
 from tolman.networks.core import Array
 from tolman.networks.language import (
@@ -65,7 +72,8 @@ class HaikuModel:
         self._max_batch_tokens = max_batch_tokens
         self._score = jax.jit(_transformed(config, _score))
         self._generate = jax.jit(
-            _transformed(config, _generate), static_argnames=("capacity", "stops")
+            _transformed(config, _generate),
+            static_argnames=("is_drawn", "capacity", "stops"),
         )
         self._hidden_states = jax.jit(_transformed(config, _hidden_states))
         self._attention = jax.jit(_transformed(config, _attention))
@@ -104,10 +112,19 @@ class HaikuModel:
             )
         return Scores(total, num_tokens)
 
-    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens={max_new_tokens}: must be at least 1.")
         texts = [self.tokenizer.encode(prompt).tokens for prompt in prompts]
+        seeds, temperature = np.zeros(len(texts), np.uint32), 0.0
+        if sampling is not None:
+            check_sampling(prompts, sampling)
+            seeds, temperature = np.array(sampling.seeds, np.uint32), sampling.temperature
         found = [""] * len(texts)
         for batch in self._batches(texts):
             wanted = power_of_two(batch.length + max_new_tokens)
@@ -116,6 +133,9 @@ class HaikuModel:
                 stack(texts, batch),
                 _pad(np.array([len(texts[index]) for index in batch.indices]), batch, 1),
                 np.int32(max_new_tokens),
+                np.float32(temperature),
+                _pad(seeds[batch.indices], batch),
+                is_drawn=sampling is not None,
                 capacity=max(min(wanted, self.config.max_length), batch.length),
                 stops=self.tokenizer.stops,
             )
@@ -276,11 +296,14 @@ def _generate(
     tokens: Array,
     lengths: Array,
     max_new_tokens: Array,
+    temperature: Array,
+    seeds: Array,
     *,
+    is_drawn: bool,
     capacity: int,
     stops: tuple[int, ...],
 ) -> Array:
-    """Greedy tokens, `[B, S]`; -1 where a row has ended.
+    """The likeliest tokens or drawn ones, `[B, S]`; -1 where a row has ended.
 
     Args:
       config: of the model.
@@ -288,6 +311,9 @@ def _generate(
       tokens: `[B, T]`, the prompts.
       lengths: `[B]`, tokens of each.
       max_new_tokens: `[]`, M at most; S is enough for it, or is the context.
+      temperature: `[]`, of drawing.
+      seeds: `[B]`, of drawing.
+      is_drawn: tokens are drawn.
       capacity: S.
       stops: tokens that end a row.
     """
@@ -295,8 +321,13 @@ def _generate(
     reading = model(tokens, empty_cache(config, batch_size, capacity), lengths)
     last = jnp.take_along_axis(reading.hidden[-1], (lengths - 1)[:, None, None], 1)
 
-    def choose(final: Array) -> Array:
-        return model.logits(final[:, 0]).argmax(-1).astype(jnp.int32)
+    def choose(final: Array, step: Array) -> Array:
+        logits = model.logits(final[:, 0])
+        if is_drawn:  # The largest of these is a draw.
+            keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.PRNGKey(seed), step))
+            noise = jax.vmap(partial(jax.random.gumbel, shape=logits.shape[1:]))
+            logits += temperature * noise(keys(seeds))
+        return logits.argmax(-1).astype(jnp.int32)
 
     def body(carry: Any) -> Any:
         step, token, has_ended, cache, found = carry
@@ -304,7 +335,8 @@ def _generate(
         found = found.at[:, step].set(jnp.where(has_ended, -1, token))
         has_ended |= cache.length >= config.max_length
         read = model(token[:, None], cache)  # A row that has ended goes on unseen.
-        return step + 1, choose(read.hidden[-1]), has_ended, read.cache, found
+        token = choose(read.hidden[-1], step + 1)
+        return step + 1, token, has_ended, read.cache, found
 
     def goes_on(carry: Any) -> Array:
         step, _, has_ended, _, _ = carry
@@ -312,7 +344,7 @@ def _generate(
 
     start = (
         jnp.int32(0),
-        choose(last),
+        choose(last, jnp.int32(0)),
         jnp.zeros(batch_size, bool),
         reading.cache,
         jnp.full((batch_size, capacity), -1, jnp.int32),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tolman.launchers.probe.model import Ability, Scores
+from tolman.launchers.probe.model import Ability, Sampling, Scores
 from tolman.launchers.probe.tokenizer import brief, pairs_of
 
 EXTRA = "pip install 'tolman[lm-eval]'"
@@ -49,7 +49,17 @@ class LmEvalModel:
             )
         return Scores(total, np.array(counts, np.int64))
 
-    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
+        if sampling is not None:
+            raise ValueError(
+                f"lm-eval:{self._words}: draws no tokens by a seed. Give hf:FOLDER or an "
+                "endpoint."
+            )
         settings = {"until": [], "max_gen_toks": max_new_tokens, "do_sample": False}
         asked = [(prompt, dict(settings)) for prompt in prompts]
         with self._in_our_words():

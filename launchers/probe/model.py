@@ -27,6 +27,31 @@ class Scores(NamedTuple):
     num_tokens: np.ndarray
 
 
+class Sampling(NamedTuple):
+    """How tokens are drawn where the most probable one is not wanted.
+
+    Attributes:
+      temperature: above 0; logits are divided by it.
+      seeds: of each prompt, from 0 to 2^31 - 1: a prompt with its seed gives one text.
+    """
+
+    temperature: float
+    seeds: Sequence[int]
+
+
+def check_sampling(prompts: Sequence[str], sampling: Sampling) -> None:
+    """Raises ValueError where tokens cannot be drawn so."""
+    if not 0 < sampling.temperature < float("inf"):
+        raise ValueError(
+            f"temperature={sampling.temperature}: must be above 0. Leave sampling out for "
+            "the most probable tokens."
+        )
+    if len(sampling.seeds) != len(prompts):
+        raise ValueError(
+            f"{len(sampling.seeds)} seeds for {len(prompts)} prompts: must be one for each."
+        )
+
+
 class ProbedModel(Protocol):
     """A language model that is asked by text.
 
@@ -56,8 +81,13 @@ class ProbedModel(Protocol):
         """
         ...
 
-    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """What follows each prompt, the most probable token at every step.
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
+        """What follows each prompt, the most probable token at every step, or drawn ones.
 
         A text ends before a token that stands for an end, or when the context is full.
         """

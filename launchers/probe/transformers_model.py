@@ -14,7 +14,13 @@ import numpy as np
 
 from tolman.launchers.probe.batches import Batch, in_batches
 from tolman.launchers.probe.haiku_model import NUM_FIRST_TOKENS, QUESTIONS_AT_ONCE
-from tolman.launchers.probe.model import Ability, Scores, TextTooLongError
+from tolman.launchers.probe.model import (
+    Ability,
+    Sampling,
+    Scores,
+    TextTooLongError,
+    check_sampling,
+)
 from tolman.launchers.probe.tokenizer import Encoded, brief, encode_pair, pairs_of
 
 MAX_BATCH_TOKENS = 4096
@@ -103,19 +109,32 @@ class TransformersModel:
         num_tokens = [len(tokens) - begin for tokens, begin in pairs]
         return Scores(total, np.array(num_tokens, np.int64))
 
-    def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int,
+        sampling: Sampling | None = None,
+    ) -> list[str]:
         import torch
 
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens={max_new_tokens}: must be at least 1.")
+        if sampling is not None:
+            check_sampling(prompts, sampling)
         found = []
-        for prompt, text in zip(prompts, self._encoded(prompts), strict=True):
+        for index, (prompt, text) in enumerate(
+            zip(prompts, self._encoded(prompts), strict=True)
+        ):
+            noise = np.random.default_rng(sampling.seeds[index]) if sampling else None
             tokens = list(text)
             new: list[int] = []
             while len(new) < max_new_tokens and len(tokens) <= self._max_length:
                 with torch.inference_mode():
                     own = torch.tensor([tokens], device=self._model.device)
                     logits = self._logits(self._base(input_ids=own)[0][0, -1])
+                if sampling and noise:  # The largest of these is a draw.
+                    drawn = noise.gumbel(scale=sampling.temperature, size=len(logits))
+                    logits = logits.double() + torch.tensor(drawn, device=logits.device)
                 token = int(logits.argmax())
                 if token in self._tokenizer.stops:
                     break

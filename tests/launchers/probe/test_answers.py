@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tolman.launchers.probe.answers import AnsweredModel, Journal
-from tolman.launchers.probe.model import Scores
+from tolman.launchers.probe.model import Sampling, Scores
 
 
 class Counted:
@@ -36,9 +36,12 @@ class Counted:
         ]
         return Scores(-np.array(lengths), np.array([len(c) for c in continuations]))
 
-    def generate(self, prompts, max_new_tokens):
+    def generate(self, prompts, max_new_tokens, sampling=None):
         self._put(list(prompts))
-        return [prompt[:max_new_tokens] for prompt in prompts]
+        if sampling is None:
+            return [prompt[:max_new_tokens] for prompt in prompts]
+        pairs = zip(prompts, sampling.seeds, strict=True)
+        return [f"{prompt} {sampling.temperature} {seed}" for prompt, seed in pairs]
 
     def first_token(self, prompts):
         self._put(list(prompts))
@@ -73,6 +76,22 @@ def test_kinds_of_questions_are_told_apart(tmp_path):
     assert answered.num_sent == 3
     again = AnsweredModel(Counted(), Journal(tmp_path / "a.jsonl"))
     assert again.generate(["abc"], 2) == ["ab"] and again.num_sent == 0
+
+
+def test_a_prompt_is_put_once_with_each_seed(tmp_path):
+    model = Counted()
+    answered = AnsweredModel(model, Journal(tmp_path / "a.jsonl"))
+    prompts = ["abc", "b", "abc", "abc"]
+    found = answered.generate(prompts, 3, Sampling(0.5, [1, 2, 3, 1]))
+    assert found == ["abc 0.5 1", "b 0.5 2", "abc 0.5 3", "abc 0.5 1"]
+    assert answered.num_sent == 3 and sorted(model.asked) == ["abc", "abc", "b"]
+    assert answered.generate(["abc"], 3) == ["abc"]
+    assert answered.generate(["abc"], 3, Sampling(0.7, [1])) == ["abc 0.7 1"]
+    again = AnsweredModel(Counted(), Journal(tmp_path / "a.jsonl"))
+    assert again.generate(prompts, 3, Sampling(0.5, [1, 2, 3, 1])) == found
+    assert again.num_sent == 0
+    with pytest.raises(ValueError, match="1 seeds for 2 prompts: must be one for each"):
+        again.generate(["a", "b"], 3, Sampling(0.5, [1]))
 
 
 def test_what_was_answered_before_an_error_is_kept(tmp_path):

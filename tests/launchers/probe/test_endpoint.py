@@ -12,7 +12,7 @@ from tolman.launchers.probe import endpoint
 from tolman.launchers.probe.answers import AnsweredModel, Journal
 from tolman.launchers.probe.endpoint import RequestLimit, open_endpoint
 from tolman.launchers.probe.llama2c import load_llama2c
-from tolman.launchers.probe.model import TextTooLongError
+from tolman.launchers.probe.model import Sampling, TextTooLongError
 
 PROMPTS = ["abc cab", "b ", "a b c", "abc"]
 CONTINUATIONS = [" abc", "ca", " b", "c cab"]
@@ -67,6 +67,19 @@ def test_what_an_endpoint_tells_is_found_out(model, told, abilities):
             found.score(["a"], ["b"])
         with pytest.raises(ValueError, match="has no hidden states"):
             found.hidden_states(["a"])
+
+
+def test_temperature_and_seed_are_sent(model):
+    loopback = Loopback(model)
+    with served(loopback) as url:
+        found = opened(url)
+        found.generate(["abc", "b"], 2, Sampling(0.5, [7, 8]))
+        sent = [
+            (one["prompt"], one["temperature"], one["seed"]) for one in loopback.asked[-2:]
+        ]
+        assert sent == [("abc", 0.5, 7), ("b", 0.5, 8)]
+        found.generate(["abc"], 2)
+        assert loopback.asked[-1]["temperature"] == 0 and "seed" not in loopback.asked[-1]
 
 
 def test_several_models_need_a_name_and_one_that_is_not_there_is_told(model):

@@ -10,6 +10,7 @@ from oracles import language as oracle
 
 from tolman.launchers.probe.haiku_model import HaikuModel
 from tolman.launchers.probe.llama2c import Llama2CTokenizer, load_llama2c
+from tolman.launchers.probe.model import Sampling
 from tolman.networks.language import LanguageModel
 
 
@@ -35,6 +36,28 @@ def test_generates_what_loops_do_in_a_batch_of_unlike_lengths(model):
     assert not {1, 2} & {token for tokens in expected for token in tokens}
     found = model.generate(prompts, 5)
     assert found == [text(model, *pair) for pair in zip(expected, prompts, strict=True)]
+
+
+def test_drawn_tokens_come_as_often_as_they_are_probable(model):
+    temperature, num = 2.0, 3000
+    tokens = model.tokenizer.encode("abc").tokens
+    logits = oracle.model_logits(model, list(tokens))[0][-1].astype(float) / temperature
+    expected = np.exp(logits - logits.max())
+    expected /= expected.sum()
+    told = [model.tokenizer.decode([i], is_start=False) for i in range(len(expected))]
+    drawn = model.generate(["abc"] * num, 1, Sampling(temperature, range(num)))
+    for likely in np.argsort(-expected)[:4]:
+        same_text = sum(expected[i] for i, one in enumerate(told) if one == told[likely])
+        assert drawn.count(told[likely]) / num == pytest.approx(same_text, abs=0.04)
+
+
+def test_a_seed_draws_one_text_whatever_stands_beside_it(model):
+    prompts, seeds = ["abc", "b a", "abc", "abc"], [5, 6, 7, 5]
+    found = model.generate(prompts, 6, Sampling(1.5, seeds))
+    assert found[0] == found[3] != found[2]
+    assert model.generate(["abc"], 6, Sampling(1.5, [5])) == [found[0]]
+    cold = model.generate(prompts, 6, Sampling(1e-4, seeds))
+    assert cold == model.generate(prompts, 6)
 
 
 def test_a_row_ends_before_a_stop_and_others_go_on(model):
@@ -98,6 +121,8 @@ def test_what_cannot_be_answered_is_refused_in_one_line(model):
         (lambda: model.score(["a"], []), "1 prompts and 0 continuations"),
         (lambda: model.score([long], ["a"]), "must have at most 40, the model's context"),
         (lambda: model.generate([long], 3), "has 62 tokens: must have at most 40"),
+        (lambda: model.generate(["a"], 1, Sampling(0.0, [1])), "temperature=0.0: must be"),
+        (lambda: model.generate(["a"], 1, Sampling(1.0, [])), "0 seeds for 1 prompts"),
         (lambda: model.generate(["a"], 0), "max_new_tokens=0: must be at least 1"),
     ):
         with pytest.raises(ValueError, match=message) as caught:

@@ -13,7 +13,7 @@ from hugging_face import save_as_llama
 from tolman.envs.data import data_set
 from tolman.launchers import cli
 from tolman.launchers.probe.llama2c import load_llama2c
-from tolman.launchers.probe.model import TextTooLongError
+from tolman.launchers.probe.model import Sampling, TextTooLongError
 from tolman.launchers.probe.transformers_model import load_transformers
 
 PROMPTS = ["abc cab", "b ", "a b c", "abc", "c"]
@@ -35,6 +35,19 @@ def folder(ours, tmp_path_factory):
 @pytest.fixture(scope="module")
 def theirs(folder):
     return load_transformers(folder, "float32", "cpu", False)
+
+
+def test_drawn_tokens_come_as_often_as_they_are_probable(theirs):
+    (told,) = theirs.first_token(["abc"])
+    drawn = theirs.generate(["abc"] * 400, 1, Sampling(1.0, range(400)))
+    # Bytes of no character are all one text, and not all of them are told.
+    likely = max((one for one in told if one.isalnum()), key=told.get)
+    assert drawn.count(likely) / 400 == pytest.approx(np.exp(told[likely]), abs=0.06)
+    assert (
+        theirs.generate(["abc"], 6, Sampling(1.0, [3]))
+        == theirs.generate(["abc", "abc"], 6, Sampling(1.0, [3, 4]))[:1]
+    )
+    assert theirs.generate(["abc"], 6, Sampling(1e-4, [3])) == theirs.generate(["abc"], 6)
 
 
 def test_tokens_are_the_same(ours, theirs):
