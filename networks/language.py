@@ -1,8 +1,9 @@
-"""A decoder-only Transformer over tokens, with a cache of keys and values for decoding.
+"""A Transformer over tokens, with a cache of keys and values for decoding.
 
 Rows of a batch are padded on the right, so that a token's place in its row is its
 position, and no token that counts ever sees padding. Each token sees itself and what
-stands before it. `hk.transform` a function that calls the module:
+stands before it, or the whole row where `is_causal` is False, and may look at a context
+beside the row. `hk.transform` a function that calls the module:
 
     def forward(tokens):
         model = LanguageModel(config)
@@ -27,6 +28,7 @@ from annotated_types import Ge, Gt
 
 from tolman.networks import attention
 from tolman.networks.core import Array
+from tolman.networks.positions import alibi_slopes, rotate
 
 EPSILON = 1e-5  # Under the root of a normalisation; Touvron et al.'s code.
 
@@ -48,6 +50,7 @@ class LanguageModelConfig:
         embedding, by rotated queries and keys, or by a penalty of the distance.
       rope_base: wavelengths of "rope" go from 2 pi to 2 pi times this.
       has_tied_embeddings: logits are dot products with the embeddings of the tokens.
+      is_causal: a token sees none that stands behind it.
       dtype: of activations and of what is multiplied. Sums of products, normalisations,
         softmax and logits are taken in float32, and parameters are kept so.
     """
@@ -62,6 +65,7 @@ class LanguageModelConfig:
     positions: Literal["none", "sinusoidal", "rope", "alibi"] = "rope"
     rope_base: Annotated[float, Gt(1)] = 10_000.0
     has_tied_embeddings: bool = True
+    is_causal: bool = True
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
     @property
@@ -96,6 +100,19 @@ class Cache(NamedTuple):
     length: Array
 
 
+class Context(NamedTuple):
+    """What tokens look at beside their row, such as an image; see `LanguageModel.context`.
+
+    Attributes:
+      keys, values: `[L, B, S, H, K]`.
+      is_there: `[B, S]` bool, the others are padding.
+    """
+
+    keys: Array
+    values: Array
+    is_there: Array
+
+
 class Reading(NamedTuple):
     """What reading tokens gives.
 
@@ -113,13 +130,8 @@ class Reading(NamedTuple):
 
 def empty_cache(config: LanguageModelConfig, batch_size: int, capacity: int) -> Cache:
     """A cache of S = `capacity` free places for each of B = `batch_size` rows."""
-    shape = (
-        config.num_layers,
-        batch_size,
-        capacity,
-        config.num_key_value_heads,
-        config.head_size,
-    )
+    heads, size = config.num_key_value_heads, config.head_size
+    shape = config.num_layers, batch_size, capacity, heads, size
     empty = jnp.zeros(shape, config.dtype)
     return Cache(empty, empty, jnp.zeros(batch_size, jnp.int32))
 
@@ -185,8 +197,23 @@ class LanguageModel(hk.Module):
             embedded = math.sqrt(config.hidden_size) * embedded + table[position]
         return embedded.astype(config.dtype)
 
+    def context(self, rows: Array, is_there: Array) -> Context:
+        """Keys and values of what tokens may look at beside their row.
+
+        Args:
+          rows: `[B, S, F]`.
+          is_there: `[B, S]` bool; one of each S at least.
+        """
+        pairs = [layer.context(rows) for layer in self._layers]
+        keys, values = (jnp.stack(part) for part in zip(*pairs, strict=True))
+        return Context(keys, values, is_there)
+
     def read(
-        self, embedded: Array, cache: Cache | None = None, num_new: Array | None = None
+        self,
+        embedded: Array,
+        cache: Cache | None = None,
+        num_new: Array | None = None,
+        context: Context | None = None,
     ) -> Reading:
         """Reads what `embed`, or something else such as an encoder of images, gives.
 
@@ -195,24 +222,32 @@ class LanguageModel(hk.Module):
           cache: of what came before, with at least T places free in every row.
           num_new: `[B]`, how many of each row's T count, the others are padding; None
             for all.
+          context: of `context`, looked at between attention and MLP of every layer.
         """
         config = self._config
         batch_size, num_tokens = embedded.shape[:2]
         start = jnp.zeros(batch_size, jnp.int32) if cache is None else cache.length
         num_places = num_tokens if cache is None else cache.keys.shape[2]
         position = start[:, None] + jnp.arange(num_tokens)  # [B, T]
+        length = start + (num_tokens if num_new is None else num_new)
+        place = jnp.arange(num_places)
+        row = (place < length[:, None])[:, None]  # [B, 1, S]
+        sees = position[:, :, None] >= place if config.is_causal else row
         stream = embedded.astype(config.dtype)
         hidden, weights, keys, values = [stream], [], [], []
         for index, layer in enumerate(self._layers):
             before = None if cache is None else (cache.keys[index], cache.values[index])
-            stream, weight, (key, value) = layer(stream, position, before, num_places)
+            stream, weight, (key, value) = layer.attend(stream, position, sees, before)
+            if context is not None:
+                rows = context.keys[index], context.values[index], context.is_there
+                stream = layer.look(stream, *rows)
+            stream = layer.think(stream)
             hidden.append(stream)
             weights.append(weight)
             keys.append(key)
             values.append(value)
         hidden[-1] = _normalise(stream, "final_scale")
         if cache is not None:
-            length = start + (num_tokens if num_new is None else num_new)
             cache = Cache(jnp.stack(keys), jnp.stack(values), length)
         return Reading(tuple(hidden), tuple(weights), cache)
 
@@ -236,7 +271,10 @@ class LanguageModel(hk.Module):
 
 
 class _Layer(hk.Module):
-    """Attention and a gated MLP, each behind a normalisation and added to the stream."""
+    """Attention and a gated MLP, each behind a normalisation and added to the stream.
+
+    Between them may stand attention to a context.
+    """
 
     def __init__(
         self, config: LanguageModelConfig, attention_is_constant: bool, name: str
@@ -244,20 +282,20 @@ class _Layer(hk.Module):
         super().__init__(name)
         self._config, self._attention_is_constant = config, attention_is_constant
 
-    def __call__(
+    def attend(
         self,
         stream: Array,
         position: Array,
+        sees: Array,
         before: tuple[Array, Array] | None,
-        num_places: int,
     ) -> tuple[Array, Array, tuple[Array, Array]]:
-        """Adds to the stream.
+        """Adds to the stream what is seen among the tokens.
 
         Args:
           stream: `[B, T, D]`.
           position: `[B, T]` of its tokens.
+          sees: `[B, T or 1, S]` bool.
           before: keys and values `[B, S, G, K]` that the new ones are written among.
-          num_places: S.
 
         Returns:
           the stream, the weights `[B, H, T, S]`, and the keys and values `[B, S, G, K]`.
@@ -273,16 +311,36 @@ class _Layer(hk.Module):
         if before is not None:
             start = position[:, 0]
             key, value = write(before[0], key, start), write(before[1], value, start)
-        distance = position[:, :, None] - jnp.arange(num_places)  # [B, T, S]
+        distance = position[:, :, None] - jnp.arange(sees.shape[-1])  # [B, T, S]
         logits = self._attention_logits(query, key, distance)
-        weights = attention.masked_softmax(logits, (distance >= 0)[:, None])
+        weights = attention.masked_softmax(logits, sees[:, None])
         if self._attention_is_constant:
             weights = jax.lax.stop_gradient(weights)
         stream = stream + self._linear(self._mix(weights, value), "attended")
-        normal = _normalise(stream, "mlp_scale")
-        gate = jax.nn.silu(self._linear(normal, "gate", config.mlp_size))
-        inner = gate * self._linear(normal, "up", config.mlp_size)
-        return stream + self._linear(inner, "down"), weights, (key, value)
+        return stream, weights, (key, value)
+
+    def context(self, rows: Array) -> tuple[Array, Array]:
+        """Keys and values `[B, S, H, K]` of the rows `[B, S, F]` of a context."""
+        heads = self._config.num_heads
+        key = self._heads(rows, "context_key", heads)
+        return key, self._heads(rows, "context_value", heads)
+
+    def look(self, stream: Array, key: Array, value: Array, is_there: Array) -> Array:
+        """Adds to the stream what is found in a context; see `Context`."""
+        config = self._config
+        normal = _normalise(stream, "context_scale")
+        query = self._heads(normal, "context_query", config.num_heads)
+        logits = attention.contract("bthk,bshk->bhts", query, key, dtype=config.dtype)
+        logits /= math.sqrt(config.head_size)
+        weights = attention.masked_softmax(logits, is_there[:, None, None])
+        return stream + self._linear(self._mix(weights, value), "looked_up")
+
+    def think(self, stream: Array) -> Array:
+        """Adds the MLP to the stream."""
+        normal, size = _normalise(stream, "mlp_scale"), self._config.mlp_size
+        gate = jax.nn.silu(self._linear(normal, "gate", size))
+        inner = gate * self._linear(normal, "up", size)
+        return stream + self._linear(inner, "down")
 
     def _attention_logits(self, query: Array, key: Array, distance: Array) -> Array:
         """`[B, H, T, S]` of queries `[B, T, H, K]` and keys `[B, S, G, K]`."""
@@ -293,7 +351,7 @@ class _Layer(hk.Module):
         logits = attention.contract("btgrk,bsgk->bgrts", query, key, dtype=config.dtype)
         logits = logits.reshape(batch_size, heads, num_tokens, -1) / math.sqrt(size)
         if config.positions == "alibi":
-            logits -= alibi_slopes(heads)[:, None, None] * distance[:, None]
+            logits -= alibi_slopes(heads)[:, None, None] * jnp.abs(distance)[:, None]
         return logits
 
     def _mix(self, weights: Array, value: Array) -> Array:
@@ -314,38 +372,6 @@ class _Layer(hk.Module):
         weights = _weights(name, size or self._config.hidden_size, x.shape[-1])
         dtype = self._config.dtype
         return attention.contract("...d,hd->...h", x, weights, dtype=dtype).astype(dtype)
-
-
-def rotate(x: Array, position: Array, base: float) -> Array:
-    """Turns neighbouring pairs of features by angles that grow with the position.
-
-    The dot product of a query and a key turned so depends on their positions only by
-    their distance.
-
-    Args:
-      x: `[B, T, heads, K]`, K even.
-      position: `[B, T]`.
-      base: pair i of K / 2 turns by base^(-2i / K) radians a position.
-
-    Returns:
-      `[B, T, heads, K]` of the dtype of `x`; the product is taken in float32.
-
-    Source: Su et al. 2021, section 3.2.2.
-    """
-    frequency = base ** (-jnp.arange(0, x.shape[-1], 2) / x.shape[-1])
-    angle = position[:, :, None, None] * frequency  # [B, T, 1, K / 2]
-    even, odd = x[..., ::2].astype(jnp.float32), x[..., 1::2].astype(jnp.float32)
-    cosine, sine = jnp.cos(angle), jnp.sin(angle)
-    turned = jnp.stack([even * cosine - odd * sine, even * sine + odd * cosine], axis=-1)
-    return turned.reshape(x.shape).astype(x.dtype)
-
-
-def alibi_slopes(num_heads: int) -> Array:
-    """`[H]`, what each head's logits lose with every position of distance.
-
-    Source: Press et al. 2022, section 3: a geometric sequence from 2^(-8 / H) to 2^-8.
-    """
-    return 2.0 ** (-8.0 * jnp.arange(1, num_heads + 1) / num_heads)
 
 
 def write(rows: Array, new: Array, start: Array) -> Array:

@@ -10,8 +10,8 @@ import pytest
 from oracles import language as oracle
 
 from tolman.launchers.settings.bounds import check_settings
-from tolman.networks import language
 from tolman.networks.language import LanguageModel, LanguageModelConfig, empty_cache
+from tolman.networks.positions import alibi_slopes, rotate
 
 SMALL = LanguageModelConfig(
     vocabulary_size=11,
@@ -84,6 +84,43 @@ def test_decoding_with_a_cache_equals_reading_all_at_once(model):
     np.testing.assert_array_equal(reading.cache.length, [6, 5])
 
 
+@pytest.mark.parametrize("positions", ["rope", "alibi"])
+def test_a_row_that_is_seen_whole_and_a_context_equal_loops(positions):
+    params, apply = build_with_context(positions)
+    rng = np.random.default_rng(3)
+    context = rng.normal(size=(2, 3, 5)).astype(np.float32)
+    is_there = np.array([[True, True, True], [True, False, True]])
+    lengths = np.array([6, 4])
+    logits = apply(params, TOKENS, lengths, context, is_there)
+    for row, length in enumerate(lengths):
+        expected, _ = oracle.logits(
+            params, TOKENS[row, :length], num_layers=2, heads=4, groups=2,
+            positions=positions, is_causal=False, context=context[row][is_there[row]],
+        )  # fmt: skip
+        np.testing.assert_allclose(logits[row, :length], expected, atol=2e-4)
+
+
+def build_with_context(positions):
+    """As `build`, of a model that sees the whole row and a context of five features."""
+    config = dataclasses.replace(SMALL, positions=positions, is_causal=False)
+
+    def forward(tokens, num_new, rows, is_there):
+        model = LanguageModel(config)
+        embedded = model.embed(tokens, np.zeros(len(tokens), np.int32))
+        context = model.context(rows, is_there)
+        reading = model.read(embedded, num_new=num_new, context=context)
+        return model.logits(reading.hidden[-1])
+
+    transformed = hk.without_apply_rng(hk.transform(forward))
+    rows, is_there = np.zeros((2, 3, 5), np.float32), np.ones((2, 3), bool)
+    params = transformed.init(
+        jax.random.PRNGKey(0), TOKENS, np.array([6, 6]), rows, is_there
+    )
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(lambda x: np.float32(x + 0.2 * rng.normal(size=x.shape)), params)
+    return params, jax.jit(transformed.apply)
+
+
 def test_no_token_sees_what_follows():
     config, params, _ = build()
 
@@ -102,20 +139,20 @@ def test_rotated_products_depend_on_the_distance_alone():
     query, key = rng.normal(size=(2, 1, 1, 1, 8)).astype(np.float32)
 
     def score(at, past):
-        turned = language.rotate(query, jnp.array([[at]]), 10_000.0)
-        other = language.rotate(key, jnp.array([[past]]), 10_000.0)
+        turned = rotate(query, jnp.array([[at]]), 10_000.0)
+        other = rotate(key, jnp.array([[past]]), 10_000.0)
         return float((turned * other).sum())
 
     assert score(5, 2) == pytest.approx(score(105, 102), abs=1e-4)
     assert abs(score(5, 2) - score(5, 3)) > 1e-3
     # A quarter of a turn of the first pair, whose frequency is 1.
-    quarter = language.rotate(jnp.array([[[[1.0, 0.0]]]]), jnp.array([[np.pi / 2]]), 10.0)
+    quarter = rotate(jnp.array([[[[1.0, 0.0]]]]), jnp.array([[np.pi / 2]]), 10.0)
     np.testing.assert_allclose(quarter[0, 0, 0], [0.0, 1.0], atol=1e-6)
 
 
 def test_alibi_slopes_by_hand():
     # Press et al. 2022, section 3: eight heads have 1/2, 1/4, ... 1/256.
-    np.testing.assert_allclose(language.alibi_slopes(8), 0.5 ** np.arange(1, 9))
+    np.testing.assert_allclose(alibi_slopes(8), 0.5 ** np.arange(1, 9))
 
 
 def shifted_weights(model):

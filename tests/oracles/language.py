@@ -1,4 +1,4 @@
-"""A decoder-only Transformer in NumPy, one token, head and pair of features at a time."""
+"""A Transformer in NumPy, one token, head and pair of features at a time."""
 
 import math
 
@@ -22,8 +22,14 @@ def _sinusoid(position, size):
     return np.array([math.sin(a) for a in angle] + [math.cos(a) for a in angle])
 
 
-def logits(params, tokens, *, num_layers, heads, groups, positions, base=10_000.0):
-    """`[T, V]` after each of T tokens, and the weights `[L, H, T, T]`."""
+def logits(
+    params, tokens, *, num_layers, heads, groups, positions, base=10_000.0,
+    is_causal=True, context=None,
+):  # fmt: skip
+    """`[T, V]` after each of T tokens, and the weights `[L, H, T, T]`.
+
+    `context` is rows `[S, F]` that every token looks at in every layer.
+    """
     params = {
         name.split("/")[-1]: {key: np.asarray(x, np.float64) for key, x in bundle.items()}
         for name, bundle in params.items()
@@ -51,24 +57,27 @@ def logits(params, tokens, *, num_layers, heads, groups, positions, base=10_000.
         attended = []
         for place in range(len(stream)):
             outputs = []
+            seen = range(place + 1 if is_causal else len(stream))
             for head in range(heads):
                 group = head // (heads // groups)
                 scores = np.array(
                     [
                         queries[place][head] @ keys[past][group] / math.sqrt(head_size)
-                        for past in range(place + 1)
+                        for past in seen
                     ]
                 )
                 if positions == "alibi":
                     slope = 2 ** (-8 * (head + 1) / heads)
-                    scores -= slope * (place - np.arange(place + 1))
+                    scores -= slope * np.abs(place - np.array(seen))
                 weights = np.exp(scores - scores.max())
                 weights /= weights.sum()
-                all_weights[layer, head, place, : place + 1] = weights
+                all_weights[layer, head, place, : len(seen)] = weights
                 outputs.append(sum(w * values[i][group] for i, w in enumerate(weights)))
             attended.append(own["attended"] @ np.concatenate(outputs))
         for place, x in enumerate(stream):
             x = x + attended[place]
+            if context is not None:
+                x = x + _looked_up(own, _rms(x, own["context_scale"]), context, heads)
             normal = _rms(x, own["mlp_scale"])
             gate = own["gate"] @ normal
             inner = gate / (1 + np.exp(-gate)) * (own["up"] @ normal)
@@ -76,6 +85,19 @@ def logits(params, tokens, *, num_layers, heads, groups, positions, base=10_000.
     out = top.get("unembedding", top["embeddings"])
     final = [_rms(x, top["final_scale"]) for x in stream]
     return np.array([out @ x for x in final]), all_weights
+
+
+def _looked_up(own, normal, context, heads):
+    found = []
+    queries = np.split(own["context_query"] @ normal, heads)
+    for head, query in enumerate(queries):
+        keys = [np.split(own["context_key"] @ row, heads)[head] for row in context]
+        values = [np.split(own["context_value"] @ row, heads)[head] for row in context]
+        weights = np.exp([query @ key / math.sqrt(len(query)) for key in keys])
+        found.append(
+            sum(w * v for w, v in zip(weights / weights.sum(), values, strict=True))
+        )
+    return own["looked_up"] @ np.concatenate(found)
 
 
 def model_logits(model, tokens):

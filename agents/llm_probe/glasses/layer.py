@@ -13,7 +13,7 @@ import numpy as np
 
 from tolman.networks.attention import sinusoids
 from tolman.networks.core import Array
-from tolman.networks.language import rotate
+from tolman.networks.positions import rotate
 
 Positions = Literal["none", "sinusoidal", "rope", "alibi"]
 ROPE_BASE = 10_000.0
