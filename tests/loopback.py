@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
+from tolman.launchers.probe.model import Sampling
+
 
 class Loopback:
     """What the endpoint tells, what goes wrong next, and what it was asked."""
@@ -21,7 +23,10 @@ class Loopback:
         has_echo = body.get("echo") and self.has_echo
         if self.has_logprobs and body.get("logprobs"):
             told = self._echo(prompt) if has_echo else self._next(prompt, body["logprobs"])
-        new = self.model.generate([prompt], count)[0]
+        drawn = (
+            () if "seed" not in body else (Sampling(body["temperature"], [body["seed"]]),)
+        )
+        new = self.model.generate([prompt], count, *drawn)[0]
         text = prompt + new if has_echo else new
         return {"choices": [{"text": text, "logprobs": told}]}
 

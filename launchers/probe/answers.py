@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from tolman.launchers.probe.model import (
     Scores,
     check_sampling,
 )
+from tolman.launchers.probe.opening import Opened
 from tolman.launchers.probe.tokenizer import pairs_of
+from tolman.launchers.runs.folder import hold
 
 logger = logging.getLogger("tolman")
 
@@ -167,6 +170,28 @@ class AnsweredModel:
             self.num_sent += len(part)
             self._told(len(part))
         return [self._known[_key(*one)] for one in asked]
+
+
+@contextlib.contextmanager
+def answered(folder: Path, opened: Opened) -> Iterator[AnsweredModel]:
+    """A model with what it has answered before, which nobody else asks meanwhile.
+
+    Args:
+      folder: of the answers of all models; each has a folder of its own in it.
+      opened: the model.
+
+    Raises:
+      ValueError: if another process asks the model.
+    """
+    own = folder / fingerprint(json.dumps(opened.identity, sort_keys=True))
+    own.mkdir(parents=True, exist_ok=True)
+    with hold(own, "asking this model"):
+        (own / "model.json").write_text(json.dumps(opened.identity, indent=2) + "\n")
+        journal = Journal(own / "answers.jsonl")
+        try:
+            yield AnsweredModel(opened.model, journal)
+        finally:
+            journal.close()
 
 
 def _key(*asked: Any) -> str:

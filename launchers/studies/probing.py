@@ -7,10 +7,9 @@ battery on the same model does not ask again.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Annotated, Any
 import tyro
 
 from tolman.launchers.catalog.names import PROBE, lookup, registered
-from tolman.launchers.probe.answers import AnsweredModel, Journal, fingerprint
+from tolman.launchers.probe.answers import Journal, answered
 from tolman.launchers.probe.battery import ProbeStudy, Row
 from tolman.launchers.probe.model import ProbedModel
 from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
@@ -69,7 +68,7 @@ def run_probe(config: ProbeConfig) -> int:
     possible = _possible(probes, opened.model, bool(config.study))
     folder = _open_folder(config, opened)
     studies = []
-    with hold(folder, "running this battery"), _answered(config.answers, opened) as model:
+    with hold(folder, "running this battery"), answered(config.answers, opened) as model:
         for name, probe in possible.items():
             own = folder / name.replace("/", ".")
             study = Study(name, probe.title, probe.paper, False, 0, own)
@@ -114,20 +113,6 @@ def _possible(
     if not found:
         raise ValueError("no study is possible on this model. Ask another one.")
     return found
-
-
-@contextlib.contextmanager
-def _answered(folder: Path, opened: Opened) -> Iterator[AnsweredModel]:
-    """The model, with what it has answered before."""
-    own = folder / fingerprint(json.dumps(opened.identity, sort_keys=True))
-    own.mkdir(parents=True, exist_ok=True)
-    with hold(own, "asking this model"):
-        (own / "model.json").write_text(json.dumps(opened.identity, indent=2) + "\n")
-        journal = Journal(own / "answers.jsonl")
-        try:
-            yield AnsweredModel(opened.model, journal)
-        finally:
-            journal.close()
 
 
 def _run(study: Study, probe: ProbeStudy, model: ProbedModel) -> None:
