@@ -171,6 +171,9 @@ def core_settings(core: str, span: int) -> Any:
         "lru": {"radius_min": span / (span + 3), "radius_max": 1 - 0.03 / span},
         "s5": {"time_step_min": 0.2 / span, "time_step_max": 20 / span},
         "mingru": {"longest_memory": 3 * span},
+        "ffm": {"longest_memory": 4 * span},
+        "linear_attention": {"shortest_memory": span / 3, "longest_memory": 3 * span},
+        "delta_net": {"shortest_memory": span / 3, "longest_memory": 3 * span},
         # One layer looks the whole span back; two heads leave more sizes to choose from.
         "gtrxl": {"memory_length": span, "num_layers": 1, "num_heads": 2},
     }

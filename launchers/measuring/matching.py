@@ -16,7 +16,10 @@ TOLERANCE = 0.1  # Of the number wanted: heads divide a width, so not every size
 MAX_WIDTH = 2**16
 
 WIDENED = {
+    "delta_net": ("head_size",),
+    "ffm": ("num_traces",),
     "gtrxl": ("mlp_size",),
+    "linear_attention": ("head_size",),
     "lru": ("state_size",),
     "memo": ("item_size", "head_size"),
     "s5": ("state_size",),

@@ -2,7 +2,14 @@
 
 from tolman.networks.cores.dnc import DNC, DNCConfig
 from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
+from tolman.networks.cores.ffm import FFM, FFMConfig
 from tolman.networks.cores.gtrxl import GTrXL, GTrXLConfig
+from tolman.networks.cores.matrix import (
+    DeltaNet,
+    DeltaNetConfig,
+    LinearAttention,
+    LinearAttentionConfig,
+)
 from tolman.networks.cores.memo import Memo, MemoConfig
 from tolman.networks.cores.mingru import MinGRU, MinGRUConfig
 from tolman.networks.cores.recurrent import GRU, LSTM, GRUConfig, LSTMConfig
@@ -11,11 +18,15 @@ from tolman.networks.cores.state_space import LRU, S5, LRUConfig, S5Config
 
 __all__ = [
     "DNC",
+    "FFM",
     "GRU",
     "LRU",
     "LSTM",
     "S5",
     "DNCConfig",
+    "DeltaNet",
+    "DeltaNetConfig",
+    "FFMConfig",
     "Feedforward",
     "FeedforwardConfig",
     "GRUConfig",
@@ -23,6 +34,8 @@ __all__ = [
     "GTrXLConfig",
     "LRUConfig",
     "LSTMConfig",
+    "LinearAttention",
+    "LinearAttentionConfig",
     "Memo",
     "MemoConfig",
     "MinGRU",

@@ -1,5 +1,6 @@
 """Each core against a slow one in float64, written from its paper: oracles/cores.py."""
 
+import typing
 from dataclasses import replace
 
 import haiku as hk
@@ -11,11 +12,18 @@ from oracles import cores as oracles
 from tolman.launchers.catalog.names import CORE, find, make_core
 
 T, B, D = 19, 2, 5
-SMALL = {
-    "mingru": {"hidden_size": 6},
-    "lru": {"hidden_size": 4, "state_size": 6},
-    "s5": {"hidden_size": 4, "state_size": 6},
-}
+MATRIX = {"hidden_size": 4, "num_heads": 2, "head_size": 3, "chunk_length": 5}
+CASES = [
+    ("mingru", {"hidden_size": 6}),
+    ("lru", {"hidden_size": 4, "state_size": 6}),
+    ("s5", {"hidden_size": 4, "state_size": 6}),
+    ("ffm", {"hidden_size": 4, "num_traces": 3, "num_contexts": 2}),
+    ("linear_attention", MATRIX),
+    ("linear_attention", {**MATRIX, "normaliser": "sum"}),
+    ("linear_attention", {**MATRIX, "normaliser": "bounded", "gated": False}),
+    ("delta_net", MATRIX),
+    ("delta_net", {**MATRIX, "gated": False}),
+]
 
 
 def run(name, config, x, reset, seed=1):
@@ -39,13 +47,21 @@ def rows(seed=0):
     return x, reset
 
 
-@pytest.mark.parametrize("way", ["sequential", "associative"])
-@pytest.mark.parametrize("name", list(SMALL))
-def test_a_core_equals_a_slow_one_from_its_paper(name, way):
-    config = replace(find(CORE, name).default_settings(), **SMALL[name], scan=way)
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_a_core_equals_a_slow_one_from_its_paper(name, settings):
+    config = replace(find(CORE, name).default_settings(), **settings)
     x, reset = rows()
-    params, outputs = run(name, config, x, reset)
-    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
-    expected = getattr(oracles, name)(params, config, x.astype(np.float64), reset)
-    assert np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+    expected = None
+    for way in ways(config):
+        params, outputs = run(name, replace(config, **way), x, reset)
+        if expected is None:
+            exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+            expected = getattr(oracles, name)(exact, config, x.astype(np.float64), reset)
+            assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+def ways(config):
+    """The settings for every way in which the core takes an unroll."""
+    allowed = typing.get_args(typing.get_type_hints(type(config)).get("scan"))
+    return [{"scan": way} for way in allowed if way != "auto"] or [{}]

@@ -18,19 +18,43 @@ def gelu(z):
     return 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
 
 
+def silu(z):
+    return z * sigmoid(z)
+
+
+def linear(params, name, x):
+    """The linear map of that name, of one row."""
+    return x @ params[name]["w"] + params[name].get("b", 0.0)
+
+
+def normalise(z):
+    """To mean 0 and variance 1."""
+    return (z - z.mean()) / np.sqrt(z.var() + 1e-5)
+
+
+def unroll(step, empty, x, reset):
+    """Takes rows one by one; `step(memory, row)` returns output and memory."""
+    outputs = []
+    for b in range(x.shape[1]):
+        memory, row = empty, []
+        for t in range(len(x)):
+            output, memory = step(empty if reset[t, b] else memory, x[t, b])
+            row.append(output)
+        outputs.append(row)
+    return np.swapaxes(np.array(outputs), 0, 1)
+
+
 def mingru(params, config, x, reset):
     """Feng et al. 2024, section 3.1."""
-    weights = params["min_gru/~_enter/gate_and_candidate"]
-    size, outputs = config.hidden_size, np.zeros((*x.shape[:2], config.hidden_size))
-    for b in range(x.shape[1]):
-        hidden = np.zeros(size)
-        for t in range(len(x)):
-            hidden = np.zeros(size) if reset[t, b] else hidden
-            both = x[t, b] @ weights["w"] + weights["b"]
-            gate = sigmoid(both[:size])
-            hidden = (1 - gate) * hidden + gate * both[size:]
-            outputs[t, b] = hidden
-    return outputs
+    size = config.hidden_size
+
+    def step(hidden, x):
+        both = linear(params, "min_gru/~_enter/gate_and_candidate", x)
+        gate = sigmoid(both[:size])
+        hidden = (1 - gate) * hidden + gate * both[size:]
+        return hidden, hidden
+
+    return unroll(step, np.zeros(size), x, reset)
 
 
 def lru(params, config, x, reset):
@@ -56,12 +80,93 @@ def _state_space(params, name, decay, scale, size, x, reset):
     )
     input_map = (enter[:, :size] + 1j * enter[:, size:]).T  # B, [N, D].
     output_map = (leave[:size] - 1j * leave[size:]).T  # C, [H, N].
-    outputs = np.zeros((*x.shape[:2], leave.shape[1]))
-    for b in range(x.shape[1]):
-        memory = np.zeros(size, complex)
-        for t in range(len(x)):
-            memory = np.zeros(size, complex) if reset[t, b] else memory
-            memory = decay * memory + scale * (input_map @ x[t, b])
-            output = gelu((output_map @ memory).real + x[t, b] @ feedthrough)
-            outputs[t, b] = output * sigmoid(output @ gate)
-    return outputs
+
+    def step(memory, x):
+        memory = decay * memory + scale * (input_map @ x)
+        output = gelu((output_map @ memory).real + x @ feedthrough)
+        return output * sigmoid(output @ gate), memory
+
+    return unroll(step, np.zeros(size, complex), x, reset)
+
+
+def ffm(params, config, x, reset):
+    """Morad et al. 2023, equations 5 to 12."""
+    rate, frequency = np.abs(params["ffm"]["rate"]), params["ffm"]["frequency"]
+    decay = np.exp(-rate[:, None] + 1j * frequency[None])  # [M, C]
+
+    def step(memory, x):
+        value = linear(params, "ffm/~_enter/value", x)
+        value = value * sigmoid(linear(params, "ffm/~_enter/value_gate", x))
+        memory = decay * memory + np.outer(value, np.ones(len(frequency)))
+        flat = memory.reshape(-1)
+        read = linear(params, "ffm/~_leave/read", np.concatenate([flat.real, flat.imag]))
+        gate = sigmoid(linear(params, "ffm/~_leave/read_gate", x))
+        past = linear(params, "ffm/~_leave/past", x)
+        return normalise(read) * gate + past * (1 - gate), memory
+
+    return unroll(step, np.zeros(decay.shape, complex), x, reset)
+
+
+def _key_query_value(params, name, config, x):
+    joined = linear(params, f"{name}/~_enter/key_query_value", x)
+    return joined.reshape(3, config.num_heads, config.head_size)
+
+
+def _decay(params, name, config, x):
+    if not config.gated:
+        return np.ones(config.num_heads)
+    return sigmoid(linear(params, f"{name}/~_enter/decay", x))
+
+
+def _outputs(params, name, read, x):
+    gate = silu(linear(params, f"{name}/~_leave/gate", x))
+    return linear(params, f"{name}/~_leave/output", gate * read.reshape(-1))
+
+
+def rms(z):
+    return z / np.sqrt((z**2).mean() + 1e-6)
+
+
+def linear_attention(params, config, x, reset):
+    """Katharopoulos et al. 2020, equations 18 to 20, with a decay a head."""
+    name, size, heads = "linear_attention", config.head_size, config.num_heads
+
+    def step(memory, x):
+        key, query, value = _key_query_value(params, name, config, x)
+        decay = _decay(params, name, config, x)
+        values, keys = memory
+        values, keys, read = values.copy(), keys.copy(), np.zeros((heads, size))
+        for h in range(heads):
+            k, q = (np.where(z > 0, z + 1, np.exp(z)) for z in (key[h], query[h]))
+            values[h] = decay[h] * values[h] + np.outer(k, value[h])
+            keys[h] = decay[h] * keys[h] + k
+            read[h] = q @ values[h]
+            if config.normaliser == "rms":
+                read[h] = rms(read[h])
+            elif config.normaliser == "sum":
+                read[h] /= q @ keys[h] + 1e-6
+            else:
+                read[h] /= max(q @ keys[h], 1.0)
+        return _outputs(params, name, read, x), (values, keys)
+
+    return unroll(step, (np.zeros((heads, size, size)), np.zeros((heads, size))), x, reset)
+
+
+def delta_net(params, config, x, reset):
+    """Yang et al. 2025, "Gated Delta Networks", equation 10."""
+    name, size, heads = "delta_net", config.head_size, config.num_heads
+
+    def step(memory, x):
+        key, query, value = silu(_key_query_value(params, name, config, x))
+        decay = _decay(params, name, config, x)
+        strength = sigmoid(linear(params, f"{name}/~_enter/strength", x))
+        memory, read = memory.copy(), np.zeros((heads, size))
+        for h in range(heads):
+            k, q = (z / np.sqrt((z**2).sum() + 1e-6) for z in (key[h], query[h]))
+            erase = np.eye(size) - strength[h] * np.outer(k, k)
+            write = strength[h] * np.outer(value[h], k)
+            memory[h] = memory[h] @ (decay[h] * erase) + write
+            read[h] = rms(memory[h] @ q)
+        return _outputs(params, name, read, x), memory
+
+    return unroll(step, np.zeros((heads, size, size)), x, reset)
