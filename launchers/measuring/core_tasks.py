@@ -173,6 +173,8 @@ def core_settings(core: str, span: int) -> Any:
         "mingru": {"longest_memory": 3 * span},
         "ffm": {"longest_memory": 4 * span},
         "linear_attention": {"shortest_memory": span / 3, "longest_memory": 3 * span},
+        "mamba": {"shortest_memory": span / 3, "longest_memory": 3 * span},
+        "slstm": {"longest_memory": 3 * span},
         "delta_net": {"shortest_memory": span / 3, "longest_memory": 3 * span},
         # One layer looks the whole span back; two heads leave more sizes to choose from.
         "gtrxl": {"memory_length": span, "num_layers": 1, "num_heads": 2},

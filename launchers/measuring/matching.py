@@ -21,6 +21,7 @@ WIDENED = {
     "gtrxl": ("mlp_size",),
     "linear_attention": ("head_size",),
     "lru": ("state_size",),
+    "mamba": ("head_size", "state_size"),
     "memo": ("item_size", "head_size"),
     "s5": ("state_size",),
     "stacked_lstm": ("first_hidden_size",),
@@ -59,7 +60,8 @@ def at_width(core: str, config: Any, width: int) -> Any:
         name: max(1, round(width * getattr(default, name) / default.hidden_size))
         for name in WIDENED.get(core, ())
     }
-    unit = config.num_heads * (1 + config.num_heads % 2) if core == "gtrxl" else 1
+    unit = config.num_heads if core in ("gtrxl", "slstm") else 1
+    unit *= 1 + unit % 2 if core == "gtrxl" else 1
     return replace(config, hidden_size=max(unit, width - width % unit), **sizes)
 
 

@@ -4,6 +4,7 @@ from tolman.networks.cores.dnc import DNC, DNCConfig
 from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
 from tolman.networks.cores.ffm import FFM, FFMConfig
 from tolman.networks.cores.gtrxl import GTrXL, GTrXLConfig
+from tolman.networks.cores.mamba import Mamba, MambaConfig
 from tolman.networks.cores.matrix import (
     DeltaNet,
     DeltaNetConfig,
@@ -13,6 +14,7 @@ from tolman.networks.cores.matrix import (
 from tolman.networks.cores.memo import Memo, MemoConfig
 from tolman.networks.cores.mingru import MinGRU, MinGRUConfig
 from tolman.networks.cores.recurrent import GRU, LSTM, GRUConfig, LSTMConfig
+from tolman.networks.cores.slstm import SLSTM, SLSTMConfig
 from tolman.networks.cores.stacked import Stacked, StackedLSTM, StackedLSTMConfig
 from tolman.networks.cores.state_space import LRU, S5, LRUConfig, S5Config
 
@@ -23,6 +25,7 @@ __all__ = [
     "LRU",
     "LSTM",
     "S5",
+    "SLSTM",
     "DNCConfig",
     "DeltaNet",
     "DeltaNetConfig",
@@ -36,11 +39,14 @@ __all__ = [
     "LSTMConfig",
     "LinearAttention",
     "LinearAttentionConfig",
+    "Mamba",
+    "MambaConfig",
     "Memo",
     "MemoConfig",
     "MinGRU",
     "MinGRUConfig",
     "S5Config",
+    "SLSTMConfig",
     "Stacked",
     "StackedLSTM",
     "StackedLSTMConfig",

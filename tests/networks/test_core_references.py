@@ -23,6 +23,8 @@ CASES = [
     ("linear_attention", {**MATRIX, "normaliser": "bounded", "gated": False}),
     ("delta_net", MATRIX),
     ("delta_net", {**MATRIX, "gated": False}),
+    ("mamba", {**MATRIX, "state_size": 5, "convolution_width": 3}),
+    ("slstm", {"hidden_size": 6, "num_heads": 2}),
 ]
 
 

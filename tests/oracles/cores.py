@@ -170,3 +170,50 @@ def delta_net(params, config, x, reset):
         return _outputs(params, name, read, x), memory
 
     return unroll(step, np.zeros((heads, size, size)), x, reset)
+
+
+def mamba(params, config, x, reset):
+    """Dao and Gu 2024, sections 2.1 and 7, with the whole recurrence written out."""
+    own, heads, units = params["mamba"], config.num_heads, config.head_size
+    inner, size, width = heads * units, config.state_size, config.convolution_width
+
+    def step(memory, x):
+        memory, past = memory
+        row = linear(params, "mamba/~unroll/input", x)
+        gate, now, time_step = np.split(row, [inner, len(row) - heads])
+        past = [now, *past][:width]
+        total = sum(
+            weight * row for weight, row in zip(own["convolution"], past, strict=False)
+        )
+        seen = silu(total + own["convolution_bias"])
+        values, key, query = np.split(seen, [inner, inner + size])
+        values = values.reshape(heads, units)
+        time_step = np.log1p(np.exp(time_step + own["time_step_bias"]))
+        memory, read = memory.copy(), np.zeros((heads, units))
+        for h in range(heads):
+            decay = np.exp(-time_step[h] * np.exp(own["log_rate"][h]))
+            memory[h] = decay * memory[h] + time_step[h] * np.outer(values[h], key)
+            read[h] = memory[h] @ query + own["feedthrough"][h] * values[h]
+        read = read.reshape(-1) * silu(gate)
+        read = read / np.sqrt((read**2).mean() + 1e-5)
+        return linear(params, "mamba/~_leave/output", read), (memory, past)
+
+    return unroll(step, (np.zeros((heads, units, size)), []), x, reset)
+
+
+def slstm(params, config, x, reset):
+    """Beck et al. 2024, equations 8 to 14: without what keeps exponentials finite."""
+    heads, size = config.num_heads, config.hidden_size // config.num_heads
+    recurrent = params["slstm"]["recurrent_gates"]
+
+    def step(memory, x):
+        hidden, cell, weight = memory
+        gates = linear(params, "slstm/input_gates", x).reshape(heads, 4, size)
+        gates = gates + np.einsum("hk,hkg->hg", hidden, recurrent).reshape(heads, 4, size)
+        candidate, enters, forget, output = np.swapaxes(gates, 0, 1)
+        cell = sigmoid(forget) * cell + np.exp(enters) * np.tanh(candidate)
+        weight = sigmoid(forget) * weight + np.exp(enters)
+        hidden = sigmoid(output) * cell / weight
+        return hidden.reshape(-1), (hidden, cell, weight)
+
+    return unroll(step, (np.zeros((heads, size)),) * 3, x, reset)
