@@ -25,7 +25,7 @@ from tolman.agents.settings import InputSettings
 from tolman.envs.actions import clip_action, is_mask
 from tolman.envs.environment import is_target
 from tolman.envs.spelling import suggest
-from tolman.networks.torsos import ConvTorso, MLPTorso, TileTorso, flatten
+from tolman.networks.torsos import DEEP, SHALLOW, ConvTorso, MLPTorso, TileTorso, flatten
 
 MAX_ONE_HOT = 4096  # Numbers; bounded integers that need more are scaled.
 MIN_SIDE = 16  # Of an array with two axes that may be an image.
@@ -161,7 +161,8 @@ def make_torso(
     for part in read:
         if part.question:
             raise ValueError(f"{part.name or 'observation'}: {part.question}")
-    if settings.torso in ("conv", "tiles") and not any(part.axes for part in read):
+    wants_images = settings.torso in ("conv", "deep_conv", "tiles")
+    if wants_images and not any(part.axes for part in read):
         raise ValueError(
             f"torso={settings.torso!r} needs images [height, width, channels], got "
             f"{'; '.join(part.how for part in read)}. Set --agent.torso auto."
@@ -171,8 +172,10 @@ def make_torso(
         if is_within(part.name, apart) or settings.torso == "flat":
             return lambda x: flatten(x, 3) if part.axes else x
         if part.axes:
-            image_torso = TileTorso if settings.torso == "tiles" else ConvTorso
-            return image_torso(settings.torso_size)
+            if settings.torso == "tiles":
+                return TileTorso(settings.torso_size)
+            layers = DEEP if settings.torso == "deep_conv" else SHALLOW
+            return ConvTorso(settings.torso_size, layers)
         return MLPTorso([settings.torso_size])
 
     torsos = [build(part) if part.is_read else None for part in parts]

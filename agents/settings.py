@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge
 
-Torso = Literal["auto", "mlp", "conv", "tiles", "flat"]
+Torso = Literal["auto", "mlp", "conv", "deep_conv", "tiles", "flat"]
 Bounding = Literal["clip", "squash"]
 ImageAxes = Literal["auto", "none", "HW", "HWC", "CHW", "NHWC", "NCHW"]
 
@@ -41,8 +41,8 @@ class InputSettings:
         "camera.depth"; none for all that are not targets.
       image_axes: the order of an image's axes, where its shape leaves that open: N stacked
         images, H height, W width, C channels; "none" where there are no images.
-      torso: "mlp", "conv", "tiles" (small pictures side by side), "flat" (no layer), or
-        "auto": conv for images, else mlp.
+      torso: "mlp", "conv", "deep_conv" (three layers, of more filters), "tiles" (small
+        pictures side by side), "flat" (no layer), or "auto": conv for images, else mlp.
       torso_size: units of the torso's output, of each tile for "tiles". Mnih et al. 2016,
         section 5.1: 256.
       use_previous_action: feed the last action to the core, one-hot where it is numbered.

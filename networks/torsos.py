@@ -13,6 +13,10 @@ import jax.numpy as jnp
 
 from tolman.networks.core import Array
 
+# Filters, side and stride of each convolution.
+SHALLOW = ((16, 8, 4), (32, 4, 2))
+DEEP = ((32, 8, 4), (64, 4, 2), (128, 3, 1))
+
 
 def flatten(observation: Array, num_axes: int) -> Array:
     """Joins the last `num_axes` axes into one: `[..., a, b, c]` to `[..., a b c]`."""
@@ -32,23 +36,30 @@ class MLPTorso(hk.Module):
 
 
 class ConvTorso(hk.Module):
-    """Two convolutions and a fully connected layer: `[..., H, W, C]` to `[..., D]`.
+    """Convolutions and a fully connected layer: `[..., H, W, C]` to `[..., D]`.
 
-    16 filters of 8x8, stride 4; 32 of 4x4, stride 2; 256 units; ReLU after each. No padding
+    `SHALLOW`: 16 filters of 8x8, stride 4; 32 of 4x4, stride 2; 256 units. `DEEP`: 32, 64
+    and 128 filters, the last of 3x3, stride 1; 1,024 units. ReLU after each. No padding
     where the strides fit, as for 84 x 84: 20 x 20 and 9 x 9 are left; else zeros at the far
     sides, as few as have every pixel seen.
 
-    Source: Mnih et al. 2016, section 4 (and Mirowski et al. 2016, section 3).
+    Source: Mnih et al. 2016, section 4 (and Mirowski et al. 2016, section 3); of `DEEP`,
+      Kirkpatrick et al. 2017, appendix.
     """
 
-    def __init__(self, output_size: int = 256, name: str | None = None) -> None:
+    def __init__(
+        self,
+        output_size: int = 256,
+        layers: Sequence[tuple[int, int, int]] = SHALLOW,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name)
-        self._output_size = output_size
+        self._output_size, self._layers = output_size, layers
 
     def __call__(self, image: Array) -> Array:
         leading, spatial = image.shape[:-3], image.shape[-3:]
         x = image.reshape(-1, *spatial)  # [N, H, W, C]
-        for channels, size, stride in ((16, 8, 4), (32, 4, 2)):
+        for channels, size, stride in self._layers:
             padding = [_padding(side, size, stride) for side in x.shape[1:3]]
             x = jax.nn.relu(hk.Conv2D(channels, size, stride, padding=padding)(x))
         x = jax.nn.relu(hk.Linear(self._output_size)(hk.Flatten()(x)))

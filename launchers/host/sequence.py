@@ -31,6 +31,7 @@ from tolman.launchers.host.layout import ItemLayout, item_layout
 from tolman.launchers.host.local import LocalRunner, make_runner
 from tolman.launchers.host.recognition import Watch
 from tolman.launchers.host.state import HostCounts, HostState
+from tolman.launchers.measuring.continual import rand_index_of_counts
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job, resolve
@@ -258,6 +259,8 @@ class HostSequenceRunner(HostCounts):
                 pieces.append((_done(state) - before, metrics))
         metrics = combine(pieces)
         metrics["task/label"] = np.array([float(state.label)])
+        if self.watch is not None:
+            metrics["task/agreement"] = np.array([rand_index_of_counts(self.watch.met)])
         return state, metrics
 
     def _act_under(self, state: HostSequenceState, stretch: int) -> HostSequenceState:

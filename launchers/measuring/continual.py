@@ -58,12 +58,17 @@ def adjusted_rand_index(labels: np.ndarray, others: np.ndarray) -> float:
     _, second = np.unique(others, return_inverse=True)
     table = np.zeros((first.max() + 1, second.max() + 1))
     np.add.at(table, (first, second), 1)
+    return rand_index_of_counts(table)
+
+
+def rand_index_of_counts(table: np.ndarray) -> float:
+    """`adjusted_rand_index` of things that are counted by both labels, `[N, M]`."""
 
     def pairs(counts: np.ndarray) -> float:
         return float((counts * (counts - 1) / 2).sum())
 
     together, rows, columns = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
-    expected = rows * columns / max(pairs(np.array([len(first)])), 1.0)
+    expected = rows * columns / max(pairs(table.sum(keepdims=True)), 1.0)
     most = (rows + columns) / 2
     return 1.0 if most == expected else (together - expected) / (most - expected)
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from tolman.networks.torsos import ConvTorso
+from tolman.networks.torsos import DEEP, ConvTorso
 
 torso = hk.without_apply_rng(hk.transform(lambda image: ConvTorso(256)(image)))
 torso = hk.Transformed(jax.jit(torso.init), jax.jit(torso.apply))
@@ -24,6 +24,14 @@ def test_atari_frames_get_the_papers_layers() -> None:
     assert shapes["conv_torso/conv2_d"]["w"] == (8, 8, 4, 16)
     assert shapes["conv_torso/conv2_d_1"]["w"] == (4, 4, 16, 32)
     assert shapes["conv_torso/linear"]["w"] == (9 * 9 * 32, 256)
+
+
+def test_the_deep_one_has_the_layers_of_its_paper() -> None:
+    deep = hk.without_apply_rng(hk.transform(lambda image: ConvTorso(1024, DEEP)(image)))
+    params = jax.eval_shape(deep.init, jax.random.PRNGKey(0), np.zeros((84, 84, 4)))
+    shapes = [layer["w"].shape for layer in params.values()]
+    assert shapes[:3] == [(8, 8, 4, 32), (4, 4, 32, 64), (3, 3, 64, 128)]
+    assert shapes[3] == (7 * 7 * 128, 1024)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (3, 9), (10, 11), (30, 21), (84, 85)])
