@@ -29,7 +29,7 @@ def split_caption(caption: str) -> list[str]:
     """Words in lower case: runs of letters and digits, with apostrophes inside; no marks.
 
     Departure: the COCO server splits as the Penn Treebank does ("dog's" is "dog" and "'s")
-      and drops marks alike; `tolman.launchers.synth2.ptb` does so where Java is.
+      and drops marks alike; pycocoevalcap's PTBTokenizer does so where Java is.
     """
     return _WORD.findall(caption.lower())
 

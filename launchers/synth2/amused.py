@@ -1,6 +1,6 @@
 """aMUSEd of `diffusers`: a masked-token text-to-image model that gives its codes.
 
-diffusers says that it is not tested any more; 0.35 to 0.42 were tried.
+diffusers says that it is not tested any more; here it is tested with 0.35.2.
 
 Source: Patil et al. 2024, "aMUSEd: An Open MUSE Reproduction".
 """
