@@ -75,6 +75,10 @@ class PictureWorld(Protocol):
         """Draws `[N]` scenes; `weights [G]` say how often a concept is in one."""
         ...
 
+    def arrange(self, facts: Any, rng: np.random.Generator) -> Any:
+        """Scenes `[N]` of which facts are true; what is not said is drawn."""
+        ...
+
     def render(self, scenes: Any) -> np.ndarray:
         """Pictures `[N, H, W, 3]` uint8."""
         ...
@@ -182,7 +186,6 @@ class World:
         """
         check_choice("difficulty", self.difficulty, KINDS)
         weights = _weights(weights)
-        scenes = np.zeros(num, SCENE)
         # The two largest of log w + Gumbel noise are a draw without putting back.
         with np.errstate(divide="ignore"):
             scores = np.log(weights) + rng.gumbel(size=(num, NUM_CONCEPTS))
@@ -190,12 +193,23 @@ class World:
         facts = no_facts(num)
         facts["colour"], facts["shape"] = drawn // len(SHAPES), drawn % len(SHAPES)
         facts["size"] = rng.integers(len(SIZES), size=(num, 2))
-        facts["number"], facts["relation"], scenes["sort"] = _layouts(
-            rng, self.difficulty, num
-        )
+        facts["number"], facts["relation"] = _kinds(rng, self.difficulty, num)
         for field in ("colour", "shape", "size"):
             facts[field][facts["number"] == 0] = ABSENT
-        scenes["facts"] = facts
+        return self.arrange(facts, rng)
+
+    def arrange(self, facts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Scenes `[N]` of which facts are true; a size that is not said is drawn.
+
+        Raises:
+          ValueError: if facts could not be read, or no picture has room for them.
+        """
+        num, facts = len(facts), facts.copy()
+        is_open = (facts["size"] == ABSENT) & (facts["number"] > 0)
+        sizes = rng.integers(len(SIZES), size=(num, 2))
+        facts["size"] = np.where(is_open, sizes, facts["size"])
+        scenes = np.zeros(num, SCENE)
+        scenes["facts"], scenes["sort"] = facts, _layouts(rng, facts)
         places = pictures.num_places(self.cell_pixels)[_looks(scenes)[..., 2]]
         scenes["place"] = rng.random((num, NUM_CELLS, 2)) * places[..., None]
         return scenes
@@ -239,22 +253,37 @@ class World:
         return count_concepts(scenes["facts"])[:, self.held_out].any(1)
 
 
-def _layouts(
+def _kinds(
     rng: np.random.Generator, difficulty: Difficulty, num: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers `[N, 2]`, relations `[N]`, and the sort that each cell holds `[N, 4]`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers `[N, 2]` and relations `[N]` that a difficulty has."""
     kinds = KINDS[difficulty]
-    kind = rng.integers(len(kinds), size=num)
-    way, layout = rng.random((2, num))
-    numbers, relations = np.zeros((num, 2), np.int8), np.zeros(num, np.int8)
-    sorts = np.zeros((num, NUM_CELLS), np.int8)
+    kind, within = rng.integers(len(kinds), size=num), rng.random(num)
+    numbers, relation = np.zeros((num, 2), np.int8), np.zeros(num, np.int8)
     for index, ways in enumerate(kinds):
-        for place, (first, second, relation) in enumerate(ways):
-            rows = (kind == index) & ((way * len(ways)).astype(int) == place)
-            numbers[rows], relations[rows] = (first, second), relation
-            cells = LAYOUTS[first, second, relation]
-            sorts[rows] = cells[(layout[rows] * len(cells)).astype(int)]
-    return numbers, relations, sorts
+        way = (within * len(ways)).astype(int)
+        for number, (first, second, between) in enumerate(ways):
+            rows = (kind == index) & (way == number)
+            numbers[rows], relation[rows] = (first, second), between
+    return numbers, relation
+
+
+def _layouts(rng: np.random.Generator, facts: np.ndarray) -> np.ndarray:
+    """`[N, 4]`, which sort each cell holds: one of the ways to show these facts."""
+    num = len(facts)
+    way, is_set = rng.random(num), np.zeros(num, bool)
+    sort = np.zeros((num, NUM_CELLS), np.int8)
+    for (first, second, relation), cells in LAYOUTS.items():
+        rows = (facts["number"] == (first, second)).all(1)
+        rows &= facts["relation"] == relation
+        sort[rows] = cells[(way[rows] * len(cells)).astype(int)]
+        is_set |= rows
+    if not is_set.all():
+        raise ValueError(
+            f"facts: {num - is_set.sum()} of {num} are of no scene. Leave out those of "
+            "captions that cannot be read."
+        )
+    return sort
 
 
 def _looks(scenes: np.ndarray) -> np.ndarray:

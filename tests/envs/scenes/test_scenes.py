@@ -365,3 +365,18 @@ def test_what_cannot_be_drawn_is_refused(settings, arguments, message):
 def test_pictures_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"must be \[N, 32, 32, 3\]. Scale them."):
         World().judge(np.zeros((1, 24, 24, 3)))
+
+
+def test_scenes_of_what_captions_say():
+    world = World("crowds")
+    rng = np.random.default_rng(0)
+    captions = world.caption(world.sample(rng, 500), rng)
+    said = world.parse(captions)
+    scenes = world.arrange(said, rng)
+    assert world.agree(said, world.facts(scenes)).all()
+    assert world.agree(world.judge(world.render(scenes)), world.facts(scenes)).all()
+    # A size that is not said is small as often as large.
+    is_open = (said["size"] == -1) & (said["number"] > 0)
+    assert abs(world.facts(scenes)["size"][is_open].mean() - 0.5) < 0.15
+    with pytest.raises(ValueError, match="1 of 2 are of no scene"):
+        world.arrange(world.parse([captions[0], "a fog"]), rng)

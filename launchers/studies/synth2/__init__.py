@@ -1,0 +1,1 @@
+"""Studies of Synth2: a captioner trained on pairs that nobody photographed."""
