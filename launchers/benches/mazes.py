@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +15,7 @@ from tolman.envs import vector
 from tolman.envs.environment import Environment
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.names import ENV, find
-from tolman.launchers.measuring.turns import take_turns
+from tolman.launchers.measuring.turns import processor_seconds, take_turns
 
 UNROLL_LENGTH = 20
 
@@ -78,19 +75,6 @@ def run() -> list[dict[str, Any]]:
         }
         for index, case in enumerate(cases)
     ]
-
-
-def processor_seconds() -> float:
-    """Of this process, and of those that it has started and that run now (on Linux)."""
-    seconds, parent = time.process_time(), str(os.getpid())
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            values = file.read_text().rsplit(")", 1)[1].split()
-        except OSError:  # Ended meanwhile.
-            continue
-        if values[1] == parent:
-            seconds += (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
-    return seconds
 
 
 def _on_host(copies: Any) -> Callable[[int], None]:

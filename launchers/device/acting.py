@@ -16,7 +16,7 @@ from tolman.agents.agent import ActorState, Agent, Array, LearnerState, draw_noi
 from tolman.envs import vector
 from tolman.envs.actions import Legal
 from tolman.envs.environment import Environment, TimeStep
-from tolman.launchers.device.population import Mean
+from tolman.launchers.device.population import Mean, over_members
 from tolman.launchers.device.replay import Row
 
 STUCK = "num_stuck"
@@ -115,7 +115,7 @@ def act(
     def body(carry: Any, noise: Any) -> Any:
         actor, env_state, timestep, episodes = carry
         seen = by_member(timestep, num_envs, 0)  # [P, E, ...]
-        decision, actor = jax.vmap(agent.act)(params, noise, seen, actor)
+        decision, actor = over_members(agent.act)(params, noise, seen, actor)
         env_state, timestep = vector.step(
             environment, env_state, of_all_members(decision.action)
         )

@@ -32,6 +32,7 @@ from tolman.launchers.device.population import (
     PopulationRunner,
     as_means,
     chosen_devices,
+    over_members,
 )
 from tolman.launchers.device.replay import Replay, ReplayState
 from tolman.launchers.runs.build import register_runner
@@ -250,7 +251,7 @@ class OnDeviceRunner(PopulationRunner):
         unrolls = Unroll(rows, *row.decision, actor_before)
         axes: Any = Unroll(1, 1, 1, 0)  # type: ignore[arg-type]
         progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
-        learner, metrics, _ = jax.vmap(self.agent.update, in_axes=(0, axes, 0, 0))(
+        learner, metrics, _ = over_members(self.agent.update, (0, axes, 0, 0))(
             state.learner, unrolls, keys, progress
         )
         state = state._replace(learner=learner, updates=state.updates + 1)
@@ -277,11 +278,11 @@ class OnDeviceRunner(PopulationRunner):
         draw_keys, update_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
         items, (unrolls, versions) = self.draw(state, draw_keys)
         progress = state.updates / jnp.maximum(total_updates, 1)  # [P]
-        learner, metrics, priorities = jax.vmap(self.agent.update)(
+        learner, metrics, priorities = over_members(self.agent.update)(
             state.learner, self._share_out_batch(unrolls), update_keys, progress
         )
         kept = state.replay
-        weights, scale = jax.vmap(replay.reweigh)(
+        weights, scale = over_members(replay.reweigh)(
             kept.ring.weights, kept.scale, items, priorities
         )
         kept = kept._replace(
@@ -312,10 +313,10 @@ class OnDeviceRunner(PopulationRunner):
         replay, kept = self._replay, state.replay
         if replay is None:
             raise ValueError("the agent learns from a queue: there is no replay.")
-        items, probability = jax.vmap(replay.draw, (0, None, 0))(
+        items, probability = over_members(replay.draw, (0, None, 0))(
             kept.ring, kept.age[0], keys
         )
-        return items, jax.vmap(replay.read)(kept.ring, items, probability)
+        return items, over_members(replay.read)(kept.ring, items, probability)
 
     def _share_out_batch(self, unrolls: Unroll) -> Unroll:
         """Each device learns from its share of a lone member's batch, if it is even."""
@@ -335,10 +336,10 @@ class OnDeviceRunner(PopulationRunner):
         """A round of every environment, which goes into the replay."""
         actor_before, kept = state.actor, state.replay
         state, row, totals = self._act(state, replay.period)
-        ring = jax.vmap(replay.add, (0, None, 0, 1, 0, None))(
+        ring = over_members(replay.add, (0, None, 0, 1, 0, None))(
             kept.ring, kept.age[0], kept.scale, row, actor_before, state.updates[0]
         )
-        kept = jax.vmap(replay.count_round)(kept)._replace(ring=ring)
+        kept = over_members(replay.count_round)(kept)._replace(ring=ring)
         return state._replace(replay=kept), totals
 
 

@@ -28,6 +28,7 @@ from tolman.launchers.device.population import (
     as_means,
     chosen_devices,
     is_finite,
+    over_members,
 )
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
@@ -224,7 +225,7 @@ class SupervisedRunner(PopulationRunner):
             return learner, key, dict(metrics)
 
         batch = data if self._is_streaming else None
-        learner, keys, metrics = jax.vmap(one)(
+        learner, keys, metrics = over_members(one)(
             state.learner, state.keys, state.updates, batch
         )
         return TrainState(learner, keys, state.updates + 1), as_means(metrics)

@@ -146,13 +146,14 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
       to_whom: ends "flag ... is unknown", such as " to study 'a/b'".
     """
     known = {f"--{key.replace('_', '-')}" for key in keys} | {"--help"}
+    known |= {re.sub(r"(--|\.)(?=[^.]*$)", r"\1no-", flag) for flag in known}
     for word in arguments:
         flag = word.partition("=")[0].replace("_", "-")
-        positive = re.sub(r"(--|\.)no-", r"\1", flag)
-        if flag.startswith("--") and flag not in known and positive not in known:
-            raise ValueError(
-                f"flag {flag} is unknown{to_whom}{suggest(flag, known)}: --help lists all."
-            )
+        if flag.startswith("--") and flag not in known:
+            negated = re.sub(r"^--no-(.*)\.", r"--\1.no-", flag)
+            meant = negated if negated in known else flag
+            close = suggest(meant, known)
+            raise ValueError(f"flag {flag} is unknown{to_whom}{close}: --help lists all.")
     check_not_empty(arguments)
 
 

@@ -128,7 +128,7 @@ VALUES = [
     ("--agent.reads nothing", "the observation has no part 'nothing'"),
     ("--agent.image-axes zzz", "image_axes='zzz': must be one of"),
     ("--agent.use-previous-action maybe", "word 'maybe' is one too many"),
-    ("--no-agent.use-previous-action", "flag --no-agent.use-previous-action is unknown"),
+    ("--no-agent.use-previous-action", "(did you mean '--agent.no-use-previous-action'?)"),
     ("--agent.auxiliary-tasks x_y:z", "'x_y:z': not found (ModuleNotF"),
     ("--env.num-trials 0", "num_trials=0: must be at least 1. Set --env.num-trials."),
     ("--env.common-probability 2", "common_probability=2.0: must be in [0, 1]"),
