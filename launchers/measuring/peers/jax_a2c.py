@@ -219,10 +219,13 @@ def make(environment: Environment, settings: Settings) -> tuple[Callable[[int], 
         units = settings.hidden_size
         params = initial_params(keys[0], x.shape[1], units, num_actions)
         empty = jnp.zeros((num_envs, units))
-        earned = jnp.zeros(num_envs)
-        memory, optimizer_state = (empty, empty), optimizer.init(params)
-        start = first.new_task
-        return Carry(params, optimizer_state, state, x, start, memory, keys[1], earned)
+        memory, moments, earned = (
+            (empty, empty),
+            optimizer.init(params),
+            jnp.zeros(num_envs),
+        )
+        begins = first.new_task
+        return Carry(params, moments, state, x, begins, memory, keys[1], earned)
 
     carry = jax.jit(begin)(jax.random.PRNGKey(0))
     weights = sum(leaf.size for leaf in carry.params.values())

@@ -40,7 +40,7 @@ def run(study: Study) -> None:
     }
     narrow = lengths.in_dtype(models["RoPE"], "bfloat16")
     errors["RoPE in bfloat16"] = error_by_length(narrow, budget.lengths, False, study.seed)
-    apart = {
+    apart: dict[str, np.ndarray] = {
         name: state_gaps(model, budget.lengths, lengths.ARMS[name][1])
         for name, model in models.items()
     }
