@@ -45,6 +45,8 @@ LOCAL: dict[str, PPOSettings | A2CSettings | DQNSettings] = {
     "dqn": DQNSettings(),
 }
 
+NAMES = {"ppo": "ppo", "actor_critic": "a2c", "dqn": "dqn"}  # Ours to the peers'.
+
 
 class Part(NamedTuple):
     """Attributes:
@@ -110,19 +112,16 @@ def _pairs() -> Iterator[Pair]:
 
         libraries.append(("Stable-Baselines3", baselines))
     for library, loops in libraries:
-        for agent, settings in LOCAL.items():
+        for agent, own in LOCAL.items():
             make = getattr(loops, NAMES[agent], None)
             if make is not None:
                 yield Pair(
                     library,
-                    f"{agent}, {ON_HOST} x {settings.num_envs}",
-                    _steps(settings),
+                    f"{agent}, {ON_HOST} x {own.num_envs}",
+                    _steps(own),
                     lambda stack, agent=agent: _our_local(agent, stack),  # type: ignore[misc]
-                    lambda _, make=make, own=settings: Part(*make(ON_HOST, own)),  # type: ignore[misc]
+                    lambda _, make=make, own=own: Part(*make(ON_HOST, own)),  # type: ignore[misc]
                 )
-
-
-NAMES = {"ppo": "ppo", "actor_critic": "a2c", "dqn": "dqn"}  # Ours to the peers'.
 
 
 def _steps(settings: PPOSettings | A2CSettings | DQNSettings) -> int:

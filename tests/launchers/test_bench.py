@@ -5,13 +5,15 @@ import subprocess
 import sys
 import time
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.launchers.benches import bench, cores, mazes, on_device
+from tolman.launchers.benches import bench, cores, mazes, on_device, peers
 from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.measuring import turns
 from tolman.launchers.measuring.core_tasks import make_player, t_maze
+from tolman.launchers.measuring.peers import jax_a2c
 
 
 @pytest.fixture
@@ -113,3 +115,25 @@ def test_the_maze_case_is_the_navigation_agents():
     assert maze.fields == ("rgb", "velocity", "depth_classes")
     assert [task.name for task in agent._auxiliary_tasks] == ["depth_2"]
     assert agent.data.batch_size == 32
+
+
+def test_a_peer_learns_and_does_as_much_work(monkeypatch, capsys):
+    monkeypatch.setattr(peers, "NUM_ROUNDS", 1)
+    monkeypatch.setattr(peers, "SECONDS_PER_SAMPLE", 0.0)
+    monkeypatch.setattr(peers, "ON_DEVICE", {"cartpole": jax_a2c.Settings(4, 5)})
+    monkeypatch.setattr(peers, "LOCAL", {})
+    (row,) = peers.run()
+    assert row["weights"] == "10,899 and 10,899"
+    assert row["ratio in processor time"] > 0 and row["ours, steps per CPU-second"] > 0
+
+
+def test_the_peer_s_advantages_are_the_sums_of_errors():
+    """By hand, two rows: errors 1 + .5 * 4 - 3 = 0 and 2 + 0 - 4 = -2; 0 + .5 * .9 * -2."""
+    flat = jnp.zeros((2, 1))
+    rows = jax_a2c.Row(
+        flat, flat, flat, jnp.array([[3.0], [4.0]]), flat + jnp.array([[1.0], [2.0]]),
+        jnp.array([[0.5], [0.0]]),
+    )  # fmt: skip
+    settings = jax_a2c.Settings(1, 2, gae_lambda=0.9)
+    got = jax_a2c.advantages(rows, jnp.array([7.0]), settings)
+    np.testing.assert_allclose(got[:, 0], [-0.9, -2.0], rtol=1e-6)

@@ -162,10 +162,32 @@ def see(timestep: Any, action: Array, num_actions: int) -> Array:
     return jnp.concatenate([observation, before, timestep.reward[:, None]], -1)
 
 
+def _begin(
+    environment: Environment, settings: Settings, optimizer: Any, key: Array
+) -> Carry:
+    num_envs, units = settings.batch_size, settings.hidden_size
+    num_actions = environment.action_spec().num_values
+    keys = jax.random.split(key, num_envs + 2)
+    state, first = vector.reset(environment, keys[2:])
+    x = see(first, jnp.zeros(num_envs, jnp.int32), num_actions)
+    params = initial_params(keys[0], x.shape[1], units, num_actions)
+    empty = jnp.zeros((num_envs, units))
+    return Carry(
+        params=params,
+        optimizer=optimizer.init(params),
+        state=state,
+        x=x,
+        begins=first.new_task,
+        memory=(empty, empty),
+        key=keys[1],
+        earned=jnp.zeros(num_envs),
+    )
+
+
 def make(environment: Environment, settings: Settings) -> tuple[Callable[[int], None], int]:
     """Returns what takes so many updates, and the number of its weights."""
     num_actions = environment.action_spec().num_values
-    num_envs, length = settings.batch_size, settings.unroll_length
+    length = settings.unroll_length
     optimizer = optax.chain(
         optax.clip_by_global_norm(settings.max_gradient_norm),
         optax.rmsprop(settings.learning_rate, decay=0.99, eps=1e-8),
@@ -199,7 +221,7 @@ def make(environment: Environment, settings: Settings) -> tuple[Callable[[int], 
     def update(carry: Carry, _: None) -> tuple[Carry, Any]:
         before = carry.memory
         carry, (rows, told) = lax.scan(act, carry, None, length=length)
-        _, _, last = apply(carry.params, carry.memory, carry.x, carry.begins)
+        last = apply(carry.params, carry.memory, carry.x, carry.begins)[2]
 
         advantage = advantages(rows, last, settings)
         target = advantage + rows.value
@@ -212,22 +234,8 @@ def make(environment: Environment, settings: Settings) -> tuple[Callable[[int], 
     def updates(carry: Carry, count: int) -> tuple[Carry, Any]:
         return lax.scan(update, carry, None, length=count)
 
-    def begin(key: Array) -> Carry:
-        keys = jax.random.split(key, num_envs + 2)
-        state, first = vector.reset(environment, keys[2:])
-        x = see(first, jnp.zeros(num_envs, jnp.int32), num_actions)
-        units = settings.hidden_size
-        params = initial_params(keys[0], x.shape[1], units, num_actions)
-        empty = jnp.zeros((num_envs, units))
-        memory, moments, earned = (
-            (empty, empty),
-            optimizer.init(params),
-            jnp.zeros(num_envs),
-        )
-        begins = first.new_task
-        return Carry(params, moments, state, x, begins, memory, keys[1], earned)
-
-    carry = jax.jit(begin)(jax.random.PRNGKey(0))
+    begin = partial(_begin, environment, settings, optimizer)
+    carry: Carry = jax.jit(begin)(jax.random.PRNGKey(0))
     weights = sum(leaf.size for leaf in carry.params.values())
 
     def take(count: int) -> None:

@@ -50,6 +50,13 @@ def make_environments(name: str, number: int) -> gymnasium.vector.SyncVectorEnv:
     )
 
 
+def sizes(envs: gymnasium.vector.SyncVectorEnv) -> tuple[int, int]:
+    """The numbers of inputs and of actions."""
+    seen: Any = envs.single_observation_space
+    done: Any = envs.single_action_space
+    return int(np.prod(seen.shape)), int(done.n)
+
+
 def count(module: nn.Module) -> int:
     """The number of weights."""
     return sum(leaf.numel() for leaf in module.parameters())
@@ -58,8 +65,8 @@ def count(module: nn.Module) -> int:
 def ppo(environment: str, settings: PPOSettings) -> tuple[Part, int]:
     """Returns what takes so many updates of PPO, and the number of weights."""
     envs = make_environments(environment, settings.num_envs)
-    num_inputs = int(np.prod(envs.single_observation_space.shape))
-    network = PolicyValue(num_inputs, settings.units, envs.single_action_space.n)
+    num_inputs, num_actions = sizes(envs)
+    network = PolicyValue(num_inputs, settings.units, num_actions)
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate, eps=1e-5)
     length, number = settings.unroll_length, settings.num_envs
     seen = torch.zeros(length, number, num_inputs)
@@ -129,8 +136,7 @@ def dqn(environment: str, settings: DQNSettings) -> tuple[Part, int]:
     number of weights.
     """
     envs = make_environments(environment, settings.num_envs)
-    num_inputs = int(np.prod(envs.single_observation_space.shape))
-    num_actions = int(envs.single_action_space.n)
+    num_inputs, num_actions = sizes(envs)
 
     def make() -> nn.Sequential:
         return nn.Sequential(
