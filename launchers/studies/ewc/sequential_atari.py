@@ -287,7 +287,7 @@ def check(study: Study, results: Mapping[Arm, Learned], order: Sequence[str]) ->
         if plain is not None:
             study.check(f"{NAMES[arm]}: total at the end over nothing held",
                         held.total[-1] - plain.total[-1], "several games more",
-                        above=0.0)  # fmt: skip
+                        above=LEARNED)  # fmt: skip
     if "inferred" in results:
         study.check("games and inferred labels, adjusted Rand index",
                     results["inferred"].agreement, "-", above=0.9)  # fmt: skip
