@@ -74,7 +74,7 @@ class Mamba(hk.Module):
       selection: Gu and Dao 2023, section 3.2.
       Departure: A starts at -1 and the time steps of the heads so that their memories are
       spread (see `MambaConfig`); there both are drawn. No norm and no residual path around
-      the layer, which `stack` adds.
+      the layer.
     """
 
     def __init__(self, config: MambaConfig, name: str | None = None) -> None:

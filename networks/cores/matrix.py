@@ -63,7 +63,7 @@ class LinearAttention(hk.Module):
     Source: Katharopoulos et al. 2020, section 3.4, with their map of queries and keys,
       ELU + 1; the gate a head: Yang et al. 2024, "Gated Linear Attention Transformers",
       section 4, as one number a head and row; the gate of what is read: their section 4.4.
-      Departure: no norm and no residual path around the layer, which `stack` adds.
+      Departure: no norm and no residual path around the layer.
     """
 
     def __init__(self, config: LinearAttentionConfig, name: str | None = None) -> None:
@@ -142,7 +142,7 @@ class DeltaNet(hk.Module):
       over Sequence Length", section 2.2.
       Departure: no convolution before keys, queries and values. The gate is a sigmoid that
       spreads the memories of the heads; there it is that of Mamba-2. No norm and no
-      residual path around the layer, which `stack` adds.
+      residual path around the layer.
     """
 
     def __init__(self, config: DeltaNetConfig, name: str | None = None) -> None:

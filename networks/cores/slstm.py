@@ -68,7 +68,7 @@ class SLSTM(hk.Module):
     Source: Beck et al. 2024, "xLSTM", section 2.2, equations 8 to 18, with a sigmoid as
       forget gate, and appendix A.2 for what keeps the exponentials finite.
       Departure: the forget gates' biases spread the memories of a head's units; no
-      convolution, no norm and no projection around the layer, some of which `stack` adds.
+      convolution, no norm and no projection around the layer.
     """
 
     def __init__(self, config: SLSTMConfig, name: str | None = None) -> None:

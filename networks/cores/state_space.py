@@ -66,8 +66,7 @@ class LRU(hk.Module):
 
     Source: Orvieto et al. 2023, section 3 and appendix A.
       Departure: D is a matrix, for input and output differ in size; the layer ends in a
-      gate of one matrix (as `S5`), without the norm and the residual path of theirs, which
-      `stack` adds.
+      gate of one matrix (as `S5`), without the norm and the residual path of theirs.
     """
 
     def __init__(self, config: LRUConfig, name: str | None = None) -> None:
@@ -145,7 +144,7 @@ class S5(hk.Module):
     Source: Smith et al. 2023, section 3 and appendices A.1 and B.1.
       Departure: decays stay below 1 in modulus, for their real part is learned as a
       logarithm; D is a matrix, for input and output differ in size; one block, without the
-      norm and the residual path of theirs, which `stack` adds.
+      norm and the residual path of theirs.
     """
 
     def __init__(self, config: S5Config, name: str | None = None) -> None:
