@@ -17,6 +17,7 @@ from tolman.launchers.probe.model import (
     ProbedModel,
     Sampling,
     Scores,
+    Tally,
     check_sampling,
 )
 from tolman.launchers.probe.opening import Opened
@@ -95,6 +96,10 @@ class AnsweredModel:
     @property
     def questions_at_once(self) -> int:
         return self._model.questions_at_once
+
+    @property
+    def tally(self) -> Tally | None:
+        return self._model.tally
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         if len(prompts) != len(continuations):

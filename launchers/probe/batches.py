@@ -33,6 +33,12 @@ def power_of_two(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
+def power_of_four(number: int) -> int:
+    """The smallest power of four that is at least a number of 1 or more."""
+    power = power_of_two(number)
+    return power if power.bit_length() % 2 else 2 * power
+
+
 def in_batches(lengths: Sequence[int], max_tokens: int, max_length: int) -> Iterator[Batch]:
     """Puts texts of like lengths together, the longest first.
 

@@ -144,6 +144,7 @@ class Endpoint:
     """A model that is asked over HTTP; the methods are those of `ProbedModel`."""
 
     questions_at_once = QUESTIONS_AT_ONCE
+    tally = None
 
     def __init__(
         self, connection: Connection, name: str, abilities: frozenset[Ability]

@@ -6,34 +6,29 @@ of a cache, M tokens that are generated.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any, get_args
 
-import haiku as hk
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from tolman.launchers.probe import haiku_functions as functions
 from tolman.launchers.probe.batches import Batch, in_batches, power_of_two, stack
 from tolman.launchers.probe.model import (
     Ability,
     Sampling,
     Scores,
+    Tally,
     TextTooLongError,
     check_sampling,
 )
+from tolman.launchers.probe.prefixes import SharedBatch, groups_of, in_shared_batches
 from tolman.launchers.probe.tokenizer import Tokenizer, brief, encode_pair, pairs_of
-from tolman.networks.core import Array
-from tolman.networks.language import (
-    LanguageModel,
-    LanguageModelConfig,
-    empty_cache,
-)
+from tolman.networks.language import LanguageModelConfig
 
-Params = Any
 QUESTIONS_AT_ONCE = 256
-NUM_FIRST_TOKENS = 20  # That `first_token` tells, as endpoints do.
+MIN_ASKED = 32  # Places of a continuation in a row behind a prefix.
 
 
 class HaikuModel:
@@ -47,7 +42,7 @@ class HaikuModel:
     def __init__(
         self,
         config: LanguageModelConfig,
-        params: Params,
+        params: Any,
         tokenizer: Tokenizer,
         max_batch_tokens: int = 4096,
     ) -> None:
@@ -70,15 +65,18 @@ class HaikuModel:
         self.config, self.tokenizer = config, tokenizer
         self.params = jax.device_put(params)
         self._max_batch_tokens = max_batch_tokens
-        self._score = jax.jit(_transformed(config, _score))
+        self._tally = Tally()
+        of_model = functools.partial(functions.transformed, config)
+        self._score = jax.jit(of_model(functions.score))
+        self._score_behind = jax.jit(of_model(functions.score_behind))
         self._generate = jax.jit(
-            _transformed(config, _generate),
+            of_model(functions.generate),
             static_argnames=("is_drawn", "capacity", "stops"),
         )
-        self._hidden_states = jax.jit(_transformed(config, _hidden_states))
-        self._attention = jax.jit(_transformed(config, _attention))
-        self._first_token = jax.jit(_transformed(config, _first_token))
-        self._jacobian = jax.jit(_jacobian(config))
+        self._hidden_states = jax.jit(of_model(functions.hidden_states))
+        self._attention = jax.jit(of_model(functions.attention))
+        self._first_token = jax.jit(of_model(functions.first_token))
+        self._jacobian = jax.jit(functions.jacobian(config))
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -88,6 +86,10 @@ class HaikuModel:
     def questions_at_once(self) -> int:
         return QUESTIONS_AT_ONCE
 
+    @property
+    def tally(self) -> Tally:
+        return self._tally
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         pairs = [
             encode_pair(self.tokenizer, prompt, continuation)
@@ -95,15 +97,15 @@ class HaikuModel:
         ]
         texts, begins = [tokens for tokens, _ in pairs], [begin for _, begin in pairs]
         num_tokens = np.array([len(tokens) - begin for tokens, begin in pairs], np.int64)
+        self._check(texts)
         total = np.zeros(len(pairs))
-        for batch in self._batches(texts):
-            counts = num_tokens[batch.indices]
-            place = np.arange(min(power_of_two(int(counts.max())), batch.length))
-            begin = np.array([begins[index] for index in batch.indices])
-            places = _pad(begin[:, None] + place, batch)
-            counted = _pad(place < counts[:, None], batch)
-            found = self._score(self.params, stack(texts, batch), places, counted)
-            total[batch.indices] = np.asarray(found, float)[: len(batch.indices)]
+        groups = groups_of(texts, [begin - 1 for begin in begins])
+        alone = [index for group in groups if not group.size for index in group.indices]
+        self._score_alone(texts, begins, alone, total)
+        shared = [group for group in groups if group.size]
+        limits = self._max_batch_tokens, self.config.max_length
+        for batch in in_shared_batches(shared, [len(text) for text in texts], *limits):
+            self._score_shared(texts, begins, batch, total)
         for index in np.flatnonzero(~np.isfinite(total)):
             raise ValueError(
                 f"the log-probability of {brief(continuations[index])} after "
@@ -111,6 +113,59 @@ class HaikuModel:
                 "parameters or its dtype are at fault."
             )
         return Scores(total, num_tokens)
+
+    def _score_alone(
+        self,
+        texts: Sequence[Sequence[int]],
+        begins: Sequence[int],
+        alone: Sequence[int],
+        total: np.ndarray,
+    ) -> None:
+        """Fills `total` in for texts that share nothing."""
+        for of_alone in self._batches([texts[index] for index in alone]):
+            batch = of_alone._replace(indices=[alone[i] for i in of_alone.indices])
+            rows = stack(texts, batch)
+            places, counted = _asked(
+                [begins[index] for index in batch.indices],
+                [len(texts[index]) for index in batch.indices],
+                rows.shape,
+                1,
+            )
+            found = self._score(self.params, rows, places, counted)
+            total[batch.indices] = np.asarray(found, float)[: len(batch.indices)]
+            num_tokens = sum(len(texts[index]) for index in batch.indices)
+            self._tally.add(num_tokens, num_tokens, rows.size)
+
+    def _score_shared(
+        self,
+        texts: Sequence[Sequence[int]],
+        begins: Sequence[int],
+        batch: SharedBatch,
+        total: np.ndarray,
+    ) -> None:
+        """Fills `total` in for texts whose prefixes are read once."""
+        heads, rests = batch.split(texts)
+        prefixes = stack(
+            heads, Batch([*range(len(heads))], batch.num_prefixes, batch.prefix_length)
+        )
+        rows = stack(rests, Batch([*range(len(rests))], batch.num_rows, batch.rest_length))
+        places, counted = _asked(
+            [begins[i] - size for i, size in zip(batch.indices, batch.sizes, strict=True)],
+            [len(rest) for rest in rests],
+            rows.shape,
+            MIN_ASKED,
+        )
+        lengths = np.ones(len(prefixes), np.int32)
+        lengths[: len(heads)] = [len(head) for head in heads]
+        which = np.zeros(len(rows), np.int32)
+        which[: len(rests)] = batch.which
+        found = self._score_behind(
+            self.params, prefixes, lengths, which, rows, places, counted
+        )
+        total[batch.indices] = np.asarray(found, float)[: len(rests)]
+        num_asked = sum(len(texts[index]) for index in batch.indices)
+        num_read = sum(map(len, heads)) + sum(map(len, rests))
+        self._tally.add(num_asked, num_read, prefixes.size + rows.size)
 
     def generate(
         self,
@@ -190,6 +245,11 @@ class HaikuModel:
         return found
 
     def _batches(self, texts: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        self._check(texts)
+        lengths = [len(text) for text in texts]
+        return in_batches(lengths, self._max_batch_tokens, self.config.max_length)
+
+    def _check(self, texts: Sequence[Sequence[int]]) -> None:
         limit = self.config.max_length
         for text in texts:
             if not text:
@@ -200,7 +260,6 @@ class HaikuModel:
                     f"{start} has {len(text)} tokens: must have at most {limit}, the "
                     "model's context. Shorten it."
                 )
-        return in_batches([len(text) for text in texts], self._max_batch_tokens, limit)
 
 
 def _pad(rows: np.ndarray, batch: Batch, value: int = 0) -> np.ndarray:
@@ -209,144 +268,22 @@ def _pad(rows: np.ndarray, batch: Batch, value: int = 0) -> np.ndarray:
     return np.pad(rows, missing, constant_values=value)
 
 
-def _transformed(config: LanguageModelConfig, function: Any) -> Any:
-    """A function of the model and arrays as one of parameters and arrays."""
-
-    def forward(*args: Any, **static: Any) -> Any:
-        with jax.default_matmul_precision("highest"):
-            return function(config, LanguageModel(config), *args, **static)
-
-    transformed: hk.Transformed = hk.without_apply_rng(hk.transform(forward))
-    return transformed.apply
-
-
-def _score(
-    config: LanguageModelConfig,
-    model: LanguageModel,
-    tokens: Array,
-    places: Array,
-    counted: Array,
-) -> Array:
-    """`[B]`, summed log-probabilities.
+def _asked(
+    begins: Sequence[int], ends: Sequence[int], shape: tuple[int, ...], min_places: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the tokens that are asked for, and which of them count, `[B, C]`.
 
     Args:
-      config: of the model.
-      model: that reads.
-      tokens: `[B, T]`.
-      places: `[B, C]`, of the tokens that are asked for; each from 1.
-      counted: `[B, C]` bool, False where there is none.
+      begins: of each row the first of them.
+      ends: of each row the place behind the last.
+      shape: rows and tokens of the batch; rows that are missing are padding.
+      min_places: C is a power of two, at least this and at most the tokens of a row.
     """
-    del config
-    # Logits are made where they are asked for alone: they are most of the memory.
-    final = model(tokens).hidden[-1]
-    before = jnp.take_along_axis(final, jnp.maximum(places - 1, 0)[..., None], 1)
-    log_p = jax.nn.log_softmax(model.logits(before))  # [B, C, V]
-    asked = jnp.take_along_axis(tokens, places, 1, mode="clip")
-    own = jnp.take_along_axis(log_p, asked[..., None], 2)[..., 0]
-    return jnp.where(counted, own, 0.0).sum(1)
-
-
-def _hidden_states(
-    config: LanguageModelConfig, model: LanguageModel, tokens: Array
-) -> Array:
-    """`[L + 1, B, T, D]` float32, which holds narrower numbers exactly."""
-    del config
-    return jnp.stack(model(tokens).hidden).astype(jnp.float32)
-
-
-def _attention(config: LanguageModelConfig, model: LanguageModel, tokens: Array) -> Array:
-    """`[L, B, H, T, T]`."""
-    del config
-    return jnp.stack(model(tokens).attention)
-
-
-def _first_token(
-    config: LanguageModelConfig, model: LanguageModel, tokens: Array, lengths: Array
-) -> tuple[Array, Array]:
-    """Log-probabilities and tokens, `[B, NUM_FIRST_TOKENS]`, the likeliest first."""
-    final = model(tokens).hidden[-1]
-    last = jnp.take_along_axis(final, (lengths - 1)[:, None, None], 1)[:, 0]
-    log_p = jax.nn.log_softmax(model.logits(last))
-    return jax.lax.top_k(log_p, min(NUM_FIRST_TOKENS, config.vocabulary_size))
-
-
-def _jacobian(config: LanguageModelConfig) -> Any:
-    """A function of parameters and tokens `[1, T]` that gives `[T, D, D]` float32."""
-
-    def embed(model: LanguageModel, tokens: Array) -> Array:
-        return model.embed(tokens, jnp.zeros(len(tokens), jnp.int32))
-
-    def last(model: LanguageModel, embedded: Array) -> Array:
-        return model.read(embedded).hidden[-1][0, -1].astype(jnp.float32)
-
-    embedding = _transformed(config, lambda _, model, tokens: embed(model, tokens))
-    final = _transformed(config, lambda _, model, embedded: last(model, embedded))
-
-    def jacobian(params: Params, tokens: Array) -> Array:
-        embedded = embedding(params, tokens).astype(jnp.float32)
-        by_token = jax.jacrev(final, argnums=1)(params, embedded)  # [D, 1, T, D]
-        return jnp.moveaxis(by_token[:, 0], 1, 0)
-
-    return jacobian
-
-
-def _generate(
-    config: LanguageModelConfig,
-    model: LanguageModel,
-    tokens: Array,
-    lengths: Array,
-    max_new_tokens: Array,
-    temperature: Array,
-    seeds: Array,
-    *,
-    is_drawn: bool,
-    capacity: int,
-    stops: tuple[int, ...],
-) -> Array:
-    """The likeliest tokens or drawn ones, `[B, S]`; -1 where a row has ended.
-
-    Args:
-      config: of the model.
-      model: that reads.
-      tokens: `[B, T]`, the prompts.
-      lengths: `[B]`, tokens of each.
-      max_new_tokens: `[]`, M at most; S is enough for it, or is the context.
-      temperature: `[]`, of drawing.
-      seeds: `[B]`, of drawing.
-      is_drawn: tokens are drawn.
-      capacity: S.
-      stops: tokens that end a row.
-    """
-    batch_size = len(tokens)
-    reading = model(tokens, empty_cache(config, batch_size, capacity), lengths)
-    last = jnp.take_along_axis(reading.hidden[-1], (lengths - 1)[:, None, None], 1)
-
-    def choose(final: Array, step: Array) -> Array:
-        logits = model.logits(final[:, 0])
-        if is_drawn:  # The largest of these is a draw.
-            keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.PRNGKey(seed), step))
-            noise = jax.vmap(partial(jax.random.gumbel, shape=logits.shape[1:]))
-            logits += temperature * noise(keys(seeds))
-        return logits.argmax(-1).astype(jnp.int32)
-
-    def body(carry: Any) -> Any:
-        step, token, has_ended, cache, found = carry
-        has_ended |= jnp.isin(token, jnp.array(stops, jnp.int32))
-        found = found.at[:, step].set(jnp.where(has_ended, -1, token))
-        has_ended |= cache.length >= config.max_length
-        read = model(token[:, None], cache)  # A row that has ended goes on unseen.
-        token = choose(read.hidden[-1], step + 1)
-        return step + 1, token, has_ended, read.cache, found
-
-    def goes_on(carry: Any) -> Array:
-        step, _, has_ended, _, _ = carry
-        return (step < max_new_tokens) & ~has_ended.all()
-
-    start = (
-        jnp.int32(0),
-        choose(last, jnp.int32(0)),
-        jnp.zeros(batch_size, bool),
-        reading.cache,
-        jnp.full((batch_size, capacity), -1, jnp.int32),
-    )
-    return hk.while_loop(goes_on, body, start)[-1]
+    counts = np.array(ends) - np.array(begins)
+    width = min(power_of_two(max(int(counts.max()), min_places)), shape[1])
+    place = np.arange(width)
+    rows = np.zeros((shape[0], width), np.int64)
+    rows[: len(counts)] = np.array(begins)[:, None] + place
+    counted = np.zeros(rows.shape, bool)
+    counted[: len(counts)] = place < counts[:, None]
+    return rows, counted

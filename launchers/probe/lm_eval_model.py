@@ -23,6 +23,7 @@ class LmEvalModel:
     """
 
     questions_at_once = QUESTIONS_AT_ONCE
+    tally = None
     abilities: frozenset[Ability] = frozenset({"score", "generate"})
 
     def __init__(self, model: Any, words: str) -> None:

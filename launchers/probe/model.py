@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -52,6 +53,36 @@ def check_sampling(prompts: Sequence[str], sampling: Sampling) -> None:
         )
 
 
+@dataclass
+class Tally:
+    """Tokens of the texts that a model was asked to score.
+
+    Attributes:
+      num_asked: of all texts.
+      num_read: that went through the model, without padding; what texts share is read once.
+      num_padding: that went through the model beside them.
+    """
+
+    num_asked: int = 0
+    num_read: int = 0
+    num_padding: int = 0
+
+    def add(self, num_asked: int, num_read: int, num_places: int) -> None:
+        """Counts a batch of `num_places` tokens, padding included."""
+        self.num_asked += num_asked
+        self.num_read += num_read
+        self.num_padding += num_places - num_read
+
+    def __str__(self) -> str:
+        places = max(self.num_read + self.num_padding, 1)
+        saved = self.num_asked - self.num_read
+        return (
+            f"{self.num_asked} tokens scored; {saved} of them saved "
+            f"({saved / max(self.num_asked, 1):.0%}) by prefixes that are read once; "
+            f"padding is {self.num_padding / places:.0%} of what was read."
+        )
+
+
 class ProbedModel(Protocol):
     """A language model that is asked by text.
 
@@ -66,6 +97,11 @@ class ProbedModel(Protocol):
     @property
     def questions_at_once(self) -> int:
         """So many are worth putting in one call; the answers to them are kept together."""
+        ...
+
+    @property
+    def tally(self) -> Tally | None:
+        """What scoring has read so far; None where a server or a harness does that."""
         ...
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:

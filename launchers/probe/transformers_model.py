@@ -6,6 +6,8 @@ Nothing is downloaded. Shapes: B rows of a batch, T tokens of a row, V vocabular
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -13,14 +15,17 @@ from typing import Any, get_args
 import numpy as np
 
 from tolman.launchers.probe.batches import Batch, in_batches
-from tolman.launchers.probe.haiku_model import NUM_FIRST_TOKENS, QUESTIONS_AT_ONCE
+from tolman.launchers.probe.haiku_functions import NUM_FIRST_TOKENS
+from tolman.launchers.probe.haiku_model import QUESTIONS_AT_ONCE
 from tolman.launchers.probe.model import (
     Ability,
     Sampling,
     Scores,
+    Tally,
     TextTooLongError,
     check_sampling,
 )
+from tolman.launchers.probe.prefixes import SharedBatch, groups_of, in_shared_batches
 from tolman.launchers.probe.tokenizer import Encoded, brief, encode_pair, pairs_of
 
 MAX_BATCH_TOKENS = 4096
@@ -72,7 +77,7 @@ class TransformersModel:
     def __init__(self, model: Any, tokenizer: FastTokenizer, max_length: int) -> None:
         """Takes a model that is on its device, in evaluation mode, with eager attention."""
         self._model, self._tokenizer, self._max_length = model, tokenizer, max_length
-        self.num_tokens = self.num_padded = 0  # That went through the model.
+        self._tally = Tally()
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -82,6 +87,10 @@ class TransformersModel:
     def questions_at_once(self) -> int:
         return QUESTIONS_AT_ONCE
 
+    @property
+    def tally(self) -> Tally:
+        return self._tally
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         import torch
 
@@ -89,17 +98,26 @@ class TransformersModel:
             encode_pair(self._tokenizer, self._tokenizer.as_turn(prompt), continuation)
             for prompt, continuation in pairs_of(prompts, continuations)
         ]
-        texts = [tokens for tokens, _ in pairs]
+        texts, begins = [tokens for tokens, _ in pairs], [begin for _, begin in pairs]
+        self._check(texts)
         total = np.zeros(len(pairs))
-        for batch, tokens, mask in self._batches(texts):
-            with torch.inference_mode():
+        # Where a prefix cannot be kept, all texts are read whole.
+        limits = [begin - 1 if self._keeps_prefixes else 0 for begin in begins]
+        groups = groups_of(texts, limits)
+        alone = [index for group in groups if not group.size for index in group.indices]
+        with torch.inference_mode():
+            for of_alone, tokens, mask in self._batches([texts[index] for index in alone]):
+                batch = [alone[index] for index in of_alone.indices]
                 final = self._base(input_ids=tokens, attention_mask=mask)[0]
-                for row, index in enumerate(batch.indices):
-                    begin, end = pairs[index][1], len(texts[index])
-                    logits = self._logits(final[row, begin - 1 : end - 1])
-                    own = tokens[row, begin:end, None]
-                    log_p = torch.log_softmax(logits.float(), -1).gather(-1, own)
-                    total[index] = float(log_p.double().sum())
+                own = [begins[index] for index in batch]
+                ends = [len(texts[index]) for index in batch]
+                total[batch] = self._log_probability(final, tokens, own, ends)
+                self._tally.add(sum(ends), sum(ends), tokens.numel())
+            shared = [group for group in groups if group.size]
+            for behind in in_shared_batches(
+                shared, [len(text) for text in texts], MAX_BATCH_TOKENS, self._max_length
+            ):
+                total[behind.indices] = self._score_shared(texts, begins, behind)
         for index in np.flatnonzero(~np.isfinite(total)):
             raise ValueError(
                 f"the log-probability of {brief(continuations[index])} after "
@@ -108,6 +126,64 @@ class TransformersModel:
             )
         num_tokens = [len(tokens) - begin for tokens, begin in pairs]
         return Scores(total, np.array(num_tokens, np.int64))
+
+    def _score_shared(
+        self, texts: Sequence[Sequence[int]], begins: Sequence[int], batch: SharedBatch
+    ) -> np.ndarray:
+        """Log-probabilities of texts whose prefixes are read once."""
+        import torch
+
+        heads, rests = batch.split(texts)
+        prefixes, prefix_mask = self._padded(heads)
+        tokens, mask = self._padded(rests)
+        read = self._base(input_ids=prefixes, attention_mask=prefix_mask, use_cache=True)
+        which = torch.tensor(batch.which, device=tokens.device)
+        kept = read.past_key_values
+        kept.batch_select_indices(which)
+        sizes = torch.tensor(batch.sizes, device=tokens.device)
+        final = self._base(
+            input_ids=tokens,
+            attention_mask=torch.cat([prefix_mask[which], mask], 1),
+            position_ids=sizes[:, None] + torch.arange(tokens.shape[1]).to(tokens.device),
+            past_key_values=kept,
+        )[0]
+        num_asked = sum(len(texts[index]) for index in batch.indices)
+        num_read = sum(map(len, heads)) + sum(map(len, rests))
+        self._tally.add(num_asked, num_read, prefixes.numel() + tokens.numel())
+        own = [begins[i] - size for i, size in zip(batch.indices, batch.sizes, strict=True)]
+        return self._log_probability(final, tokens, own, [len(rest) for rest in rests])
+
+    def _log_probability(
+        self, final: Any, tokens: Any, begins: Sequence[int], ends: Sequence[int]
+    ) -> np.ndarray:
+        """`[B]` float64, summed over the tokens from `begins` to `ends` of each row."""
+        import torch
+
+        counts = [end - begin for begin, end in zip(begins, ends, strict=True)]
+        row = torch.tensor(np.repeat(np.arange(len(counts)), counts), device=tokens.device)
+        spans = [np.arange(*span) for span in zip(begins, ends, strict=True)]
+        place = torch.tensor(np.concatenate(spans), device=tokens.device)
+        log_p = torch.log_softmax(self._logits(final[row, place - 1]).float(), -1)
+        own = log_p.gather(-1, tokens[row, place, None])[:, 0].double()
+        total = own.new_zeros(len(counts)).index_add(0, row, own)
+        return np.asarray(total.cpu().numpy())
+
+    @functools.cached_property
+    def _keeps_prefixes(self) -> bool:
+        """Whether all keys and values of a prefix are kept, and positions can be said."""
+        import torch
+        from transformers import cache_utils
+
+        if "position_ids" not in inspect.signature(self._base.forward).parameters:
+            return False
+        with torch.inference_mode():
+            one = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
+            read = self._base(input_ids=one, use_cache=True)
+        kept: Any = getattr(read, "past_key_values", None)
+        if type(kept) is not cache_utils.DynamicCache:
+            return False
+        # A sliding window drops the oldest places, whatever they hold.
+        return all(type(layer) is cache_utils.DynamicLayer for layer in kept.layers)
 
     def generate(
         self,
@@ -193,7 +269,10 @@ class TransformersModel:
     @property
     def _base(self) -> Any:
         """The model without what makes logits."""
-        return self._model.get_decoder() or self._model.base_model
+        decoder = self._model.get_decoder()
+        # Some, such as GPT-2, name the whole model as its decoder.
+        is_whole = decoder is None or decoder is self._model
+        return self._model.base_model if is_whole else decoder
 
     def _logits(self, final: Any) -> Any:
         return self._model.get_output_embeddings()(final)
@@ -226,22 +305,23 @@ class TransformersModel:
 
     def _batches(self, texts: Sequence[Sequence[int]]) -> Iterator[tuple[Batch, Any, Any]]:
         """Batches of like lengths, with tokens and mask `[B, T]`, padded on the right."""
-        import torch
-
         self._check(texts)
         lengths = [len(text) for text in texts]
         for batch in in_batches(lengths, MAX_BATCH_TOKENS, self._max_length):
             # Nothing is compiled here: rows are as long as the longest.
-            longest = max(lengths[index] for index in batch.indices)
-            rows = np.zeros((len(batch.indices), longest), np.int64)
-            mask = np.zeros_like(rows)
-            for row, index in enumerate(batch.indices):
-                rows[row, : lengths[index]] = texts[index]
-                mask[row, : lengths[index]] = 1
-            self.num_tokens += int(mask.sum())
-            self.num_padded += int(mask.size - mask.sum())
-            device = self._model.device
-            yield batch, torch.tensor(rows).to(device), torch.tensor(mask).to(device)
+            yield batch, *self._padded([texts[index] for index in batch.indices])
+
+    def _padded(self, texts: Sequence[Sequence[int]]) -> tuple[Any, Any]:
+        """Tokens and mask `[B, T]`, padded on the right; T is the longest text's."""
+        import torch
+
+        rows = np.zeros((len(texts), max(map(len, texts))), np.int64)
+        mask = np.zeros_like(rows)
+        for row, text in enumerate(texts):
+            rows[row, : len(text)] = text
+            mask[row, : len(text)] = 1
+        device = self._model.device
+        return torch.tensor(rows).to(device), torch.tensor(mask).to(device)
 
 
 def load_transformers(

@@ -20,7 +20,7 @@ import tyro
 from tolman.launchers.catalog.names import PROBE, lookup, registered
 from tolman.launchers.probe.answers import Journal, answered
 from tolman.launchers.probe.battery import ProbeStudy, Row
-from tolman.launchers.probe.model import ProbedModel
+from tolman.launchers.probe.model import ProbedModel, Tally
 from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
 from tolman.launchers.runs.folder import LOCK, hold, make_folder
 from tolman.launchers.runs.progress import Progress
@@ -80,8 +80,15 @@ def run_probe(config: ProbeConfig) -> int:
         if study.checks:
             study.print_verdict()
     print(f"{model.num_sent} questions sent, the others were answered before.")
+    print(_told(model.tally))
     print(f"Figures and tables: {report}")
     return 0 if all(check.passed for study in studies for check in study.checks) else 1
+
+
+def _told(tally: Tally | None) -> str:
+    if tally is None:
+        return "Padding and what prompts share are left to the server or the harness."
+    return str(tally)
 
 
 def _find(name: str) -> ProbeStudy:

@@ -74,7 +74,8 @@ def test_a_battery_goes_on_where_it_was_broken_off(given, tmp_path, capsys):
     assert asked == ["a", "b", "a", "b", "c"]
     names = [row[0] for row in result_of(tmp_path)["tables"][0]["rows"]]
     assert names == ["a", "a", "b", "b", "c", "c"]
-    assert "2 questions sent" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 questions sent" in told and " tokens scored; 0 of them saved (0%)" in told
     assert run(block("a"), block("b"), block("c")) == 0
     assert asked == ["a", "b", "a", "b", "c"]
     assert "0 questions sent" in capsys.readouterr().out
@@ -149,6 +150,7 @@ def test_content_effects_end_to_end(tiny, tmp_path, monkeypatch):
     found = {
         "abilities": frozenset({"score", "first token"}),
         "questions_at_once": 1000,
+        "tally": None,
     }
 
     class Logical:

@@ -13,8 +13,8 @@ from hugging_face import save_as_llama
 from tolman.envs.data import data_set
 from tolman.launchers import cli
 from tolman.launchers.probe.llama2c import load_llama2c
-from tolman.launchers.probe.model import Sampling, TextTooLongError
-from tolman.launchers.probe.transformers_model import load_transformers
+from tolman.launchers.probe.model import Sampling, Tally, TextTooLongError
+from tolman.launchers.probe.transformers_model import TransformersModel, load_transformers
 
 PROMPTS = ["abc cab", "b ", "a b c", "abc", "c"]
 CONTINUATIONS = [" abc", "ca", " b", "c cab", " é!"]
@@ -77,13 +77,61 @@ def test_what_is_inside_is_the_same(ours, theirs, what):
         np.testing.assert_allclose(found, own, atol=1e-3, rtol=1e-3)
 
 
-def test_padding_is_counted(theirs):
-    theirs.num_tokens = theirs.num_padded = 0
-    texts = ["abc", "abc abc"]
-    lengths = [len(theirs._tokenizer.encode(text).tokens) for text in texts]
-    theirs.first_token(texts)
-    assert theirs.num_tokens == sum(lengths)
-    assert theirs.num_padded == abs(lengths[0] - lengths[1])
+def test_what_is_read_is_counted(folder):
+    model = load_transformers(folder, "float32", "cpu", False)
+    pairs = (("c", " b"), ("abc abc", " a"))
+    lengths = [len(model._tokenizer.encode("".join(pair)).tokens) for pair in pairs]
+    model.score(*zip(*pairs, strict=True))
+    assert model.tally == Tally(sum(lengths), sum(lengths), abs(lengths[0] - lengths[1]))
+
+
+def test_what_texts_share_is_read_once(folder, ours):
+    model = load_transformers(folder, "float32", "cpu", False)
+    heads = ["b c a b c a b c a b", "a b c a b c a b c a b c"]  # Of unlike lengths.
+    prompts = [head + rest for head in heads for rest in (" a", " c b", " b")]
+    prompts.append("c")
+    continuations = [" b", " c", " abc", " a", " c a", " b", " a"]
+    found = model.score(prompts, continuations).log_probability
+    assert model.tally.num_read < model.tally.num_asked / 1.5
+    alone = [
+        model.score([prompt], [continuation]).log_probability[0]
+        for prompt, continuation in zip(prompts, continuations, strict=True)
+    ]
+    assert np.abs(found - alone).max() < 1e-5
+    own = ours.score(prompts, continuations).log_probability
+    assert np.abs(found - own).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "sliding", "mamba"])
+def test_prefixes_are_kept_where_all_of_them_can_be(folder, kind):
+    """Other kinds of models: their scores are those of each text alone."""
+    import torch
+    import transformers
+
+    size = {"vocab_size": 267, "hidden_size": 8, "num_hidden_layers": 2}
+    if kind == "gpt2":
+        config = transformers.GPT2Config(vocab_size=267, n_embd=8, n_layer=2, n_head=2)
+    elif kind == "sliding":
+        config = transformers.MistralConfig(
+            **size, num_attention_heads=2, num_key_value_heads=2, intermediate_size=8,
+            sliding_window=4,
+        )  # fmt: skip
+    else:
+        config = transformers.MambaConfig(**size, state_size=4)
+    torch.manual_seed(0)
+    network = transformers.AutoModelForCausalLM.from_config(
+        config, **({} if kind == "mamba" else {"attn_implementation": "eager"})
+    ).eval()
+    tokenizer = load_transformers(folder, "float32", "cpu", False)._tokenizer
+    model = TransformersModel(network, tokenizer, 40)
+    assert model._keeps_prefixes == (kind == "gpt2")
+    prompts = ["b c a b c a b c a b" + rest for rest in (" a", " c b", "")]
+    found = model.score(prompts, [" b c", " a", " c"]).log_probability
+    alone = [
+        model.score([prompt], [rest]).log_probability[0]
+        for prompt, rest in zip(prompts, [" b c", " a", " c"], strict=True)
+    ]
+    assert np.abs(found - alone).max() < 1e-5
 
 
 def test_lower_precision_is_another_number_but_a_near_one(folder, theirs):
