@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 HOST_BASES = {"dm_env._environment.Environment", "gymnasium.core.Env"}
 
 
-def vector_seeds(seed: int, updates: int, number: int) -> list[int]:
-    """Seeds of the vectors that an actor begins with after so many updates of a run."""
-    words = np.random.SeedSequence([seed, updates]).generate_state(number)
+def vector_seeds(seed: int, steps: int, number: int) -> list[int]:
+    """Seeds of the vectors that an actor begins with after so many steps of a run."""
+    words = np.random.SeedSequence([seed, steps]).generate_state(number)
     return [int(word) for word in words]
 
 

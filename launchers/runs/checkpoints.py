@@ -91,14 +91,21 @@ class Checkpoints:
         files = () if last is None else (self.folder / str(last)).rglob("*")
         return sum(path.stat().st_size for path in files if path.is_file())
 
-    def peek(self) -> tuple[int, dict[str, Any]]:
-        """Updates and metadata of the last checkpoint that can be read; (0, {}) of none."""
+    def peek(self, *counts: str) -> tuple[int, dict[str, Any]]:
+        """A count and the metadata of the last checkpoint that can be read; (0, {}) of none.
+
+        Args:
+          counts: fields of the state; the first that it has is returned. By default the
+            updates.
+        """
+        names = [f".{name}" for name in (*counts, "updates")]
         for step in reversed(self.steps()):
             path = self.folder / str(step) / STATE
             # A torn file can raise anything.
             with contextlib.suppress(Exception), np.load(path, allow_pickle=False) as file:
                 description = json.loads(file["description"].tobytes())
-                index = description["leaves"].index(".updates")
+                leaves = description["leaves"]
+                index = leaves.index(next(name for name in names if name in leaves))
                 return int(file[f"arr_{index}"].flat[0]), description["metadata"]
         return 0, {}
 

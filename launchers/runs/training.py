@@ -115,11 +115,11 @@ def resume(
     with stop_request() as stop, stop.deferred():
         folder = open_run(path)
         written = folder.config(trust)
-        updates, about = Checkpoints(folder.checkpoints).peek()
+        steps, about = Checkpoints(folder.checkpoints).peek("env_steps")
         if changes:
             check_kept(find_changes(to_mapping(written), changes, 0))
         config = folder.config(trust, changes) if changes else written
-        job = resolve(config, vector_seeds(config.seed, updates, 1)[0])
+        job = resolve(config, vector_seeds(config.seed, steps, 1)[0])
         config, settings = job.config, to_mapping(job.config)
         stood = {key: to_mapping(written).get(key) for key in changes or {}}
         before = {**settings, **stood, **about.get("config", {})}
