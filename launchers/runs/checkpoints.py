@@ -92,7 +92,7 @@ class Checkpoints:
         return sum(path.stat().st_size for path in files if path.is_file())
 
     def peek(self, *counts: str) -> tuple[int, dict[str, Any]]:
-        """A count and the metadata of the last checkpoint that can be read; (0, {}) of none.
+        """A count and the metadata of the last readable checkpoint; (0, {}) of none.
 
         Args:
           counts: fields of the state; the first that it has is returned. By default the
