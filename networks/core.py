@@ -132,6 +132,18 @@ def register_core(name: str) -> Callable[[CoreClass], CoreClass]:
     return register
 
 
+class UnrolledCore(hk.Module):
+    """Base of a core whose step is an unroll of one row; it adds `unroll`."""
+
+    def __call__(self, x: Array, reset: Array, state: State) -> tuple[Array, State]:
+        outputs, state = self.unroll(x[None], reset[None], state)
+        return outputs[0], state
+
+    def unroll(self, x: Array, reset: Array, state: State) -> tuple[Array, State]:
+        """See `MemoryCore.unroll`."""
+        raise NotImplementedError
+
+
 def scan_steps(step: Callable[..., tuple[Array, State]], rows: Any, state: State) -> Any:
     """Unrolls a core step by step, inside a Haiku transform.
 

@@ -9,13 +9,15 @@ Shapes: B batch, T time, ... any axes of the memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Gt
 
 from tolman.networks.core import Array, scan_steps
 
@@ -32,6 +34,24 @@ class ComplexState(NamedTuple):
 
     real: Array
     imaginary: Array
+
+
+@dataclass(frozen=True)
+class SpreadMemory:
+    """Settings of a core whose parts remember for different times.
+
+    Attributes:
+      shortest_memory: steps that the part of the shortest memory keeps a content at first.
+      longest_memory: of the longest; the others lie between, evenly in logarithms. For what
+        must be kept N steps, at least N.
+    """
+
+    shortest_memory: Annotated[float, Gt(1)] = 10.0
+    longest_memory: Annotated[float, Gt(1)] = 1000.0
+
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.longest_memory < self.shortest_memory:
+            yield "longest_memory", f"at least shortest_memory = {self.shortest_memory:g}"
 
 
 def unroll_linear(

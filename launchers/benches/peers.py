@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from tolman.launchers.measuring.peers.settings import (
     A2CSettings,
     DQNSettings,
     PPOSettings,
+    Settings,
 )
 from tolman.launchers.measuring.turns import processor_seconds
 from tolman.launchers.runs.job import resolve
@@ -39,7 +41,7 @@ ON_DEVICE = {
     "cartpole": jax_a2c.Settings(256, 32),
 }
 ON_HOST = "CartPole-v1"
-LOCAL: dict[str, PPOSettings | A2CSettings | DQNSettings] = {
+LOCAL: dict[str, Settings] = {
     "ppo": PPOSettings(),
     "actor_critic": A2CSettings(),
     "dqn": DQNSettings(),
@@ -93,8 +95,8 @@ def _pairs() -> Iterator[Pair]:
             "PureJaxRL's shape",
             f"A2C with an LSTM, {environment} x {settings.batch_size}",
             settings.batch_size * settings.unroll_length,
-            lambda _, name=environment, own=settings: _our_a2c(name, own),  # type: ignore[misc]
-            lambda _, name=environment, own=settings: _their_a2c(name, own),  # type: ignore[misc]
+            partial(_our_a2c, environment, settings),
+            partial(_their_a2c, environment, settings),
         )
     if importlib.util.find_spec("torch") is None:
         print("Left out: CleanRL's shape needs torch (pip install torch).")
@@ -119,12 +121,12 @@ def _pairs() -> Iterator[Pair]:
                     library,
                     f"{agent}, {ON_HOST} x {own.num_envs}",
                     _steps(own),
-                    lambda stack, agent=agent: _our_local(agent, stack),  # type: ignore[misc]
-                    lambda _, make=make, own=own: Part(*make(ON_HOST, own)),  # type: ignore[misc]
+                    partial(_our_local, agent),
+                    partial(_their_local, make, own),
                 )
 
 
-def _steps(settings: PPOSettings | A2CSettings | DQNSettings) -> int:
+def _steps(settings: Settings) -> int:
     """Environment steps of one unit: an update, or a row of all environments for DQN."""
     return settings.num_envs * getattr(settings, "unroll_length", 1)
 
@@ -172,7 +174,8 @@ def _timed(take: Callable[[int], None], count: int) -> tuple[float, float]:
     return (after[0] - before[0]) / count, (after[1] - before[1]) / count
 
 
-def _our_a2c(name: str, settings: jax_a2c.Settings) -> Part:
+def _our_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
+    del stack
     environment = find_environments(name).environment()
     config = MetaRLConfig(
         batch_size=settings.batch_size, unroll_length=settings.unroll_length
@@ -189,7 +192,8 @@ def _our_a2c(name: str, settings: jax_a2c.Settings) -> Part:
     return Part(training(runner, state), _weights(agent))
 
 
-def _their_a2c(name: str, settings: jax_a2c.Settings) -> Part:
+def _their_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
+    del stack
     return Part(*jax_a2c.make(find_environments(name).environment(), settings))
 
 
@@ -213,6 +217,15 @@ def _our_local(agent_name: str, stack: ExitStack) -> Part:
     updates = getattr(settings, "updates_per_row", 1)
     take = training(runner, state)
     return Part(lambda count: take(count * updates), _weights(agent))
+
+
+def _their_local(
+    make: Callable[[str, Settings], tuple[Callable[[int], None], int]],
+    settings: Settings,
+    stack: ExitStack,
+) -> Part:
+    del stack
+    return Part(*make(ON_HOST, settings))
 
 
 def _weights(agent: Any) -> int:

@@ -20,7 +20,7 @@ from tolman.agents.synth2.captions import (
 )
 from tolman.launchers.probe.answers import answered
 from tolman.launchers.probe.model import Sampling
-from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
+from tolman.launchers.probe.opening import Opened
 
 MAX_NEW_TOKENS = 48
 MAX_SEED = 2**31
@@ -43,7 +43,7 @@ class CaptionSet(NamedTuple):
 
 
 def write_captions(
-    config: ModelConfig,
+    opened: Opened,
     plan: CaptionPlan,
     concepts: Sequence[str],
     folder: Path,
@@ -54,7 +54,7 @@ def write_captions(
     """Asks a model for captions; what it has answered is kept, and goes on after a kill.
 
     Args:
-      config: of the model, as in `tolman probe`.
+      opened: the model; `open_model` opens one as `tolman probe` names it.
       plan: what is asked for.
       concepts: names.
       folder: of the answers of all models.
@@ -63,21 +63,8 @@ def write_captions(
       names: whether a caption names a concept.
 
     Raises:
-      ValueError: if the model cannot be asked, or answers nothing.
+      ValueError: if the model answers nothing.
     """
-    return captions_of(open_model(config), plan, concepts, folder, temperature, seed, names)
-
-
-def captions_of(
-    opened: Opened,
-    plan: CaptionPlan,
-    concepts: Sequence[str],
-    folder: Path,
-    temperature: float = 1.0,
-    seed: int = 0,
-    names: Callable[[str, str], bool] = names_concept,
-) -> CaptionSet:
-    """As `write_captions`, of a model that is open."""
     rng = np.random.default_rng([seed, *json.dumps(asdict(plan)).encode()])
     asked = ask_for(plan, concepts, rng)
     seeds = rng.integers(MAX_SEED, size=len(asked.prompts)).tolist()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt
 
-from tolman.networks.core import Array, register_core
+from tolman.networks.core import Array, UnrolledCore, register_core
 from tolman.networks.linear_recurrence import (
     ComplexState,
     Way,
@@ -52,7 +52,7 @@ class FFMConfig:
 
 
 @register_core("ffm")
-class FFM(hk.Module):
+class FFM(UnrolledCore):
     """A sum of inputs that decay and turn: what, and how long ago.
 
     Source: Morad et al. 2023, "Reinforcement Learning with Fast and Forgetful Memory",
@@ -69,12 +69,6 @@ class FFM(hk.Module):
         return zero_complex_state(
             batch_size, self._config.num_traces, self._config.num_contexts
         )
-
-    def __call__(
-        self, x: Array, reset: Array, state: ComplexState
-    ) -> tuple[Array, ComplexState]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(
         self, x: Array, reset: Array, state: ComplexState

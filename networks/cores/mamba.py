@@ -6,7 +6,6 @@ width of the convolution, H output size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -14,11 +13,11 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 
 from tolman.networks.convolution import causal_convolution
-from tolman.networks.core import Array, register_core
-from tolman.networks.linear_recurrence import spread_steps
+from tolman.networks.core import Array, UnrolledCore, register_core
+from tolman.networks.linear_recurrence import SpreadMemory, spread_steps
 from tolman.networks.matrix_memory import Row, Way, unroll_matrix
 
 
@@ -33,7 +32,7 @@ class MambaState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MambaConfig:
+class MambaConfig(SpreadMemory):
     """Settings of Mamba.
 
     Attributes:
@@ -43,9 +42,6 @@ class MambaConfig:
       state_size: numbers that a unit keeps; keys and queries of all heads have as many.
       convolution_width: rows that the convolution sees, its own included; 4 in Dao and Gu
         2024.
-      shortest_memory: steps that the head of the shortest memory keeps a content at first.
-      longest_memory: of the longest; the others lie between, evenly in logarithms. For what
-        must be kept N steps, at least N.
       scan: how an unroll is taken, with the same result: step by step, which is faster on a
         CPU, or in chunks.
       chunk_length: rows of a chunk.
@@ -56,18 +52,12 @@ class MambaConfig:
     head_size: Annotated[int, Ge(1)] = 16
     state_size: Annotated[int, Ge(1)] = 16
     convolution_width: Annotated[int, Ge(2)] = 4
-    shortest_memory: Annotated[float, Gt(1)] = 10.0
-    longest_memory: Annotated[float, Gt(1)] = 1000.0
     scan: Way = "auto"
     chunk_length: Annotated[int, Ge(1)] = 32
 
-    def setting_problems(self) -> Iterator[tuple[str, str]]:
-        if self.longest_memory < self.shortest_memory:
-            yield "longest_memory", f"at least shortest_memory = {self.shortest_memory:g}"
-
 
 @register_core("mamba")
-class Mamba(hk.Module):
+class Mamba(UnrolledCore):
     """Selective state space with one decay a head, behind a short convolution.
 
     Source: Dao and Gu 2024, "Transformers are SSMs", sections 2.1 and 7 and figure 6; the
@@ -90,12 +80,6 @@ class Mamba(hk.Module):
         return MambaState(
             jnp.zeros((batch_size, *shape)), jnp.zeros((batch_size, *earlier))
         )
-
-    def __call__(
-        self, x: Array, reset: Array, state: MambaState
-    ) -> tuple[Array, MambaState]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(self, x: Array, reset: Array, state: MambaState) -> tuple[Array, MambaState]:
         config = self._config

@@ -5,7 +5,6 @@ Shapes: B batch, T time, D features, heads, K of a key, a query and a value, H o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -13,16 +12,16 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 
-from tolman.networks.core import Array, register_core
-from tolman.networks.linear_recurrence import spread_steps
+from tolman.networks.core import Array, UnrolledCore, register_core
+from tolman.networks.linear_recurrence import SpreadMemory, spread_steps
 from tolman.networks.matrix_memory import Row, Way, unroll_matrix
 
 
 @dataclass(frozen=True)
-class LinearAttentionConfig:
-    """Settings of linear attention.
+class MatrixConfig(SpreadMemory):
+    """Settings of a core with a matrix a head.
 
     Attributes:
       hidden_size: units of the output.
@@ -30,12 +29,6 @@ class LinearAttentionConfig:
       head_size: of a head's keys, queries and values; the matrix has its square.
       gated: at every row, shrink what is kept by a share a head that the input chooses;
         without, all of a task is kept.
-      shortest_memory: steps that the head of the shortest memory keeps a content at first.
-      longest_memory: of the longest; the others lie between, evenly in logarithms. For what
-        must be kept N steps, at least N.
-      normaliser: what is read is divided by the sum of the weights ("sum", Katharopoulos et
-        al. 2020, equation 9), by that and no less than 1 ("bounded", Beck et al. 2024,
-        equation 21), or brought to one length ("rms", Yang et al. 2024, section 4.4).
       scan: how an unroll is taken, with the same result: step by step, which is faster on a
         CPU, or in chunks.
       chunk_length: rows of a chunk.
@@ -45,19 +38,25 @@ class LinearAttentionConfig:
     num_heads: Annotated[int, Ge(1)] = 4
     head_size: Annotated[int, Ge(1)] = 16
     gated: bool = True
-    shortest_memory: Annotated[float, Gt(1)] = 10.0
-    longest_memory: Annotated[float, Gt(1)] = 1000.0
-    normaliser: Literal["sum", "bounded", "rms"] = "rms"
     scan: Way = "auto"
     chunk_length: Annotated[int, Ge(1)] = 32
 
-    def setting_problems(self) -> Iterator[tuple[str, str]]:
-        if self.longest_memory < self.shortest_memory:
-            yield "longest_memory", f"at least shortest_memory = {self.shortest_memory:g}"
+
+@dataclass(frozen=True)
+class LinearAttentionConfig(MatrixConfig):
+    """Settings of linear attention: those of `MatrixConfig`, and one more.
+
+    Attributes:
+      normaliser: what is read is divided by the sum of the weights ("sum", Katharopoulos et
+        al. 2020, equation 9), by that and no less than 1 ("bounded", Beck et al. 2024,
+        equation 21), or brought to one length ("rms", Yang et al. 2024, section 4.4).
+    """
+
+    normaliser: Literal["sum", "bounded", "rms"] = "rms"
 
 
 @register_core("linear_attention")
-class LinearAttention(hk.Module):
+class LinearAttention(UnrolledCore):
     """Attention without a softmax, whose sums over the past are matrices.
 
     Source: Katharopoulos et al. 2020, section 3.4, with their map of queries and keys,
@@ -75,10 +74,6 @@ class LinearAttention(hk.Module):
         # With a normaliser the last row of a matrix sums the keys.
         num_rows = size + (config.normaliser != "rms")
         return jnp.zeros((batch_size, config.num_heads, num_rows, size))
-
-    def __call__(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
         way, length = self._config.scan, self._config.chunk_length
@@ -101,40 +96,16 @@ class LinearAttention(hk.Module):
 
 
 @dataclass(frozen=True)
-class DeltaNetConfig:
-    """Settings of the delta network.
+class DeltaNetConfig(MatrixConfig):
+    """Settings of the delta network: those of `MatrixConfig`.
 
-    Attributes:
-      hidden_size: units of the output.
-      num_heads: each with a matrix of its own.
-      head_size: of a head's keys, queries and values; the matrix has its square, and holds
-        as many contents apart as a key has numbers.
-      gated: at every row, shrink what is kept by a share a head that the input chooses;
-        without, a content stays until its key is written again.
-      shortest_memory: steps that the head of the shortest memory keeps a content at first.
-      longest_memory: of the longest; the others lie between, evenly in logarithms. For what
-        must be kept N steps, at least N.
-      scan: how an unroll is taken, with the same result: step by step, which is faster on a
-        CPU, or in chunks.
-      chunk_length: rows of a chunk.
+    A matrix holds as many contents apart as a key has numbers; without the gate a content
+    stays until its key is written again.
     """
-
-    hidden_size: Annotated[int, Ge(1)] = 48
-    num_heads: Annotated[int, Ge(1)] = 4
-    head_size: Annotated[int, Ge(1)] = 16
-    gated: bool = True
-    shortest_memory: Annotated[float, Gt(1)] = 10.0
-    longest_memory: Annotated[float, Gt(1)] = 1000.0
-    scan: Way = "auto"
-    chunk_length: Annotated[int, Ge(1)] = 32
-
-    def setting_problems(self) -> Iterator[tuple[str, str]]:
-        if self.longest_memory < self.shortest_memory:
-            yield "longest_memory", f"at least shortest_memory = {self.shortest_memory:g}"
 
 
 @register_core("delta_net")
-class DeltaNet(hk.Module):
+class DeltaNet(UnrolledCore):
     """A matrix a head in which a key that is written again holds the new value alone.
 
     Source: Yang et al. 2025, "Gated Delta Networks", equation 10 and section 3.4; without
@@ -152,10 +123,6 @@ class DeltaNet(hk.Module):
     def initial_state(self, batch_size: int) -> Array:
         size = self._config.head_size
         return jnp.zeros((batch_size, self._config.num_heads, size, size))
-
-    def __call__(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
         way, length = self._config.scan, self._config.chunk_length
@@ -185,7 +152,7 @@ def _heads(x: Array, num_heads: int, size: int) -> list[Array]:
     ]
 
 
-def _decays(x: Array, config: LinearAttentionConfig | DeltaNetConfig) -> Array:
+def _decays(x: Array, config: MatrixConfig) -> Array:
     """What a head keeps at each row, `[..., heads]`; at first 1 - 1 / its memory."""
     num_heads = config.num_heads
     if not config.gated:

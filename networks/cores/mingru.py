@@ -5,7 +5,6 @@ Shapes: B batch, T time, D features, H hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,19 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt
 
-from tolman.networks.core import Array, register_core
-from tolman.networks.linear_recurrence import Way, spread_steps, unroll_linear
+from tolman.networks.core import Array, UnrolledCore, register_core
+from tolman.networks.linear_recurrence import SpreadMemory, Way, spread_steps, unroll_linear
 
 
 @dataclass(frozen=True)
-class MinGRUConfig:
+class MinGRUConfig(SpreadMemory):
     """Settings of the minimal GRU.
 
     Attributes:
       hidden_size: units.
-      shortest_memory: steps that the unit of the shortest memory keeps a content at first.
-      longest_memory: of the longest; the others lie between, evenly in logarithms. For what
-        must be kept N steps, at least N.
       scan: how an unroll is taken, with the same result: step by step, which is faster on a
         CPU, or associative, in parallel.
     """
@@ -37,13 +33,9 @@ class MinGRUConfig:
     longest_memory: Annotated[float, Gt(1)] = 100.0
     scan: Way = "auto"
 
-    def setting_problems(self) -> Iterator[tuple[str, str]]:
-        if self.longest_memory < self.shortest_memory:
-            yield "longest_memory", f"at least shortest_memory = {self.shortest_memory:g}"
-
 
 @register_core("mingru")
-class MinGRU(hk.Module):
+class MinGRU(UnrolledCore):
     """A GRU whose gate and candidate see the input alone, so that all T are known at once.
 
     Source: Feng et al. 2024, "Were RNNs All We Needed?", section 3.1.
@@ -58,10 +50,6 @@ class MinGRU(hk.Module):
 
     def initial_state(self, batch_size: int) -> Array:
         return jnp.zeros((batch_size, self._config.hidden_size))
-
-    def __call__(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(self, x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
         return unroll_linear(

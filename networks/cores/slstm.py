@@ -16,7 +16,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from tolman.networks.core import Array, register_core, reset_state, scan_steps
-from tolman.networks.linear_recurrence import spread_steps
+from tolman.networks.linear_recurrence import SpreadMemory, spread_steps
 
 EMPTY = -1e30  # The logarithm of the weight of nothing.
 
@@ -38,15 +38,12 @@ class SLSTMState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SLSTMConfig:
+class SLSTMConfig(SpreadMemory):
     """Settings of the sLSTM.
 
     Attributes:
       hidden_size: units; a multiple of `num_heads`.
       num_heads: groups of units; the gates of one see the outputs of that alone.
-      shortest_memory: steps that the unit of the shortest memory keeps a content at first.
-      longest_memory: of the longest; the others lie between, evenly in logarithms. For what
-        must be kept N steps, at least N.
     """
 
     hidden_size: Annotated[int, Ge(1)] = 48
@@ -57,8 +54,7 @@ class SLSTMConfig:
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         if self.hidden_size % self.num_heads:
             yield "hidden_size", f"a multiple of num_heads = {self.num_heads}"
-        if self.longest_memory < self.shortest_memory:
-            yield "longest_memory", f"at least shortest_memory = {self.shortest_memory:g}"
+        yield from super().setting_problems()
 
 
 @register_core("slstm")

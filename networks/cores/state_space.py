@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt, Interval, MultipleOf
 
-from tolman.networks.core import Array, register_core
+from tolman.networks.core import Array, UnrolledCore, register_core
 from tolman.networks.linear_recurrence import (
     ComplexState,
     Way,
@@ -61,7 +61,7 @@ class LRUConfig:
 
 
 @register_core("lru")
-class LRU(hk.Module):
+class LRU(UnrolledCore):
     """Linear recurrent unit.
 
     Source: Orvieto et al. 2023, section 3 and appendix A.
@@ -75,12 +75,6 @@ class LRU(hk.Module):
 
     def initial_state(self, batch_size: int) -> ComplexState:
         return zero_complex_state(batch_size, self._config.state_size)
-
-    def __call__(
-        self, x: Array, reset: Array, state: ComplexState
-    ) -> tuple[Array, ComplexState]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(
         self, x: Array, reset: Array, state: ComplexState
@@ -138,7 +132,7 @@ class S5Config:
 
 
 @register_core("s5")
-class S5(hk.Module):
+class S5(UnrolledCore):
     """Simplified state space, with the diagonal of HiPPO-LegS at the start.
 
     Source: Smith et al. 2023, section 3 and appendices A.1 and B.1.
@@ -153,12 +147,6 @@ class S5(hk.Module):
 
     def initial_state(self, batch_size: int) -> ComplexState:
         return zero_complex_state(batch_size, self._config.state_size // 2)
-
-    def __call__(
-        self, x: Array, reset: Array, state: ComplexState
-    ) -> tuple[Array, ComplexState]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(
         self, x: Array, reset: Array, state: ComplexState

@@ -88,7 +88,7 @@ def first_params(core, config):
 
 def test_the_units_of_mingru_keep_what_they_are_set_to():
     """Without input, a unit that remembers n steps keeps 1 - 1/n a step."""
-    config = MinGRUConfig(3, shortest_memory=10, longest_memory=1000)
+    config = MinGRUConfig(hidden_size=3, shortest_memory=10, longest_memory=1000)
     biases = first_params(MinGRU, config)["core/~_enter/gate_and_candidate"]["b"]
     np.testing.assert_allclose(jax.nn.sigmoid(biases[:3]), [0.1, 0.01, 0.001], rtol=1e-5)
     np.testing.assert_array_equal(biases[3:], 0)

@@ -9,8 +9,8 @@ from loopback import Loopback, served
 from tolman.agents.synth2.captions import CaptionPlan
 from tolman.launchers.probe import endpoint
 from tolman.launchers.probe.model import check_sampling
-from tolman.launchers.probe.opening import ModelConfig, Opened
-from tolman.launchers.synth2.captions import captions_of, read_concepts, write_captions
+from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
+from tolman.launchers.synth2.captions import read_concepts, write_captions
 
 CONCEPTS = ["dog", "red ring"]
 
@@ -51,7 +51,7 @@ def opened(model):
 def test_captions_are_cleaned_filtered_and_told_with_their_concepts(tmp_path):
     model = Parrot()
     plan = CaptionPlan(num_captions=200)
-    found = captions_of(opened(model), plan, CONCEPTS, tmp_path)
+    found = write_captions(opened(model), plan, CONCEPTS, tmp_path)
     assert found.num_sent == len(set(model.asked)) == 200
     is_cat = np.mean([seed % 4 == 0 for _, seed in model.asked])
     assert found.share_named == pytest.approx(1 - is_cat)
@@ -67,24 +67,24 @@ def test_no_prompt_is_sent_twice_and_a_broken_plan_goes_on(tmp_path):
     plan = CaptionPlan(num_captions=20)
     dying = Parrot(fails_after=8)
     with pytest.raises(ValueError, match="down"):
-        captions_of(opened(dying), plan, CONCEPTS, tmp_path)
+        write_captions(opened(dying), plan, CONCEPTS, tmp_path)
     model = Parrot()
-    found = captions_of(opened(model), plan, CONCEPTS, tmp_path)
+    found = write_captions(opened(model), plan, CONCEPTS, tmp_path)
     assert len(dying.asked) == 8 and found.num_sent == len(model.asked) == 12
     assert not set(dying.asked) & set(model.asked)
-    again = captions_of(opened(model), plan, CONCEPTS, tmp_path)
+    again = write_captions(opened(model), plan, CONCEPTS, tmp_path)
     assert again.num_sent == 0 and again.captions == found.captions
-    whole = captions_of(opened(Parrot()), plan, CONCEPTS, tmp_path / "other")
+    whole = write_captions(opened(Parrot()), plan, CONCEPTS, tmp_path / "other")
     assert whole.captions == found.captions
 
 
 def test_seeds_and_plans_draw_other_captions(tmp_path):
     plan = CaptionPlan(num_captions=30)
-    first = captions_of(opened(Parrot()), plan, CONCEPTS, tmp_path)
-    second = captions_of(opened(Parrot()), plan, CONCEPTS, tmp_path, seed=1)
+    first = write_captions(opened(Parrot()), plan, CONCEPTS, tmp_path)
+    second = write_captions(opened(Parrot()), plan, CONCEPTS, tmp_path, seed=1)
     assert second.num_sent == 30 and first.captions != second.captions
     plan = CaptionPlan("unprompted", 30)
-    found = captions_of(opened(Parrot()), plan, [], tmp_path)
+    found = write_captions(opened(Parrot()), plan, [], tmp_path)
     assert set(found.concepts.tolist()) == {-1} and found.share_named == 1.0
 
 
@@ -93,12 +93,12 @@ def test_an_endpoint_is_asked_for_captions(tmp_path):
     plan = CaptionPlan(num_captions=5)
     with served(loopback) as url:
         config = ModelConfig(url)
-        found = write_captions(config, plan, CONCEPTS, tmp_path)
+        found = write_captions(open_model(config), plan, CONCEPTS, tmp_path)
         assert found.num_sent == 5
         assert all("number" in caption for caption in found.captions) and found.captions
         seeds = [body["seed"] for body in loopback.asked if "seed" in body]
         assert len(set(seeds)) == 5
-        assert write_captions(config, plan, CONCEPTS, tmp_path).num_sent == 0
+        assert write_captions(open_model(config), plan, CONCEPTS, tmp_path).num_sent == 0
         assert len([body for body in loopback.asked if "seed" in body]) == 5
 
 
@@ -116,14 +116,16 @@ def test_an_endpoint_that_answers_nothing_is_told(tmp_path):
     silent = Loopback(Silent(), has_echo=False, has_logprobs=False)
     told = pytest.raises(ValueError, match="5 of 5 captions are empty: the model answers")
     with served(silent) as url, told:
-        write_captions(ModelConfig(url), CaptionPlan(num_captions=5), CONCEPTS, tmp_path)
+        write_captions(
+            open_model(ModelConfig(url)), CaptionPlan(num_captions=5), CONCEPTS, tmp_path
+        )
 
 
 def test_an_endpoint_that_refuses_is_told(tmp_path, is_quick):
     loopback = Loopback(Parrot(), has_echo=False, has_logprobs=False)
     loopback.faults = [(401, {"error": {"message": "no key"}})]
     with served(loopback) as url, pytest.raises(ValueError, match="401 no key") as caught:
-        write_captions(ModelConfig(url), CaptionPlan(), CONCEPTS, tmp_path)
+        write_captions(open_model(ModelConfig(url)), CaptionPlan(), CONCEPTS, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -132,9 +134,8 @@ def test_an_endpoint_that_is_down_is_told(tmp_path, is_quick):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(ValueError, match=r"refused.*6 times"):
-        write_captions(
-            ModelConfig(f"http://127.0.0.1:{port}/v1"), CaptionPlan(), CONCEPTS, tmp_path
-        )
+        model = open_model(ModelConfig(f"http://127.0.0.1:{port}/v1"))
+        write_captions(model, CaptionPlan(), CONCEPTS, tmp_path)
 
 
 def test_names_of_concepts_are_read(tmp_path):
