@@ -67,10 +67,8 @@ class AgentLearner:
         self._lags: list[np.ndarray] = []
         self._is_prioritized = agent.data.replay == "prioritized"
         self._waiting: tuple[Batch, Any] | None = None
-        compiled: Any = (
-            _compiled  # An agent is hashed by what it is, though no type says so.
-        )
-        self._update = compiled(agent, layout)
+        hashed: Any = agent  # By identity, which its protocol does not say.
+        self._update = _compiled(hashed, layout)
         self.num_updates = num_updates
 
     def step(self) -> Metrics:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import jax.numpy as jnp
 import numpy as np
@@ -137,3 +138,26 @@ def test_the_peer_s_advantages_are_the_sums_of_errors():
     settings = jax_a2c.Settings(1, 2, gae_lambda=0.9)
     got = jax_a2c.advantages(rows, jnp.array([7.0]), settings)
     np.testing.assert_allclose(got[:, 0], [-0.9, -2.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("agent", ["ppo", "dqn"])
+def test_a_loop_of_cleanrls_shape_learns_with_a_network_like_ours(agent):
+    pytest.importorskip("torch")
+    from tolman.launchers.measuring.peers import torch_loops
+
+    made = []
+
+    class Noted(torch_loops.torch.optim.Adam):
+        def __init__(self, params, *args, **kwargs):
+            made.append(params := [*params])
+            super().__init__(params, *args, **kwargs)
+
+    settings = peers.LOCAL[agent]
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setattr(torch_loops.torch.optim, "Adam", Noted)
+        take, weights = getattr(torch_loops, agent)("CartPole-v1", settings)
+        before = [leaf.detach().clone() for leaf in made[0]]
+        take(2)
+        ours = peers._our_local(agent, stack).weights
+    assert all((a != b).any() for a, b in zip(before, made[0], strict=True))
+    assert abs(weights - ours) <= 1

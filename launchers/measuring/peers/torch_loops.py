@@ -42,11 +42,13 @@ class PolicyValue(nn.Module):
 
 def make_environments(name: str, number: int) -> gymnasium.vector.SyncVectorEnv:
     """So many copies, with the sum of rewards of each episode."""
+
+    def make() -> gymnasium.Env:
+        return gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make(name))
+
+    # No row between two episodes: the next one's first observation stands for the last.
     return gymnasium.vector.SyncVectorEnv(
-        [
-            lambda: gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make(name))
-            for _ in range(number)
-        ]
+        [make] * number, autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP
     )
 
 

@@ -8,7 +8,7 @@ known; `POOL` has games by a rule of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -17,7 +17,8 @@ import numpy as np
 from annotated_types import Ge
 
 from tolman.agents.ewc.config import SequentialConfig
-from tolman.envs.atari import AtariSettings, human_normalized_score
+from tolman.envs.atari import GAMES, AtariSettings, human_normalized_score
+from tolman.envs.spelling import suggest
 from tolman.launchers.catalog.names import CORE, find
 from tolman.launchers.host.sequence import Labels, make_host_sequence_runner
 from tolman.launchers.runs.folder import RunFolder
@@ -66,6 +67,12 @@ class Options:
     games: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ()
     steps_per_visit: Annotated[int, Ge(0)] = 0
+
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        known = ["".join(map(str.capitalize, name.split("_"))) for name in GAMES]
+        for game in self.games:
+            if game not in known:
+                yield "games", f"of {', '.join(known[:3])}, ...{suggest(game, known)}"
 
 
 @dataclass(frozen=True)

@@ -113,3 +113,10 @@ def test_ten_games_from_end_to_end(tmp_path, monkeypatch):
     assert (tmp_path / "figures" / "totals.png").exists()
     costs = study.tables[-1]
     assert costs["columns"][3] == "bytes a game held" and costs["rows"][0][3] > 0
+
+
+def test_games_are_told_by_name():
+    names = [*sequential_atari.POOL, "UpNDown"]
+    assert not [*Options(games=tuple(names)).setting_problems()]
+    (problem,) = Options(games=("Pong", "Pongg")).setting_problems()
+    assert problem[0] == "games" and "did you mean 'Pong'" in problem[1]
