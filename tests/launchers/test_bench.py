@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -161,3 +162,13 @@ def test_a_loop_of_cleanrls_shape_learns_with_a_network_like_ours(agent):
         ours = peers._our_local(agent, stack).weights
     assert all((a != b).any() for a, b in zip(before, made[0], strict=True))
     assert abs(weights - ours) <= 1
+
+
+def test_the_peer_s_memory_is_emptied_where_a_task_begins():
+    params = jax_a2c.initial_params(jax.random.PRNGKey(0), 3, 4, 2)
+    x, memory = jnp.ones((2, 3)), (jnp.ones((2, 4)), jnp.ones((2, 4)))
+    empty = tuple(map(jnp.zeros_like, memory))
+    begun = jax_a2c.apply(params, memory, x, jnp.array([True, False]))
+    fresh = jax_a2c.apply(params, empty, x, jnp.array([False, False]))
+    is_same = [(a[0] == b[0]).all() for a, b in zip(begun[0], fresh[0], strict=True)]
+    assert all(is_same) and (begun[0][1][1] != fresh[0][1][1]).all()

@@ -27,6 +27,13 @@ def test_groups_by_hand():
     assert found == [Group([0, 2], 20), Group([1], 0), Group([3], 0)]
 
 
+def test_a_prefix_is_read_once_and_not_for_nothing():
+    """All three behind 20 tokens save 2 * 20; two of them behind 38 save 38."""
+    head, more = list(range(20)), list(range(50, 68))
+    texts = [[*head, *more, 1], [*head, *more, 2], [*head, 99]]
+    assert groups_of(texts, [38, 38, 20]) == [Group([0, 1, 2], 20)]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(

@@ -1,6 +1,7 @@
 """Photographs with captions: three forms of files, what is wrong with them, and batches."""
 
 import io
+import itertools
 import json
 import tarfile
 import time
@@ -255,6 +256,14 @@ def test_the_share_of_waiting():
         time.sleep(0.02)
     assert 0.0 < loader.waiting.share < 0.9
     assert loader.waiting.share <= loader.waiting.seconds / (6 * 0.02)
+
+
+def test_all_waits_are_counted(monkeypatch):
+    """On a clock that goes on by 1 whenever it is read, each of six batches waits 1."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    loader = Loader(numbered(12), 2, 2)
+    assert len([*loader.once()]) == 6 and loader.waiting.seconds == 6.0
 
 
 def test_a_stream_of_nothing_is_told():

@@ -72,6 +72,10 @@ def test_checks_by_hand(tmp_path):
     found = checks_of(tmp_path, {"given": held, "plain": lost}, ("A", "B"))
     assert [value for value, _ in found.values()] == pytest.approx([0.6, 0.75, 0.3])
     assert all(passed for _, passed in found.values())
+    # A total that is higher by less than counts as learned is chance.
+    near = learned([[0.5, 0.0], [0.6, 0.0], [0.4, 0.5], [0.10, 0.6]], (0, 0, 1, 1))
+    found = checks_of(tmp_path, {"given": near, "plain": lost}, ("A", "B"))
+    assert [*found.values()][2] == (pytest.approx(0.05), False)
     found = checks_of(tmp_path, {"inferred": lost}, ("A", "A", "B"))
     # The first visit ends where another game comes: too little learned to be kept.
     measured = [value for value, _ in found.values()]
