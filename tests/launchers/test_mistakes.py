@@ -19,7 +19,7 @@ BIG = 10**12
 
 VERBS = [
     ("trian", "verb 'trian' is unknown (did you mean 'train'?)"),
-    ("help", "verb 'help' is unknown: use one of list, train"),
+    ("help", "verb 'help' is unknown: use one of list, check-env"),
     ("-v", "verb '-v' is unknown"),
     ("TRAIN", "verb 'TRAIN' is unknown"),
 ]

@@ -1,0 +1,1 @@
+"""The verbs of the command: each reads its words and calls one public function."""

@@ -1,0 +1,111 @@
+"""Verbs that show an agent at play, or let players meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tolman.launchers.verbs.verb import Verb
+
+
+@dataclass(frozen=True)
+class Play:
+    """Films episodes of a trained agent, or your own of an environment, by keys; or, with
+    --protocol, is an engine that graphical boards and engines play a board game against.
+
+    Attributes:
+      run: its folder, or RUN@best; or an environment; with --protocol the game's name.
+      num_episodes: at least 1.
+      seed: of the episodes.
+      checkpoint: its env steps; None for the last that is sound.
+      out: the mp4 file; None for one in the run's videos/, or here where you play.
+      fps: pictures a second; None for the environment's own speed, or 15.
+      trust: call whatever its config names, as module:attribute.
+      protocol: spoken by an engine: uci (chess), usi (shogi) or gtp (Go, any other game).
+      player: of an engine, such as runs/a@last?simulations=64 or mcts:100; None for the
+        newest run of the game in runs/.
+      greedy: take the action that the policy holds best, in place of sampling.
+    """
+
+    run: Path
+    num_episodes: int = 1
+    seed: int = 0
+    checkpoint: int | None = None
+    out: Path | None = None
+    fps: float | None = None
+    trust: bool = False
+    protocol: str | None = None
+    player: str | None = None
+    greedy: bool = False
+
+
+PLAY = ("num_episodes", "seed", "out", "fps")
+BY_AGENT = ("checkpoint", "trust", "greedy")
+
+
+def _play(given: Play) -> int:
+    if given.protocol is not None:
+        return _serve(given, given.protocol)
+    if given.player is not None:
+        raise ValueError("player: of engines. Leave --player out, or set --protocol.")
+    from tolman.launchers.catalog.names import ENV, is_known
+
+    told = {name: getattr(given, name) for name in PLAY}
+    played: Any
+    if not given.run.exists() and is_known(ENV, str(given.run)):
+        _must_be_left_out(given, BY_AGENT, "nobody trained plays. Leave {flag} out.")
+        from tolman.launchers.film.by_hand import play_by_hand
+
+        played = play_by_hand(str(given.run), **told)
+    else:
+        from tolman.launchers.film.playing import play
+
+        played = play(given.run, given.checkpoint, given.trust, given.greedy, **told)
+    episodes = zip(played.returns, played.lengths, strict=True)
+    for number, (episode_return, length) in enumerate(episodes, start=1):
+        print(f"episode {number}: return {episode_return:.6g}, length {length}")
+    print(played.film)
+    return 0
+
+
+def _must_be_left_out(given: Play, names: Sequence[str], why: str) -> None:
+    for name in names:
+        if getattr(given, name) != getattr(Play, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{name}={getattr(given, name)}: {why.format(flag=flag)}")
+
+
+def _serve(given: Play, protocol: str) -> int:
+    """Plays a board game by a protocol."""
+    why = "an engine has no such setting. Leave {flag} out, or --protocol."
+    _must_be_left_out(given, (*PLAY, *BY_AGENT), why)
+    from tolman.launchers.arena.engine import serve_engine
+
+    serve_engine(str(given.run), protocol, given.player)
+    return 0
+
+
+def _tournament(words: Sequence[str]) -> int:
+    from tolman.launchers.arena.tournament import parse_tournament, ranking, run_tournament
+
+    config, folder = parse_tournament(words)
+    print("\n".join(ranking(run_tournament(config, folder))))
+    print(folder / "report.html")
+    return 0
+
+
+VERBS = {
+    "play": Verb(
+        "RUN | ENV | GAME --protocol NAME",
+        "film a trained agent, or yourself; be an engine",
+        _play,
+        Play,
+    ),
+    "tournament": Verb(
+        "GAME PLAYER PLAYER ... [--num-games N]",
+        "let players of a board game meet",
+        _tournament,
+    ),
+}
