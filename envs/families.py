@@ -30,6 +30,7 @@ class Family:
         of what `make_vector` makes. Needed where there is a `make_vector`.
       releases_gil: `make_vector` makes what steps outside Python.
       is_vector: takes settings; whether copies with these are made by `make_vector`.
+      mends_copies: `make_vector` takes `on_error` too; see `SerialVector`.
     """
 
     pattern: str
@@ -37,10 +38,11 @@ class Family:
     settings: type
     check: Callable[[str], Any]
     make: Callable[[str, Any, int], Any]
-    make_vector: Callable[[str, Any, int, int], Any] | None = None
+    make_vector: Callable[..., Any] | None = None
     specs: Callable[[str, Any], tuple[Any, Any]] | None = None
     releases_gil: bool = False
     is_vector: Callable[[Any], bool] = lambda settings: True
+    mends_copies: bool = False
 
 
 @dataclass(frozen=True)

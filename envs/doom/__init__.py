@@ -23,5 +23,6 @@ register_family("doom/MAZE")(
             settings.maze(name).action_spec(),
         ),
         releases_gil=True,
+        mends_copies=True,
     )
 )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tolman.envs.doom.level import MAP, PUT_BODY, PUT_ITEM, ROOM, UNITS
+from tolman.envs.doom.level import PUT_BODY, PUT_ITEM, ROOM, UNITS, map_name
 from tolman.envs.maze import render
 from tolman.envs.maze.motion import COMMANDS, TURN
 from tolman.envs.maze.render import FARTHEST
@@ -26,7 +26,7 @@ RESOLUTIONS = {160: "RES_160X120", 320: "RES_320X240", 640: "RES_640X480"}
 # Depth of walls and items in the engine's buffer: units a level, measured, and where in a
 # level they lie in the mean. The last level is what is that far, or further.
 DEPTH_UNITS, DEPTH_OFFSET = 4.49, 0.75
-NUM_IDLE_TICS = 10  # After its start the engine ignores actions for some.
+NUM_IDLE_TICS = 10  # At the start of a map the engine ignores actions for some.
 FIXED = 65_536  # The engine's numbers have 16 bits behind the point.
 
 
@@ -51,12 +51,12 @@ class Sight(NamedTuple):
 class Engine:
     """ViZDoom in a maze; all that is done there is said here."""
 
-    def __init__(self, level: bytes, height: int, image_size: int, has_depth: bool) -> None:
-        """Starts the engine.
+    def __init__(self, wad: Path, height: int, image_size: int, has_depth: bool) -> None:
+        """Starts the engine in the first maze.
 
         Args:
-          level: the WAD.
-          height: rows of cells.
+          wad: the file of the mazes.
+          height: rows of cells, of every maze.
           image_size: S.
           has_depth: depth is told.
         """
@@ -72,15 +72,24 @@ class Engine:
             (render.EYE / np.abs(view.rows))[:, None], (image_size, image_size)
         )
         self._folder = tempfile.TemporaryDirectory(prefix="tolman-doom-")
-        wad = Path(self._folder.name, "maze.wad")
-        wad.write_bytes(level)
         self._game: Any = vizdoom.DoomGame()
-        _configure(self._game, vizdoom, wad, RESOLUTIONS[width])
+        self._game.set_doom_config_path(str(Path(self._folder.name, "engine.ini")))
+        self._game.set_doom_scenario_path(str(wad))
+        _configure(self._game, vizdoom, RESOLUTIONS[width])
         self._game.set_depth_buffer_enabled(has_depth)
+        self._maze = 0
+        self._game.set_doom_map(map_name(self._maze))
         self._game.init()
-        self._game.send_game_command(f"fov {FIELD_OF_VIEW}")
-        for _ in range(NUM_IDLE_TICS):
-            self.act(None, 1)
+        self._begin_map()
+
+    def enter(self, maze: int) -> None:
+        """Changes to the maze of a number, unless it is there already."""
+        if maze == self._maze:
+            return
+        self._maze = maze
+        self._game.set_doom_map(map_name(maze))
+        self._game.new_episode()
+        self._begin_map()
 
     def act(self, action: int | None, num_tics: int) -> None:
         """Does one of the mazes' actions, or nothing, for so many tics."""
@@ -125,6 +134,11 @@ class Engine:
         self._game.close()
         self._folder.cleanup()
 
+    def _begin_map(self) -> None:
+        self._game.send_game_command(f"fov {FIELD_OF_VIEW}")
+        for _ in range(NUM_IDLE_TICS):
+            self.act(None, 1)
+
     def _units(self, position: np.ndarray) -> tuple[int, int]:
         x, y = UNITS * float(position[0]), UNITS * (self._height - float(position[1]))
         return round(FIXED * x), round(FIXED * y)
@@ -141,10 +155,7 @@ class Engine:
         return np.minimum(depth, FARTHEST).astype(np.float32)
 
 
-def _configure(game: Any, vizdoom: Any, wad: Path, resolution: str) -> None:
-    game.set_doom_config_path(str(wad.with_name("engine.ini")))
-    game.set_doom_scenario_path(str(wad))
-    game.set_doom_map(MAP)
+def _configure(game: Any, vizdoom: Any, resolution: str) -> None:
     game.set_screen_resolution(getattr(vizdoom.ScreenResolution, resolution))
     game.set_screen_format(vizdoom.ScreenFormat.RGB24)
     game.set_window_visible(False)

@@ -1,4 +1,4 @@
-"""A maze as a level of Doom: the same walls, pictures and items as the ray-caster draws.
+"""Mazes as levels of Doom: the same walls, pictures and items as the ray-caster draws.
 
 The engine measures in units, 64 to a cell, with y to the north. A wall has no thickness:
 each of its faces is a line of its own, with nothing behind. Items wait in a room apart.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -19,7 +19,6 @@ from tolman.envs.maze.layout import EAST, NORTH, SOUTH, WEST, Layout
 from tolman.envs.maze.motion import RADIUS
 
 UNITS = 64  # A cell.
-MAP = "MAP01"
 PUT_BODY, PUT_ITEM = 1, 2  # Scripts.
 THING_STOP = 19  # A special of ZDoom.
 # Where items wait, and the body before its first start: the middle of a room in the south.
@@ -68,18 +67,21 @@ ACTOR Tolman{name} {type}
   }}
 }}
 """
-MAP_INFO = f"""
-map {MAP} "Maze" {{ evenlighting nojump nocrouch }}
-gameinfo {{ playerclasses = "TolmanPlayer" }}
-"""
+MAP_INFO = 'map {name} "Maze" {{ evenlighting nojump nocrouch }}\n'
+GAME_INFO = 'gameinfo { playerclasses = "TolmanPlayer" }\n'
 
 
-def level_wad(layout: Layout, kinds: np.ndarray) -> bytes:
-    """The WAD of a maze; the same bytes for the same maze.
+def map_name(number: int) -> str:
+    """Of the maze of that number, from 0; a lump's name has eight letters at most."""
+    return f"MAZE{number:04}"
+
+
+def level_wad(layouts: Sequence[Layout], kinds: np.ndarray) -> bytes:
+    """The WAD of some mazes, a map each; the same bytes for the same mazes.
 
     Args:
-      layout: of the maze.
-      kinds: `[K]` of its items; item k has the identifier `k + 1`.
+      layouts: of the mazes, at most 10,000.
+      kinds: `[K]` of the items of every one; item k has the identifier `k + 1`.
     """
     colours = palette()
     return wad.pack_wad(
@@ -87,7 +89,7 @@ def level_wad(layout: Layout, kinds: np.ndarray) -> bytes:
             ("PLAYPAL", colours.tobytes()),
             ("COLORMAP", bytes(range(256)) * 34),  # What is far is no darker.
             ("DECORATE", _actors().encode()),
-            ("ZMAPINFO", MAP_INFO.encode()),
+            ("ZMAPINFO", _map_info(len(layouts)).encode()),
             ("TX_START", b""),
             *((name, _png(image)) for name, image in _walls()),
             ("TX_END", b""),
@@ -99,10 +101,11 @@ def level_wad(layout: Layout, kinds: np.ndarray) -> bytes:
             ("S_START", b""),
             *((f"{name}A0", _sprite(kind)) for kind, name in enumerate(ITEM_NAMES)),
             ("S_END", b""),
-            (MAP, b""),
-            ("TEXTMAP", text_map(layout, kinds).encode()),
-            ("BEHAVIOR", _scripts()),
-            ("ENDMAP", b""),
+            *(
+                lump
+                for number, layout in enumerate(layouts)
+                for lump in _map(number, layout, kinds)
+            ),
         ]
     )  # fmt: skip
 
@@ -193,6 +196,20 @@ def _thing(kind: int, identifier: int = 0) -> str:
         "skill1 = true; skill2 = true; skill3 = true; skill4 = true; skill5 = true; "
         "single = true; }"
     )
+
+
+def _map(number: int, layout: Layout, kinds: np.ndarray) -> list[wad.Lump]:
+    return [
+        (map_name(number), b""),
+        ("TEXTMAP", text_map(layout, kinds).encode()),
+        ("BEHAVIOR", _scripts()),
+        ("ENDMAP", b""),
+    ]
+
+
+def _map_info(num_maps: int) -> str:
+    maps = [MAP_INFO.format(name=map_name(number)) for number in range(num_maps)]
+    return "".join([*maps, GAME_INFO])
 
 
 def _scripts() -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Interval
 
 from tolman.envs.maze import Maze, environment
 from tolman.envs.maze.fields import Field
@@ -19,8 +19,12 @@ MAZES = {
     "random_goal_2": environment.random_goal_2,
     "i_maze": environment.i_maze,
     "tiny": environment.tiny,
+    "generated": environment.generated,
     "layout": environment.own,
 }
+GENERATED = ("num_mazes", "split", "height", "width")
+# Settings that only some mazes have.
+OWN = {"generated": GENERATED, "layout": ("layout", *GENERATED)}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class DoomSettings:
       fields: of the observation, those of `tolman.envs.maze.Maze`.
       reward_scale: what all rewards are multiplied with.
       layout: of `doom/layout` alone: a name, or the path of a text.
+      num_mazes: of `doom/generated`, as are the rest: how many there are; one is drawn for
+        each episode.
+      split: "held_out" has other mazes than any "train" has.
+      height: rows of cells.
+      width: columns of cells.
     """
 
     num_frames: Annotated[int, Ge(0)] = 0
@@ -44,6 +53,10 @@ class DoomSettings:
     fields: tuple[Field, ...] = ("rgb", "velocity")
     reward_scale: Annotated[float, Gt(0)] = 1.0
     layout: str = "static_1"
+    num_mazes: Annotated[int, Interval(ge=1, le=1_000)] = 100
+    split: Literal["train", "held_out"] = "train"
+    height: Annotated[int, Interval(ge=2, le=32)] = 9
+    width: Annotated[int, Interval(ge=2, le=32)] = 15
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         if not self.fields:
@@ -53,15 +66,19 @@ class DoomSettings:
         """The maze of an id, with its task.
 
         Raises:
-          ValueError: for a layout that is none, or several mazes at once.
+          ValueError: for a layout that is none, or a setting that this maze lacks.
         """
         which = name.removeprefix("doom/")
-        more: dict[str, Any] = {"layout": self.layout} if which == "layout" else {}
-        if more and self.layout == environment.GENERATED:
-            raise ValueError(
-                f"env {name!r}: layout={self.layout!r} is many mazes, and ViZDoom gets "
-                "one. Use maze/generated, or another --env.layout."
-            )
+        own = OWN.get(which, ())
+        for other in fields(self):
+            is_set = getattr(self, other.name) != other.default
+            if other.name in OWN["layout"] and other.name not in own and is_set:
+                raise ValueError(
+                    f"env {name!r}: {other.name}={getattr(self, other.name)!r} is no "
+                    f"setting of this maze. Use doom/layout, or leave --env."
+                    f"{other.name.replace('_', '-')} out."
+                )
+        more: dict[str, Any] = {key: getattr(self, key) for key in own}
         more |= {"num_frames": self.num_frames} if self.num_frames else {}
         return MAZES[which](
             action_repeat=self.action_repeat,

@@ -1,25 +1,25 @@
-"""Copies of a maze in ViZDoom, each engine in a thread of its own.
+"""Copies of a maze in ViZDoom, stepped as one.
 
 Shapes: E copies, S pixels a side, K items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from dm_env import specs
 
-from tolman.envs.checks import brief
 from tolman.envs.doom.engine import Engine, Sight
+from tolman.envs.doom.engines import Engines
 from tolman.envs.doom.level import level_wad
 from tolman.envs.doom.rules import HostTask
 from tolman.envs.doom.settings import DoomSettings
 from tolman.envs.environment import FIRST, LAST, MID, TimeStep
-from tolman.envs.host import EnvironmentFault
 from tolman.envs.maze import task
 from tolman.envs.maze.depth_target import depth_classes, target_pixels, to_buffer
 from tolman.envs.maze.environment import find_layouts
@@ -40,12 +40,18 @@ class DoomVector:
       num_envs: E.
       releases_gil: it steps outside Python.
       episode_info: nothing is told.
+      num_restarts: engines that were replaced after a fault, so far.
     """
 
     releases_gil = True
 
     def __init__(
-        self, name: str, settings: DoomSettings, num_envs: int, seed: int = 0
+        self,
+        name: str,
+        settings: DoomSettings,
+        num_envs: int,
+        seed: int = 0,
+        on_error: str = "fail",
     ) -> None:
         """Starts the engines.
 
@@ -54,6 +60,9 @@ class DoomVector:
           settings: of all copies.
           num_envs: E, at least 1.
           seed: all chance comes from it, as in `maze/...`.
+          on_error: "fail" raises what an engine did wrong; "restart" replaces the engine.
+            The episode that it interrupts ends by truncation, with its last observation
+            again and a reward of 0; the fresh engine starts the next one.
 
         Raises:
           ValueError: for a layout that is none, or no copies.
@@ -61,18 +70,19 @@ class DoomVector:
         """
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs}: must be at least 1.")
-        self.num_envs, self._name, self._step_number = num_envs, name, 0
+        self.num_envs, self._step_number = num_envs, 0
         self.episode_info: Sequence[Mapping[str, float]] = [{}] * num_envs
         self._maze = settings.maze(name)
-        layout = find_layouts(self._maze)[0]
-        self._width, size = layout.width, settings.image_size
-        level = level_wad(layout, self._maze.rules.kinds)
-        has_depth = bool(DEPTHS & set(settings.fields))
+        layouts = find_layouts(self._maze)
+        height, self._width = layouts[0].height, layouts[0].width
+        size, has_depth = settings.image_size, bool(DEPTHS & set(settings.fields))
         self._target = np.ix_(*target_pixels(size, size))
-        self._pool = ThreadPoolExecutor(num_envs, "doom")
-        self._engines: list[Engine] = []
-        for _ in range(num_envs):
-            self._engines.append(self._call(Engine, level, layout.height, size, has_depth))
+        self._folder = tempfile.TemporaryDirectory(prefix="tolman-doom-")
+        file = Path(self._folder.name, "mazes.wad")
+        file.write_bytes(level_wad(layouts, self._maze.rules.kinds))
+        self._engines = Engines(
+            lambda: Engine(file, height, size, has_depth), num_envs, name, on_error
+        )
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
@@ -82,6 +92,11 @@ class DoomVector:
             self._task = HostTask(self._maze, jax.random.split(key, self.num_envs))
         self._is_over = np.ones(self.num_envs, bool)  # [E], the last row was LAST.
         self._sights: list[Any] = [None] * self.num_envs
+        self._latest: dict[str, Any] = {}  # Observations, [E, ...] each.
+
+    @property
+    def num_restarts(self) -> int:
+        return self._engines.num_restarts
 
     def observation_spec(self) -> dict[str, specs.Array]:
         return self._maze.observation_spec()
@@ -103,7 +118,12 @@ class DoomVector:
         actions = self._checked(action)
         starts, is_on = self._is_over, ~self._is_over
         before = self._places()
-        self._each(is_on, lambda copy: self._move(copy, int(actions[copy])))
+
+        def move(engine: Engine, copy: int) -> None:
+            engine.act(int(actions[copy]), self._maze.action_repeat)
+            self._sights[copy] = engine.look()
+
+        is_broken = self._engines.each(is_on, move, self._step_number)
         was_there = np.asarray(self._task.progress.task.is_there)  # [E, K]
         now, outcome = self._task.decide(is_on, before, self._places())
         is_put = is_on & outcome.is_found
@@ -116,29 +136,33 @@ class DoomVector:
             )
         is_put = is_put | starts
 
-        def put(copy: int) -> None:
+        def put(engine: Engine, copy: int) -> None:
             pose = jax.tree.map(lambda leaf: leaf[copy], poses) if is_put[copy] else None
-            self._put(copy, now.cells[copy], now.is_there[copy], pose)
+            self._put(engine, jax.tree.map(lambda leaf: leaf[copy], now), pose)
+            self._sights[copy] = engine.look()
 
-        self._each(is_put | is_changed, put)
-        self._is_over = is_on & outcome.is_over
+        waits = (is_put | is_changed) & ~is_broken
+        while waits.any():
+            failed = self._engines.each(waits, put, self._step_number)
+            is_broken, waits = is_broken | (failed & is_on), failed & starts
+        self._engines.note_episodes(is_on & outcome.is_over & ~is_broken)
+        self._is_over = is_on & (outcome.is_over | is_broken)
         turning = np.where(is_put, 0.0, COMMANDS[actions, 0])
         closes = outcome.closes_loop & ~is_put
         kinds = np.where(starts, FIRST, np.where(self._is_over, LAST, MID))
         arrays: Any = (
             kinds.astype(np.int32),
-            np.where(starts, 0.0, outcome.reward).astype(np.float32),
+            np.where(starts | is_broken, 0.0, outcome.reward).astype(np.float32),
             np.ones(self.num_envs, np.float32),
-            self._observe(is_put, turning, closes),
+            self._observe(is_put, turning, closes, is_broken),
             starts,
         )
         return TimeStep(*arrays)
 
     def close(self) -> None:
         """Ends the engines and the threads."""
-        self._pool.shutdown()
-        for engine in self._engines:
-            engine.close()
+        self._engines.close()
+        self._folder.cleanup()
 
     def _checked(self, action: Any) -> np.ndarray:
         actions = np.asarray(action)
@@ -158,34 +182,27 @@ class DoomVector:
         nothing = np.zeros(2, np.float32)
         return np.stack([one.position if one else nothing for one in self._sights])
 
-    def _move(self, copy: int, action: int) -> None:
-        engine = self._engines[copy]
-        engine.act(action, self._maze.action_repeat)
-        self._sights[copy] = engine.look()
-
-    def _put(
-        self,
-        copy: int,
-        cells: np.ndarray,
-        is_there: np.ndarray,
-        pose: task.Pose | None,
-    ) -> None:
+    def _put(self, engine: Engine, now: task.Task, pose: task.Pose | None) -> None:
         """Puts the items that are there to their cells, and the body to a start, if any."""
-        engine = self._engines[copy]
-        row, column = np.divmod(cells, self._width)
+        engine.enter(int(now.maze))
+        row, column = np.divmod(np.asarray(now.cells), self._width)
         places = np.stack([column, row], -1) + 0.5  # [K, 2]
-        shown = zip(places, is_there, strict=True)
+        shown = zip(places, np.asarray(now.is_there), strict=True)
         engine.put_items(
             {item: place if there else None for item, (place, there) in enumerate(shown)}
         )
         if pose is not None:
             engine.put_body(np.asarray(pose.position), float(pose.heading))
         engine.act(None, 1)
-        self._sights[copy] = engine.look()
 
     def _observe(
-        self, is_put: np.ndarray, turning: np.ndarray, closes: np.ndarray
+        self,
+        is_put: np.ndarray,
+        turning: np.ndarray,
+        closes: np.ndarray,
+        is_broken: np.ndarray,
     ) -> dict[str, Any]:
+        """What is seen; of the broken, what was seen before."""
         sights: list[Sight] = self._sights
         wanted, seen = set(self._maze.fields), {}
         if wanted & {"rgb", "rgbd"}:
@@ -208,26 +225,11 @@ class DoomVector:
         seen["velocity"] = np.clip(np.stack(velocity, -1), -1, 1).astype(np.float32)
         seen["pose"] = np.column_stack([place, heading]).astype(np.float32)
         seen["respawned"], seen["loop_closure"] = is_put, closes
-        return {name: seen[name] for name in self._maze.fields}
-
-    def _each(self, chosen: np.ndarray, turn: Callable[[int], None]) -> None:
-        """Takes the turns of the chosen copies side by side."""
-        copies = np.flatnonzero(chosen).tolist()
-        if len(copies) == 1:
-            self._call(turn, copies[0])
-            return
-        turns = [self._pool.submit(self._call, turn, copy) for copy in copies]
-        for one in turns:
-            one.result()
-
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except Exception as error:
-            raise EnvironmentFault(
-                f"env {self._name!r}, step {self._step_number}: ViZDoom raised "
-                f"{brief(error)}; must be free of errors."
-            ) from error
+        for copy in np.flatnonzero(is_broken):
+            for name, before in self._latest.items():
+                seen[name][copy] = before[copy]
+        self._latest = {name: seen[name] for name in self._maze.fields}
+        return dict(self._latest)
 
 
 def _like(mask: np.ndarray, leaf: np.ndarray) -> np.ndarray:

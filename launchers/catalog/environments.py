@@ -79,7 +79,8 @@ class EnvironmentSource:
           first_seed: of the first vector that will be asked for, so that a copy built
             before is one of it.
           on_error: "fail" or "restart"; see `SerialVector`. On-device environments and
-            Atari know no faults.
+            Atari know no faults; other vectors that are stepped as one fail as one, unless
+            their family mends copies.
           timeout_seconds: see `SerialVector`.
           specs: where they are known already; None to ask the first copy.
           num_processes: that step the copies of a vector; 0 for this one.
@@ -198,7 +199,9 @@ class EnvironmentSource:
         """
         family = self._vector_family()
         if family is not None:
-            return family.make_vector(self.named.name, self.settings, num_envs, seed)
+            more = {"on_error": self._on_error} if family.mends_copies else {}
+            name, settings = self.named.name, self.settings
+            return family.make_vector(name, settings, num_envs, seed, **more)
         if _told_by_factory(self.named.thing) is not True and self._environment is None:
             first, first_seed = self._first, self.first_seed
             self._first = None

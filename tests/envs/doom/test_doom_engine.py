@@ -1,5 +1,6 @@
 """Mazes in ViZDoom beside the ray-caster: what is seen, what is paid, the same bytes."""
 
+import dataclasses
 import unittest
 
 import jax
@@ -12,10 +13,14 @@ pytest.importorskip("vizdoom")
 
 from tolman.envs.conformance import check_environment
 from tolman.envs.doom import DoomEnvironment, DoomSettings, DoomVector
+from tolman.envs.host import EnvironmentFault
 from tolman.envs.maze import Maze, render, task
+from tolman.envs.maze.environment import generated
 from tolman.envs.maze.layout import make_layout
 from tolman.envs.maze.layouts import named_layouts
 from tolman.envs.maze.motion import ACTIONS, SPEED, TURN
+from tolman.launchers.catalog.environments import EnvironmentSource
+from tolman.launchers.catalog.names import ENV, find
 
 pytestmark = pytest.mark.xdist_group("doom")
 FIELDS = (
@@ -103,6 +108,29 @@ def test_it_sees_what_the_ray_caster_sees(vector):
     assert np.percentile(np.concatenate(off), 99) < 2 * level
     assert len(np.concatenate(off_items)) > 100
     assert np.percentile(np.concatenate(off_items), 95) < 2 * level
+
+
+def test_generated_mazes_are_the_ray_casters():
+    """One seed: the same mazes, one drawn for each episode, the same starts and walls."""
+    some = {"num_mazes": 2, "height": 3, "width": 4, "split": "held_out", "num_frames": 8}
+    fields = ("rgb", "pose")
+    maze = generated(fields=fields, **some)
+    key = jax.random.split(jax.random.split(jax.random.PRNGKey(2), 3)[2], 1)[0]
+    reset, seen = jax.jit(maze.reset), set()
+    vector = DoomVector("doom/generated", DoomSettings(fields=fields, **some), 1, 2)
+    for _ in range(4):
+        key, used = jax.random.split(key)
+        state, first = reset(used)
+        ours, row = first.observation, vector.reset().observation
+        np.testing.assert_allclose(row["pose"][0], ours["pose"], atol=2e-3)
+        assert (row["rgb"][0] == np.asarray(ours["rgb"])).all(-1).mean() > 0.75
+        assert vector._engines[0]._maze == int(state.task.maze)
+        seen.add(int(state.task.maze))
+        for _ in range(3):  # Two decisions, and a row of a new episode.
+            vector.step(np.array([2]))
+        key = jax.random.split(key)[0]  # Of the episode that began there.
+    vector.close()
+    assert seen == {0, 1}
 
 
 def test_actions_move_as_in_the_maze(vector):
@@ -210,6 +238,40 @@ def test_the_same_seed_gives_the_same_bytes():
     assert all((row.discount == 1).all() for row in first)
     assert (first[31].reward == 0).all() and first[31].observation["respawned"].all()
     assert not np.array_equal(first[31].observation["pose"], first[0].observation["pose"])
+
+
+def test_one_copy_whose_engine_died_is_named_or_replaced():
+    name, settings = "doom/random_goal_1", dataclasses.replace(EVERY, image_size=16)
+
+    def played(on_error, is_broken):
+        source = EnvironmentSource(find(ENV, name), settings, on_error=on_error)
+        vector = source.make_vector(3, 2)
+        rows = [vector.reset()]
+        try:
+            for step in range(9):
+                if is_broken and step == 5:
+                    vector._engines[1]._game.close()
+                rows.append(vector.step(np.array([2, 6])))
+        finally:
+            vector.close()
+        return vector, rows
+
+    with pytest.raises(EnvironmentFault, match=r"'doom/random_goal_1', copy 1, step 7: V"):
+        played("fail", True)
+    _, whole = played("restart", False)
+    vector, mended = played("restart", True)
+    assert vector.num_restarts == 1
+    assert [int(row.step_type[1]) for row in mended] == [0, 1, 1, 1, 1, 1, 2, 0, 1, 1]
+    cut, before = mended[6], mended[5]
+    assert cut.reward[1] == 0 and cut.discount[1] == 1
+    for field in FIELDS:
+        np.testing.assert_array_equal(
+            cut.observation[field][1], before.observation[field][1]
+        )
+    assert not np.array_equal(mended[7].observation["rgb"][1], cut.observation["rgb"][1])
+    for one, two in zip(whole, mended, strict=True):  # The other notices nothing.
+        others = (jax.tree.map(lambda leaf: leaf[0], row) for row in (one, two))
+        jax.tree.map(np.testing.assert_array_equal, *others)
 
 
 def test_fields_are_those_of_the_mazes(vector):

@@ -12,7 +12,9 @@ from PIL import Image
 
 from tolman.envs.doom import DoomSettings, check_doom_id, level, wad
 from tolman.envs.maze import render, task
+from tolman.envs.maze.environment import find_layouts
 from tolman.envs.maze.layout import make_layout
+from tolman.envs.maze.layouts import HELD_OUT, draw, named_layouts
 from tolman.launchers.catalog.environments import find_environments
 
 SMALL = make_layout(
@@ -84,7 +86,7 @@ def test_a_wad_by_hand():
 
 
 def test_scripts_put_the_body_and_items():
-    behavior = dict(read_wad(level.level_wad(SMALL, np.array([1, 0]))))["BEHAVIOR"]
+    behavior = dict(read_wad(level.level_wad([SMALL], np.array([1, 0]))))["BEHAVIOR"]
     assert behavior.startswith(b"ACS\0")
     assert run_script(behavior, level.PUT_BODY, [7, 8, 9]) == [
         ("position", 0, 7, 8, 0, 0), ("angle", 0, 9), ("special", 19, 0),
@@ -115,7 +117,7 @@ def test_blocks_have_nothing_inside():
 
 def test_textures_are_the_ray_casters():
     names = {look for _, _, look in level.faces(SMALL)}
-    lumps = dict(read_wad(level.level_wad(SMALL, np.array([1, 0]))))
+    lumps = dict(read_wad(level.level_wad([SMALL], np.array([1, 0]))))
     assert names <= set(lumps)
     # Line 1, cell 0, upright: 3 + 2 = texture 5; the wall's lowest eighth is the last row.
     assert level.texture_name(1, 0, True, False) == "WALL5VN"
@@ -145,15 +147,30 @@ def test_the_map_has_its_things():
     for item, kind in enumerate(kinds):
         line = next(one for one in text.split("\n") if f"id = {item + 1};" in one)
         assert f"type = {20_001 + kind};" in line
-    assert level.level_wad(SMALL, kinds) == level.level_wad(SMALL, kinds)
+    assert level.level_wad([SMALL], kinds) == level.level_wad([SMALL], kinds)
+
+
+def test_every_maze_has_a_map_of_its_own():
+    other, kinds = named_layouts()["tiny"], np.array([task.GOAL_ITEM])
+    lumps = read_wad(level.level_wad([SMALL, other], kinds))
+    names = [name for name, _ in lumps]
+    for number, layout in enumerate((SMALL, other)):
+        place = names.index(f"MAZE{number:04}")
+        parts = ["TEXTMAP", "BEHAVIOR", "ENDMAP"]
+        assert names[place + 1 : place + 4] == parts
+        assert lumps[place + 1][1].decode() == level.text_map(layout, kinds)
+    told = dict(lumps)["ZMAPINFO"].decode()
+    assert told.count("map MAZE0000 ") == told.count("map MAZE0001 ") == 1
+    assert len(level.map_name(9_999)) == 8
 
 
 def test_bad_input_in_one_line(monkeypatch):
     with pytest.raises(ValueError, match=r"no such maze. Use doom/ and one of \['stat"):
         check_doom_id("doom/static_9")
-    several = DoomSettings(layout="generated")
-    with pytest.raises(ValueError, match=r"is many mazes, and ViZDoom gets one"):
-        several.maze("doom/layout")
+    with pytest.raises(ValueError, match=r"'doom/tiny': split='held_out' is no setting"):
+        DoomSettings(split="held_out").maze("doom/tiny")
+    with pytest.raises(ValueError, match=r"leave --env.layout out"):
+        DoomSettings(layout="tiny").maze("doom/generated")
     monkeypatch.setitem(sys.modules, "vizdoom", None)
     with pytest.raises(ValueError, match=r"pip install 'tolman\[doom\]', or use maze/s"):
         find_environments("doom/static_1")
@@ -164,6 +181,11 @@ def test_the_task_is_that_of_the_maze_of_the_same_name():
     maze = settings.maze("doom/random_goal_2")
     assert (maze.fruit_density, maze.min_start_distance) == (0.1, 5)
     assert (maze.num_decisions, maze.reward_scale) == (10, 0.5)
+    some = DoomSettings(num_mazes=2, split="held_out", height=3, width=4)
+    found = find_layouts(some.maze("doom/generated"))
+    assert found == [draw(HELD_OUT, 3, 4), draw(HELD_OUT + 1, 3, 4)]
+    own = dataclasses.replace(some, layout="generated", split="train").maze("doom/layout")
+    assert find_layouts(own) == [draw(0, 3, 4), draw(1, 3, 4)]
     assert (
         dataclasses.replace(settings, num_frames=0).maze("doom/static_2").num_frames
         == 10_800
