@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from tolman.launchers.probe.batches import Batch, in_batches
+from tolman.launchers.probe.fast_tokenizer import FastTokenizer
 from tolman.launchers.probe.haiku_functions import NUM_FIRST_TOKENS
 from tolman.launchers.probe.haiku_model import QUESTIONS_AT_ONCE
 from tolman.launchers.probe.model import (
@@ -26,49 +27,11 @@ from tolman.launchers.probe.model import (
     check_sampling,
 )
 from tolman.launchers.probe.prefixes import SharedBatch, groups_of, in_shared_batches
-from tolman.launchers.probe.tokenizer import Encoded, brief, encode_pair, pairs_of
+from tolman.launchers.probe.tokenizer import brief, encode_pair, pairs_of
+from tolman.launchers.probe.transformers_writing import Row, Writing, write
 
 MAX_BATCH_TOKENS = 4096
 EXTRA = "pip install 'tolman[llm]'"
-
-
-class FastTokenizer:
-    """A tokenizer of `transformers` with character offsets; see `Tokenizer`."""
-
-    def __init__(self, tokenizer: Any, has_chat_template: bool) -> None:
-        self._tokenizer, self._has_chat_template = tokenizer, has_chat_template
-        self.vocabulary_size = len(tokenizer)
-        end = tokenizer.eos_token_id
-        self.stops: tuple[int, ...] = () if end is None else (int(end),)
-
-    def encode(self, text: str) -> Encoded:
-        # A template writes the special tokens itself.
-        found = self._tokenizer(
-            text,
-            return_offsets_mapping=True,
-            add_special_tokens=not self._has_chat_template,
-        )
-        return Encoded(found["input_ids"], [end for _, end in found["offset_mapping"]])
-
-    def decode(self, tokens: Sequence[int], is_start: bool) -> str:
-        if is_start or not tokens:
-            return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-        # Of SentencePiece, the space before a first token is lost without one before it.
-        before = self._tokenizer.encode("a", add_special_tokens=False)
-        lead = self._tokenizer.decode(before, skip_special_tokens=True)
-        whole = self._tokenizer.decode([*before, *tokens], skip_special_tokens=True)
-        return str(whole)[len(lead) :]
-
-    def as_turn(self, prompt: str) -> str:
-        """A prompt as a user's turn, up to where the answer begins."""
-        if not self._has_chat_template:
-            return prompt
-        turn = [{"role": "user", "content": prompt}]
-        return str(
-            self._tokenizer.apply_chat_template(
-                turn, tokenize=False, add_generation_prompt=True
-            )
-        )
 
 
 class TransformersModel:
@@ -174,7 +137,7 @@ class TransformersModel:
         import torch
         from transformers import cache_utils
 
-        if "position_ids" not in inspect.signature(self._base.forward).parameters:
+        if not {"position_ids", "use_cache"} <= self._asked:
             return False
         with torch.inference_mode():
             one = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
@@ -197,26 +160,30 @@ class TransformersModel:
             raise ValueError(f"max_new_tokens={max_new_tokens}: must be at least 1.")
         if sampling is not None:
             check_sampling(prompts, sampling)
-        found = []
-        for index, (prompt, text) in enumerate(
-            zip(prompts, self._encoded(prompts), strict=True)
-        ):
-            noise = np.random.default_rng(sampling.seeds[index]) if sampling else None
-            tokens = list(text)
-            new: list[int] = []
-            while len(new) < max_new_tokens and len(tokens) <= self._max_length:
-                with torch.inference_mode():
-                    own = torch.tensor([tokens], device=self._model.device)
-                    logits = self._logits(self._base(input_ids=own)[0][0, -1])
-                if sampling and noise:  # The largest of these is a draw.
-                    drawn = noise.gumbel(scale=sampling.temperature, size=len(logits))
-                    logits = logits.double() + torch.tensor(drawn, device=logits.device)
-                token = int(logits.argmax())
-                if token in self._tokenizer.stops:
-                    break
-                tokens.append(token)
-                new.append(token)
-            found.append(self._tokenizer.decode(new, is_start=not prompt))
+        texts = self._encoded(prompts)
+        seeds = sampling.seeds if sampling else [None] * len(texts)
+        writing = Writing(
+            self._base,
+            self._logits,
+            has_padding=self._keeps_prefixes,
+            keeps="use_cache" in self._asked,
+            max_new_tokens=max_new_tokens,
+            max_length=self._max_length,
+            stops=self._tokenizer.stops,
+            temperature=sampling.temperature if sampling else 0.0,
+        )
+        lengths = [min(len(text) + max_new_tokens, self._max_length) for text in texts]
+        at_once = MAX_BATCH_TOKENS if writing.has_padding else 1
+        found = [""] * len(texts)
+        for batch in in_batches(lengths, at_once, self._max_length):
+            rows = [
+                Row(texts[i], None if seeds[i] is None else np.random.default_rng(seeds[i]))
+                for i in batch.indices
+            ]
+            with torch.inference_mode():
+                write(writing, rows, *self._padded([row.text for row in rows]))
+            for index, row in zip(batch.indices, rows, strict=True):
+                found[index] = self._tokenizer.decode(row.new, is_start=not prompts[index])
         return found
 
     def first_token(self, prompts: Sequence[str]) -> list[dict[str, float]]:
@@ -265,6 +232,11 @@ class TransformersModel:
             ]
             found.append(torch.stack(rows, 1).cpu().numpy())
         return found
+
+    @functools.cached_property
+    def _asked(self) -> set[str]:
+        """What a reading can be told."""
+        return set(inspect.signature(self._base.forward).parameters)
 
     @property
     def _base(self) -> Any:

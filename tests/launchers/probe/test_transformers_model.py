@@ -105,12 +105,26 @@ def test_what_texts_share_is_read_once(folder, ours):
 @pytest.mark.parametrize("kind", ["gpt2", "sliding", "mamba"])
 def test_prefixes_are_kept_where_all_of_them_can_be(folder, kind):
     """Other kinds of models: their scores are those of each text alone."""
+    model = random_model(folder, kind)
+    assert model._keeps_prefixes == (kind == "gpt2")
+    prompts = ["b c a b c a b c a b" + rest for rest in (" a", " c b", "")]
+    found = model.score(prompts, [" b c", " a", " c"]).log_probability
+    alone = [
+        model.score([prompt], [rest]).log_probability[0]
+        for prompt, rest in zip(prompts, [" b c", " a", " c"], strict=True)
+    ]
+    assert np.abs(found - alone).max() < 1e-5
+
+
+def random_model(folder, kind):
     import torch
     import transformers
 
     size = {"vocab_size": 267, "hidden_size": 8, "num_hidden_layers": 2}
     if kind == "gpt2":
-        config = transformers.GPT2Config(vocab_size=267, n_embd=8, n_layer=2, n_head=2)
+        config = transformers.GPT2Config(
+            vocab_size=267, n_embd=8, n_layer=2, n_head=2, n_positions=40
+        )
     elif kind == "sliding":
         config = transformers.MistralConfig(
             **size, num_attention_heads=2, num_key_value_heads=2, intermediate_size=8,
@@ -122,16 +136,54 @@ def test_prefixes_are_kept_where_all_of_them_can_be(folder, kind):
     network = transformers.AutoModelForCausalLM.from_config(
         config, **({} if kind == "mamba" else {"attn_implementation": "eager"})
     ).eval()
+    for parameter in network.parameters():  # Wide apart, so that no two tokens tie.
+        parameter.data *= 20 if parameter.ndim > 1 else 1
     tokenizer = load_transformers(folder, "float32", "cpu", False)._tokenizer
-    model = TransformersModel(network, tokenizer, 40)
-    assert model._keeps_prefixes == (kind == "gpt2")
-    prompts = ["b c a b c a b c a b" + rest for rest in (" a", " c b", "")]
-    found = model.score(prompts, [" b c", " a", " c"]).log_probability
-    alone = [
-        model.score([prompt], [rest]).log_probability[0]
-        for prompt, rest in zip(prompts, [" b c", " a", " c"], strict=True)
-    ]
-    assert np.abs(found - alone).max() < 1e-5
+    return TransformersModel(network, tokenizer, 40)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "sliding", "mamba"])
+@pytest.mark.parametrize("sampling", [None, Sampling(1.0, [5, 6, 7, 8])])
+def test_texts_are_those_of_reading_all_anew(folder, kind, sampling):
+    import torch
+
+    model = random_model(folder, kind)
+    prompts = ["b c a b c a b c a b", "a", "c c a b", "b" * 33]  # The last fills up.
+    wanted, firsts = [], []
+    for index, prompt in enumerate(prompts):
+        tokens = model._tokenizer.encode(prompt).tokens
+        noise = np.random.default_rng(sampling.seeds[index]) if sampling else None
+        new = []
+        while len(new) < 9 and len(tokens) <= 40:
+            with torch.inference_mode():
+                logits = model._model(input_ids=torch.tensor([tokens])).logits[0, -1]
+            logits = logits.double().numpy()
+            logits += 0 if noise is None else noise.gumbel(size=len(logits))
+            tokens, new = [*tokens, int(logits.argmax())], [*new, int(logits.argmax())]
+        wanted.append(new)
+        firsts.append(new[2])
+    read = []
+    model._base.register_forward_pre_hook(
+        lambda _, words, named: read.append(tuple(named["input_ids"].shape)),
+        with_kwargs=True,
+    )
+    model._tokenizer.stops = tuple(firsts[:1])  # The first text ends where this comes.
+    whole, wanted = wanted, [until(new, firsts[0]) for new in wanted]
+    found = model.generate(prompts, 9, sampling)
+    decode = model._tokenizer.decode
+    assert found == [decode(new, is_start=False) for new in wanted]
+    if kind == "gpt2":  # Batches of three lengths; then one token of each that goes on.
+        behind = [shape for shape in read[1:] if shape[1] > 1]
+        assert sorted(rows for rows, _ in behind) == [1, 1, 2]
+        again = [rows for rows, tokens in read[1:] if tokens == 1]
+        num_ended = sum(own != new for own, new in zip(whole, wanted, strict=True))
+        assert sum(again) == sum(map(len, wanted)) - len(prompts) + num_ended
+    if kind == "sliding":
+        assert sum(tokens for _, tokens in read) < 4 * 40 + 9 * 4
+
+
+def until(tokens, stop):
+    return tokens[: tokens.index(stop)] if stop in tokens else tokens
 
 
 def test_lower_precision_is_another_number_but_a_near_one(folder, theirs):
