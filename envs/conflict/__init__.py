@@ -1,5 +1,5 @@
 """Small games of one observation and action spec whose right actions conflict."""
 
-from tolman.envs.conflict.crossing import Crossing, catch, dodge, exchanged
+from tolman.envs.conflict.crossing import SIDE, Crossing, catch, dodge, exchanged
 
-__all__ = ["Crossing", "catch", "dodge", "exchanged"]
+__all__ = ["SIDE", "Crossing", "catch", "dodge", "exchanged"]

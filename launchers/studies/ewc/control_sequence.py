@@ -2,7 +2,8 @@
 
 The right actions of the games conflict. One learner meets them one after another, each with
 its own replay, biases, gains and schedule of exploration, by Double DQN alone, with an L2
-penalty on how far weights move, and under EWC; twins with one thing broken must fail.
+penalty on how far weights move, and under EWC; twins with one thing broken must fail. Which
+weights of a game learned alone bear noise is measured too.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from tolman.agents.agent import Array
 from tolman.agents.ewc.config import PRESETS, SequentialConfig
 from tolman.agents.ewc.own import TaskWeights
 from tolman.agents.ewc.sequential import SequentialDQN, SequentialState
-from tolman.envs.conflict import catch, dodge, exchanged
+from tolman.envs.conflict import SIDE, catch, dodge, exchanged
 from tolman.envs.environment import Environment
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.sequence import OnSwitch, Part, SequenceRunner
 from tolman.launchers.measuring.continual import forgetting
+from tolman.launchers.studies.ewc import perturbation
 from tolman.launchers.studies.ewc.methods import shuffled
 from tolman.launchers.studies.figures import COLOURS, GREY, axes
 from tolman.launchers.studies.stages import run_stage
@@ -50,6 +52,7 @@ class Budget:
       num_env_steps: of each game.
       num_members: P, trained side by side.
       num_episodes: of each game in an evaluation.
+      num_shaken: episodes under each noise and size of it.
       rows: of metrics, a game; a divisor of its updates, so that one is at its end.
       strengths: lambdas that EWC is searched over; one, where it is known.
       l2_strengths: those of L2.
@@ -59,15 +62,16 @@ class Budget:
     num_env_steps: int
     num_members: int
     num_episodes: int
+    num_shaken: int
     rows: int
     strengths: tuple[float, ...]
     l2_strengths: tuple[float, ...]
     strong: float
 
 
-QUICK = Budget(16_500, 3, 100, 4, (100.0,), (1.0, 10.0), 1e5)
+QUICK = Budget(16_500, 3, 100, 32, 4, (100.0,), (1.0, 10.0), 1e5)
 FULL = Budget(
-    16_500, 10, 200, 8, (3.0, 10.0, 30.0, 100.0, 300.0),
+    16_500, 10, 200, 64, 8, (3.0, 10.0, 30.0, 100.0, 300.0),
     (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), 1e5,
 )  # fmt: skip
 
@@ -80,12 +84,14 @@ class Learned(NamedTuple):
       scores: `[P, K, K]`, mean return of game j when game i has just been learned.
       env_steps: `[R]`.
       curves: `[R, K, P]`, mean return of each game.
+      params: `[P, ...]`, at the end.
     """
 
     strength: float
     scores: np.ndarray
     env_steps: np.ndarray
     curves: np.ndarray
+    params: Any = None
 
     @property
     def average(self) -> np.ndarray:
@@ -124,7 +130,8 @@ def learn(
     )
     curves = np.stack([done.curves[f"eval/{name}/episode_return"] for name in games], 1)
     at_ends = curves[budget.rows - 1 :: budget.rows]  # [K, K, P]
-    return Learned(strength, np.moveaxis(at_ends, -1, 0), done.units, curves)
+    scores = np.moveaxis(at_ends, -1, 0)
+    return Learned(strength, scores, done.units, curves, done.params)
 
 
 def make_agent(strength: float) -> SequentialDQN:
@@ -182,6 +189,10 @@ def run(study: Study) -> None:
     tabulate(study, results, singles)
     check(study, results, singles)
     draw(study, results)
+    one = alone["catch"]
+    perturbation.report(
+        study, make_agent(0.0), GAMES["catch"], one.params, budget.num_shaken, SIDE - 1
+    )
 
 
 def search(

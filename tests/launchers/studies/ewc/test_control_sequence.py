@@ -44,9 +44,9 @@ def test_l2_holds_all_shared_weights_alike_and_begins_the_next_game():
 
 @pytest.mark.slow
 def test_from_end_to_end(tmp_path, monkeypatch):
-    budget = Budget(600, 3, 4, 1, (30.0,), (1.0, 3.0), 1e5)
+    budget = Budget(600, 3, 4, 2, 1, (30.0,), (1.0, 3.0), 1e5)
     monkeypatch.setattr(control_sequence, "QUICK", budget)
     study = Study("ewc/control_sequence", "", "", True, 0, tmp_path)
     control_sequence.run(study)
-    assert len(study.checks) == 8 and len(study.tables) == 2
+    assert len(study.checks) == 11 and len(study.tables) == 3
     assert (tmp_path / "figures" / "matrices.png").exists()
