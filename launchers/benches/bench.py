@@ -24,10 +24,11 @@ def run_bench(name: str, as_json: bool) -> int:
         raise ValueError(f"bench {name!r}: has no run() that returns rows.")
     rows = bench.run()
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(list(rows), indent=2))
         return 0
-    for row in rows:
-        print("  ".join(f"{key}: {_show(value)}" for key, value in row.items()))
+    for row in rows:  # A long bench gives each as soon as it is measured.
+        line = "  ".join(f"{key}: {_show(value)}" for key, value in row.items())
+        print(line, flush=True)
     return 0
 
 

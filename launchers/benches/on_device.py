@@ -84,11 +84,12 @@ def run() -> list[dict[str, Any]]:
     With a replay, `floor` is as many updates of one batch, and as many decisions of the
     environments, alone.
     """
-    rows = [_bench_case(case) for case in ON_DEVICE_CASES]
-    return rows + [_bench_replay(case) for case in REPLAY_CASES]
+    rows = [measure_case(case) for case in ON_DEVICE_CASES]
+    return rows + [measure_replay(case) for case in REPLAY_CASES]
 
 
-def _bench_case(case: Case) -> dict[str, Any]:
+def measure_case(case: Case) -> dict[str, Any]:
+    """The loop, its floor and its parts, in turns."""
     agent, environment = agent_of(case)
     runner = OnDeviceRunner(agent, environment, devices=jax.devices()[:1])
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
@@ -140,7 +141,8 @@ def agent_of(case: Case) -> tuple[ActorCritic, Environment]:
     return agent, environment
 
 
-def _bench_replay(case: ReplayCase) -> dict[str, Any]:
+def measure_replay(case: ReplayCase) -> dict[str, Any]:
+    """The loop with a replay beside its updates and its decisions alone, in turns."""
     environment, core = find_environments("cartpole").environment(), "feedforward"
     agent = DQN(
         DQNConfig(replay=case.replay, capacity=case.capacity, min_size=1_000),  # type: ignore[arg-type]

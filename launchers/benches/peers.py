@@ -95,8 +95,8 @@ def _pairs() -> Iterator[Pair]:
             "PureJaxRL's shape",
             f"A2C with an LSTM, {environment} x {settings.batch_size}",
             settings.batch_size * settings.unroll_length,
-            partial(_our_a2c, environment, settings),
-            partial(_their_a2c, environment, settings),
+            partial(our_a2c, environment, settings),
+            partial(their_a2c, environment, settings),
         )
     if importlib.util.find_spec("torch") is None:
         print("Left out: CleanRL's shape needs torch (pip install torch).")
@@ -174,7 +174,8 @@ def _timed(take: Callable[[int], None], count: int) -> tuple[float, float]:
     return (after[0] - before[0]) / count, (after[1] - before[1]) / count
 
 
-def _our_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
+def our_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
+    """The training loop of the meta-RL agent on the device."""
     del stack
     environment = find_environments(name).environment()
     config = MetaRLConfig(
@@ -192,7 +193,8 @@ def _our_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
     return Part(training(runner, state), _weights(agent))
 
 
-def _their_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
+def their_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
+    """The same agent and environment in PureJaxRL's shape."""
     del stack
     return Part(*jax_a2c.make(find_environments(name).environment(), settings))
 

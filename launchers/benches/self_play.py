@@ -47,12 +47,13 @@ def run() -> list[dict[str, Any]]:
     and stepping as often alone would take; the largest of the two and what is left, the
     tree, is the bound.
     """
-    return [_bench_case(case) for case in CASES] + [
+    return [measure_case(case) for case in CASES] + [
         _bench_host(case) for case in HOST_CASES
     ]
 
 
-def _bench_case(case: Case) -> dict[str, Any]:
+def measure_case(case: Case) -> dict[str, Any]:
+    """Ours, the bare loop, and as many evaluations and steps alone, in turns."""
     import jax
 
     from tolman.agents.alphazero import tree_bytes

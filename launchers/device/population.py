@@ -169,7 +169,7 @@ class PopulationRunner:
 
     def place(self, state: State) -> State:
         """Puts a state (fresh, or restored on the host) on the runner's devices."""
-        return jax.device_put(state, self._shardings(state))
+        return jax.device_put(_strong(state), self._shardings(state))
 
     def prepare(self, state: State, total_updates: int) -> State:
         """Compiles the program; trains nothing."""
@@ -292,6 +292,20 @@ class PopulationRunner:
         start = (jnp.int32(0), state, zeros, jnp.bool_(True))
         _, state, sums, _ = lax.while_loop(unfinished, body, start)
         return state, {name: mean.total / mean.size for name, mean in sums.items()}
+
+
+def _strong(state: State) -> State:
+    """The state with a type of its own in every leaf.
+
+    What is made of a Python number, as in `jnp.full(2, 1.0)` or `x / 2`, may be of a weak
+    type, which no output of a program is: given back to it, it would be compiled again.
+    """
+
+    def strong(leaf: Any) -> Any:
+        is_weak = getattr(leaf, "weak_type", False)
+        return lax.convert_element_type(leaf, leaf.dtype) if is_weak else leaf
+
+    return jax.tree.map(strong, state)
 
 
 def chosen_devices(job: Job) -> list[jax.Device] | None:

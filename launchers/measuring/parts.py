@@ -21,14 +21,18 @@ def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int]
     length, batch_size = agent.data.unroll_length, agent.data.batch_size
     keys = jax.random.split(jax.random.PRNGKey(1), 3)
     rows = (length + 1, batch_size)
-    spec = environment.observation_spec()
     num_actions = environment.action_spec().num_values
+
+    def observe(spec: Any) -> Any:
+        values = jax.random.normal(keys[1], (*rows, *spec.shape))
+        return values.astype(spec.dtype)
+
     unroll = Unroll(
         timestep=TimeStep(
             step_type=jnp.full(rows, MID),
             reward=jax.random.normal(keys[0], rows),
             discount=jnp.ones(rows),
-            observation=jax.random.normal(keys[1], (*rows, *spec.shape)).astype(spec.dtype),
+            observation=jax.tree.map(observe, environment.observation_spec()),
             new_task=jnp.zeros(rows, bool),
         ),
         action=jax.random.randint(keys[2], (length, batch_size), 0, num_actions),
@@ -82,8 +86,9 @@ def acting(
             actor_state, total = carry
             # Each row hangs on the decision before, and all of that is summed: else what
             # needs no memory would be computed once, or never.
-            observation = timestep.observation
-            observation = observation + (0.0 * total).astype(observation.dtype)
+            observation = jax.tree.map(
+                lambda leaf: leaf + (0.0 * total).astype(leaf.dtype), timestep.observation
+            )
             row = timestep._replace(observation=observation)
             decision, actor_state = agent.act(params, noise, row, actor_state)
             total = total + sum(leaf.sum() for leaf in jax.tree.leaves(decision))

@@ -5,16 +5,28 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dm_env import specs
+from toys import CountingTask, make_agent
 
-from tolman.launchers.benches import bench, cores, mazes, on_device, peers
+from tolman.launchers.benches import (
+    bench,
+    cores,
+    gpu,
+    mazes,
+    on_device,
+    peers,
+    self_play,
+)
 from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.measuring import turns
 from tolman.launchers.measuring.core_tasks import make_player, t_maze
+from tolman.launchers.measuring.parts import acting, network_pass
 from tolman.launchers.measuring.peers import jax_a2c
 
 
@@ -117,6 +129,59 @@ def test_the_maze_case_is_the_navigation_agents():
     assert maze.fields == ("rgb", "velocity", "depth_classes")
     assert [task.name for task in agent._auxiliary_tasks] == ["depth_2"]
     assert agent.data.batch_size == 32
+
+
+class TwoFields(CountingTask):
+    """Says the time and the number of the episode by name."""
+
+    def _observe(self, state):
+        return {"time": state.time.astype(jnp.float32), "episode": state.episode}
+
+    def observation_spec(self):
+        return {"time": specs.Array((), np.float32), "episode": specs.Array((), np.int32)}
+
+
+def test_a_network_that_reads_several_fields_has_a_floor_too():
+    agent = make_agent("actor_critic", TwoFields(), "feedforward", batch_size=2)
+    network_pass(agent, TwoFields())(1)
+    acting(agent, TwoFields(), length=2, batch_size=2)(1)
+
+
+@pytest.mark.slow
+def test_the_accelerator_s_table_has_a_row_of_every_kind(short, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
+    small = replace(gpu.BANDIT, batch_size=4, unroll_length=5)
+    monkeypatch.setattr(gpu, "BANDIT", small)
+    monkeypatch.setattr(gpu, "LOOPS", (small, small))
+    monkeypatch.setattr(gpu, "PRECISIONS", ())
+    monkeypatch.setattr(gpu, "PEER_BATCHES", (4,))
+    monkeypatch.setattr(gpu, "MAZES", ())
+    monkeypatch.setattr(gpu, "REPLAYS", ())
+    monkeypatch.setattr(gpu, "GAMES", (self_play.Case("tic_tac_toe", 2, 2, 4, 1),))
+    monkeypatch.setattr(gpu, "QUESTIONS", (2,))
+    assert bench.run_bench("gpu", as_json=True) == 0
+    machine, *rows = json.loads(capsys.readouterr().out)
+    assert (machine["device"], machine["one seed twice"]) == ("cpu", "same bits")
+    assert [row["section"] for row in rows] == [
+        "training loop", "beside PureJaxRL's shape", "self-play", "MEMO", "training loop",
+    ]  # fmt: skip
+    loop, peer, game, memo, _ = rows
+    assert loop["batch"] == peer["batch"] == 4 and peer["theirs, env steps/s"] > 0
+    assert game["simulations/s"] == pytest.approx(2 * game["positions/s"], rel=0.01)
+    assert memo["questions/s"] == pytest.approx(2 * memo["updates/s"], rel=0.1, abs=2)
+
+
+def test_what_the_clock_or_memory_forbids_is_said(monkeypatch):
+    def too_large():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    tasks = [gpu.Task("replay", too_large), gpu.Task("MEMO", dict)]
+    monkeypatch.setattr(gpu, "_tasks", lambda: iter(tasks))
+    monkeypatch.setattr(gpu, "_machine", dict)
+    clock = iter([0.0, gpu.SECONDS - 1, gpu.SECONDS + 1])
+    monkeypatch.setattr(gpu.time, "perf_counter", lambda: next(clock))
+    _, large, late = gpu.run()
+    assert large["left out"] == "out of memory" and late["left out"] == "420 s are over"
 
 
 def test_a_peer_learns_and_does_as_much_work(monkeypatch, capsys):

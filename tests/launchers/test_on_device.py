@@ -56,6 +56,28 @@ def test_nothing_is_compiled_after_the_first_update(runner):
     assert runner.num_compilations() == 1
 
 
+class HalfADay(CountingTask):
+    """Opens at a time made of Python numbers: a weak type, which no later state has."""
+
+    def reset(self, key):
+        state, timestep = super().reset(key)
+        return (state, jnp.full((), 12.0) / 2), timestep
+
+    def next_episode(self, state, key):
+        state, timestep = super().next_episode(state[0], key)
+        return (state, jnp.float32(6.0)), timestep
+
+    def step(self, state, action):
+        state, timestep = super().step(state[0], action)
+        return (state, jnp.float32(6.5)), timestep
+
+
+def test_a_state_made_of_python_numbers_compiles_no_second_program():
+    runner = OnDeviceRunner(make_agent("meta_rl", HalfADay(), "lstm"), HalfADay())
+    _trained(runner, _keys(0), [1, 2])
+    assert runner.num_compilations() == 1
+
+
 @pytest.mark.parametrize("num_devices", [1, 2])
 def test_members_are_what_they_would_be_alone(runner, num_devices):
     population = OnDeviceRunner(runner.agent, TwoStep(), 2, jax.devices()[:num_devices])
