@@ -144,7 +144,7 @@ class Generator:
         self, params: FrozenCodes, tokens: Array, is_hidden: Array, captions: Array
     ) -> Array:
         """`[B, N, K]` of tokens `[B, N]`, hidden or not, with captions `[B, T]`."""
-        read, tell = self._network.apply
+        read, tell = self.functions
         context = read(params.network, captions)
         return tell(params.network, tokens, is_hidden, context, params.codebook)
 
@@ -160,7 +160,7 @@ class Generator:
           tokens `[B, N]` int32.
         """
         guidance = self.config.guidance
-        read, tell = self._network.apply
+        read, tell = self.functions
         if guidance:
             nothing = without_text(captions, jnp.ones(len(captions), bool))
             captions = jnp.concatenate([captions, nothing])
@@ -179,6 +179,15 @@ class Generator:
             logits, keys, self.num_tokens, config.num_rounds, config.temperature,
             config.choice_temperature,
         )  # fmt: skip
+
+    @property
+    def functions(self) -> tuple[Any, Any]:
+        """What reads captions, and what tells tokens; see `TextContext` and `logits`.
+
+        The first maps weights and captions `[B, T]` to a context; the second weights,
+        tokens, is_hidden `[B, N]`, context and codebook to logits `[B, N, K]`.
+        """
+        return self._network.apply
 
     def _functions(self) -> tuple[Any, tuple[Any, Any]]:
         config = self.config
@@ -272,6 +281,17 @@ def without_text(captions: Array, is_dropped: Array) -> Array:
     return jnp.where(is_dropped[:, None], empty, captions)
 
 
+def draw_tokens(keys: Array, probabilities: Array) -> Array:
+    """`[B, N]` int32, drawn from probabilities `[B, N, K]` with keys `[B, 2]`.
+
+    By one uniform number a token: K of Gumbel noise take as long as the network.
+    """
+    draw = jax.vmap(lambda key: jax.random.uniform(key, probabilities.shape[1:2]))
+    reached = probabilities.cumsum(-1)
+    level = draw(keys)[..., None] * reached[..., -1:]
+    return (reached <= level).sum(-1).clip(0, probabilities.shape[-1] - 1)
+
+
 def decode_in_parallel(
     logits: Callable[[Array, Array], Array],
     keys: Array,
@@ -303,8 +323,9 @@ def decode_in_parallel(
         round_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, done)
         draw_keys, choice_keys = jnp.moveaxis(jax.vmap(jax.random.split)(round_keys), 1, 0)
         warm = logits(tokens, is_hidden) / temperature
-        drawn = jax.vmap(jax.random.categorical)(draw_keys, warm)
-        log_p = jnp.take_along_axis(jax.nn.log_softmax(warm), drawn[..., None], 2)[..., 0]
+        log_p = jax.nn.log_softmax(warm)
+        drawn = draw_tokens(draw_keys, jnp.exp(log_p))
+        log_p = jnp.take_along_axis(log_p, drawn[..., None], 2)[..., 0]
         noise = jax.vmap(lambda key: jax.random.gumbel(key, (num_tokens,)))(choice_keys)
         heat = choice_temperature * (1.0 - done / num_rounds)
         sureness = jnp.where(is_hidden, log_p + heat * noise, jnp.inf)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
 
-from tolman.agents.agent import Array
+from tolman.agents.agent import Array, Params
 from tolman.agents.synth2.codes import Examples, FrozenCodes
 from tolman.agents.synth2.generator import Generator
 
@@ -122,6 +122,18 @@ class MixedPairs:
         return _wide(jax.tree.map(lambda x: x[rows], data.pairs))
 
 
+class ImageCodec(Protocol):
+    """Writes images in tokens, and reads them; `Tokenizer` is one."""
+
+    def encode(self, params: Params, images: Array) -> Array:
+        """Tokens `[B, N]` of images `[B, H, W, 3]`."""
+        ...
+
+    def decode(self, params: Params, tokens: Array) -> Array:
+        """Images of tokens."""
+        ...
+
+
 class Making(NamedTuple):
     """What pairs are made of while learning.
 
@@ -130,12 +142,14 @@ class Making(NamedTuple):
       captions: `[Q, T]`, to be drawn.
       params: of the generator, frozen.
       key: `[2]`; with the number of a caption it is all chance in its image.
+      codec_params: of the codec, frozen; None where images stay tokens.
     """
 
     pairs: Examples
     captions: Array
     params: FrozenCodes
     key: Array
+    codec_params: Params
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,9 @@ class MadePairs:
       key: `[2]`, of the images.
       share: of a batch that is made, rounded to whole pairs.
       fresh_images: a caption gets another image each time.
+      codec: decodes each image to pixels and encodes it again; None for the embeddings
+        that the generator gives.
+      codec_params: of the codec.
     """
 
     human: Pairs
@@ -162,13 +179,15 @@ class MadePairs:
     key: Array
     share: Annotated[float, Interval(ge=0, le=1)] = 0.5
     fresh_images: bool = True
+    codec: ImageCodec | None = None
+    codec_params: Params = None
 
     def load(self, split: str) -> Any:
-        """Pairs, captions, the generator's parameters and its key, on the devices."""
+        """Pairs, captions, the parameters of the models and a key, on the devices."""
         del split
         human = Examples(*map(jnp.asarray, self.human))
-        params = jax.tree.map(jnp.asarray, self.params)
-        return Making(human, jnp.asarray(self.captions), params, self.key)
+        params, codec = jax.tree.map(jnp.asarray, (self.params, self.codec_params))
+        return Making(human, jnp.asarray(self.captions), params, self.key, codec)
 
     def sample(self, data: Making, key: Array, batch_size: int) -> Examples:
         human_key, other_key, image_key = jax.random.split(key, 3)
@@ -182,6 +201,9 @@ class MadePairs:
         else:
             keys = image_keys(data.key, chosen)
         tokens = self.generator.generate(data.params, captions, keys)
+        if self.codec is not None:
+            images = self.codec.decode(data.codec_params, tokens)
+            tokens = self.codec.encode(data.codec_params, images)
         made = Examples(tokens, captions, jnp.ones(num_other, bool))
         return Examples(
             *(jnp.concatenate(column) for column in zip(human, made, strict=True))

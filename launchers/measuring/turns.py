@@ -16,6 +16,7 @@ def take_turns(
     parts: dict[str, Callable[[int], None]],
     least: int = 20,
     clock: Callable[[], float] = time.perf_counter,
+    num_rounds: int = NUM_ROUNDS,
 ) -> dict[str, float]:
     """Median seconds of one repetition of each part.
 
@@ -23,6 +24,7 @@ def take_turns(
       parts: each takes the number of repetitions.
       least: repetitions in a sample, however long they take.
       clock: tells seconds.
+      num_rounds: samples of each part.
     """
     counts = {}
     for name, part in parts.items():
@@ -32,7 +34,7 @@ def take_turns(
         seconds = (clock() - start) / least
         counts[name] = max(least, int(SECONDS_PER_SAMPLE / seconds))
     samples: dict[str, list[float]] = {name: [] for name in parts}
-    for _ in range(NUM_ROUNDS):
+    for _ in range(num_rounds):
         for name, part in parts.items():
             start = clock()
             part(counts[name])

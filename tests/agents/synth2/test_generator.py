@@ -11,6 +11,7 @@ from tolman.agents.synth2.generator import (
     GeneratorConfig,
     decode_in_parallel,
     draw_hidden,
+    draw_tokens,
     guide,
     num_hidden,
     without_text,
@@ -106,6 +107,19 @@ def test_what_is_settled_stays_though_the_network_thinks_again():
     tokens = decode_in_parallel(logits, KEY[None], 4, 2, 1.0, 0.0)
     # floor(4 cos 45) = 2 stay hidden: those that were told less surely.
     np.testing.assert_array_equal(tokens, [[2, 2, 0, 0]])
+
+
+def test_tokens_are_drawn_as_often_as_is_probable():
+    probabilities = np.float32([[0.0, 0.5, 0.0, 0.3, 0.2, 0.0], [0, 0, 0, 0, 0, 1]])
+    keys = jax.random.split(KEY, 3_000)
+    rows = np.broadcast_to(probabilities, (3_000, 2, 6))
+    drawn = np.asarray(jax.jit(draw_tokens)(keys, rows))
+    assert drawn.dtype == np.int32 and (drawn[:, 1] == 5).all()
+    shares = np.bincount(drawn[:, 0], minlength=6) / 3_000
+    np.testing.assert_array_equal(shares[[0, 2, 5]], 0.0)
+    np.testing.assert_allclose(shares, probabilities[0], atol=0.03)
+    # Each key draws its own, wherever it stands.
+    np.testing.assert_array_equal(draw_tokens(keys[5:7], rows[:2]), drawn[5:7])
 
 
 def test_chance_of_an_image_is_its_own():
