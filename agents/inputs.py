@@ -176,7 +176,7 @@ def make_torso(
                 return TileTorso(settings.torso_size)
             layers = DEEP if settings.torso == "deep_conv" else SHALLOW
             return ConvTorso(settings.torso_size, layers)
-        return MLPTorso([settings.torso_size])
+        return MLPTorso([settings.torso_size], settings.torso_activation)
 
     torsos = [build(part) if part.is_read else None for part in parts]
 

@@ -28,7 +28,7 @@ Output = TypeVar("Output")
 
 class RecurrentState(NamedTuple):
     """Attributes:
-    core: the memory core's state.
+    core: the state of the memory core of each trunk.
     previous_action: `[B, ...]`, like the action spec; not read at FIRST.
     """
 
@@ -42,6 +42,8 @@ class Features(NamedTuple):
     Attributes:
       torso: `[..., D]`, the torso's output.
       core: `[..., H]`, the memory core's output.
+      value_core: `[..., H]`, what a value is read from: the output of a core of its own, or
+        `core`.
       core_state: the core's state after the last step.
       diagnostics: `[..., ...]` by name, what the core tells of each step, such as its
         hops; empty for most cores.
@@ -51,9 +53,29 @@ class Features(NamedTuple):
 
     torso: Array
     core: Array
+    value_core: Array
     core_state: State
     diagnostics: Diagnostics
     legal: Array | None
+
+
+class _Trunk(NamedTuple):
+    """Attributes:
+    core: a memory core.
+    inputs: maps time steps and previous actions to the torso's output and the core's input.
+    """
+
+    core: MemoryCore
+    inputs: Callable[[TimeStep, Any], tuple[Array, Input]]
+
+
+class _Ran(NamedTuple):
+    """What a trunk gives; see `Features`."""
+
+    torso: Array
+    core: Array
+    core_state: State
+    diagnostics: Diagnostics
 
 
 class Network(NamedTuple, Generic[Output]):
@@ -62,7 +84,7 @@ class Network(NamedTuple, Generic[Output]):
     Attributes:
       init: draws parameters from a key.
       initial_state: of a batch of actors that have seen nothing yet.
-      step: maps `[B]` time steps and the actors' state to outputs and the core's state.
+      step: maps `[B]` time steps and the actors' state to outputs and the cores' states.
       unroll: maps an unroll of T + 1 rows to outputs `[T + 1, B]`, from its stored actor
         state on. With `burn_in=n` the first n rows only bring the memory up to date: no
         output is computed there and no gradient reaches them.
@@ -96,6 +118,7 @@ def make_recurrent_network(
     make_core: Callable[[], MemoryCore],
     make_heads: Callable[[], Callable[[Features], Output]],
     targets: Sequence[str] = (),
+    has_value_trunk: bool = False,
 ) -> Network[Output]:
     """Builds the network; `step` and `unroll` share every layer and every input.
 
@@ -106,6 +129,7 @@ def make_recurrent_network(
       make_core: builds the memory core; called inside the Haiku transform.
       make_heads: builds what maps `Features` to the agent's outputs; called there too.
       targets: parts of the observation that only losses read.
+      has_value_trunk: whether values are read from a torso and a core of their own.
 
     Raises:
       ValueError: if the observation cannot be read as the settings say, or its mask does
@@ -115,35 +139,27 @@ def make_recurrent_network(
     legal = Legal(observation_spec, action_spec).read
 
     def build() -> tuple[Callable[[TimeStep], Output], tuple[Callable[..., Any], ...]]:
-        core = make_core()
-        inputs = _make_inputs(settings, parts, encode_actions(action_spec), core)
+        cores = [make_core() for _ in range(1 + has_value_trunk)]
+        encode = encode_actions(action_spec)
+        trunks = [_Trunk(c, _make_inputs(settings, parts, encode, c)) for c in cores]
         heads = make_heads()
 
         def initial_state(batch_size: int) -> RecurrentState:
-            no_action = no_actions(action_spec, batch_size)
-            return RecurrentState(core.initial_state(batch_size), no_action)
+            states = tuple(core.initial_state(batch_size) for core in cores)
+            return RecurrentState(states, no_actions(action_spec, batch_size))
 
         def step(timestep: TimeStep, state: RecurrentState) -> tuple[Output, State]:
-            features, x = inputs(timestep, state.previous_action)
-            ran = run_core(core, x, timestep.new_task, state.core)
-            hidden, core_state, diagnostics = ran
-            mask = legal(timestep.observation)
-            output = heads(Features(features, hidden, core_state, diagnostics, mask))
-            return output, core_state
+            pairs = zip(trunks, state.core, strict=True)
+            ran = [_run(*pair, timestep, state.previous_action) for pair in pairs]
+            output = heads(_features(ran, legal(timestep.observation)))
+            return output, tuple(one.core_state for one in ran)
 
         def unroll(unroll: Unroll, burn_in: int = 0) -> Output:
-            new_task, state = unroll.timestep.new_task, unroll.actor_state
-            features, x = inputs(unroll.timestep, _previous_actions(unroll))
-            core_state = state.core
-            if burn_in:
-                first = jax.tree.map(lambda leaf: leaf[:burn_in], x)
-                _, core_state = core.unroll(first, new_task[:burn_in], core_state)
-                core_state = jax.lax.stop_gradient(core_state)
-            seen = (features, x, unroll.timestep.observation)  # [T + 1, B, ...]
-            features, x, seen = jax.tree.map(lambda leaf: leaf[burn_in:], seen)
-            ran = run_core(core, x, new_task[burn_in:], core_state)
-            hidden, core_state, diagnostics = ran
-            return heads(Features(features, hidden, core_state, diagnostics, legal(seen)))
+            timestep, previous_actions = unroll.timestep, _previous_actions(unroll)
+            pairs = zip(trunks, unroll.actor_state.core, strict=True)
+            ran = [_run(*pair, timestep, previous_actions, burn_in) for pair in pairs]
+            seen = jax.tree.map(lambda leaf: leaf[burn_in:], timestep.observation)
+            return heads(_features(ran, legal(seen)))
 
         def init(timestep: TimeStep) -> Output:
             return step(timestep, initial_state(1))[0]
@@ -159,6 +175,31 @@ def make_recurrent_network(
         step=apply_step,
         unroll=apply_unroll,
     )
+
+
+def _run(
+    trunk: _Trunk,
+    core_state: State,
+    timestep: TimeStep,
+    previous_action: Any,
+    burn_in: int = 0,
+) -> _Ran:
+    """Runs a step, or an unroll: all rows from `burn_in` on."""
+    features, x = trunk.inputs(timestep, previous_action)
+    new_task = timestep.new_task
+    if burn_in:
+        first = jax.tree.map(lambda leaf: leaf[:burn_in], x)
+        _, core_state = trunk.core.unroll(first, new_task[:burn_in], core_state)
+        core_state = jax.lax.stop_gradient(core_state)
+        rest = (features, x, new_task)  # [T + 1, B, ...]
+        features, x, new_task = jax.tree.map(lambda leaf: leaf[burn_in:], rest)
+    return _Ran(features, *run_core(trunk.core, x, new_task, core_state))
+
+
+def _features(ran: Sequence[_Ran], legal: Array | None) -> Features:
+    """What heads read, of one trunk, or of the policy's and the value's."""
+    torso, core, core_state, diagnostics = ran[0]
+    return Features(torso, core, ran[-1].core, core_state, diagnostics, legal)
 
 
 def _previous_actions(unroll: Unroll) -> Any:

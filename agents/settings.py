@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge
 
+from tolman.networks.activations import Activation
+
 Torso = Literal["auto", "mlp", "conv", "deep_conv", "tiles", "flat"]
 Bounding = Literal["clip", "squash"]
 ImageAxes = Literal["auto", "none", "HW", "HWC", "CHW", "NHWC", "NCHW"]
@@ -45,6 +47,7 @@ class InputSettings:
         pictures side by side), "flat" (no layer), or "auto": conv for images, else mlp.
       torso_size: units of the torso's output, of each tile for "tiles". Mnih et al. 2016,
         section 5.1: 256.
+      torso_activation: after a layer of "mlp"; convolutions and tiles have "relu".
       use_previous_action: feed the last action to the core, one-hot where it is numbered.
       use_previous_reward: feed the last reward to the core.
     """
@@ -53,5 +56,6 @@ class InputSettings:
     image_axes: ImageAxes = "auto"
     torso: Torso = "auto"
     torso_size: Annotated[int, Ge(1)] = 256
+    torso_activation: Activation = "relu"
     use_previous_action: bool = True
     use_previous_reward: bool = True

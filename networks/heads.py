@@ -24,7 +24,7 @@ class PolicyValue(NamedTuple):
 
 
 class PolicyValueHead(hk.Module):
-    """The numbers of a policy and a state value, one linear layer each.
+    """The numbers of a policy and a state value, one linear layer each, from `[..., H]`.
 
     A policy over numbered actions starts near uniform: its weights are a hundredth of the
     usual size.
@@ -36,10 +36,10 @@ class PolicyValueHead(hk.Module):
         super().__init__(name)
         self._num_outputs, self._num_free = num_outputs, num_free
 
-    def __call__(self, x: Array) -> PolicyValue:
+    def __call__(self, x: Array, value_x: Array) -> PolicyValue:
         small = hk.initializers.VarianceScaling(1e-4)
         outputs = hk.Linear(self._num_outputs, w_init=small, name="policy")(x)
-        value = hk.Linear(1, name="value")(x)[..., 0]
+        value = hk.Linear(1, name="value")(value_x)[..., 0]
         free = jnp.zeros(0)
         if self._num_free:
             free = hk.get_parameter("free", (self._num_free,), init=jnp.zeros)

@@ -11,6 +11,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
+from tolman.networks.activations import Activation, activation
 from tolman.networks.core import Array
 
 # Filters, side and stride of each convolution.
@@ -25,11 +26,13 @@ def flatten(observation: Array, num_axes: int) -> Array:
 
 
 class MLPTorso(hk.Module):
-    """Fully connected ReLU layers: `[..., D]` to `[..., sizes[-1]]`."""
+    """Fully connected layers: `[..., D]` to `[..., sizes[-1]]`."""
 
-    def __init__(self, sizes: Sequence[int], name: str | None = None) -> None:
+    def __init__(
+        self, sizes: Sequence[int], after: Activation = "relu", name: str | None = None
+    ) -> None:
         super().__init__(name)
-        self._mlp = hk.nets.MLP(sizes, activate_final=True)
+        self._mlp = hk.nets.MLP(sizes, activation=activation(after), activate_final=True)
 
     def __call__(self, observation: Array) -> Array:
         return self._mlp(observation)

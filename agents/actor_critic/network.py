@@ -36,6 +36,7 @@ def make_network(
     policy: Policy,
     make_core: Callable[[], MemoryCore],
     auxiliary_tasks: Sequence[AuxiliaryTask] = (),
+    has_value_trunk: bool = False,
 ) -> Network[Output]:
     """Builds the network with a head for each auxiliary task."""
 
@@ -44,7 +45,7 @@ def make_network(
 
         def heads(features: Features) -> Output:
             predictions = {task.name: task.predict(features) for task in auxiliary_tasks}
-            outputs, free, value = head(features.core)
+            outputs, free, value = head(features.core, features.value_core)
             parameters = policy.parameters(outputs, free, features.legal)
             return Output(parameters, value, predictions)
 
@@ -57,4 +58,5 @@ def make_network(
         make_core,
         make_heads,
         targets=[name for task in auxiliary_tasks for name in task.targets],
+        has_value_trunk=has_value_trunk,
     )

@@ -38,6 +38,7 @@ from tolman.agents.ppo.normalization import (
     join,
     scale_rewards,
 )
+from tolman.agents.ppo.pieces import cut, pick, pick_unroll
 from tolman.agents.schedules import linear
 from tolman.envs.environment import TimeStep
 from tolman.networks.core import MemoryCore, State
@@ -103,6 +104,12 @@ class PPO:
             make_core,
             self._auxiliary_tasks,
         )
+        if config.piece_length and jax.tree.leaves(self.network.initial_state(1).core):
+            raise ValueError(
+                f"agent.piece_length={config.piece_length}: must be 0 for a core with a "
+                "memory, which learns from whole sequences. Set --agent.piece-length 0, or "
+                "--core feedforward."
+            )
         self.gradient_step = GradientStep(
             optax.scale_by_adam(eps=config.adam_epsilon), config.max_gradient_norm
         )
@@ -152,13 +159,16 @@ class PPO:
         config = self.config
         params, optimizer_state, hyperparameters = learner_state
         old = self._old(params, batch, hyperparameters.discount)
+        pieces = batch
+        if config.piece_length:
+            pieces, old = cut(batch, old, config.piece_length)
         step_size = hyperparameters.learning_rate * linear(
             1.0, config.final_learning_rate_scale, progress
         )
 
         def step(carry: Any, members: Array) -> Any:
             weights, optimizer_state, has_moved = carry
-            unroll, own = _sequences(batch, members), _sequences_of(old, members)
+            unroll, own = pick_unroll(pieces, members), pick(old, members)
             if config.normalize_advantages:
                 own = own._replace(advantage=normalize(own.advantage, own.mask))
             stepped = self.gradient_step(
@@ -204,7 +214,7 @@ class PPO:
         auxiliary, auxiliary_metrics = auxiliary_loss(
             self._auxiliary_tasks, output.auxiliary, unroll, old.mask
         )
-        total += auxiliary / self.data.unroll_length
+        total += auxiliary / len(old.mask)
         return Loss(total, {**metrics, **auxiliary_metrics, "loss/total": total})
 
     def _old(self, params: Params, unroll: Unroll, discount: Array) -> Old:
@@ -230,10 +240,10 @@ class PPO:
         return Old(before, output.value[:-1], targets.advantage, targets.value, mask)
 
     def _minibatches(self, key: Array) -> Array:
-        """Each epoch's order of the sequences, cut into minibatches."""
+        """Each epoch's order of the pieces, cut into minibatches."""
         config = self.config
         keys = jax.random.split(key, config.num_epochs)
-        orders = jax.vmap(lambda key: jax.random.permutation(key, config.batch_size))(keys)
+        orders = jax.vmap(lambda key: jax.random.permutation(key, config.num_pieces))(keys)
         return orders.reshape(config.num_epochs * config.num_minibatches, -1)
 
     def _statistics(self, statistics: Statistics, batch: Unroll) -> Statistics:
@@ -252,21 +262,6 @@ class PPO:
             statistics.discounted_return, earned[1:].reshape(-1), counts.reshape(-1)
         )
         return Statistics(moments, returns)
-
-
-def _sequences(unroll: Unroll, members: Array) -> Unroll:
-    """The sequences of these numbers, whole."""
-    return Unroll(
-        timestep=_sequences_of(unroll.timestep, members),
-        action=_sequences_of(unroll.action, members),
-        policy=_sequences_of(unroll.policy, members),
-        actor_state=jax.tree.map(lambda leaf: leaf[members], unroll.actor_state),
-    )
-
-
-def _sequences_of(tree: Any, members: Array) -> Any:
-    """The same of `[T, B, ...]` leaves."""
-    return jax.tree.map(lambda leaf: leaf[:, members], tree)
 
 
 def _means(metrics: Metrics, taken: Array) -> Metrics:

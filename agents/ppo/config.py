@@ -22,9 +22,11 @@ class PPOConfig(InputSettings):
       unroll_length: decisions per sequence. Schulman et al. 2017, table 5: 128.
       batch_size: sequences per update, and parallel environments on the device. Detail 1.
       num_epochs: passes over the batch in one update.
-      num_minibatches: parts of the batch, of whole sequences each, with a gradient step
-        each; divides `batch_size`. Detail 6; Departure: by sequence, so that any memory
-        core is run over what it lived through.
+      num_minibatches: parts of the batch, as large as each other, with a gradient step
+        each. Detail 6; Departure: of whole sequences, so that any memory core is run over
+        what it lived through.
+      piece_length: decisions in each of the pieces that minibatches are drawn from; 0 for
+        whole sequences. 1 is as published. For cores without memory.
       discount: per step. Schulman et al. 2017, table 5: 0.99.
       gae_lambda: of generalised advantage estimation. Detail 5; table 5: 0.95.
       clip_range: epsilon, how far the probability of an action may move. Detail 8; section
@@ -56,6 +58,8 @@ class PPOConfig(InputSettings):
       normalize_rewards: divided by the deviation of the discounted return over all training
         so far. Continuous details 8 and 9.
       reward_clip: after that. Continuous detail 9: 10.
+      value_network: "shared" with the policy, but for the heads, or the value's "own" torso
+        and core. Continuous detail 3; detail 13.
       auxiliary_tasks: see `ActorCriticConfig`.
       auxiliary_costs: likewise.
       torso_size: 64 units, as Huang et al. 2022 for all but images.
@@ -67,6 +71,7 @@ class PPOConfig(InputSettings):
     batch_size: Annotated[int, Ge(1)] = 8
     num_epochs: Annotated[int, Ge(1)] = 4
     num_minibatches: Annotated[int, Ge(1)] = 4
+    piece_length: Annotated[int, Ge(0)] = 0
     discount: Annotated[float, Interval(ge=0, le=1)] = 0.99
     gae_lambda: Annotated[float, Interval(ge=0, le=1)] = 0.95
     clip_range: Annotated[float, Gt(0)] = 0.2
@@ -86,6 +91,7 @@ class PPOConfig(InputSettings):
     observation_clip: Annotated[float, Gt(0)] = 10.0
     normalize_rewards: bool = True
     reward_clip: Annotated[float, Gt(0)] = 10.0
+    value_network: Literal["shared", "own"] = "shared"
     auxiliary_tasks: tuple[str, ...] = ()
     auxiliary_costs: tuple[Annotated[float, Ge(0)], ...] = ()
     torso_size: Annotated[int, Ge(1)] = 64
@@ -94,8 +100,18 @@ class PPOConfig(InputSettings):
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         """What relates two of them; see `tolman.launchers.settings.bounds`."""
-        if self.batch_size % self.num_minibatches:
-            yield "num_minibatches", f"a divisor of batch_size = {self.batch_size}"
+        length = self.unroll_length
+        if self.piece_length and length % self.piece_length:
+            yield "piece_length", f"0, or a divisor of unroll_length = {length}"
+        elif self.num_pieces % self.num_minibatches:
+            yield "num_minibatches", f"a divisor of the {self.num_pieces} pieces of a batch"
+
+    @property
+    def num_pieces(self) -> int:
+        """What minibatches are drawn from."""
+        if not self.piece_length:
+            return self.batch_size
+        return self.batch_size * self.unroll_length // self.piece_length
 
 
 PRESETS = {

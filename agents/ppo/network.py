@@ -57,7 +57,13 @@ def make_network(
 ) -> Network[Output]:
     """Builds the network; its parameters are `Params`."""
     inner = make_actor_critic(
-        config, observation_spec, action_spec, policy, make_core, auxiliary_tasks
+        config,
+        observation_spec,
+        action_spec,
+        policy,
+        make_core,
+        auxiliary_tasks,
+        has_value_trunk=config.value_network == "own",
     )
     targets = [name for task in auxiliary_tasks for name in task.targets]
     parts = plan_inputs(observation_spec, config, targets)

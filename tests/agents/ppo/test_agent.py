@@ -13,8 +13,10 @@ from tolman.agents.actor_critic import AuxiliaryTask
 from tolman.agents.agent import Unroll, decision_mask, draw_noise
 from tolman.agents.gradient import Loss
 from tolman.agents.ppo import PPOConfig
+from tolman.agents.ppo.agent import LearnerState
 from tolman.agents.ppo.loss import normalize
 from tolman.agents.ppo.network import orthogonal
+from tolman.agents.ppo.pieces import cut, pick, pick_unroll
 from tolman.envs import vector
 from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.settings.bounds import check_settings
@@ -278,10 +280,96 @@ def test_weights_are_orthogonal_and_the_core_is_left_alone():
     assert np.abs(torso @ torso.T - 2.0 * np.eye(2)).max() > 0.1
 
 
-def test_minibatches_that_cut_sequences_are_refused():
-    config = dataclasses.replace(PPOConfig(), batch_size=6, num_minibatches=4)
-    with pytest.raises(ValueError, match="num_minibatches=4: must be a divisor of batch_s"):
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({}, "num_minibatches=4: must be a divisor of the 6 pieces of a batch"),
+        ({"piece_length": 5}, "piece_length=5: must be 0, or a divisor of unroll_length ="),
+        ({"piece_length": 64}, None),  # 6 times 2 pieces.
+    ],
+)
+def test_minibatches_of_parts_of_pieces_are_refused(settings, problem):
+    config = dataclasses.replace(PPOConfig(), batch_size=6, num_minibatches=4, **settings)
+    if problem is None:
+        return check_settings(config)
+    with pytest.raises(ValueError, match=problem):
         check_settings(config)
+
+
+def test_a_core_with_memory_learns_from_whole_sequences():
+    with pytest.raises(ValueError, match=r"agent\.piece_length=5: must be 0 for a core"):
+        make_agent("ppo", CountingTask(), "lstm", piece_length=5)
+
+
+def test_an_update_of_pieces_is_that_of_their_sequences():
+    """With all in one minibatch; what was done last is read, so that it must be there."""
+    environment = CountingTask()
+    settings = {"use_previous_action": True, "num_epochs": 1}
+    learned = []
+    for length in (0, 5):
+        agent = make_agent(
+            "ppo", environment, "feedforward", piece_length=length, **settings
+        )
+        learner = jax.jit(agent.init)(KEY)
+        unroll, _ = _acted(agent, learner, environment)
+        assert unroll.action.any() and not unroll.action.all()
+        result = _update(agent, learner, unroll)
+        learned.append((result.learner_state.params, result.metrics))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), *learned)
+
+
+def test_a_minibatch_of_pieces_has_decisions_of_all_sequences():
+    """Those of 10 times 2 decisions that a minibatch of 10 draws are its pieces' alone."""
+    environment = CountingTask()
+    agent = make_agent(
+        "ppo", environment, "feedforward", piece_length=1, num_minibatches=2, num_epochs=1
+    )
+    learner = jax.jit(agent.init)(KEY)
+    unroll, _ = _acted(agent, learner, environment)
+    old = agent._old(learner.params, unroll, 0.9)
+    pieces, cut_old = cut(unroll, old, 1)
+    orders = np.asarray(agent._minibatches(KEY))
+    assert orders.shape == (2, 10) and sorted(orders.ravel()) == list(range(20))
+    own = pick_unroll(pieces, orders[0])
+    time, sequence = orders[0] // 2, orders[0] % 2
+    assert set(sequence) == {0, 1}
+    observation = np.asarray(unroll.timestep.observation)
+    np.testing.assert_array_equal(own.timestep.observation[0], observation[time, sequence])
+    np.testing.assert_array_equal(
+        own.timestep.observation[1], observation[time + 1, sequence]
+    )
+    np.testing.assert_array_equal(own.action[0], unroll.action[time, sequence])
+    np.testing.assert_array_equal(own.policy[0], unroll.policy[time, sequence])
+    advantage = pick(cut_old, orders[0]).advantage
+    np.testing.assert_array_equal(advantage[0], old.advantage[time, sequence])
+
+
+def test_a_value_of_its_own_shares_no_weight_with_the_policy():
+    environment = CountingTask()
+    agent = make_agent("ppo", environment, "lstm", value_network="own")
+    params = jax.jit(agent.init)(KEY).params
+    unroll, _ = _acted(agent, LearnerState(params, None, None), environment)
+
+    def reached(pick_output):
+        def total(weights):
+            output = agent.network.unroll(params._replace(network=weights), unroll)
+            return jnp.square(pick_output(output)).sum()
+
+        slopes = jax.jit(jax.grad(total))(params.network)
+        return {
+            f"{module}/{name}"
+            for module, leaves in slopes.items()
+            for name, slope in leaves.items()
+            if jnp.abs(slope).max() > 0
+        }
+
+    policy, value = reached(lambda x: x.policy), reached(lambda x: x.value)
+    assert not policy & value
+    every = {f"{m}/{name}" for m, leaves in params.network.items() for name in leaves}
+    assert policy | value == every
+    assert len(policy) == len(value)
+    shared = make_agent("ppo", environment, "lstm")
+    assert len(jax.jit(shared.init)(KEY).params.network) < len(params.network)
 
 
 @pytest.mark.slow
