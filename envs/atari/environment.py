@@ -1,4 +1,7 @@
-"""One Atari game as a `dm_env.Environment`, with its picture for a film."""
+"""One Atari game as a `dm_env.Environment`, with its picture for a film.
+
+Shapes: frames of N x N pixels.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from tolman.envs.atari.settings import SIDE, AtariSettings, check_atari_id, rom_path
+from tolman.envs.atari.settings import AtariSettings, check_atari_id, rom_path
 
 NOOP, MAX_SEED = 0, 2**31
 CONSOLE_FRAMES_PER_SECOND = 60
@@ -60,8 +63,8 @@ class AtariEnvironment(dm_env.Environment):
         )
         self._actions = all_or_some()
         height, width = self._ale.getScreenDims()
-        self._down = _area_weights(height)  # [84, height]
-        self._across = _area_weights(width).T  # [width, 84]
+        self._down = _area_weights(height, settings.side)  # [N, height]
+        self._across = _area_weights(width, settings.side).T  # [width, N]
 
     def reseed(self, seed: int) -> None:
         """Makes the next time step open a game with all chance from `seed`."""
@@ -76,7 +79,7 @@ class AtariEnvironment(dm_env.Environment):
         goes_on = self._episode_is_over and not self._game_is_over
         if not goes_on or self._play(NOOP).ends:
             self._start_game()
-        black = np.zeros((SIDE, SIDE), np.uint8)
+        black = np.zeros((self.settings.side,) * 2, np.uint8)
         self._stack = collections.deque([black] * self.settings.stack, self.settings.stack)
         self._episode_is_over, self.new_task = False, True
         return dm_env.restart(self._observe())
@@ -111,8 +114,8 @@ class AtariEnvironment(dm_env.Environment):
         return CONSOLE_FRAMES_PER_SECOND / self.settings.frame_skip
 
     def observation_spec(self) -> specs.BoundedArray:
-        """The stacked frames, `[84, 84, stack]` uint8."""
-        shape = (SIDE, SIDE, self.settings.stack)
+        """The stacked frames, `[N, N, stack]` uint8."""
+        shape = (*(self.settings.side,) * 2, self.settings.stack)
         return specs.BoundedArray(shape, np.uint8, 0, 255, "observation")
 
     def action_spec(self) -> specs.DiscreteArray:
@@ -155,9 +158,9 @@ class AtariEnvironment(dm_env.Environment):
         return np.stack(self._stack, axis=-1)
 
 
-def _area_weights(size: int) -> np.ndarray:
-    """`[84, size]`: the share that each of `size` pixels has in each of 84 equal parts."""
-    edges = np.linspace(0.0, size, SIDE + 1)  # [85]
+def _area_weights(size: int, side: int) -> np.ndarray:
+    """`[side, size]`: the share that each of `size` pixels has in each of equal parts."""
+    edges = np.linspace(0.0, size, side + 1)
     pixel = np.arange(size)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.maximum(covered, 0.0) * SIDE / size).astype(np.float32)
+    return (np.maximum(covered, 0.0) * side / size).astype(np.float32)

@@ -13,12 +13,11 @@ from tolman.envs.spelling import suggest
 
 # These need two players; ale-py holds them, and registers no id for one player.
 TWO_PLAYER_ROMS = {"combat", "joust", "maze_craze", "warlords"}
-SIDE = 84  # Pixels of a frame, both ways. Source: Mnih et al. 2015, Methods, Preprocessing.
 
 
 @dataclass(frozen=True)
 class AtariSettings:
-    """How a game is played and seen: grey frames of 84 x 84 pixels, the last few stacked.
+    """How a game is played and seen: square grey frames, the last few stacked.
 
     Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning",
     Methods; Machado et al. 2018, "Revisiting the Arcade Learning Environment: Evaluation
@@ -31,6 +30,7 @@ class AtariSettings:
       frame_skip: frames an action is held for; one step. Mnih 2015: 4.
       max_pool: each pixel is the brighter of the step's last two frames, as some sprites
         are drawn in every other frame only. Mnih 2015.
+      side: pixels of a frame, both ways. Mnih 2015: 84.
       stack: frames in an observation, the latest last. Mnih 2015: 4.
       sticky_action_probability: that a frame repeats the action before. Machado 2018:
         0.25; Mnih 2015: 0.
@@ -46,6 +46,7 @@ class AtariSettings:
 
     frame_skip: Annotated[int, Ge(1)] = 4
     max_pool: bool = True
+    side: Annotated[int, Interval(ge=8, le=160)] = 84
     stack: Annotated[int, Ge(1)] = 4
     sticky_action_probability: Annotated[float, Interval(ge=0, le=1)] = 0.25
     max_noops: Annotated[int, Ge(0)] = 30

@@ -1,6 +1,6 @@
 """Many copies of one Atari game, stepped by ale-py's threads.
 
-Shapes: E copies, S stacked frames.
+Shapes: E copies, S stacked frames of N x N pixels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from dm_env import specs
 
-from tolman.envs.atari.settings import SIDE, AtariSettings, check_atari_id, rom_path
+from tolman.envs.atari.settings import AtariSettings, check_atari_id, rom_path
 from tolman.envs.environment import FIRST, LAST, MID, TimeStep
 
 NOOP = 0
@@ -31,7 +31,7 @@ def atari_specs(name: str, settings: AtariSettings) -> tuple[Any, Any]:
 
 
 def _observation_spec(settings: AtariSettings) -> specs.BoundedArray:
-    shape = (SIDE, SIDE, settings.stack)
+    shape = (settings.side, settings.side, settings.stack)
     return specs.BoundedArray(shape, np.uint8, 0, 255, "observation")
 
 
@@ -42,7 +42,7 @@ def _action_spec(num_actions: int) -> specs.DiscreteArray:
 class AtariVector:
     """E copies of a game; see `HostVector` for the rows.
 
-    Observations are `[E, 84, 84, S]` uint8. Frames from before the episode are black.
+    Observations are `[E, N, N, S]` uint8. Frames from before the episode are black.
 
     Attributes:
       num_envs: E.
@@ -78,8 +78,8 @@ class AtariVector:
             max_num_frames_per_episode=settings.max_episode_frames,
             repeat_action_probability=settings.sticky_action_probability,
             full_action_space=settings.full_action_set,
-            img_height=SIDE,
-            img_width=SIDE,
+            img_height=settings.side,
+            img_width=settings.side,
             stack_num=settings.stack,
             frameskip=settings.frame_skip,
             maxpool=settings.max_pool,
@@ -149,9 +149,9 @@ class AtariVector:
         ends: np.ndarray,
         starts: np.ndarray,
     ) -> TimeStep:
-        """One row of what ale-py gave; all `[E]`, `frames` `[E, S, 84, 84]`."""
-        stack = self.settings.stack
-        observation = np.empty((self.num_envs, SIDE, SIDE, stack), np.uint8)
+        """One row of what ale-py gave; all `[E]`, `frames` `[E, S, N, N]`."""
+        side, stack = self.settings.side, self.settings.stack
+        observation = np.empty((self.num_envs, side, side, stack), np.uint8)
         for index in range(stack):  # Six times as fast as a copy of the transpose.
             observation[..., index] = frames[:, index]
         self._age = np.where(starts, 1, self._age + 1)

@@ -38,6 +38,7 @@ CASES = {
     "full_actions": ("pong", replace(PLAIN, full_action_set=True), 60),
     "truncation": ("pong", replace(PLAIN, max_episode_frames=50), 30),
     "tall_screen": ("pooyan", PLAIN, 30),
+    "side": ("boxing", replace(PLAIN, side=42), 21),
 }
 FRAMES_AT = {0, 20}  # The slow reference takes its time for a frame.
 

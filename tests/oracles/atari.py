@@ -8,7 +8,7 @@ from ale_py import roms
 
 
 class RawGame:
-    """Rows `(step_type, reward, discount, latest frame [84, 84] or None)`, by plain loops.
+    """Rows `(step_type, reward, discount, latest frame [N, N] or None)`, by plain loops.
 
     The frame is None where a game has ended, and, to save time, where it is not asked for.
     """
@@ -66,14 +66,16 @@ class RawGame:
         screen = self.screens[-1].astype(float)
         if self.settings.max_pool and len(self.screens) > 1:
             screen = np.maximum(screen, self.screens[-2])
-        return np.array([[area(screen, y, x) for x in range(84)] for y in range(84)])
+        side = self.settings.side
+        pixels = [[area(screen, y, x, side) for x in range(side)] for y in range(side)]
+        return np.array(pixels)
 
 
-def area(screen, y, x):
-    """The mean of the screen over the part of it that pixel (y, x) of 84 x 84 covers."""
+def area(screen, y, x, side):
+    """The mean of the screen over the part of it that pixel (y, x) of side^2 covers."""
     height, width = screen.shape
-    top, bottom = y * height / 84, (y + 1) * height / 84
-    left, right = x * width / 84, (x + 1) * width / 84
+    top, bottom = y * height / side, (y + 1) * height / side
+    left, right = x * width / side, (x + 1) * width / side
     total = 0.0
     for row in range(int(top), math.ceil(bottom)):
         for column in range(int(left), math.ceil(right)):
