@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tolman.launchers.probe.model import Ability, ProbedModel
@@ -89,6 +90,8 @@ class ProbeStudy:
       blocks: the questions, in the order in which they are put.
       summarise: says what the rows of all blocks show, in the order of the blocks. Checks
         are of the instrument; what a model does is a table or a note, not a check.
+      with_items: the same study on the items of a file in place of its own; None where
+        it takes none.
     """
 
     title: str
@@ -96,3 +99,4 @@ class ProbeStudy:
     needs: Set[Ability]
     blocks: Callable[[], Sequence[Block]]
     summarise: Callable[[Sequence[Row], Findings], None]
+    with_items: Callable[[Path], ProbeStudy] | None = None

@@ -29,6 +29,7 @@ from tolman.launchers.studies.study import Study
 
 MARKER = "probe.json"
 BLOCKS = "blocks"
+ITEMS_STUDY = "llm_probe/content_effects"
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,16 @@ class ProbeConfig(ModelConfig):
     Attributes:
       study: one of `tolman list probes`; may be given several times. None for all that
         the model can be asked.
+      items: a file of your own questions, in place of those that a study has; see
+        docs/language.md for the format. Without --study they are put as
+        llm_probe/content_effects.
       out: folder for its results; None for one of its own. A folder that holds a battery
         that was broken off goes on with it.
       answers: folder that all answers are kept in, by model.
     """
 
     study: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    items: Path | None = None
     out: Path | None = None
     answers: Path = Path("runs/probe_answers")
 
@@ -61,8 +66,12 @@ def run_probe(config: ProbeConfig) -> int:
     from tolman.launchers.report import write_report
 
     check_settings(config)
-    names = list(dict.fromkeys(config.study or registered(PROBE)))
+    every = registered(PROBE) if config.items is None else (ITEMS_STUDY,)
+    names = list(dict.fromkeys(config.study or every))
     probes = {name: _find(name) for name in names}
+    if config.items is not None:
+        probes = {name: _with_items(name, probe, config.items)
+                  for name, probe in probes.items()}  # fmt: skip
     opened = open_model(config)
     print(f"{config.model}: {', '.join(sorted(opened.model.abilities)) or 'nothing'}")
     possible = _possible(probes, opened.model, bool(config.study))
@@ -99,6 +108,15 @@ def _find(name: str) -> ProbeStudy:
             f"study {name!r}: has no PROBE, a ProbeStudy; see launchers/probe/battery.py."
         )
     return probe
+
+
+def _with_items(name: str, probe: ProbeStudy, items: Path) -> ProbeStudy:
+    if probe.with_items is None:
+        raise ValueError(
+            f"--items {items}: {name} takes no items of yours. Leave --items or "
+            f"--study {name} out."
+        )
+    return probe.with_items(items)
 
 
 def _possible(

@@ -52,6 +52,14 @@ def with_examples(items: Sequence[Item], num_examples: int) -> list[Item]:
     return found
 
 
+def most_examples(items: Sequence[Item]) -> int:
+    """How many examples `with_examples` has for every item: half of the fewest groups."""
+    groups: dict[str, set[str]] = {}
+    for item in items:
+        groups.setdefault(item.condition, set()).add(item.group)
+    return min(map(len, groups.values()), default=0) // 2
+
+
 def _prefix(groups: dict[str, list[Item]], half: int, num_examples: int) -> str:
     """Solved examples from one half of the groups of a condition."""
     names = list(groups)

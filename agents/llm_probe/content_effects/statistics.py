@@ -69,11 +69,11 @@ BELIEF_NAMES = ("intercept", "validity", "belief", "validity x belief")
 
 @dataclass(frozen=True)
 class MixedFit:
-    """A logistic regression in which every group has an intercept of its own.
+    """A regression in which every group has an intercept of its own.
 
     Attributes:
       names: of the P predictors.
-      coefficients: `[P]`, log-odds.
+      coefficients: `[P]`, log-odds, or in the unit of the outcome where that is a number.
       standard_errors: `[P]`.
       deviation: of the groups' intercepts.
       log_likelihood: nats, the groups' intercepts integrated out, without the prior.

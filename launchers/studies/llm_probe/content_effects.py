@@ -9,20 +9,28 @@ that the statistics find those and no others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tolman.agents.llm_probe.content_effects import statistics
 from tolman.agents.llm_probe.content_effects.answers import Answers, ask, from_preferences
-from tolman.agents.llm_probe.content_effects.few_shot import with_examples
+from tolman.agents.llm_probe.content_effects.confidence import NAMES as CONFIDENCE_NAMES
+from tolman.agents.llm_probe.content_effects.confidence import (
+    confidence_design,
+    fit_mixed_linear,
+)
+from tolman.agents.llm_probe.content_effects.few_shot import most_examples, with_examples
 from tolman.agents.llm_probe.content_effects.items import Item
 from tolman.agents.llm_probe.content_effects.nli import nli_items
 from tolman.agents.llm_probe.content_effects.syllogisms import syllogism_items
 from tolman.agents.llm_probe.content_effects.wason import wason_items
 from tolman.launchers.probe.battery import Block, Findings, ProbeStudy, Row
 from tolman.launchers.probe.comparing import NotComparableError, log_probabilities
+from tolman.launchers.probe.item_file import read_items
 from tolman.launchers.probe.model import ProbedModel, TextTooLongError
 from tolman.launchers.studies.llm_probe.content_plots import (
     draw_accuracy,
@@ -41,9 +49,10 @@ NUM_NULL_SETS = 200
 SCORINGS = ("corrected", "raw")
 
 
-def _put(task: str, num_examples: int, first: int, model: ProbedModel) -> list[Row]:
+def _put(
+    task: str, plain: Sequence[Item], num_examples: int, first: int, model: ProbedModel
+) -> list[Row]:
     """Puts some items to a model; gives one row for each."""
-    plain = TASKS[task]()
     items = with_examples(plain, num_examples)[first : first + BLOCK_SIZE]
     rows: list[dict[str, Any]] = [
         {
@@ -71,16 +80,30 @@ def _put(task: str, num_examples: int, first: int, model: ProbedModel) -> list[R
     return list(rows)
 
 
-def _blocks() -> list[Block]:
+def _blocks(tasks: Mapping[str, Sequence[Item]], version: str = "") -> list[Block]:
+    """All questions: every item, with as many examples as there are items for."""
     return [
         Block(
-            f"{task}, {num_examples} examples, from item {first}",
-            functools.partial(_put, task, num_examples, first),
+            f"{task}{version}, {num_examples} examples, from item {first}",
+            functools.partial(_put, task, items, num_examples, first),
         )
         for num_examples in NUM_EXAMPLES
-        for task in TASKS
-        for first in range(0, len(TASKS[task]()), BLOCK_SIZE)
+        for task, items in tasks.items()
+        if num_examples <= most_examples(items)
+        for first in range(0, len(items), BLOCK_SIZE)
     ]
+
+
+def _own_blocks() -> list[Block]:
+    return _blocks({task: make() for task, make in TASKS.items()})
+
+
+def _with_items(path: Path) -> ProbeStudy:
+    """The study on the items of a file."""
+    items = read_items(path)
+    version = f" of {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    blocks = functools.partial(_blocks, {path.name: items}, version)
+    return ProbeStudy(TITLE, PAPER, PROBE.needs, blocks, _summarise)
 
 
 def _answers(rows: Sequence[Row], scoring: str) -> tuple[list[Item], Answers]:
@@ -110,27 +133,30 @@ def _summarise(rows: Sequence[Row], findings: Findings) -> None:
     accuracy: list[list[Any]] = []
     called: dict[str, Any] = {}
     fits: list[list[Any]] = []
-    for num_examples in NUM_EXAMPLES:
-        for task in TASKS:
-            own = [
-                row
-                for row in rows
-                if row["task"] == task and row["num_examples"] == num_examples
-            ]
-            left_out = [row for row in own if "left_out" in row]
-            if left_out:
-                findings.note(
-                    f"{NAMES[task]}, {num_examples} examples: {len(left_out)} of "
-                    f"{len(own)} items left out; the first: {left_out[0]['left_out']}"
-                )
-            own = [row for row in own if "left_out" not in row]
-            for scoring in SCORINGS if own else ():
-                items, answers = _answers(own, scoring)
-                accuracy += _accuracy_rows(task, num_examples, scoring, items, answers)
-                if task == "syllogisms" and len({item.group for item in items}) > 1:
-                    cells = statistics.says_valid_by_cell(items, answers.choice)
-                    called[f"{scoring}, {num_examples} examples"] = cells
-                    fits += _fit_rows(num_examples, scoring, items, answers)
+    sure: list[list[Any]] = []
+    asked: dict[tuple[int, str], list[Row]] = {}
+    for row in rows:
+        asked.setdefault((row["num_examples"], row["task"]), []).append(row)
+    for (num_examples, task), own in asked.items():
+        name = NAMES.get(task, task)
+        left_out = [row for row in own if "left_out" in row]
+        if left_out:
+            findings.note(
+                f"{name}, {num_examples} examples: {len(left_out)} of {len(own)} items "
+                f"left out; the first: {left_out[0]['left_out']}"
+            )
+        own = [row for row in own if "left_out" not in row]
+        for scoring in SCORINGS if own else ():
+            items, answers = _answers(own, scoring)
+            accuracy += _accuracy_rows(name, num_examples, scoring, items, answers)
+            if scoring == "corrected":
+                sure += _confidence_rows(name, num_examples, items, answers)
+            crossed = [item for item in items if item.is_believable is not None]
+            if len({item.group for item in crossed}) > 1:
+                label = f"{scoring}, {num_examples} examples"
+                cells = statistics.says_valid_by_cell(items, answers.choice)
+                called[label if task in NAMES else f"{name}, {label}"] = cells
+                fits += _fit_rows(num_examples, scoring, items, answers)
     columns = ("task", "examples", "scoring", "condition", "items", "accuracy")
     more = ("95 % interval, groups drawn anew", "chance", "mean confidence, nats")
     findings.table("Right answers", (*columns, *more), accuracy)
@@ -139,13 +165,19 @@ def _summarise(rows: Sequence[Row], findings: Findings) -> None:
         ("examples", "scoring", "effect", "log-odds", "95 % interval", "by bootstrap"),
         fits,
     )
+    findings.table(
+        "What confidence goes with (mixed-effects linear regression, corrected; nats by "
+        "which the best answer leads)",
+        ("task", "examples", "effect", "nats", "95 % interval"),
+        sure,
+    )
     findings.note(
         "Corrected: less the log-probability of the answer without the question (Holtzman "
         "et al. 2021). An effect of belief above 0 is what the paper reports of large "
         "models on syllogisms; on comparisons it reports none."
     )
     findings.figure(
-        draw_accuracy(accuracy, [NAMES[task] for task in TASKS]),
+        draw_accuracy(accuracy, list(dict.fromkeys(NAMES.get(t, t) for _, t in asked))),
         "accuracy",
         "Right answers by condition with 95 % intervals; the dashed line is chance.",
     )
@@ -157,8 +189,27 @@ def _summarise(rows: Sequence[Row], findings: Findings) -> None:
         )
 
 
+def _confidence_rows(
+    name: str, num_examples: int, items: list[Item], answers: Answers
+) -> list[list[Any]]:
+    """How much surer right answers are, and those against belief."""
+    predictors, outcome, groups, names = confidence_design(items, answers)
+    if len(np.unique(groups)) < 2 or len(outcome) <= len(names):
+        return []
+    fit = fit_mixed_linear(predictors, outcome, groups, names)
+    found = []
+    for effect in CONFIDENCE_NAMES:
+        if effect not in names:
+            found.append([name, num_examples, effect, "-", "cannot be told from others"])
+            continue
+        low, high = fit.interval(effect)
+        value = round(float(fit.coefficients[names.index(effect)]), 3)
+        found.append([name, num_examples, effect, value, f"{low:.3f} to {high:.3f}"])
+    return found
+
+
 def _accuracy_rows(
-    task: str, num_examples: int, scoring: str, items: list[Item], answers: Answers
+    name: str, num_examples: int, scoring: str, items: list[Item], answers: Answers
 ) -> list[list[Any]]:
     conditions = np.array([item.condition for item in items])
     _, groups = np.unique([item.group for item in items], return_inverse=True)
@@ -176,7 +227,7 @@ def _accuracy_rows(
         low, high = statistics.cluster_bootstrap(groups[own], mean, NUM_DRAWS, rng)
         found.append(
             [
-                *(NAMES[task], num_examples, scoring, condition, len(own)),
+                *(name, num_examples, scoring, condition, len(own)),
                 *(round(share, 3), f"{low:.3f} to {high:.3f}"),
                 round(1 / len(items[own[0]].options), 3),
                 round(float(answers.confidence[own].mean()), 3),
@@ -215,7 +266,9 @@ def _fit_rows(
     return found
 
 
-PROBE = ProbeStudy(TITLE, PAPER, frozenset({"first token"}), _blocks, _summarise)
+PROBE = ProbeStudy(
+    TITLE, PAPER, frozenset({"first token"}), _own_blocks, _summarise, _with_items
+)
 
 
 def run(study: Study) -> None:

@@ -27,7 +27,8 @@ def draw_accuracy(rows: Sequence[Sequence[Any]], tasks: Sequence[str]) -> Figure
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.2), layout="constrained")
-    for axes, task in zip(figure.subplots(1, len(tasks), sharey=True), tasks, strict=True):
+    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
+    for axes, task in zip(panels, tasks, strict=True):
         own = [row for row in rows if row[0] == task and row[2] == "corrected"]
         conditions = list(dict.fromkeys(row[3] for row in own))
         kinds = list(dict.fromkeys(row[1] for row in own))
