@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt
 
@@ -66,6 +67,7 @@ def open_model(config: ModelConfig) -> Opened:
     """
     spec = config.model
     if spec.startswith(ENDPOINTS):
+        _check_address(spec)
         from tolman.launchers.probe.endpoint import open_endpoint
 
         endpoint = open_endpoint(
@@ -92,13 +94,28 @@ def open_model(config: ModelConfig) -> Opened:
     return _own(path, config)
 
 
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_one = bool(parts.hostname) and parts.port != 0  # A port may raise, too.
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise ValueError(
+            f"MODEL {url!r}: is no address. Give one such as http://localhost:8000/v1."
+        )
+
+
 def _own(path: Path, config: ModelConfig) -> Opened:
     """A model that Haiku runs."""
     from tolman.launchers.probe.haiku_model import HaikuModel
     from tolman.launchers.probe.llama2c import read_checkpoint, read_tokenizer
 
     if (path / "config.json").is_file() and path.is_dir():
-        content = json.loads((path / "config.json").read_text())
+        try:
+            content = json.loads((path / "config.json").read_text())
+        except ValueError as error:
+            raise ValueError(f"{path / 'config.json'}: is not JSON ({error}).") from None
         if "architectures" in content:
             raise ValueError(f"MODEL {str(path)!r}: is of Hugging Face. Give hf:{path}.")
     checkpoint = path if path.is_file() else _only(path, _is_checkpoint, "checkpoint")

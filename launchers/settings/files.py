@@ -124,9 +124,10 @@ def with_preset(mapping: Mapping[str, Any]) -> dict[str, Any]:
     presets = presets_of(find(AGENT, str(mapping["agent"])))
     if name not in presets:
         known = ", ".join(presets) or "none"
+        fix = "Set --preset" if presets else "Leave --preset out"
         raise ValueError(
             f"preset={name!r}: agent {mapping['agent']!r} has {known}"
-            f"{suggest(str(name), presets)}. Set --preset."
+            f"{suggest(str(name), presets)}. {fix}."
         )
     below = dict(presets[name].settings)
     if mapping.get("core", below.get("core")) != below.get("core"):

@@ -122,7 +122,11 @@ def flag_value(arguments: Sequence[str], flag: str) -> str | None:
 
 
 def spread(arguments: Sequence[str], flag: str) -> list[str]:
-    """The words with the values of one flag, `A,B` or `A B`, as a word each."""
+    """The words with the values of one flag, `A,B` or `A B`, as a word each.
+
+    Raises:
+      ValueError: if it has none.
+    """
     words, is_value = list[str](), False
     for word in arguments:
         parts = [word]
@@ -133,6 +137,8 @@ def spread(arguments: Sequence[str], flag: str) -> list[str]:
         elif is_value:
             parts = word.split(",")
         words += [part for part in parts if part or not is_value]
+    if flag in words and (flag_value(words, flag) or "-").startswith("-"):
+        raise ValueError(f"flag {flag}: must be followed by a value.")
     return words
 
 
@@ -145,8 +151,9 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
       keys: that may be set.
       to_whom: ends "flag ... is unknown", such as " to study 'a/b'".
     """
-    known = {f"--{key.replace('_', '-')}" for key in keys} | {"--help"}
+    known = {f"--{key.replace('_', '-')}" for key in keys}
     known |= {re.sub(r"(--|\.)(?=[^.]*$)", r"\1no-", flag) for flag in known}
+    known.add("--help")
     for word in arguments:
         flag = word.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:

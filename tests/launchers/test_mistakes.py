@@ -146,6 +146,62 @@ VALUES = [
     (f"--core.hidden-size {10 * BIG}", "the actors' memories would take"),
     (f"--env.num-trials {BIG}", "a number is too large"),
 ]
+TURNS = "train ewc --tasks conflict/catch conflict/dodge --steps-per-task 1000"
+IN_TURN = [
+    ("train ewc --tasks conflict/catch conflict/dodge", "steps_per_task is missing"),
+    ("train ewc --tasks --steps-per-task 9", "flag --tasks: must be followed by a value."),
+    ("train ewc --steps-per-task 9 --tasks", "flag --tasks: must be followed by a value."),
+    (f"{TURNS} --num-env-steps 77", "must be 2000, 2 tasks of 1000. Leave --num-env-st"),
+    (f"{TURNS} --env conflict/dodge", "must be the first of the tasks, 'conflict/catch'"),
+    (f"{TURNS} --eval-every 100", "Set --log-interval in its place."),
+    (f"{TURNS} --labels maybe", "labels='maybe': must be one of given, inferred, none"),
+    (f"{TURNS} --labels inferred", "Leave --labels out."),
+    (f"{TURNS} --launcher ray", "launcher 'ray' has no such setting."),
+    (f"{TURNS} --agent.max-tasks 1", "must be at least 2, for conflict/catch, conflict"),
+    (f"{TURNS} --agent.max-tasks {BIG}", "parameters and the optimizer's state would ta"),
+    (f"{TURNS.replace('dodge', 'doge')}", "(did you mean 'conflict/dodge'?)"),
+    (f"{TURNS.replace('conflict/dodge', 'two_step')}", "must have the same."),
+    (f"{TURNS.replace('conflict/dodge', 'CartPole-v1')}", "leave it out of --tasks."),
+    ("train ewc --env conflict/catch --steps-per-task 9", "there are no tasks. Set --ta"),
+    ("train ewc --env conflict/catch --preset smal", "(did you mean 'small'?). Set --pr"),
+    ("train alphazero --env hex --preset paper", "has none. Leave --preset out."),
+    ("train alphazero --tasks hex go --steps-per-task 9", "does not act in environments"),
+]
+NEWER = [
+    ("train ppo --env Pendulum-v1 --agent.clip-range 0", "clip_range=0.0: must be above 0"),
+    (
+        "train ppo --env Pendulum-v1 --agent.num-minibatches 7",
+        "a divisor of batch_size = 8",
+    ),
+    ("train ppo --env Pendulum-v1 --agent.action-bounds sq", "must be one of clip, squash"),
+    ("train ppo --env Pendulum-v1 --agent.observation-clip nan", "must be a finite number"),
+    ("train dqn --env Pendulum-v1", "needs numbered actions (a DiscreteArray). Train ppo"),
+    ("train dqn --env cartpole --agent.burn-in 99", "must be at least burn_in + n_step"),
+    ("train dqn --env cartpole --agent.capacity 9", "must be at least min_size"),
+    (
+        "train meta_rl --env two_step --core :",
+        "core ':': must be spelled module:attribute.",
+    ),
+    (
+        "study synth2/augmentation --generator-pairs 10",
+        "generator_pairs=10: must be 0 or n",
+    ),
+    (f"study synth2/augmentation --num-human {BIG}", "must be in [0, 1000000]"),
+    ("study synth2/augmentation --difficulty hard", "must be one of crowds, groups, pairs"),
+    ("study ewc/permuted_mnist --data mnst", "(did you mean 'mnist'?)"),
+    ("study ewc/sequential_atari --games Pongg", "(did you mean 'Pong'?)"),
+    ("study alphazero/chess --num-games 3", "must be at least 0 and a multiple of 2"),
+    ("study llm_probe/copying --model x", "flag --model is unknown to study 'llm_probe/co"),
+    ("probe", "MODEL is missing: tolman probe MODEL"),
+    ("probe nowhere", "MODEL 'nowhere': no such file or folder. Give a folder or file of"),
+    ("probe .", "MODEL '.': must hold one checkpoint of llama2.c, a .bin file; has none."),
+    ("probe http://", "MODEL 'http://': is no address. Give one such as"),
+    ("probe http://127.0.0.1:99999/v1", "is no address."),
+    ("probe http://[::1/v1", "is no address."),
+    ("probe http://127.0.0.1:9 --timeout-s 0", "timeout_s=0.0: must be above 0."),
+    ("probe . --study llm_probe/nope", "(did you mean 'llm_probe/"),
+    ("probe . --dtype float8", "must be one of bfloat16, float16, float32"),
+]
 SIZES = [
     (f"--agent.num-parallel-games {BIG}", "num_parallel_games=1000000000000, num_simul"),
     (f"--agent.num-simulations {BIG}", "num_simulations=1000000000000: the search trees"),
@@ -319,6 +375,9 @@ FILES = [
     ("checkpoints/3/state.npz/x", "", "eval run", "every checkpoint is broken"),
     ("checkpoints", "", "eval run", "run/checkpoints: no checkpoint."),
     ("checkpoints/3/x", "", "eval run --checkpoint 7", "no checkpoint 7; there are [3]."),
+    ("config.json", "{", "probe run", "run/config.json: is not JSON (Expecting"),
+    ("config.json", '{"architectures": []}', "probe run", "Give hf:run."),
+    ("a.bin", "abcd", "probe run/a.bin --tokenizer run/a.bin", "no header of llama2.c."),
     ("result.json", "{}", "report run", 'no text "study"'),
     ("result.json", "[", "report run", "run/result.json: not JSON"),
     ("result.json", '{"study": "a", "checks": 3}', "report run", '"checks" is not a list'),
@@ -389,7 +448,7 @@ def refused(monkeypatch):
 
 @pytest.mark.usefixtures("refused")
 @pytest.mark.parametrize(
-    "words, message", VERBS + NAMES + RUNS + STUDIES + MATCHES, ids=short
+    "words, message", VERBS + NAMES + RUNS + STUDIES + MATCHES + IN_TURN + NEWER, ids=short
 )
 def test_words(words, message, tolman, tmp_path, monkeypatch):
     with open("/dev/null") as nothing:
@@ -442,4 +501,4 @@ def test_code_of_a_users_own(code, message, tolman, tmp_path, monkeypatch):
 
 def test_there_are_enough_of_them():
     groups = (VERBS, NAMES, VALUES, SIZES, RUNS, STUDIES, MATCHES, CONFIGS, FILES, CODE)
-    assert sum(map(len, groups)) >= 250
+    assert sum(map(len, (*groups, IN_TURN, NEWER))) >= 300

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Interval
 
 from tolman.agents.synth2.captioner import CaptionerConfig
 from tolman.agents.synth2.generator import GeneratorConfig
 from tolman.agents.synth2.tokenizer import TokenizerConfig
 from tolman.envs.scenes import World
 from tolman.envs.scenes.facts import Difficulty
+
+MOST_PAIRS = 1_000_000  # A few GB of pictures.
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,12 @@ class Options:
 
     difficulty: Difficulty = "groups"
     controlled: bool = True
-    generator_pairs: Annotated[int, Ge(0)] = 0
-    num_human: Annotated[int, Ge(0)] = 0
+    generator_pairs: Annotated[int, Interval(ge=0, le=MOST_PAIRS)] = 0
+    num_human: Annotated[int, Interval(ge=0, le=MOST_PAIRS)] = 0
+
+    def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.controlled and self.generator_pairs not in (0, self.num_human):
+            yield "generator_pairs", "0 or num_human, or give --no-controlled"
 
 
 @dataclass(frozen=True)
