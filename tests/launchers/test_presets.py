@@ -56,7 +56,7 @@ def test_another_core_takes_none_of_the_preset_s_own_core():
     "agent, preset, message",
     [
         ("dqn", "clasic", r"preset='clasic': agent 'dqn' has .*did you mean 'classic'"),
-        ("memo", "atari", "preset='atari': agent 'memo' has none. Set --preset."),
+        ("memo", "atari", "preset='atari': agent 'memo' has none. Leave --preset out."),
     ],
 )
 def test_an_unknown_preset_is_one_line(agent, preset, message):
