@@ -15,7 +15,7 @@ from tolman.agents.actor_critic.agent import ActorCritic
 from tolman.agents.agent import register_agent
 from tolman.agents.auxiliary import AuxiliaryTask
 from tolman.agents.navigation.config import NavigationConfig
-from tolman.agents.navigation.tasks import make_tasks
+from tolman.agents.navigation.tasks import make_tasks, needed
 from tolman.networks.core import MemoryCore
 from tolman.networks.cores import LSTM, LSTMConfig, Stacked
 
@@ -40,6 +40,9 @@ def make_navigation(
       ValueError: if the environment does not deliver what the settings need.
     """
     is_nav, image = config.wiring == "nav", "rgbd" if config.is_depth_input else "rgb"
+    needed(observation_spec, image, "--agent.no-is-depth-input" if image == "rgbd" else "")
+    if is_nav:
+        needed(observation_spec, "velocity", "--agent.wiring plain")
     settings = dataclasses.replace(
         config,
         reads=(image, "velocity") if is_nav else (image,),

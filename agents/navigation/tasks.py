@@ -55,8 +55,13 @@ def _core(features: Features) -> Array:
     return features.core
 
 
-def _needed(observation_spec: Any, field: str, flag: str) -> Any:
+def needed(observation_spec: Any, field: str, flag: str) -> Any:
     """The spec of a field.
+
+    Args:
+      observation_spec: of an environment.
+      field: that the agent cannot do without.
+      flag: with which it can; "" for none.
 
     Raises:
       ValueError: if the environment has none.
@@ -64,9 +69,10 @@ def _needed(observation_spec: Any, field: str, flag: str) -> Any:
     has = tuple(observation_spec) if isinstance(observation_spec, Mapping) else ()
     if field not in has:
         found = ", ".join(has) or "no names"
+        ways = "choose another --env" + (f", or set {flag}" if flag else "")
         raise ValueError(
             f"the observation has no field {field!r}; it has {found}. Name it in "
-            f"--env.fields, choose another --env, or set {flag}."
+            f"--env.fields, {ways}."
         )
     return observation_spec[field]
 
@@ -79,7 +85,7 @@ def _depth_classes(
     name: str, cost: float, read: Read, observation_spec: Any, flag: str
 ) -> AuxiliaryTask:
     """Depth by bands: a softmax for each pixel, cross-entropy, a mean over pixels."""
-    spec = _needed(observation_spec, "depth_classes", flag)
+    spec = needed(observation_spec, "depth_classes", flag)
     num_pixels, num_classes = int(np.prod(spec.shape)), int(spec.maximum) + 1
 
     def head(features: Features) -> Array:
@@ -106,7 +112,7 @@ def _depth_regression(
     name: str, cost: float, read: Read, observation_spec: Any, flag: str
 ) -> AuxiliaryTask:
     """The same pixels as numbers: a band's number over that of the last, squared error."""
-    spec = _needed(observation_spec, "depth_classes", flag)
+    spec = needed(observation_spec, "depth_classes", flag)
     num_pixels, last = int(np.prod(spec.shape)), float(spec.maximum)
 
     def head(features: Features) -> Array:
@@ -122,7 +128,7 @@ def _depth_regression(
 
 def _loop_closure(cost: float, observation_spec: Any) -> AuxiliaryTask:
     """Whether the agent has come back to a place, from the core's output."""
-    _needed(observation_spec, "loop_closure", "--agent.loop-cost 0")
+    needed(observation_spec, "loop_closure", "--agent.loop-cost 0")
 
     def head(features: Features) -> Array:
         return _mlp("loop", 2)(features.core)
@@ -145,7 +151,7 @@ def _loop_closure(cost: float, observation_spec: Any) -> AuxiliaryTask:
 
 def _position(name: str, read: Read, observation_spec: Any) -> AuxiliaryTask:
     """A linear softmax over the cells of the maze, which changes nothing but itself."""
-    spec = _needed(observation_spec, "pose", "--agent.no-decodes-position")
+    spec = needed(observation_spec, "pose", "--agent.no-decodes-position")
     width, height = (int(limit) for limit in spec.maximum[:2])
 
     def head(features: Features) -> Array:

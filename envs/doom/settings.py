@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval
 
 from tolman.envs.maze import Maze, environment
-from tolman.envs.maze.fields import Field
+from tolman.envs.maze.fields import Fields
 
 MAZES = {
     "static_1": environment.static_1,
@@ -50,17 +49,13 @@ class DoomSettings:
     num_frames: Annotated[int, Ge(0)] = 0
     action_repeat: Annotated[int, Ge(1)] = 4
     image_size: Annotated[int, Ge(8)] = 84
-    fields: tuple[Field, ...] = ("rgb", "velocity")
+    fields: Fields = ("rgb", "velocity")
     reward_scale: Annotated[float, Gt(0)] = 1.0
     layout: str = "static_1"
     num_mazes: Annotated[int, Interval(ge=1, le=1_000)] = 100
     split: Literal["train", "held_out"] = "train"
     height: Annotated[int, Interval(ge=2, le=32)] = 9
     width: Annotated[int, Interval(ge=2, le=32)] = 15
-
-    def setting_problems(self) -> Iterator[tuple[str, str]]:
-        if not self.fields:
-            yield "fields", f"at least one of {', '.join(get_args(Field))}"
 
     def maze(self, name: str) -> Maze:
         """The maze of an id, with its task.
@@ -74,9 +69,9 @@ class DoomSettings:
             is_set = getattr(self, other.name) != other.default
             if other.name in OWN["layout"] and other.name not in own and is_set:
                 raise ValueError(
-                    f"env {name!r}: {other.name}={getattr(self, other.name)!r} is no "
-                    f"setting of this maze. Use doom/layout, or leave --env."
-                    f"{other.name.replace('_', '-')} out."
+                    f"{other.name}={getattr(self, other.name)!r}: is no setting of {name}. "
+                    f"Use doom/layout, or leave "
+                    f"--env.{other.name.replace('_', '-')} out."
                 )
         more: dict[str, Any] = {key: getattr(self, key) for key in own}
         more |= {"num_frames": self.num_frames} if self.num_frames else {}

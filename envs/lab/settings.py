@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.envs.maze.fields import Field
+from tolman.envs.maze.fields import Fields
 
 OWN_CONFIG = ("width", "height")  # Set by `image_size`.
 
@@ -39,7 +39,7 @@ class LabSettings:
     num_frames: Annotated[int, Ge(1)] = 18_000
     action_repeat: Annotated[int, Ge(1)] = 4
     image_size: Annotated[int, Ge(8)] = 84
-    fields: tuple[Field, ...] = ("rgb", "velocity")
+    fields: Fields = ("rgb", "velocity")
     reward_scale: Annotated[float, Gt(0)] = 1.0
     width: Annotated[int, Interval(ge=1, le=1000)] = 20
     height: Annotated[int, Interval(ge=1, le=1000)] = 13
@@ -48,8 +48,6 @@ class LabSettings:
     level_cache: str = ""
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
-        if not self.fields:
-            yield "fields", f"at least one of {', '.join(get_args(Field))}"
         for item in self.config:
             key, sign, _ = item.partition("=")
             if not (key and sign):

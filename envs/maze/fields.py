@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import MinLen
 from dm_env import specs
 
 from tolman.envs.environment import as_target
@@ -15,6 +16,7 @@ from tolman.envs.maze.render import FARTHEST
 Field = Literal[
     "rgb", "rgbd", "depth", "depth_classes", "pose", "velocity", "respawned", "loop_closure"
 ]
+Fields = Annotated[tuple[Field, ...], MinLen(1)]
 INPUTS = ("rgb", "rgbd", "velocity")  # The others are targets: losses read them alone.
 
 

@@ -50,11 +50,9 @@ def _play(given: Play) -> int:
         return _serve(given, given.protocol)
     if given.player is not None:
         raise ValueError("player: of engines. Leave --player out, or set --protocol.")
-    from tolman.launchers.catalog.names import ENV, is_known
-
     told = {name: getattr(given, name) for name in PLAY}
     played: Any
-    if not given.run.exists() and is_known(ENV, str(given.run)):
+    if not given.run.exists() and _is_env(str(given.run)):
         _must_be_left_out(given, BY_AGENT, "nobody trained plays. Leave {flag} out.")
         from tolman.launchers.film.by_hand import play_by_hand
 
@@ -68,6 +66,21 @@ def _play(given: Play) -> int:
         print(f"episode {number}: return {episode_return:.6g}, length {length}")
     print(played.film)
     return 0
+
+
+def _is_env(name: str) -> bool:
+    """Whether an environment is called so; a run folder may be as well.
+
+    Raises:
+      ValueError: if it begins as the names of an engine do, which does not know it.
+    """
+    from tolman.launchers.catalog.names import ENV, FAMILY, is_known, lookup, registered
+
+    known, engine = (*registered(ENV), *registered(FAMILY)), name.partition("/")[0]
+    if any(one.startswith(f"{engine}/") for one in known):
+        lookup(ENV, name)
+        return True
+    return is_known(ENV, name)
 
 
 def _must_be_left_out(given: Play, names: Sequence[str], why: str) -> None:

@@ -226,6 +226,8 @@ RUNS = [
     ("eval x --trust 3", "word '3' is one too many"),
     ("play", "RUN is missing: tolman play RUN"),
     ("play no_run", "no_run: no such run folder."),
+    ("play doom/static_9", "env 'doom/static_9': no such maze. Use doom/ and one of"),
+    ("play maze/static_9", "env 'maze/static_9' is unknown (did you mean 'maze/st"),
     ("play x --num-episodes 0", "num_episodes=0: must be in [1, 1000000]"),
     ("play x --fps x", "fps='x': must be a number. Set --fps."),
     ("play x --player random", "Leave --player out, or set --protocol."),

@@ -4,7 +4,8 @@ The agent with D1, D2 and L learns a maze, and linear probes, whose gradients st
 they read, learn to tell its cell from its memory. A feed-forward agent with such a probe
 learns beside it. Both then play episodes that nothing was learnt from, and their heads are
 read there: depth against the most frequent class of each pixel, loop closure, the cell,
-and the steps to the first find of the goal against later ones.
+and the steps to the first find of the goal against later ones. A control that must fail:
+the first agent with all pixels black, from which D1 can tell nothing.
 
 Source: Mirowski et al. 2016, section 5.3, table 1.
   Departure: the probes learn with the agent rather than after it. The quick setting is a
@@ -18,10 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tolman.agents.actor_critic import ActorCritic
 from tolman.agents.navigation import NavigationConfig, make_navigation
+from tolman.envs.environment import Array, Environment, TimeStep
 from tolman.envs.maze import Maze, MazeState
 from tolman.envs.maze.fields import Field
 from tolman.envs.maze.task import GOAL_REWARD
@@ -45,6 +48,7 @@ TITLE = "What a navigating agent knows: its place, depth, closed loops"
 PAPER = "Mirowski et al. 2016, section 5.3, table 1"
 
 NAV, FF = "Nav + D1 D2 L", "FF"
+BLACK = f"{NAV}, black frames"
 PROBED: dict[str, Any] = {"decodes_position": True}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     NAV: ("lstm", {"depth_1_cost": 1.0, "depth_2_cost": 1.0, "loop_cost": 3.33, **PROBED}),
@@ -92,6 +96,36 @@ FULL = Setting(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Black:
+    """A maze of which nothing is seen: every pixel is black.
+
+    Attributes:
+      inner: the maze.
+    """
+
+    inner: Any
+
+    def reset(self, key: Array) -> tuple[Any, TimeStep]:
+        """As the inner one's, but for the image."""
+        return self._darken(*self.inner.reset(key))
+
+    def step(self, state: Any, action: Array) -> tuple[Any, TimeStep]:
+        """As the inner one's, but for the image."""
+        return self._darken(*self.inner.step(state, action))
+
+    def observation_spec(self) -> Any:
+        return self.inner.observation_spec()
+
+    def action_spec(self) -> Any:
+        return self.inner.action_spec()
+
+    def _darken(self, state: Any, timestep: TimeStep) -> tuple[Any, TimeStep]:
+        seen: Any = timestep.observation
+        dark = {**seen, "rgb": jnp.zeros_like(seen["rgb"])}
+        return state, timestep._replace(observation=dark)
+
+
 def run(study: Study) -> None:
     """Trains both agents, plays held-out episodes, reads their heads, checks the claims."""
     setting = QUICK if study.quick else FULL
@@ -107,18 +141,22 @@ def run(study: Study) -> None:
         training = study.train(
             stage, agent, setting.maze, setting.num_decisions, setting.num_members
         )
-        played = _play(study, setting, agent, training)
-        members = np.arange(setting.num_members)
-        readings[name] = [
-            read_predictions(agent, training.params, played, member) for member in members
-        ]
-        finds[name] = read_finds(
-            played, members, np.arange(setting.num_episodes), GOAL_REWARD
-        )
         curves[name] = (training.env_steps, training.episode_return)
-        if name == NAV:
-            _draw(study, setting.maze, readings[name][0], played)
-    _check(study, setting.maze, readings, finds)
+        seen = {name: setting.maze} | ({BLACK: Black(setting.maze)} if name == NAV else {})
+        for label, environment in seen.items():
+            played = _play(study, setting, environment, agent, training)
+            members = np.arange(setting.num_members)
+            readings[label] = [
+                read_predictions(agent, training.params, played, one) for one in members
+            ]
+            finds[label] = read_finds(
+                played, members, np.arange(setting.num_episodes), GOAL_REWARD
+            )
+            if label == NAV:
+                _draw(study, setting.maze, readings[label][0], played)
+    told = {name: _mean(read, setting.maze.rules.width) for name, read in readings.items()}
+    _check(study, told, finds)
+    _tabulate(study, told, finds)
     figures.learning_curves(study, curves, "return per episode", {})
 
 
@@ -140,12 +178,16 @@ def where(state: MazeState) -> tuple[Any, Any]:
 
 
 def _play(
-    study: Study, setting: Setting, agent: ActorCritic, training: Training
+    study: Study,
+    setting: Setting,
+    environment: Environment,
+    agent: ActorCritic,
+    training: Training,
 ) -> Trajectory:
     """Episodes that nothing was learnt from: the key is no training key's."""
     key = jax.random.fold_in(jax.random.PRNGKey(study.seed), EVALUATION)
     return play_episodes(
-        agent, setting.maze, training.params, key, setting.num_episodes, where,
+        agent, environment, training.params, key, setting.num_episodes, where,
         chunk_length=setting.maze.num_decisions,
     )  # fmt: skip
 
@@ -158,15 +200,10 @@ def _draw(study: Study, maze: Maze, reading: Reading, played: Trajectory) -> Non
 
 
 def _check(
-    study: Study,
-    maze: Maze,
-    readings: dict[str, list[Reading]],
-    finds: dict[str, Finds],
+    study: Study, told: dict[str, dict[str, float]], finds: dict[str, Finds]
 ) -> None:
-    nav = [_measure(reading, maze.rules.width) for reading in readings[NAV]]
-    blind = [_measure(reading, maze.rules.width) for reading in readings[FF]]
-    of_nav = {name: float(np.mean([one[name] for one in nav])) for name in nav[0]}
-    of_ff = {name: float(np.mean([one[name] for one in blind])) for name in blind[0]}
+    """Of `told` see `_mean`; of `finds`, those of the same agents."""
+    of_nav, of_black = told[NAV], told[BLACK]
     study.check(
         "D1: right pixels over the most frequent class of each",
         of_nav["depth_1"] - of_nav["majority"], "none given", above=0.2,
@@ -179,19 +216,28 @@ def _check(
     study.check(
         "the agent's cell from its memory, share told right", of_nav["position"],
         "0.86 to 0.95 static, 0.84 random goal",
-        above=min(0.6, 2 * of_ff["position"]),
+        above=min(0.6, 2 * told[FF]["position"]),
+    )  # fmt: skip
+    study.check(
+        "black frames: D1's right pixels over the most frequent class of each",
+        of_black["depth_1"] - of_black["majority"], "none: must tell nothing", below=0.01,
     )  # fmt: skip
     if not study.quick:
         study.check(
             "steps to the first find over later ones", finds[NAV].ratio, "14.0 / 7.1",
             above=1.2,
         )  # fmt: skip
-    rows = []
-    for name, told in ((NAV, of_nav), (FF, of_ff)):
+
+
+def _tabulate(
+    study: Study, told: dict[str, dict[str, float]], finds: dict[str, Finds]
+) -> None:
+    rows, of_nav = [], told[NAV]
+    for name, scores in told.items():
         first, later = finds[name].latency()
         rows.append([
             name, f"{finds[name].per_episode:.1f}", f"{first:.1f}", f"{later:.1f}",
-            f"{told['position']:.2f}", f"{told['position_of_features']:.2f}",
+            f"{scores['position']:.2f}", f"{scores['position_of_features']:.2f}",
         ])  # fmt: skip
     study.table(
         "Held-out episodes: finds of the goal, steps to the first and to later ones, "
@@ -209,6 +255,12 @@ def _check(
             ["loop closure, F1", f"{of_nav['loop']:.2f}", f"{always:.2f}"],
         ],
     )
+
+
+def _mean(readings: list[Reading], width: int) -> dict[str, float]:
+    """How right each head is, by its name; the mean of the members."""
+    members = [_measure(reading, width) for reading in readings]
+    return {name: float(np.mean([one[name] for one in members])) for name in members[0]}
 
 
 def _measure(reading: Reading, width: int) -> dict[str, float]:

@@ -230,7 +230,9 @@ def test_cells_are_read_from_the_pose():
         ({}, "depth_classes", "no field 'depth_classes'"),
         ({"depth_2_cost": 0.0, "loop_cost": 1.0}, "loop_closure", "--agent.loop-cost 0"),
         ({"depth_2_cost": 0.0, "decodes_position": True}, "pose", "--env.fields"),
-        ({"depth_2_cost": 0.0}, "rgb", "no part 'rgb'"),
+        ({"depth_2_cost": 0.0}, "rgb", "no field 'rgb'"),
+        ({"is_depth_input": True}, "rgbd", "or set --agent.no-is-depth-input"),
+        ({}, "velocity", "or set --agent.wiring plain"),
     ],
 )
 def test_a_missing_field_is_one_line(settings, field, words):

@@ -167,7 +167,7 @@ def test_every_maze_has_a_map_of_its_own():
 def test_bad_input_in_one_line(monkeypatch):
     with pytest.raises(ValueError, match=r"no such maze. Use doom/ and one of \['stat"):
         check_doom_id("doom/static_9")
-    with pytest.raises(ValueError, match=r"'doom/tiny': split='held_out' is no setting"):
+    with pytest.raises(ValueError, match=r"^split='held_out': is no setting of doom/tiny"):
         DoomSettings(split="held_out").maze("doom/tiny")
     with pytest.raises(ValueError, match=r"leave --env.layout out"):
         DoomSettings(layout="tiny").maze("doom/generated")

@@ -77,20 +77,23 @@ def test_velocity_is_the_agents_own():
     assert SPEED > 0
 
 
-def test_loop_closure_reaches_back_to_the_last_respawn():
+def test_loop_closure_reaches_back_to_the_last_respawn_and_no_further():
     """Labels of a random walk are the slow loop's over its path since the respawn."""
-    maze = Maze(layout="static_1", num_frames=4 * 400, **SMALL)
-    rng = np.random.default_rng(0)
+    maze = Maze(layout="tiny", num_frames=4 * 400, **SMALL)
+    rng = np.random.default_rng(1)
     actions = np.repeat(rng.choice([2, 2, 6, 7, 0], 80), 5)
     _, rows = play(maze, 3, actions)
-    path, found, slow = [], [], []
-    for row in rows:
-        if bool(row.observation["respawned"]):
-            found, path = [], []
-        path.append(np.asarray(row.observation["pose"][:2]).tolist())
-        found.append(bool(row.observation["loop_closure"]))
-    slow = loop_labels(path)
+    path = [np.asarray(row.observation["pose"][:2]).tolist() for row in rows]
+    found = [bool(row.observation["loop_closure"]) for row in rows]
+    starts = [time for time, row in enumerate(rows) if bool(row.observation["respawned"])]
+    assert len(starts) == 3
+    slow = []
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        slow += loop_labels(path[start:end])
     assert found == slow and any(slow)
+    # Of a path that went on through respawns many loops would be false, and none missed.
+    false = np.array(loop_labels(path)) & ~np.array(slow)
+    assert false.sum() > 20 and not (np.array(slow) & ~np.array(loop_labels(path))).any()
 
 
 def test_same_key_same_bytes():
@@ -125,6 +128,9 @@ def test_a_maze_of_a_file(tmp_path):
     maze = Maze(layout=str(path), **SMALL)
     _, rows = play(maze, 0, [])
     np.testing.assert_allclose(rows[0].observation["pose"][:2], [1.5, 0.5])
+    path.write_bytes(b"***\n*\x90*\n***\n")
+    with pytest.raises(ValueError, match=r"marks .* are unknown"):
+        check_settings(Maze(layout=str(path)), "env.")
     path.write_text("*****\n*G*P*\n*****\n")
     with pytest.raises(ValueError, match="no way leads to the mark 'P'"):
         check_settings(Maze(layout=str(path)), "env.")

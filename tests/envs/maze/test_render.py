@@ -7,7 +7,14 @@ import pytest
 from oracles.mazes import image_depth, planar_depth, segments
 
 from tolman.envs.maze import render
-from tolman.envs.maze.depth_target import EDGES, depth_classes, target_view
+from tolman.envs.maze.depth_target import (
+    BANDS,
+    EDGES,
+    POWER,
+    Z_NEAR,
+    depth_classes,
+    target_view,
+)
 from tolman.envs.maze.layout import make_layout
 from tolman.envs.maze.layouts import named_layouts
 from tolman.envs.maze.render import Items, View, colours, depth, full_view, look
@@ -167,6 +174,14 @@ def test_depth_classes_by_hand():
     )
     found = depth_classes(jnp.float32([0.0, 0.154, 0.156, 0.5, 1.0, 1.8, 1.9, 60.0]))
     assert found.tolist() == [0, 0, 1, 4, 5, 6, 7, 7] and found.dtype == np.uint8
+
+
+def test_near_first_is_the_order_of_the_power():
+    """The power of the buffer tells near from far; that of what it lacks of 1 nothing."""
+    depth = np.geomspace(0.15, 4.0, 200, dtype=np.float32)  # As within a maze.
+    assert set(np.asarray(depth_classes(depth)).tolist()) == set(range(8))
+    reverse = np.digitize((Z_NEAR / depth) ** POWER, BANDS[1:-1])
+    assert set(reverse.tolist()) == {0}
 
 
 def test_the_coarse_view_is_a_part_of_the_full_one():

@@ -14,7 +14,7 @@ from tolman.launchers.catalog.names import make_core
 from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.navigation import analysis as study
 from tolman.launchers.studies.navigation import reading
-from tolman.launchers.studies.study import run_study
+from tolman.launchers.studies.study import Study, run_study
 from tolman.networks.cores import LSTMConfig
 
 
@@ -76,6 +76,43 @@ def test_probes_read_and_teach_nothing_and_the_other_heads_do():
         assert len(tasks) == heads
         for task in tasks:
             assert task.is_probe == ("position" in task.name)
+
+
+def test_of_black_frames_nothing_is_seen_and_all_else_is_the_same():
+    maze = dataclasses.replace(study.QUICK.maze, image_size=8, num_frames=24)
+    dark, key = study.Black(maze), jax.random.PRNGKey(0)
+    (state, row), (same, black) = jax.jit(maze.reset)(key), jax.jit(dark.reset)(key)
+    for _ in range(2):
+        assert row.observation["rgb"].any() and not black.observation["rgb"].any()
+        bright = {**black.observation, "rgb": row.observation["rgb"]}
+        black = black._replace(observation=bright)
+        jax.tree.map(np.testing.assert_array_equal, (state, row), (same, black))
+        state, row = jax.jit(maze.step)(state, jnp.int32(2))
+        same, black = jax.jit(dark.step)(same, jnp.int32(2))
+
+
+def test_checks_by_hand(tmp_path):
+    """D1 with and without pictures, the cell against 0.6 and twice the other agent's."""
+    nav = {"depth_1": 0.5, "depth_2": 0.6, "majority": 0.3, "loop": 0.7, "position": 0.5}
+    told = {
+        study.NAV: nav,
+        study.BLACK: {"depth_1": 0.3, "majority": 0.3},
+        study.FF: {"position": 0.2},
+    }
+
+    def passed(changes):
+        done = Study("navigation/analysis", "", "", True, 0, tmp_path)
+        changed = {name: {**told[name], **changes.get(name, {})} for name in told}
+        study._check(done, changed, {})
+        return [check.passed for check in done.checks]
+
+    # D1, D2, F1, the cell, black frames.
+    assert passed({study.NAV: {"depth_1": 0.51}}) == [True] * 5
+    assert passed({study.NAV: {"depth_1": 0.49}}) == [False, True, True, True, True]
+    assert passed({study.NAV: {"depth_1": 0.51, "loop": 0.6}})[2] is False
+    assert passed({study.FF: {"position": 0.26}})[3] is False
+    assert passed({study.FF: {"position": 0.9}, study.NAV: {"position": 0.61}})[3] is True
+    assert passed({study.BLACK: {"depth_1": 0.32}})[4] is False
 
 
 @pytest.mark.slow
