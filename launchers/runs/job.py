@@ -340,6 +340,11 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
         raise ValueError(
             "eval_episodes=0: must be at least 1 with --eval-every. Set --eval-episodes."
         )
+    if launcher == "ray" and config.tasks:
+        raise ValueError(
+            f"tasks={','.join(config.tasks)}: launcher 'ray' does not train tasks in turn. "
+            "Set --launcher local."
+        )
     for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
         value = getattr(config, name)
         if value and value != getattr(TrainConfig, name):

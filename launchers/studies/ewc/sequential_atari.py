@@ -87,6 +87,7 @@ class Budget:
       rows: of metrics, a visit.
       num_episodes: of each game in an evaluation.
       max_frames: of an episode.
+      side: pixels of a frame, both ways.
       agent: settings of the learner.
       hidden_size: of the layer between torso and action values.
     """
@@ -98,6 +99,7 @@ class Budget:
     rows: int
     num_episodes: int
     max_frames: int
+    side: int
     agent: Mapping[str, Any]
     hidden_size: int
 
@@ -106,9 +108,10 @@ COMMON = {
     "unroll_length": 1, "n_step": 1, "replay": "uniform", "batch_size": 32,
 }  # fmt: skip
 QUICK = Budget(
-    ("RoadRunner", "CrazyClimber"), ("given", "plain"), 12_000, 4, 2, 4, 4_000,
+    ("Freeway", "Boxing"), ("given", "plain"), 16_000, 4, 2, 4, 8_500, 42,
     {
-        **COMMON, "torso": "conv", "torso_size": 128, "capacity": 12_000, "min_size": 1_000,
+        **COMMON, "torso": "conv", "torso_size": 128, "capacity": 16_000, "min_size": 1_000,
+        "n_step": 3, "unroll_length": 3,
         "samples_per_insert": 8.0, "target_update_period": 250, "learning_rate": 5e-4,
         "optimizer_epsilon": 1e-5, "exploration_share": 0.5, "final_epsilon": 0.05,
         "strength": 400.0, "num_fisher_batches": 16, "max_tasks": 3,
@@ -117,7 +120,7 @@ QUICK = Budget(
 )  # fmt: skip
 # Table S2, but for Adam: 50 million frames of each game over its two visits.
 FULL = Budget(
-    (), ("given", "inferred", "none", "plain", "alone"), 6_250_000, 16, 10, 10, 108_000,
+    (), ("given", "inferred", "none", "plain", "alone"), 6_250_000, 16, 10, 10, 108_000, 84,
     {
         **COMMON, "torso": "deep_conv", "torso_size": 1024, "capacity": 500_000,
         "min_size": 50_000, "samples_per_insert": 8.0, "target_update_period": 7_500,
@@ -194,7 +197,7 @@ def learn(
         agent_config=SequentialConfig(**settings),
         core_config=replace(core, hidden_size=budget.hidden_size),
         env_config=AtariSettings(
-            full_action_set=True, max_episode_frames=budget.max_frames
+            full_action_set=True, max_episode_frames=budget.max_frames, side=budget.side
         ),
     )
     job = resolve(config)

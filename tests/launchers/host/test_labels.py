@@ -1,7 +1,11 @@
 """Labels of tasks in turn: inferred from the screens, given, or one for all."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -93,7 +97,8 @@ def rows_of(run):
 
 
 def leaves_of(run):
-    last = max(run.glob("checkpoints/*"), key=lambda path: int(path.name))
+    whole = (path for path in run.glob("checkpoints/*") if path.name.isdigit())
+    last = max(whole, key=lambda path: int(path.name))
     with np.load(last / "state.npz") as file:
         names = json.loads(file["description"].tobytes())["leaves"]
         return last, {name: file[f"arr_{index}"] for index, name in enumerate(names)}
@@ -193,6 +198,49 @@ def test_labels_are_inferred(tolman, tmp_path, games):
     assert sorted(path.name for path in (last / "replay").iterdir()) == list("0123")
     code, shown, errors = tolman("eval", run, "--num-episodes", "2", "--trust")
     assert code == 0 and "eval/screen_games:Grey/episode_return" in shown, errors
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_its_third_game_goes_on_there(
+    tolman, tmp_path, games, extension
+):
+    """With the label, the recogniser and the anchors that it had, to the bit."""
+    run, metrics = tmp_path / "run", tmp_path / "run" / "metrics.jsonl"
+    path = os.pathsep.join(map(str, (extension, games)))
+    words = ["--tasks", ",".join(ORDER[:3]), "--labels", "inferred", "--run-dir", run]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from tolman.launchers.cli import main; main()",
+         *map(str, [*SMALL, *words]), "--loggers", "my_extension:Slow"],
+        env={**os.environ, "SLOW_SECONDS": "0.5", "PYTHONPATH": path},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not (
+        metrics.exists() and sum(row["task/label"] == 2 for row in rows_of(run)) >= 2
+    ):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed_at, before = leaves_of(run)
+    assert before[".label"] == 2 and before[".known.num_contexts"] == 3
+    assert (before[".met"].argmax(1) == [0, 1, 2]).all()
+    num_rows = len(rows_of(run))
+    code, _, errors = tolman("resume", run)
+    assert code == 0, errors
+    rows = rows_of(run)
+    assert len(rows) >= num_rows
+    resumed = [row for row in rows if row["env_steps"] > int(killed_at.name)]
+    assert resumed and all(row["task/index"] == row["task/label"] == 2 for row in resumed)
+    _, after = leaves_of(run)
+    for name, leaf in before.items():
+        if "terms" in name or (name.startswith(".places[") and name[8] in "01"):
+            np.testing.assert_array_equal(after[name], leaf, err_msg=name)
+    counts = ".known.counts"
+    np.testing.assert_array_equal(after[counts][:2], before[counts][:2])
+    assert (after[counts][2] > before[counts][2]).any()
+    assert after[".known.num_contexts"] == 3 and after[".met"][2, 2] > before[".met"][2, 2]
+    assert (after[".met"][:2] == before[".met"][:2]).all()
 
 
 def test_more_tasks_than_there_is_room_for_are_told(tolman, tmp_path, games):
