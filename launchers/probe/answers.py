@@ -101,6 +101,9 @@ class AnsweredModel:
     def tally(self) -> Tally | None:
         return self._model.tally
 
+    def num_tokens(self, text: str) -> int | None:
+        return self._model.num_tokens(text)
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         if len(prompts) != len(continuations):
             return self._model.score(prompts, continuations)  # Refuses them.

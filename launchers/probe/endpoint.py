@@ -152,6 +152,9 @@ class Endpoint:
         """Takes what the endpoint was found to tell; see `open_endpoint`."""
         self._connection, self.name, self.abilities = connection, name, abilities
 
+    def num_tokens(self, text: str) -> None:
+        del text
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         self._must_have("score")
         found = [self._score(*pair) for pair in pairs_of(prompts, continuations)]

@@ -90,6 +90,9 @@ class HaikuModel:
     def tally(self) -> Tally:
         return self._tally
 
+    def num_tokens(self, text: str) -> int:
+        return len(self.tokenizer.encode(text).tokens)
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         pairs = [
             encode_pair(self.tokenizer, prompt, continuation)

@@ -30,6 +30,10 @@ class LmEvalModel:
         """Takes a model of the harness, and the words that it was made by."""
         self._model, self._words = model, words
 
+    def num_tokens(self, text: str) -> int | None:
+        encode = getattr(self._model, "tok_encode", None)
+        return None if encode is None else len(encode(text))
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         pairs = pairs_of(prompts, continuations)
         for prompt, continuation in pairs:

@@ -104,6 +104,10 @@ class ProbedModel(Protocol):
         """What scoring has read so far; None where a server or a harness does that."""
         ...
 
+    def num_tokens(self, text: str) -> int | None:
+        """Tokens of a text; None where a server or a harness does not tell."""
+        ...
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         """How probable each continuation is after the prompt of the same index.
 

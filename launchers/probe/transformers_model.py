@@ -54,6 +54,9 @@ class TransformersModel:
     def tally(self) -> Tally:
         return self._tally
 
+    def num_tokens(self, text: str) -> int:
+        return len(self._tokenizer.encode(text).tokens)
+
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Scores:
         import torch
 

@@ -23,7 +23,11 @@ from tolman.launchers.probe.haiku_model import HaikuModel
 from tolman.launchers.probe.model import ProbedModel
 from tolman.launchers.studies.figures import COLOURS, GREY, axes
 from tolman.launchers.studies.llm_probe import lengths
-from tolman.launchers.studies.llm_probe.glasses import pretrained_model
+from tolman.launchers.studies.llm_probe.glasses import (
+    pretrained_model,
+    tell_merging,
+    tokens_added,
+)
 from tolman.launchers.studies.study import Study
 
 TITLE = "Copying: the last digit and the first, by length"
@@ -116,12 +120,14 @@ def draw(
 
 def _ask(length: int, model: ProbedModel) -> list[Row]:
     rows, prompts = [], []
+    tokens = tokens_added(model, _sequence(length, "last"))
     for which in MARKS:
         for variant in VARIANTS:
             digits = _sequence(length, which)
             digits = separated(digits) if variant == "commas" else digits
             prompts.append(copying(digits, which, variant == "hint") + ANSWER)
-            rows.append({"length": length, "which": which, "variant": variant})
+            rows.append({"length": length, "which": which, "variant": variant,
+                         "tokens": tokens})  # fmt: skip
     p_zero = _p_zero(model, prompts, " 0", " 1")
     return [{**row, "p": float(p)} for row, p in zip(rows, p_zero, strict=True)]
 
@@ -131,6 +137,7 @@ def _blocks() -> list[Block]:
 
 
 def _summarise(rows: Sequence[Row], findings: Findings) -> None:
+    tell_merging(rows, findings)
     found = {(row["length"], row["which"], row["variant"]): row["p"] for row in rows}
     columns = [(which, variant) for which in MARKS for variant in VARIANTS]
     findings.table(

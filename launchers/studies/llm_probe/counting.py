@@ -18,13 +18,18 @@ from tolman.launchers.probe.battery import Block, Findings, ProbeStudy, Row
 from tolman.launchers.probe.model import ProbedModel
 from tolman.launchers.studies.figures import COLOURS, GREY, axes
 from tolman.launchers.studies.llm_probe import lengths
-from tolman.launchers.studies.llm_probe.glasses import pretrained_model
+from tolman.launchers.studies.llm_probe.glasses import (
+    pretrained_model,
+    tell_merging,
+    tokens_added,
+)
 from tolman.launchers.studies.study import Study
 
 TITLE = "Counting: how the error grows with length"
 PAPER = "Barbero et al. 2024, section 5 and figure 3"
 NUM_ASKED = 32  # Sequences of a length.
-TASKS = ("sum", "ones", "bits", "words")
+UNITS = {"sum": "+1", "ones": ",1", "bits": ",1", "words": " car"}  # Of each task.
+TASKS = tuple(UNITS)
 PROBE_LENGTHS = (5, 10, 20, 40, 80)
 PROBE_REPEATS = 5  # Of the tasks in which something is drawn.
 
@@ -136,9 +141,10 @@ def _ask(task: str, length: int, model: ProbedModel) -> list[Row]:
     repeats = PROBE_REPEATS if task in ("bits", "words") else 1
     asked = [counting(task, length, rng) for _ in range(repeats)]
     answers = model.generate([prompt for prompt, _ in asked], 8)
+    tokens = tokens_added(model, UNITS[task] * length)
     return [
         {"task": task, "length": length, "right": right, "answer": answer,
-         "number": number_in(answer)}
+         "number": number_in(answer), "tokens": tokens}
         for (_, right), answer in zip(asked, answers, strict=True)
     ]  # fmt: skip
 
@@ -152,6 +158,7 @@ def _blocks() -> list[Block]:
 
 
 def _summarise(rows: Sequence[Row], findings: Findings) -> None:
+    tell_merging(rows, findings)
     cells = []
     for task in TASKS:
         for length in PROBE_LENGTHS:

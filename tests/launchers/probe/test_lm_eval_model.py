@@ -33,6 +33,8 @@ def test_scores_agree(ours, theirs):
     own, found = (one.score(PROMPTS, CONTINUATIONS) for one in (ours, theirs))
     assert np.abs(own.log_probability - found.log_probability).max() < 1e-4
     np.testing.assert_array_equal(own.num_tokens, found.num_tokens)
+    # The token for the start is the harness's choice.
+    assert ours.num_tokens("abc cab") - theirs.num_tokens("abc cab") in (0, 1)
 
 
 def test_texts_agree(ours, theirs):

@@ -54,6 +54,7 @@ def test_tokens_are_the_same(ours, theirs):
     for text in (*PROMPTS, *CONTINUATIONS, "abc cab\n\nabc"):
         own = ours.tokenizer.encode(text).tokens
         assert theirs._tokenizer.encode(text).tokens == own, text
+        assert theirs.num_tokens(text) == ours.num_tokens(text) == len(own)
 
 
 def test_scores_are_the_same(ours, theirs):

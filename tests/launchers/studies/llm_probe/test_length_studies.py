@@ -20,8 +20,13 @@ SMALL = LanguageModelConfig(
 class Answering:
     """Gives the answer that a function of the prompt tells."""
 
-    def __init__(self, answer, p_zero=None):
+    def __init__(self, answer, p_zero=None, digits_of_token=1):
         self.answer, self.p_zero, self.prompts = answer, p_zero, []
+        self.digits_of_token = digits_of_token
+
+    def num_tokens(self, text):
+        """A token for the start, and one for so many characters behind the colon."""
+        return text and 1 + -(-len(text.partition(":")[2]) // self.digits_of_token)
 
     def generate(self, prompts, max_new_tokens):
         self.prompts += prompts
@@ -128,3 +133,34 @@ def test_a_given_model_is_asked_to_count():
     assert findings.notes == [
         "The model gave no number at all: nothing can be said of counting."
     ]
+
+
+@pytest.mark.parametrize(
+    ("digits_of_token", "told"), [(1, None), (2, None), (3, "80 of them are 54 tokens")]
+)
+def test_a_tokenizer_that_merges_is_told_of_counting(digits_of_token, told):
+    """Each number has a mark before it: two characters, so two in a token merge nothing."""
+    rows = asked_of(counting, Answering(lambda prompt: "1", None, digits_of_token))
+    findings = Findings()
+    counting._summarise(rows, findings)
+    notes = [note for note in findings.notes if "merges digits" in note]
+    assert len(notes) == (told is not None)
+    assert told is None or told in notes[0]
+
+
+def test_a_tokenizer_that_merges_is_told_of_copying():
+    def notes_of(model):
+        findings = Findings()
+        copying._summarise(asked_of(copying, model), findings)
+        return findings.notes
+
+    assert notes_of(Answering(None, lambda _: 0.5)) == []
+    silent = Answering(None, lambda _: 0.5)
+    silent.num_tokens = lambda text: None
+    assert notes_of(silent) == []
+    (told,) = notes_of(Answering(None, lambda _: 0.5, 2))
+    assert "This tokenizer merges digits: 80 of them are 40 tokens." in told
+
+
+def asked_of(study, model):
+    return [row for block in study._blocks() for row in block.ask(model)]
