@@ -81,6 +81,12 @@ class Study:
     tables: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    stages: Path | None = None  # Where `fit` trains; None for the study's own folder.
+
+    @property
+    def kept(self) -> Path:
+        """What holds the stages of `fit`, in `training/<label>`."""
+        return self.stages or self.folder
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +205,7 @@ class Study:
         from tolman.launchers.device.supervised import SupervisedRunner
 
         runner = SupervisedRunner(agent, source, num_members)
-        folder, keys = self.folder / "training" / label, self.member_keys(num_members)
+        folder, keys = self.kept / "training" / label, self.member_keys(num_members)
         done = run_stage(folder, runner, keys, num_updates)
         return Fit(done.params, done.units, done.curves)
 

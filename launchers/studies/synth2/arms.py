@@ -19,6 +19,7 @@ from tolman.agents.synth2.pairs import MixedPairs, Pairs, make_pairs
 from tolman.launchers.studies.study import Study
 from tolman.launchers.studies.synth2.parts import Codec, Ground
 from tolman.launchers.studies.synth2.setting import Setting
+from tolman.launchers.studies.synth2.stored import trained
 
 CHUNK = 100
 NUM_DRAWS = 1_000  # Of a bootstrap.
@@ -138,7 +139,7 @@ def train_arm(
     source = MixedPairs(arm.human, arm.other, capacity=capacity)
     label = "captioner_" + "_".join(arm.name.replace("+", "and").split())
     updates = arm.times * setting.captioner_updates
-    fit = study.fit(label, agent, source, updates, setting.num_members)
+    fit = trained(study, label, agent, source, updates, setting.num_members)
     loss = float(np.nanmean(fit.curves["loss/total"][-1]))
     return exam.score(exam.write(agent, fit.params, arm.is_blind), loss)
 
@@ -197,3 +198,14 @@ def ratio_of(scores: np.ndarray, base: np.ndarray) -> Ratio:
         values[draw] = top / max(base[second][:, scenes].mean(), 1e-9)
     low, high = np.quantile(values, [0.025, 0.975])
     return Ratio(float(scores.mean() / max(base.mean(), 1e-9)), float(low), float(high))
+
+
+def several(values: np.ndarray) -> str:
+    """The mean of captioners `[M, Q]`, the least and the largest."""
+    means = values.mean(1)
+    return f"{means.mean():.3f} ({means.min():.3f}-{means.max():.3f})"
+
+
+def interval(one: Ratio) -> str:
+    """A ratio and its interval."""
+    return f"{one.value:.2f} ({one.low:.2f}-{one.high:.2f})"

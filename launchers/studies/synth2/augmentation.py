@@ -9,11 +9,10 @@ generator's fidelity are checked first: below the gate no arm is read.
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from tolman.agents.synth2.pairs import Pairs, make_pairs
+from tolman.agents.synth2.pairs import Pairs
 from tolman.launchers.studies.study import Study
 from tolman.launchers.studies.synth2 import parts, plots
 from tolman.launchers.studies.synth2.arms import (
@@ -22,40 +21,20 @@ from tolman.launchers.studies.synth2.arms import (
     Ratio,
     Scores,
     deranged,
+    interval,
     ratio_of,
+    several,
     train_arm,
     true_pairs,
     without_images,
 )
-from tolman.launchers.studies.synth2.captions import CaptionSet, report_sets, write_sets
-from tolman.launchers.studies.synth2.parts import Codec, Drawer, Ground
+from tolman.launchers.studies.synth2.making import NOT_FOUND, Made, is_readable, make_parts
+from tolman.launchers.studies.synth2.parts import Drawer
 from tolman.launchers.studies.synth2.setting import FULL, QUICK, Options, Setting
 
 TITLE = "Synth2: human pairs, and pairs that nobody photographed"
 PAPER = "Sharifzadeh et al. 2024"
-GATE = 0.30  # Share of drawn objects that are right; by chance it is 0.02.
-NOT_FOUND = "not found"
 __all__ = ["PAPER", "TITLE", "Options", "run"]
-
-
-class Made(NamedTuple):
-    """All that comes before the captioners.
-
-    Attributes:
-      ground: what is given.
-      codec: the tokenizer.
-      human: pairs.
-      drawer: the generator.
-      sets: captions by style.
-      options: of the study.
-    """
-
-    ground: Ground
-    codec: Codec
-    human: Pairs
-    drawer: Drawer
-    sets: dict[str, CaptionSet]
-    options: Options
 
 
 def run(study: Study, options: Options) -> None:
@@ -68,13 +47,8 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
     if options.num_human:
         setting = replace(setting, num_human=options.num_human)
     study.settings = asdict(setting)
-    made = make_parts(study, setting, options)
-    fidelity = check_fidelity(study, setting, made)
-    if fidelity <= GATE:
-        study.note(
-            f"The generator's objects are right in {fidelity:.3f}, not above the gate of "
-            f"{GATE}: no arm is trained, for none could be read. Train it for longer."
-        )
+    made = make_parts(study, setting, options, with_blind=True)
+    if not is_readable(study, setting, made):
         return
     arms, fidelities = make_arms(study, setting, made)
     capacity = max(
@@ -89,95 +63,6 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
     report(study, scores, fidelities)
 
 
-def make_parts(study: Study, setting: Setting, options: Options) -> Made:
-    """Trains tokenizer, generator and caption writer, and checks the instruments."""
-    world = setting.world(options.difficulty)
-    num_pairs = max(setting.num_human, options.generator_pairs)
-    ground = parts.make_ground(study.seed, setting, world, num_pairs)
-    check_instruments(study, ground)
-    codec, images = parts.train_codec(study, setting, world, "tokenizer")
-    blind, _ = parts.train_codec(study, setting, world, "tokenizer_blind", is_blind=True)
-    check_codecs(study, ground, codec, blind)
-    pairs = parts.human_pairs(ground, codec)
-    human = Pairs(*(column[: setting.num_human] for column in pairs))
-    drawn = Pairs(*(column[: options.generator_pairs or setting.num_human]
-                    for column in pairs))  # fmt: skip
-    parts.check_manifest(study, options, images, drawn, human)
-    writer, params = parts.train_writer(study, setting, ground)
-    sets = write_sets(study, setting, ground, writer, params)
-    report_sets(study, sets)
-    drawer = parts.train_drawer(
-        study, "generator", setting.generator, codec, drawn, ground.words,
-        setting.generator_updates,
-    )  # fmt: skip
-    return Made(ground, codec, human, drawer, dict(sets.items()), options)
-
-
-def check_instruments(study: Study, ground: Ground) -> None:
-    """The judge on true images, and captions that say what is true."""
-    world = ground.world
-    rng = np.random.default_rng([study.seed, 8])
-    scenes = world.sample(rng, 2_000)
-    is_right = world.agree(world.judge(world.render(scenes)), world.facts(scenes))
-    study.check("judge on 2,000 true images", is_right.mean(), "-", above=0.9999)
-    tested = ground.tested.scenes
-    exact = world.caption(tested, rng, is_exact=True)
-    agree = world.agree(world.parse(exact), world.facts(tested)).mean()
-    study.check("captions of the grammar, exact match", agree, "-", above=0.9999)
-
-
-def check_codecs(study: Study, ground: Ground, codec: Codec, blind: Codec) -> None:
-    """Images after the codec, by the judge; one has not seen the held-out concepts."""
-    world, facts = ground.world, ground.world.facts(ground.tested.scenes)
-    shares = {}
-    for name, one in (("tokenizer", codec), ("blind tokenizer", blind)):
-        images = one.decode(one.encode(ground.tested.images))
-        is_right = world.agree(world.judge(images), facts)
-        for held_out in (False, True):
-            shares[name, held_out] = is_right[ground.is_held_out == held_out].mean()
-    study.check("images after the tokenizer, seen concepts", shares["tokenizer", False],
-                NOT_FOUND, above=0.90)  # fmt: skip
-    study.check("images after the tokenizer, held-out concepts",
-                shares["tokenizer", True], NOT_FOUND, above=0.90)  # fmt: skip
-    lost = shares["tokenizer", True] - shares["blind tokenizer", True]
-    study.check("lost on held-out concepts by a tokenizer that has not seen them", lost,
-                "must fail", above=0.15)  # fmt: skip
-    study.table(
-        "Images after the codec, judged right", ("tokenizer", "seen", "held out"),
-        [(name, f"{shares[name, False]:.3f}", f"{shares[name, True]:.3f}")
-         for name in ("tokenizer", "blind tokenizer")],
-    )  # fmt: skip
-
-
-def check_fidelity(study: Study, setting: Setting, made: Made) -> float:
-    """Images of true captions of the tested scenes; returns the share of right objects."""
-    ground, world = made.ground, made.ground.world
-    captions = [row[0] for row in ground.tested.captions]
-    rows = ground.words.encode(captions)
-    tokens = parts.draw_images(study, made.drawer, rows, "tested")
-    images = made.codec.decode(tokens)
-    objects, is_right = parts.fidelity(world, images, captions)
-    cells = []
-    for name, held_out in (("seen", False), ("held out", True)):
-        chosen = np.flatnonzero(ground.is_held_out == held_out)
-        own, _ = parts.fidelity(world, images[chosen], [captions[i] for i in chosen])
-        cells.append((name, f"{own.precision:.3f}", f"{own.recall:.3f}",
-                      f"{is_right[chosen].mean():.3f}"))  # fmt: skip
-    study.table(
-        "Images that the generator draws of people's captions of the tested scenes",
-        ("concepts", "drawn objects that are named", "named objects that are drawn",
-         "whole scenes"),
-        cells,
-    )  # fmt: skip
-    study.check("generator: drawn objects with a named colour and shape (gate)",
-                objects.precision, NOT_FOUND, above=GATE)  # fmt: skip
-    study.check("generator: the same, seen concepts (wanted)", float(cells[0][1]),
-                NOT_FOUND, above=0.80)  # fmt: skip
-    plots.draw_scenes(study, captions, ground.tested.images, images, ground.is_held_out)
-    del setting
-    return objects.precision
-
-
 def make_arms(
     study: Study, setting: Setting, made: Made
 ) -> tuple[list[Arm], dict[str, float]]:
@@ -186,11 +71,8 @@ def make_arms(
     fidelities: dict[str, float] = {}
 
     def drawn(name: str, drawer: Drawer, captions: list[str]) -> Pairs:
-        rows = ground.words.encode(captions)
-        tokens = parts.draw_images(study, drawer, rows, name.replace(" ", "_"))
-        objects, _ = parts.fidelity(ground.world, codec.decode(tokens), captions)
-        fidelities[name] = objects.precision
-        return make_pairs(tokens, rows)
+        pairs, fidelities[name] = made.draw(study, name, captions, drawer)
+        return pairs
 
     captions = made.sets["class-prompted"].captions
     synthetic = drawn("synthetic", made.drawer, captions)
@@ -270,9 +152,9 @@ def report(study: Study, scores: dict[str, Scores], fidelities: dict[str, float]
         ratios = [ratio(scores, name, held_out) for held_out in (None, True)]
         fidelity = fidelities.get(name.removeprefix("human + "))
         rows.append((
-            name, _several(one.is_exact), _several(one.on(False).is_exact),
-            _several(one.on(True).is_exact), _several(one.cider),
-            _several(one.on(True).cider), *(_interval(r) for r in ratios),
+            name, several(one.is_exact), several(one.on(False).is_exact),
+            several(one.on(True).is_exact), several(one.cider),
+            several(one.on(True).cider), *(interval(r) for r in ratios),
             f"{one.object_f1.mean():.3f}", f"{one.loss:.3f}",
             "" if fidelity is None else f"{fidelity:.3f}",
         ))  # fmt: skip
@@ -298,12 +180,3 @@ def report(study: Study, scores: dict[str, Scores], fidelities: dict[str, float]
         "The paper's 17 % (first version) and 25 % are of COCO and of models whose tables "
         "are not public to us. A gain here shows the mechanism, not COCO."
     )
-
-
-def _several(values: np.ndarray) -> str:
-    means = values.mean(1)
-    return f"{means.mean():.3f} ({means.min():.3f}-{means.max():.3f})"
-
-
-def _interval(one: Ratio) -> str:
-    return f"{one.value:.2f} ({one.low:.2f}-{one.high:.2f})"

@@ -82,6 +82,7 @@ def write_set(
     is_named = (asked < 0) | (named[np.arange(len(asked)), asked] > 0)
     is_read = world.is_read(facts)
     kept = keep(captions, is_named & is_read).rows
+    _check_enough(style, len(kept), int(is_read.sum()), len(captions))
     readable = [captions[row] for row in np.flatnonzero(is_read)]
     embeddings = word_embeddings([split_caption(one) for one in readable])
     measured = diversity(readable, named[is_read], embeddings, NUM_CLUSTERS, rng)
@@ -129,6 +130,16 @@ def report_sets(study: Study, sets: dict[Style, CaptionSet]) -> None:
             for style, one in sets.items()
         ],
     )  # fmt: skip
+
+
+def _check_enough(style: Style, num_kept: int, num_read: int, num_asked: int) -> None:
+    """Refuses a writer whose captions nothing can be made of."""
+    if num_read < NUM_CLUSTERS or not num_kept:
+        raise ValueError(
+            f"{style} captions: of {num_asked} {num_read} can be read and {num_kept} name "
+            f"what was asked for: {NUM_CLUSTERS} and 1 are needed. Train the caption "
+            "writer for longer."
+        )
 
 
 def _write(writer: Writer, params: Params, asked: np.ndarray, key: jax.Array) -> np.ndarray:

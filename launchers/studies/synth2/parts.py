@@ -32,7 +32,7 @@ from tolman.agents.synth2.writer import Texts, Writer
 from tolman.envs.scenes import PictureWorld, zipf_weights
 from tolman.launchers.studies.study import Study
 from tolman.launchers.studies.synth2.setting import Options, Setting
-from tolman.launchers.studies.synth2.stored import stored
+from tolman.launchers.studies.synth2.stored import stored, trained
 from tolman.networks.language import LanguageModelConfig
 
 CHUNK = 200  # Images that are encoded or decoded at once.
@@ -162,7 +162,7 @@ def train_codec(
     weights = None if not is_blind else (~world.held_out).astype(float)
     images = world.render(world.sample(rng, setting.num_images, weights))
     agent = Tokenizer(setting.tokenizer)
-    fit = study.fit(label, agent, Images(images), setting.tokenizer_updates, 1)
+    fit = trained(study, label, agent, Images(images), setting.tokenizer_updates, 1)
     return Codec(agent, one_of(fit.params)), fingerprint(images)
 
 
@@ -203,7 +203,7 @@ def train_drawer(
     """A generator of these pairs."""
     codebook = jnp.asarray(codec.params.codebook)
     agent = Generator(config, codebook, pairs.tokens.shape[1], words.size)
-    fit = study.fit(label, agent, MixedPairs(pairs), num_updates, 1)
+    fit = trained(study, label, agent, MixedPairs(pairs), num_updates, 1)
     return Drawer(agent, one_of(fit.params))
 
 
@@ -222,7 +222,7 @@ def train_writer(study: Study, setting: Setting, ground: Ground) -> tuple[Writer
     )
     agent = TokenLearner(TokenLearnerConfig(batch_size=48), config)
     texts = Texts(words.encode(captions), concepts.astype(np.int32), words.size)
-    fit = study.fit("writer", agent, texts, setting.writer_updates, 1)
+    fit = trained(study, "writer", agent, texts, setting.writer_updates, 1)
     return Writer(config, words.size, words.length), one_of(fit.params)
 
 

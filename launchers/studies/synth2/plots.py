@@ -70,6 +70,31 @@ def draw_gains(study: Study, gains: Mapping[str, tuple[Any, Any, Any]]) -> None:
     study.figure(figure, "gain", "What synthetic pairs add, by how true their images are.")
 
 
+def draw_shares(study: Study, shares: Sequence[float], curves: Mapping[str, Any]) -> None:
+    """CIDEr-D against the share of human pairs.
+
+    Args:
+      study: receives the figure.
+      shares: S of them, in (0, 1].
+      curves: of each sort of pairs `[S][M, Q]`.
+    """
+    figure, (one,) = axes(width=5.0)
+    for colour, (name, scores) in zip(COLOURS, curves.items(), strict=False):
+        means = np.array([own.mean(1) for own in scores])  # [S, M]
+        spread = [means.mean(1) - means.min(1), means.max(1) - means.mean(1)]
+        one.errorbar(100 * np.array(shares), means.mean(1), spread, color=colour,
+                     marker="o", ms=4, capsize=2, label=name)  # fmt: skip
+    one.axhline(curves["human"][-1].mean(), color=GREY, lw=0.8, ls="--")
+    one.set_xlabel("human pairs, %")
+    one.set_ylabel("CIDEr-D")
+    one.legend(frameon=False, fontsize=8)
+    study.figure(
+        figure, "shares",
+        "CIDEr-D by the share of human pairs; mean of the seeds, least and largest. "
+        "Dashed: all human pairs alone.",
+    )  # fmt: skip
+
+
 def _wrapped(caption: str) -> str:
     words, lines = caption.split(), [""]
     for word in words:

@@ -27,16 +27,31 @@ class Options:
       generator_pairs: human pairs that the generator learns from; 0 for those of the
         captioner. Other numbers need --no-controlled.
       num_human: human pairs of the captioner; 0 for the setting's number.
+      stages: folder of trained parts and drawn images, kept by what went into them;
+        studies that are given the same one share them. None for the study's own.
     """
 
     difficulty: Difficulty = "groups"
     controlled: bool = True
     generator_pairs: Annotated[int, Interval(ge=0, le=MOST_PAIRS)] = 0
     num_human: Annotated[int, Interval(ge=0, le=MOST_PAIRS)] = 0
+    stages: str | None = None
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         if self.controlled and self.generator_pairs not in (0, self.num_human):
             yield "generator_pairs", "0 or num_human, or give --no-controlled"
+
+
+@dataclass(frozen=True)
+class ShareOptions(Options):
+    """Flags of the study of human shares.
+
+    Attributes:
+      own_generators: each share of the human pairs has a generator that learned from that
+        share alone; else one has learned from all of them.
+    """
+
+    own_generators: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,8 @@ class Setting:
       tokenizer, generator, captioner: configs.
       tokenizer_updates, writer_updates, generator_updates, captioner_updates: of each.
       weak_share: of the generator's updates that the weaker generators get.
+      gate: share of drawn objects that must be right, else no arm is trained; by chance
+        it is 0.02.
     """
 
     cell_pixels: int
@@ -75,6 +92,7 @@ class Setting:
     generator_updates: int
     captioner_updates: int
     weak_share: float = 0.25
+    gate: float = 0.30
 
     def world(self, difficulty: Difficulty) -> World:
         """Of these scenes."""
