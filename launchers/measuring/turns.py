@@ -16,7 +16,7 @@ def take_turns(
     parts: dict[str, Callable[[int], None]],
     least: int = 20,
     clock: Callable[[], float] = time.perf_counter,
-    num_rounds: int = NUM_ROUNDS,
+    num_rounds: int = 0,
 ) -> dict[str, float]:
     """Median seconds of one repetition of each part.
 
@@ -24,7 +24,7 @@ def take_turns(
       parts: each takes the number of repetitions.
       least: repetitions in a sample, however long they take.
       clock: tells seconds.
-      num_rounds: samples of each part.
+      num_rounds: samples of each part; 0 for `NUM_ROUNDS`.
     """
     counts = {}
     for name, part in parts.items():
@@ -34,7 +34,7 @@ def take_turns(
         seconds = (clock() - start) / least
         counts[name] = max(least, int(SECONDS_PER_SAMPLE / seconds))
     samples: dict[str, list[float]] = {name: [] for name in parts}
-    for _ in range(num_rounds):
+    for _ in range(num_rounds or NUM_ROUNDS):
         for name, part in parts.items():
             start = clock()
             part(counts[name])

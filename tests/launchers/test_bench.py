@@ -80,6 +80,7 @@ def test_turns_are_taken(short):
     parts = {name: lambda count, name=name: calls.append((name, count)) for name in "ab"}
     seconds = turns.take_turns(parts)
     assert set(seconds) == {"a", "b"} and [name for name, _ in calls[-2:]] == ["a", "b"]
+    assert len(calls) == 2 * (2 + 7)  # Two to learn how long they take, and seven rounds.
 
 
 def test_unknown_name():
