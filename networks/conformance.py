@@ -1,50 +1,75 @@
-"""The five properties of the memory-core contract, for our cores and a user's own.
+"""The memory-core contract as a check, for our cores and a user's own.
 
 Shapes: B batch, T time, D features, H output size.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tolman.networks.core import (
-    Array,
-    Diagnostics,
-    MemoryCore,
-    State,
-    run_core,
-    split_inputs,
-)
+from tolman.networks.bound_core import BoundCore, bind_core
+from tolman.networks.core import MemoryCore, State
 
-BATCH, TIME, FEATURES = 3, 22, 5
+TIME, FEATURES = 22, 5
 MIDDLE = TIME // 2  # Both halves are of one length, and share a compiled program.
-PROPERTIES = (
-    "step by step equals unroll",
-    "unroll in two parts equals unroll in one",
-    "nothing leaks across a reset",
-    "nothing leaks between batch rows",
-    "final states agree",
-)
+LONGEST_UNROLL = 1100  # A state may have thousands of numbers, and a window is shorter.
+LARGE = 1e4  # Times as large as usual: what an observation that nobody has scaled is like.
+# Each with what breaks it most often.
+CAUSES = {
+    "step by step equals unroll": (
+        "a convolution, a position or a cache that is no part of the state, keys that are "
+        "rotated again, or a reset one row late"
+    ),
+    "unroll in two parts equals unroll in one": (
+        "positions that start anew in each call, or rows that one unroll alone holds"
+    ),
+    "nothing leaks across a reset": (
+        "a reset that is ignored, comes one row late, or leaves a part of the state"
+    ),
+    "nothing leaks between batch rows": "a mean, a norm or a reshape over the batch axis",
+    "final states agree": "an unroll that returns another state than its last row's",
+    "unrolls of unequal length equal one": "a state that counts calls in place of rows",
+    "a long unroll equals short ones": "an unroll that is longer than the window",
+    "zeros and large inputs stay finite": (
+        "a division by a length or sum that may be 0, or an exponential without a bound"
+    ),
+    "gradients of unroll equal those of steps": "a gradient that one of the two stops",
+    "no gradient crosses a reset": "a state that is taken away, not cut off",
+    "a long run changes nothing": "a product or a sum over all rows that grows",
+}
+PROPERTIES = tuple(CAUSES)
+ROUNDED = PROPERTIES[6:7] + PROPERTIES[8:]  # Where rounding adds up.
+REFERENCE = "equals its reference"
+Reference = Callable[[Any, np.ndarray, np.ndarray], np.ndarray]
 
 
 class ConformanceError(ValueError):
     """A core breaks its contract; the message names the property."""
 
 
-class _Apply(NamedTuple):
-    """The core's methods as pure functions, its parameters bound."""
+class _Trial(NamedTuple):
+    """What is done to a core: the same inputs in all checks, so that programs are shared.
 
-    initial_state: Callable[[int], State]
-    step: Callable[[np.ndarray, np.ndarray, State], tuple[Array, State]]
-    unroll: Callable[[np.ndarray, np.ndarray, State], tuple[Array, State]]
-    diagnose: Callable[[np.ndarray, np.ndarray, State], tuple[Array, State, Diagnostics]]
+    Attributes:
+      core: the core.
+      x: `[T, B, D]`.
+      reset: `[T, B]`.
+      state: before the first row, of a memory that has seen something.
+      outputs: of the unroll of all this.
+      final: the state after it.
+    """
+
+    core: BoundCore
+    x: np.ndarray
+    reset: np.ndarray
+    state: State
+    outputs: np.ndarray
+    final: State
 
 
 def check_core(
@@ -52,15 +77,23 @@ def check_core(
     tolerance: float = 1e-5,
     dtype: Any = jnp.float32,
     seed: int = 0,
+    long_run: int = 1000,
+    reference: Reference | None = None,
 ) -> dict[str, float]:
-    """Measures the five properties on random inputs with random resets.
+    """Measures the properties of the contract on random inputs.
+
+    A row of the batch each has resets at random, at its first step, at its last, at two
+    steps running, at none and at all.
 
     Args:
       make_core: builds the core; called inside a Haiku transform.
       tolerance: largest difference allowed, relative to the largest number compared where
-        that exceeds 1.
+        that exceeds 1; ten times that of gradients and of what goes on for long.
       dtype: of the inputs.
       seed: of parameters, inputs and resets.
+      long_run: steps without a reset after which step and unroll are compared again, at
+        least.
+      reference: see `check_reference`; None to leave that out.
 
     Returns:
       Property to the largest difference seen.
@@ -68,94 +101,124 @@ def check_core(
     Raises:
       ConformanceError: naming the first property that does not hold.
     """
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(TIME, BATCH, FEATURES)).astype(dtype)
-    reset = rng.random((TIME, BATCH)) < 0.15
-    apply = _bind(make_core, x, reset, seed)
-    state = _warm_state(apply, x)
-    outputs, final = apply.unroll(x, reset, state)
-    if outputs.shape[:2] != (TIME, BATCH):
+    x, reset = _inputs(dtype, seed)
+    core = bind_core(make_core, x, reset, seed)
+    state = core.unroll(x[::-1], np.zeros_like(reset), core.initial_state(x.shape[1]))[1]
+    outputs, final = core.unroll(x, reset, state)
+    if outputs.shape[:2] != reset.shape:
         raise ConformanceError(
             f"unroll returned shape {outputs.shape}, must begin with [T, B] = "
-            f"{(TIME, BATCH)}: return one output a step and row."
+            f"{reset.shape}: return one output a step and row."
         )
-
-    _check_diagnostics(apply, x, reset, state, outputs, tolerance)
-    step_outputs, step_final = _step_by_step(apply, x, reset, state)
-    head, between = apply.unroll(x[:MIDDLE], reset[:MIDDLE], state)
-    tail, halves_final = apply.unroll(x[MIDDLE:], reset[MIDDLE:], between)
-    differences = {
-        PROPERTIES[0]: _difference(outputs, step_outputs),
-        PROPERTIES[1]: _difference(outputs, np.concatenate([head, tail])),
-        PROPERTIES[2]: _leak_across_reset(apply, x, reset, state),
-        PROPERTIES[3]: _leak_between_rows(apply, x, reset, state),
-        PROPERTIES[4]: _difference((final, final), (step_final, halves_final)),
+    trial = _Trial(core, x, reset, state, np.asarray(outputs), final)
+    _check_diagnostics(trial, tolerance)
+    differences: dict[str, float] = {}
+    for measure in (
+        _steps_and_parts,
+        _leaks,
+        _lengths,
+        _extremes,
+        _gradients,
+        lambda trial: _long_run(trial, long_run),
+    ):
+        for name, difference in measure(trial).items():
+            allowed = tolerance * (10.0 if name in ROUNDED else 1.0)
+            differences[name] = _within(name, difference, allowed)
+    if reference is not None:
+        differences[REFERENCE] = check_reference(make_core, reference, tolerance, seed)
+    return {
+        name: differences[name] for name in (*PROPERTIES, REFERENCE)[: len(differences)]
     }
-    for name, difference in differences.items():
-        if not difference <= tolerance:
-            raise ConformanceError(
-                f"{name!r} does not hold: largest difference {difference:.3g}, allowed "
-                f"{tolerance:.3g}. See MemoryCore in tolman.networks.core."
-            )
-    return differences
 
 
-def _bind(
-    make_core: Callable[[], MemoryCore], x: np.ndarray, reset: np.ndarray, seed: int
-) -> _Apply:
-    def build() -> Any:
-        core = make_core()
+def check_reference(
+    make_core: Callable[[], MemoryCore],
+    reference: Reference,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+) -> float:
+    """Compares a core with a second implementation, from an empty memory.
 
-        def init(x: Array, reset: Array) -> Any:
-            return unroll(x, reset, core.initial_state(BATCH))
+    Args:
+      make_core: builds the core; called inside a Haiku transform.
+      reference: takes the core's Haiku parameters, `x` `[T, B, D]`, both in float64, and
+        `reset` `[T, B]`; returns the outputs `[T, B, H]`. It alone can tell that the
+        arithmetic is that of a paper.
+      tolerance: see `check_core`.
+      seed: of parameters, inputs and resets.
 
-        def step(x: Array, reset: Array, state: State) -> Any:
-            return core(split_inputs(core, x), reset, state)
+    Returns:
+      The largest difference.
 
-        def unroll(x: Array, reset: Array, state: State) -> Any:
-            return core.unroll(split_inputs(core, x), reset, state)
+    Raises:
+      ConformanceError: if it exceeds the tolerance.
+    """
+    x, reset = _inputs(np.float32, seed)
+    core = bind_core(make_core, x, reset, seed)
+    outputs, _ = core.unroll(x, reset, core.initial_state(x.shape[1]))
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), core.params)
+    expected = reference(params, x.astype(np.float64), reset)
+    return _within(REFERENCE, _difference(expected, outputs), tolerance)
 
-        def diagnose(x: Array, reset: Array, state: State) -> Any:
-            return run_core(core, split_inputs(core, x), reset, state)
 
-        return init, (core.initial_state, step, unroll, diagnose)
+def steps_in_reach(
+    make_core: Callable[[], MemoryCore], num_steps: int = 200, seed: int = 0
+) -> int:
+    """How many steps after an input outputs still differ by it, of so many; 0: no memory.
 
-    transformed = hk.without_apply_rng(hk.multi_transform(build))
-    params = jax.jit(transformed.init)(jax.random.PRNGKey(seed), x, reset)
-    # Large parameters make a leak visible: a gate that is shut hides it.
-    params = jax.tree.map(lambda leaf: 2.0 * np.asarray(leaf), params)
-    initial_state, *others = transformed.apply
-    return _Apply(
-        functools.partial(jax.jit(initial_state, static_argnums=1), params),
-        *(functools.partial(jax.jit(method), params) for method in others),
+    Parameters are those that the core starts with, twice as large: training changes it.
+
+    Args:
+      make_core: builds the core; called inside a Haiku transform.
+      num_steps: that are looked at.
+      seed: of parameters and inputs.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(num_steps + 1, 1, FEATURES)).astype(np.float32)
+    no_reset = np.zeros((num_steps + 1, 1), bool)
+    core = bind_core(make_core, x, no_reset, seed)
+    other = x.copy()
+    other[0] *= -3.0
+    both = [core.unroll(x, no_reset, core.initial_state(1))[0] for x in (x, other)]
+    differs = (np.asarray(both[0]) != np.asarray(both[1])).reshape(num_steps + 1, -1)
+    return int(np.flatnonzero(differs.any(1)).max(initial=0))
+
+
+def _inputs(dtype: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random rows, and a kind of reset in each row of the batch."""
+    rng = np.random.default_rng(seed)
+    kinds = np.zeros((TIME, 6), bool)
+    kinds[:, 0] = rng.random(TIME) < 0.15
+    kinds[0, 1] = kinds[-1, 2] = True
+    kinds[5:7, 3] = True
+    kinds[:, 5] = True
+    return rng.normal(size=(*kinds.shape, FEATURES)).astype(dtype), kinds
+
+
+def _within(name: str, difference: float, allowed: float) -> float:
+    if difference <= allowed:
+        return difference
+    cause = CAUSES.get(name, "an arithmetic that is not the reference's")
+    raise ConformanceError(
+        f"{name!r} does not hold: largest difference {difference:.3g}, allowed "
+        f"{allowed:.3g}. Often the cause is {cause}; see MemoryCore in "
+        "tolman.networks.core."
     )
 
 
-def _warm_state(apply: _Apply, x: np.ndarray) -> State:
-    """A state that has seen something: the unrolls start in the middle of a task."""
-    no_reset = np.zeros((TIME, BATCH), bool)
-    return apply.unroll(x[::-1], no_reset, apply.initial_state(BATCH))[1]
-
-
-def _check_diagnostics(
-    apply: _Apply,
-    x: np.ndarray,
-    reset: np.ndarray,
-    state: State,
-    outputs: Array,
-    tolerance: float,
-) -> None:
+def _check_diagnostics(trial: _Trial, tolerance: float) -> None:
     """A core that diagnoses does nothing else than without, and tells of every step."""
-    _, _, shapes = jax.eval_shape(apply.diagnose, x, reset, state)
+    core, inputs = trial.core, (trial.x, trial.reset, trial.state)
+    _, _, shapes = jax.eval_shape(core.diagnose, *inputs)
     if not shapes:
         return
     for name, leaf in shapes.items():
-        if leaf.shape[:2] != (TIME, BATCH):
+        if leaf.shape[:2] != trial.reset.shape:
             raise ConformanceError(
                 f"diagnostic {name!r} has shape {leaf.shape}, must begin with [T, B] = "
-                f"{(TIME, BATCH)}: tell of every step and row."
+                f"{trial.reset.shape}: tell of every step and row."
             )
-    difference = _difference(outputs, apply.diagnose(x, reset, state)[0])
+    difference = _difference(trial.outputs, core.diagnose(*inputs)[0])
     if not difference <= tolerance:
         raise ConformanceError(
             f"diagnose returned outputs that differ from unroll's by {difference:.3g}, "
@@ -163,47 +226,142 @@ def _check_diagnostics(
         )
 
 
+def _steps_and_parts(trial: _Trial) -> dict[str, float]:
+    core, x, reset, state, outputs, final = trial
+    by_steps, steps_final = _step_by_step(core, x, reset, state)
+    halves, halves_final = _in_parts(core, x, reset, state, (MIDDLE, MIDDLE))
+    # One row as an unroll, a half, and the rest in steps: T and 1 mixed.
+    unequal, between = _in_parts(core, x, reset, state, (1, MIDDLE))
+    rest, unequal_final = _step_by_step(core, x[MIDDLE + 1 :], reset[MIDDLE + 1 :], between)
+    unequal = np.concatenate([unequal, rest])
+    return {
+        PROPERTIES[0]: _difference(outputs, by_steps),
+        PROPERTIES[1]: _difference(outputs, halves),
+        PROPERTIES[4]: _difference((final, final), (steps_final, halves_final)),
+        PROPERTIES[5]: _difference((outputs, final), (unequal, unequal_final)),
+    }
+
+
 def _step_by_step(
-    apply: _Apply, x: np.ndarray, reset: np.ndarray, state: State
+    core: BoundCore, x: np.ndarray, reset: np.ndarray, state: State
 ) -> tuple[np.ndarray, State]:
     outputs = []
-    for t in range(TIME):
-        output, state = apply.step(x[t], reset[t], state)
+    for row, opens in zip(x, reset, strict=True):
+        output, state = core.step(row, opens, state)
         outputs.append(output)
     return np.stack(outputs), state
 
 
-def _leak_across_reset(
-    apply: _Apply, x: np.ndarray, reset: np.ndarray, state: State
-) -> float:
+def _in_parts(
+    core: BoundCore, x: np.ndarray, reset: np.ndarray, state: State, lengths: Any
+) -> tuple[np.ndarray, State]:
+    """Unrolls of these lengths, one after the other."""
+    outputs, start = [], 0
+    for length in lengths:
+        rows = slice(start, start + length)
+        output, state = core.unroll(x[rows], reset[rows], state)
+        outputs.append(output)
+        start += length
+    return np.concatenate(outputs), state
+
+
+def _leaks(trial: _Trial) -> dict[str, float]:
+    return {
+        PROPERTIES[2]: _leak_across_reset(trial),
+        PROPERTIES[3]: _leak_between_rows(trial),
+    }
+
+
+def _leak_across_reset(trial: _Trial) -> float:
     """Changes all that came before a reset, inputs and state; nothing after may change."""
-    reset, other_x = reset.copy(), x.copy()
+    core, x = trial.core, trial.x
+    reset, other_x = trial.reset.copy(), x.copy()
     reset[MIDDLE] = True
     other_x[:MIDDLE] *= -3.0
-    other_state = apply.initial_state(BATCH)
-    outputs, final = apply.unroll(x, reset, state)
-    other_outputs, other_final = apply.unroll(other_x, reset, other_state)
-    fresh_outputs, _ = apply.unroll(x[MIDDLE:], reset[MIDDLE:], other_state)
+    empty = core.initial_state(x.shape[1])
+    outputs, final = core.unroll(x, reset, trial.state)
+    other_outputs, other_final = core.unroll(other_x, reset, empty)
+    fresh_outputs, _ = core.unroll(x[MIDDLE:], reset[MIDDLE:], empty)
     # A memory may hold old slots that it masks out, so outputs are compared, not states.
-    following, _ = apply.step(x[0], reset[0], final)
-    other_following, _ = apply.step(x[0], reset[0], other_final)
+    following, _ = core.step(x[0], reset[0], final)
+    other_following, _ = core.step(x[0], reset[0], other_final)
+    stepped, _ = core.step(x[MIDDLE], reset[MIDDLE], trial.state)  # A reset of one row.
     after = np.asarray(outputs)[MIDDLE:]
     return _difference(
-        (after, after, following),
-        (np.asarray(other_outputs)[MIDDLE:], fresh_outputs, other_following),
+        (after, after, following, after[0]),
+        (np.asarray(other_outputs)[MIDDLE:], fresh_outputs, other_following, stepped),
     )
 
 
-def _leak_between_rows(
-    apply: _Apply, x: np.ndarray, reset: np.ndarray, state: State
-) -> float:
+def _leak_between_rows(trial: _Trial) -> float:
     """Changes row 0, its resets too; the outputs of the other rows may not change."""
-    other_x, other_reset = x.copy(), reset.copy()
+    other_x, other_reset = trial.x.copy(), trial.reset.copy()
     other_x[:, 0] *= -3.0
-    other_reset[:, 0] = ~reset[:, 0]
-    outputs, _ = apply.unroll(x, reset, state)
-    other_outputs, _ = apply.unroll(other_x, other_reset, state)
-    return _difference(np.asarray(outputs)[:, 1:], np.asarray(other_outputs)[:, 1:])
+    other_reset[:, 0] = ~trial.reset[:, 0]
+    other_outputs, _ = trial.core.unroll(other_x, other_reset, trial.state)
+    return _difference(trial.outputs[:, 1:], np.asarray(other_outputs)[:, 1:])
+
+
+def _lengths(trial: _Trial) -> dict[str, float]:
+    """One unroll that is longer than any axis of the state, and so than its window."""
+    core, x = trial.core, trial.x
+    num_parts = _num_parts(trial.state)
+    rows = np.concatenate([x * (-1.0) ** part for part in range(num_parts)])
+    reset = np.zeros(rows.shape[:2], bool)
+    reset[3, 0] = reset[-TIME - 5, 1] = True  # The others reach back as far as they can.
+    outputs, final = core.unroll(rows, reset, trial.state)
+    short = _in_parts(core, rows, reset, trial.state, (TIME,) * num_parts)
+    return {PROPERTIES[6]: _difference((outputs, final), short)}
+
+
+def _num_parts(state: State) -> int:
+    """How many times `TIME` rows are more than a window can hold."""
+    axes = [axis for leaf in jax.tree.leaves(state) for axis in leaf.shape[1:]]
+    longest = min(max(axes, default=1), LONGEST_UNROLL)
+    return longest // TIME + 2
+
+
+def _extremes(trial: _Trial) -> dict[str, float]:
+    core, x, reset = trial.core, trial.x, trial.reset
+    zeros = core.unroll(np.zeros_like(x), reset, trial.state)
+    large = core.unroll(x * np.asarray(LARGE, x.dtype), reset, trial.state)
+    stepped = _step_by_step(core, np.zeros_like(x), reset, trial.state)
+    # A number that is not finite differs from itself.
+    return {PROPERTIES[7]: _difference((zeros, large), (stepped, large))}
+
+
+def _gradients(trial: _Trial) -> dict[str, float]:
+    core, x = trial.core, trial.x
+    everywhere = np.ones(trial.reset.shape, np.float32)
+    by_unroll, by_steps = core.gradients(x, trial.reset, trial.state, everywhere)
+    # Copies: what has been handed over may still be read while it is computed with.
+    reset, after = trial.reset.copy(), everywhere.copy()
+    reset[MIDDLE] = True
+    after[:MIDDLE] = 0.0
+    crossing, crossing_by_steps = (
+        inputs[:MIDDLE] for _, inputs in core.gradients(x, reset, trial.state, after)
+    )
+    nothing = np.zeros(crossing.shape, np.float32)
+    return {
+        PROPERTIES[8]: _difference(by_unroll, by_steps),
+        PROPERTIES[9]: _difference((nothing,) * 2, (crossing, crossing_by_steps)),
+    }
+
+
+def _long_run(trial: _Trial, num_steps: int) -> dict[str, float]:
+    """Goes on without a reset, and then compares steps with an unroll once more."""
+    core, x, state = trial.core, trial.x, trial.state
+    num_parts = _num_parts(state)
+    rows = np.concatenate([x * (-1.0) ** part for part in range(num_parts)])
+    no_reset = np.zeros(rows.shape[:2], bool)
+    for _ in range(-(-num_steps // len(rows))):
+        _, state = core.unroll(rows, no_reset, state)
+    unrolled = core.unroll(x, no_reset[:TIME], state)
+    return {
+        PROPERTIES[10]: _difference(
+            unrolled, _step_by_step(core, x, no_reset[:TIME], state)
+        )
+    }
 
 
 def _difference(a: Any, b: Any) -> float:

@@ -22,7 +22,7 @@ ORDER = (
     {"synth2"},
     {"evaluation", "probe", "self_play"},
     {"arena", "device", "doctor", "host"},
-    {"check_env", "runs"},
+    {"check_core", "check_env", "runs"},
     {"measuring", "settings"},
     {"catalog"},
     {"report"},

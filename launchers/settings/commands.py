@@ -1,15 +1,18 @@
-"""The words after `tolman train`, `tolman resume` and `tolman check-env`."""
+"""The words after the verbs whose flags depend on what is named."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
+from annotated_types import Ge
+
 from tolman.launchers.catalog.names import (
     AGENT,
+    CORE,
     ENV,
     GAME,
     find,
@@ -157,39 +160,81 @@ def parse_check_env(arguments: Sequence[str]) -> tuple[str, Any]:
     Raises:
       ValueError: for the first mistake found, in one line.
     """
+
+    def settings_type(name: str) -> type | None:
+        is_game = name in registered(GAME) or name in installed(GAME)
+        return None if is_game else find(ENV, name).settings_type
+
+    parsed = _parse_check("env", settings_type, arguments, [], "an environment")
+    return parsed.env, parsed.env_config
+
+
+def parse_check_core(arguments: Sequence[str]) -> tuple[str, Any, int, str | None]:
+    """Reads the words after `tolman check-core`; `--help` prints and exits.
+
+    Returns:
+      The name of a core, its settings, the steps of the long run, and the name of its
+      reference, if it was given.
+
+    Raises:
+      ValueError: for the first mistake found, in one line.
+    """
     import tyro
 
-    words = list(arguments)
+    steps = Annotated[
+        int, Ge(1), tyro.conf.arg(help="steps without a reset, after which it must hold.")
+    ]
+    told = "module:function of a slow second implementation (check_reference in "
+    told += "tolman.networks.conformance), to compare with."
+    own = [
+        ("long_run", steps, field(default=100_000)),
+        ("reference", Annotated[str | None, tyro.conf.arg(help=told)], field(default=None)),
+    ]
+    parsed = _parse_check(
+        "core", lambda name: find(CORE, name).settings_type, arguments, own, "a memory core"
+    )
+    check_settings(parsed, "")
+    return parsed.core, parsed.core_config, parsed.long_run, parsed.reference
+
+
+def _parse_check(
+    noun: str,
+    settings_type: Callable[[str], type | None],
+    arguments: Sequence[str],
+    own: list[Any],
+    thing: str,
+) -> Any:
+    """Reads a name, the settings of what it names, and fields of the verb's own."""
+    import tyro
+
+    words, verb = list(arguments), f"check-{noun}"
     name = words.pop(0) if words and not words[0].startswith("-") else None
     if name is None and not {"-h", "--help"} & set(words):
         raise ValueError(
-            "ENV is missing: tolman check-env ENV (see tolman check-env --help)."
+            f"{noun.upper()} is missing: tolman {verb} {noun.upper()} (see tolman {verb} "
+            "--help)."
         )
-    is_game = name in registered(GAME) or name in installed(GAME)
-    settings = None if name is None or is_game else find(ENV, name).settings_type
+    settings = None if name is None else settings_type(name)
     section: Any = Annotated[Any, tyro.conf.Suppress]
     default: Any = field(default=None)
     if settings is not None:
-        section = Annotated[settings, tyro.conf.arg(name="env")]
+        section = Annotated[settings, tyro.conf.arg(name=noun)]
         default = field(kw_only=True)
     positional = Annotated[
         str,
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="ENV", help="its name, or module:attribute."),
+        tyro.conf.arg(metavar=noun.upper(), help="its name, or module:attribute."),
     ]
-    command = make_dataclass(
-        "check-env", [("env", positional), ("env_config", section, default)], frozen=True
-    )
-    command.__doc__ = (
-        "Checks that an environment keeps the contract; names the first breach."
-    )
-    known = [f"env.{item.name}" for item in fields(settings)] if settings else []
-    flags.check_flags(words, known)
+    entries = [(noun, positional), (f"{noun}_config", section, default), *own]
+    command = make_dataclass(verb, entries, frozen=True)
+    command.__doc__ = f"Checks that {thing} keeps the contract; names the first breach."
+    known = [f"{noun}.{item.name}" for item in fields(settings)] if settings else []
+    flags.check_flags(words, [*known, *(entry[0] for entry in own)])
     positional_words = [] if name is None else [name]
-    parsed: Any = flags.parse(command, [*positional_words, *words], "tolman check-env")
+    parsed: Any = flags.parse(command, [*positional_words, *words], f"tolman {verb}")
     if settings is not None:
-        check_settings(parsed.env_config, "env.")
-    return parsed.env, parsed.env_config
+        check_settings(getattr(parsed, f"{noun}_config"), f"{noun}.")
+    return parsed
 
 
 def _no_run(path: Path) -> FileNotFoundError:

@@ -17,6 +17,15 @@ def _check_env(words: list[str]) -> int:
     return 0
 
 
+def _check_core(words: list[str]) -> int:
+    from tolman.launchers.check_core import check_named_core
+    from tolman.launchers.settings.commands import parse_check_core
+
+    for line in check_named_core(*parse_check_core(words)):
+        print(line)
+    return 0
+
+
 @dataclass(frozen=True)
 class Doctor:
     """Says what this installation can do; exit code 1 where something needs attention.
@@ -68,6 +77,9 @@ VERBS = {
     "list": Verb("[GROUP ... | runs [DIR]]", "what there is by name", _list, List),
     "check-env": Verb(
         "ID [--env.KEY V]", "check an environment or a game of your own", _check_env
+    ),
+    "check-core": Verb(
+        "NAME [--core.KEY V]", "check a memory core of your own", _check_core
     ),
     "doctor": Verb(
         "[--clear-compiled]", "say what this installation can do", _doctor, Doctor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tolman.launchers import check_env, cli, doctor
+from tolman.launchers import check_core, check_env, cli, doctor
 from tolman.launchers.runs import failures
 from tolman.launchers.settings import process
 
@@ -216,6 +216,39 @@ def test_check_env_prints_what_it_checked(tolman, monkeypatch):
         "is chosen: action: one of 2",
     ]
     assert tolman("check-env", "two_step") == (0, "\n".join(lines), [])
+
+
+def test_check_core_tells_what_it_measured(tolman, monkeypatch):
+    seen = []
+
+    def check(make_core, **told):
+        seen.append(told)
+        return {"holds": 1e-7}
+
+    monkeypatch.setattr(check_core, "check_core", check)
+    monkeypatch.setattr(check_core, "steps_in_reach", lambda core, steps: steps)
+    words = ("--core.hidden-size", "4", "--long-run", "7", "--reference", "os:getcwd")
+    code, out, errors = tolman("check-core", "gru", *words)
+    assert (code, errors) == (0, [])
+    assert out.splitlines() == [
+        "holds: 1.0e-07",
+        "an input reaches 200 steps and perhaps more",
+    ]
+    assert seen == [{"long_run": 7, "reference": os.getcwd}]
+    monkeypatch.setattr(check_core, "steps_in_reach", lambda core, steps: steps - 1)
+    assert tolman("check-core", "gru")[1].endswith("reaches 199 steps")
+    monkeypatch.setattr(check_core, "steps_in_reach", lambda core, steps: 0)
+    assert tolman("check-core", "gru")[1].endswith("no later step: it remembers nothing")
+    assert seen[-1] == {"long_run": 100_000, "reference": None}
+
+
+def test_check_core_names_the_fault_of_a_core(tolman):
+    code, _, errors = tolman("check-core", "bad_cores:ResetsARowLate")
+    assert code == 2
+    assert "'nothing leaks across a reset' does not hold" in errors[0]
+    code, _, errors = tolman("check-core", "bad_cores:Raises")
+    assert code == 2
+    assert "core 'bad_cores:Raises': it raised KeyError: 'nothing'" in errors[0]
 
 
 def test_verbs_hand_their_words_to_one_function(tolman, monkeypatch):

@@ -89,8 +89,8 @@ def test_equals_a_slow_numpy_one():
     np.testing.assert_allclose(outputs, _slow(params, x, reset, config), atol=2e-5)
 
 
-@pytest.mark.parametrize("memory_length", [1, 4, 40])
-def test_contract_with_windows_shorter_and_longer_than_the_unroll(memory_length):
+@pytest.mark.parametrize("memory_length", [1, 4])
+def test_contract_with_windows_shorter_than_the_unroll(memory_length):
     check_core(_core(memory_length=memory_length, num_layers=1))
 
 

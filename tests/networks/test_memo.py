@@ -185,9 +185,8 @@ def test_core_equals_a_slow_numpy_one(items_per_fact):
     np.testing.assert_allclose(halting.sum(-1), 1.0, atol=1e-6)
 
 
-@pytest.mark.parametrize("capacity", [2, 30])
-def test_contract_with_stores_smaller_and_larger_than_the_unroll(capacity):
-    check_core(_core(capacity=capacity, max_hops=2))
+def test_contract_with_a_store_smaller_than_the_unroll():
+    check_core(_core(capacity=2, max_hops=2))
 
 
 def test_one_hop_is_a_plain_lookup():
