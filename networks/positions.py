@@ -28,8 +28,21 @@ def rotate(x: Array, position: Array, base: float) -> Array:
     """
     frequency = base ** (-jnp.arange(0, x.shape[-1], 2) / x.shape[-1])
     angle = position[:, :, None, None] * frequency  # [B, T, 1, K / 2]
+    return turn(x, jnp.cos(angle), jnp.sin(angle))
+
+
+def turn(x: Array, cosine: Array, sine: Array) -> Array:
+    """Turns neighbouring pairs of features.
+
+    Args:
+      x: `[..., K]`, K even.
+      cosine: of the angles, `[..., K / 2]` or what broadcasts to that.
+      sine: of the same.
+
+    Returns:
+      `[..., K]` of the dtype of `x`; the product is taken in float32.
+    """
     even, odd = x[..., ::2].astype(jnp.float32), x[..., 1::2].astype(jnp.float32)
-    cosine, sine = jnp.cos(angle), jnp.sin(angle)
     turned = jnp.stack([even * cosine - odd * sine, even * sine + odd * cosine], axis=-1)
     return turned.reshape(x.shape).astype(x.dtype)
 

@@ -176,6 +176,8 @@ def core_settings(core: str, span: int) -> Any:
         "mamba": {"shortest_memory": span / 3, "longest_memory": 3 * span},
         "slstm": {"longest_memory": 3 * span},
         "delta_net": {"shortest_memory": span / 3, "longest_memory": 3 * span},
+        "attention": {"window": span},
+        "stack": {"layers": (f"mingru?longest_memory={3 * span}",) * 2},
         # One layer looks the whole span back; two heads leave more sizes to choose from.
         "gtrxl": {"memory_length": span, "num_layers": 1, "num_heads": 2},
     }

@@ -16,6 +16,7 @@ TOLERANCE = 0.1  # Of the number wanted: heads divide a width, so not every size
 MAX_WIDTH = 2**16
 
 WIDENED = {
+    "attention": ("head_size",),
     "delta_net": ("head_size",),
     "ffm": ("num_traces",),
     "gtrxl": ("mlp_size",),
@@ -60,6 +61,8 @@ def at_width(core: str, config: Any, width: int) -> Any:
         name: max(1, round(width * getattr(default, name) / default.hidden_size))
         for name in WIDENED.get(core, ())
     }
+    if core == "attention":  # Rotated positions turn pairs.
+        sizes["head_size"] += sizes["head_size"] % 2
     unit = config.num_heads if core in ("gtrxl", "slstm") else 1
     unit *= 1 + unit % 2 if core == "gtrxl" else 1
     return replace(config, hidden_size=max(unit, width - width % unit), **sizes)

@@ -1,5 +1,6 @@
 """The memory cores that ship with Tolman; importing this package registers them."""
 
+from tolman.networks.cores.attention import Attention, AttentionConfig
 from tolman.networks.cores.dnc import DNC, DNCConfig
 from tolman.networks.cores.feedforward import Feedforward, FeedforwardConfig
 from tolman.networks.cores.ffm import FFM, FFMConfig
@@ -15,6 +16,7 @@ from tolman.networks.cores.memo import Memo, MemoConfig
 from tolman.networks.cores.mingru import MinGRU, MinGRUConfig
 from tolman.networks.cores.recurrent import GRU, LSTM, GRUConfig, LSTMConfig
 from tolman.networks.cores.slstm import SLSTM, SLSTMConfig
+from tolman.networks.cores.stack import Stack, StackConfig
 from tolman.networks.cores.stacked import Stacked, StackedLSTM, StackedLSTMConfig
 from tolman.networks.cores.state_space import LRU, S5, LRUConfig, S5Config
 
@@ -26,6 +28,8 @@ __all__ = [
     "LSTM",
     "S5",
     "SLSTM",
+    "Attention",
+    "AttentionConfig",
     "DNCConfig",
     "DeltaNet",
     "DeltaNetConfig",
@@ -47,6 +51,8 @@ __all__ = [
     "MinGRUConfig",
     "S5Config",
     "SLSTMConfig",
+    "Stack",
+    "StackConfig",
     "Stacked",
     "StackedLSTM",
     "StackedLSTMConfig",

@@ -16,6 +16,7 @@ from annotated_types import Ge, MultipleOf
 
 from tolman.networks import attention, window
 from tolman.networks.core import Array, register_core
+from tolman.networks.gating import GRUGate, Linear, get_weights, normalise
 
 
 class GTrXLState(NamedTuple):
@@ -80,7 +81,7 @@ class GTrXL(hk.Module):
     def __init__(self, config: GTrXLConfig, name: str | None = None) -> None:
         super().__init__(name)
         self._config = config
-        self._input = _Linear(config.hidden_size, config.dtype, "input")
+        self._input = Linear(config.hidden_size, config.dtype, "input")
         self._layers = [_Layer(config, f"layer_{i}") for i in range(config.num_layers)]
 
     def initial_state(self, batch_size: int) -> GTrXLState:
@@ -126,20 +127,24 @@ class _Layer(hk.Module):
           `[T, B, H]`, and `[B, N + T, H]`, the stored rows and the new ones.
         """
         size, dtype = self._config.hidden_size, self._config.dtype
-        extended = window.extend(rows, _normalise(hidden))
+
+        def gate(name: str) -> GRUGate:
+            return GRUGate(size, self._config.gate_bias, name, dtype)
+
+        extended = window.extend(rows, normalise(hidden))
         attended = self._attend(extended, mask)
         # The ReLU after either part: Parisotto et al. 2019, section 3.1.
-        hidden = _Gate(self._config, "attention_gate")(hidden, jax.nn.relu(attended))
-        inner = _Linear(self._config.mlp_size, dtype, "mlp_0")(_normalise(hidden))
-        outer = _Linear(size, dtype, "mlp_1")(jax.nn.relu(inner))
-        return _Gate(self._config, "mlp_gate")(hidden, jax.nn.relu(outer)), extended
+        hidden = gate("attention_gate")(hidden, jax.nn.relu(attended))
+        inner = Linear(self._config.mlp_size, dtype, "mlp_0")(normalise(hidden))
+        outer = Linear(size, dtype, "mlp_1")(jax.nn.relu(inner))
+        return gate("mlp_gate")(hidden, jax.nn.relu(outer)), extended
 
     def _attend(self, extended: Array, mask: Array) -> Array:
         config = self._config
         size, heads, dtype = config.hidden_size, config.num_heads, config.dtype
         head_size, capacity = size // heads, config.memory_length
         key_weights, value_weights, position_weights = (
-            _weights(f"{kind}_weights", (heads, head_size, size), size)
+            get_weights(f"{kind}_weights", (heads, head_size, size), size)
             for kind in ("key", "value", "position")
         )
         content_bias, position_bias = (
@@ -147,7 +152,7 @@ class _Layer(hk.Module):
             for kind in ("content", "position")
         )
         present = jnp.swapaxes(extended[:, capacity:], 0, 1)  # [T, B, H]
-        query = _Linear(size, dtype, "query", with_bias=False)(present)
+        query = Linear(size, dtype, "query", with_bias=False)(present)
         query = query.reshape(*query.shape[:-1], heads, head_size)
         logits = attention.content_logits(
             query + content_bias, key_weights, extended, dtype
@@ -157,55 +162,4 @@ class _Layer(hk.Module):
         weights = attention.masked_softmax(logits, mask)
         values = attention.read(weights, value_weights, extended, dtype)
         values = values.reshape(*values.shape[:-2], size)
-        return _Linear(size, dtype, "attended", with_bias=False)(values)
-
-
-class _Gate(hk.Module):
-    """Lets `y` into the stream `x` as a GRU lets its input into its state.
-
-    Source: Parisotto et al. 2019, section 3.2, "Gated-Recurrent-Unit-type gating".
-    """
-
-    def __init__(self, config: GTrXLConfig, name: str) -> None:
-        super().__init__(name)
-        self._size, self._bias = config.hidden_size, config.gate_bias
-        self._dtype = config.dtype
-
-    def __call__(self, x: Array, y: Array) -> Array:
-        init = hk.initializers.Constant(self._bias)
-        bias = hk.get_parameter("bias", (self._size,), init=init)
-        from_y = self._linear(3, "y")(y)
-        reset_y, update_y, candidate_y = jnp.split(from_y, 3, axis=-1)
-        reset_x, update_x = jnp.split(self._linear(2, "x")(x), 2, axis=-1)
-        reset = jax.nn.sigmoid(reset_y + reset_x)
-        update = jax.nn.sigmoid(update_y + update_x - bias)
-        candidate = jnp.tanh(candidate_y + self._linear(1, "reset_x")(reset * x))
-        return (1.0 - update) * x + update * candidate
-
-    def _linear(self, num_parts: int, name: str) -> _Linear:
-        return _Linear(num_parts * self._size, self._dtype, name, with_bias=False)
-
-
-class _Linear(hk.Module):
-    """A linear map whose product is taken in `dtype`; parameters and result are float32."""
-
-    def __init__(self, size: int, dtype: str, name: str, with_bias: bool = True) -> None:
-        super().__init__(name)
-        self._size, self._dtype, self._with_bias = size, dtype, with_bias
-
-    def __call__(self, x: Array) -> Array:
-        weights = _weights("w", (x.shape[-1], self._size), x.shape[-1])
-        product = attention.contract("...d,dh->...h", x, weights, dtype=self._dtype)
-        if not self._with_bias:
-            return product
-        return product + hk.get_parameter("b", (self._size,), init=jnp.zeros)
-
-
-def _weights(name: str, shape: tuple[int, ...], fan_in: int) -> Array:
-    init = hk.initializers.TruncatedNormal(fan_in**-0.5)
-    return hk.get_parameter(name, shape, jnp.float32, init=init)
-
-
-def _normalise(x: Array) -> Array:
-    """Layer normalisation over the last axis."""
-    return hk.LayerNorm(-1, create_scale=False, create_offset=False)(x)
+        return Linear(size, dtype, "attended", with_bias=False)(values)

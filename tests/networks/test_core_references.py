@@ -25,6 +25,13 @@ CASES = [
     ("delta_net", {**MATRIX, "gated": False}),
     ("mamba", {**MATRIX, "state_size": 5, "convolution_width": 3}),
     ("slstm", {"hidden_size": 6, "num_heads": 2}),
+    ("attention", {"hidden_size": 4, "num_heads": 2, "head_size": 4, "window": 5}),
+    (
+        "attention",
+        {"num_heads": 2, "head_size": 3, "window": 5, "positions": "alibi"},
+    ),
+    ("stack", {"hidden_size": 6}),
+    ("stack", {"hidden_size": 6, "layers": ("mingru",), "gate": "gru", "mlp_size": 5}),
 ]
 
 

@@ -217,3 +217,75 @@ def slstm(params, config, x, reset):
         return hidden.reshape(-1), (hidden, cell, weight)
 
     return unroll(step, (np.zeros((heads, size)),) * 3, x, reset)
+
+
+def attention(params, config, x, reset):
+    """Vaswani et al. 2017, equation 1, over the window of a task; Su et al. 2021, equation
+    34; Press et al. 2022, section 3."""
+    heads, size = config.num_heads, config.head_size
+
+    def turned(z, position):
+        pairs = (z[::2] + 1j * z[1::2]).reshape(-1)
+        angle = position * config.rope_base ** (-2 * np.arange(len(pairs)) / size)
+        pairs = pairs * np.exp(1j * angle)
+        return np.stack([pairs.real, pairs.imag], axis=-1).reshape(-1)
+
+    def step(memory, x):
+        number, rows = memory
+        query, key, value = linear(params, "attention/~unroll/query_key_value", x).reshape(
+            3, heads, size
+        )
+        rows = [*rows, (number, key, value)][-config.window - 1 :]
+        read = np.zeros((heads, size))
+        for h in range(heads):
+            logits = []
+            for position, keys, _ in rows:
+                q, k = query[h], keys[h]
+                if config.positions == "rope":
+                    q, k = turned(q, number), turned(k, position)
+                logit = q @ k / math.sqrt(size)
+                if config.positions == "alibi":
+                    logit -= 2.0 ** (-8 * (h + 1) / heads) * (number - position)
+                logits.append(logit)
+            weights = np.exp(np.array(logits) - max(logits))
+            weights /= weights.sum()
+            read[h] = sum(
+                w * values[h] for w, (_, _, values) in zip(weights, rows, strict=True)
+            )
+        output = linear(params, "attention/~unroll/output", read.reshape(-1))
+        return output, (number + 1, rows)
+
+    return unroll(step, (0, []), x, reset)
+
+
+def stack(params, config, x, reset):
+    """Xiong et al. 2020, figure 1b, of minimal GRUs; the gate: Parisotto et al. 2019."""
+
+    def gated(name, stream, output):
+        if config.gate == "none":
+            return stream + output
+        name = f"stack/~_join/{name}"
+        y, x = (params[f"{name}/~_linear/{key}"]["w"] for key in ("y", "x"))
+        reset_y, update_y, candidate = np.split(output @ y, 3)
+        reset_x, update_x = np.split(stream @ x, 2)
+        update = sigmoid(update_y + update_x - params[name]["bias"])
+        reset = sigmoid(reset_y + reset_x)
+        inner = candidate + (reset * stream) @ params[f"{name}/~_linear/reset_x"]["w"]
+        return (1 - update) * stream + update * np.tanh(inner)
+
+    def step(memory, x):
+        stream, after = linear(params, "stack/~_run/input", x), []
+        for number, hidden in enumerate(memory):
+            name = f"stack/~/layer_{number}"
+            both = linear(params, f"{name}/~_enter/gate_and_candidate", normalise(stream))
+            enters, candidate = np.split(both, 2)
+            hidden = hidden + sigmoid(enters) * (candidate - hidden)
+            after.append(hidden)
+            stream = gated(f"layer_{number}_gate", stream, hidden)
+            if config.mlp_size:
+                inner = linear(params, f"stack/~_run/mlp_{number}_inner", normalise(stream))
+                outer = linear(params, f"stack/~_run/mlp_{number}_outer", gelu(inner))
+                stream = gated(f"mlp_{number}_gate", stream, outer)
+        return stream, after
+
+    return unroll(step, [np.zeros(config.hidden_size)] * len(config.layers), x, reset)
