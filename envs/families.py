@@ -29,6 +29,8 @@ class Family:
       specs: takes the id and settings; returns the specs of observations and actions
         of what `make_vector` makes. Needed where there is a `make_vector`.
       releases_gil: `make_vector` makes what steps outside Python.
+      is_on_device: `make` makes environments in pure JAX; the seed is then of no use.
+      package: that must be installed; None where one of Tolman's own has it.
       is_vector: takes settings; whether copies with these are made by `make_vector`.
       mends_copies: `make_vector` takes `on_error` too; see `SerialVector`.
     """
@@ -41,6 +43,8 @@ class Family:
     make_vector: Callable[..., Any] | None = None
     specs: Callable[[str, Any], tuple[Any, Any]] | None = None
     releases_gil: bool = False
+    is_on_device: bool = False
+    package: str | None = None
     is_vector: Callable[[Any], bool] = lambda settings: True
     mends_copies: bool = False
 

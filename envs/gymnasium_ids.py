@@ -67,7 +67,7 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
 
 register_family("[package:]NAME-vN")(
     Family(
-        pattern=r"(?!(ALE|envpool)/)([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
+        pattern=r"(?!(ALE|envpool|gymnax|navix)/)([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
         summary="what Gymnasium has registered, or registers when the package is imported",
         settings=GymnasiumSettings,
         check=check_gymnasium_id,

@@ -291,7 +291,7 @@ def _told_by_factory(factory: Any) -> bool | None:
     from tolman.envs.families import Member
 
     if isinstance(factory, Member):
-        return False
+        return factory.family.is_on_device
     made = factory
     if not isinstance(factory, type):
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from tolman.envs.spelling import suggest
@@ -65,7 +66,11 @@ def _list(group: str) -> dict[str, str]:
     for name, point in names.installed(kind).items():
         lines.setdefault(name, f"{point.value}, from an installed package")
     families = names.registered(names.FAMILY) if kind is names.ENV else {}
-    spelled = {name: family.summary for name, family in families.items()}
+    spelled = {
+        name: family.summary
+        for name, family in families.items()
+        if family.package is None or find_spec(family.package) is not None
+    }
     return {**dict(sorted(lines.items())), **spelled}
 
 
