@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from oracles.mazes import segments
 
+from tolman.envs.data import data_set
 from tolman.envs.maze.layout import UNREACHABLE, from_blocks, make_layout
 from tolman.envs.maze.layouts import draw, named_layouts
 
@@ -119,6 +120,18 @@ def test_bad_texts_in_one_line(text, words):
         make_layout(text, "mine")
     assert words in str(caught.value) and str(caught.value).startswith("maze 'mine'")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(data_set("dmlab_mazes") is None, reason="dmlab_mazes are not there")
+@pytest.mark.parametrize(
+    ("name", "height", "width", "num_apples"),
+    [("nav_maze_static_01", 5, 10, 5), ("nav_maze_static_02", 9, 15, 13)],
+)
+def test_mazes_of_deepmind_lab_are_read_as_they_are(name, height, width, num_apples):
+    maze = make_layout((data_set("dmlab_mazes") / f"{name}.txt").read_text(), name)
+    assert (maze.height, maze.width) == (height, width)
+    assert (len(maze.marked("A")), len(maze.marked("G"))) == (num_apples, 1)
+    assert maze.arrays.distance.max() < height * width  # No cell is shut in.
 
 
 def test_more_marks_than_cells_are_refused():
