@@ -57,8 +57,12 @@ def test_decisions_to_a_score_by_hand():
     curve = np.array([[np.nan, 9.0], [3.0, 0.0], [6.0, 0.0], [3.0, 0.0], [9.0, 0.0]])
     training = Training(None, np.array([10, 20, 30, 40, 50]), curve)
     # Means of three: 3, 4, 6 and 3, 0, 0; who is never there has all decisions.
-    assert study.decisions_to(4.0, training).tolist() == [40, 50]
-    assert study.decisions_to(3.0, training).tolist() == [30, 30]
+    assert study.decisions_to(4.0, 30, training).tolist() == [40, 50]
+    assert study.decisions_to(3.0, 30, training).tolist() == [30, 30]
+    # Of single points, of all five, and of more than there are.
+    assert study.decisions_to(3.0, 1, training).tolist() == [20, 10]
+    assert study.decisions_to(4.2, 50, training).tolist() == [50, 50]
+    assert study.decisions_to(0.0, 900, training).tolist() == [50, 50]
 
 
 def test_the_ratio_of_decisions_has_an_interval(tmp_path):
@@ -68,8 +72,9 @@ def test_the_ratio_of_decisions_has_an_interval(tmp_path):
         return Training(None, steps, np.where(steps[:, None] >= starts, 9.0, 0.0))
 
     curves = {study.NONE: rising(48, 48, 48), study.D2: rising(10, 23, 48)}
+    setting = dataclasses.replace(study.QUICK, score=7.0, window=3)
     done = Study("navigation/auxiliary", "", "", True, 0, tmp_path)
-    study._check_decisions(done, study.QUICK, "maze/tiny", curves)
+    study._check_decisions(done, setting, "maze/tiny", curves)
     check = done.checks[0]
     # A mean of three of 9 is at least 7 with the third: 50 and 12, 25, 50 decisions.
     assert check.measured == pytest.approx((0.24 * 0.5 * 1.0) ** (1 / 3))
