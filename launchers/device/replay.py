@@ -24,6 +24,7 @@ from jax import lax
 
 from tolman.agents.agent import Array, DataSpec, Decision, Unroll
 from tolman.envs.environment import TimeStep
+from tolman.launchers.device.rows import Rows, pack, unpack
 from tolman.launchers.device.sum_tree import (
     SumTree,
     draw_items,
@@ -48,13 +49,13 @@ class Ring(NamedTuple):
     """The content of a replay.
 
     Attributes:
-      rows: a `Row` of `[K p, E, ...]`.
+      rows: `[K p, E, ...]`, of `Row`s.
       actor_state: `[K, E, ...]`, before the first decision of a round.
       versions: `[K]` int32, updates before that decision.
       weights: of items, in a prioritised replay; else `()`.
     """
 
-    rows: Row
+    rows: Rows
     actor_state: Any
     versions: Array
     weights: SumTree
@@ -177,9 +178,12 @@ class Replay:
                 lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), tree
             )
 
-        rows = zeros(num_rounds * period, row)
-        before_first = jax.tree.map(  # Round 0 takes the rows from `period` on.
-            lambda leaf, first: leaf.at[period - 1].set(first), rows.timestep, opening
+        first = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row)
+        first = pack(first._replace(timestep=opening), 1)
+        rows = jax.tree.map(  # Round 0 takes the rows from `period` on.
+            lambda leaf, first: leaf.at[period - 1].set(first),
+            zeros(num_rounds * period, first),
+            first,
         )
         is_prioritized = self._is_prioritized
         return ReplayState(
@@ -188,7 +192,7 @@ class Replay:
             credit=zero,
             scale=Scale(jnp.float32(0.0), jnp.float32(1.0)) if is_prioritized else (),
             ring=Ring(
-                rows=rows._replace(timestep=before_first),
+                rows=rows,
                 actor_state=zeros(num_rounds, actor_state),
                 versions=jnp.zeros(num_rounds, jnp.int32),
                 weights=(
@@ -224,7 +228,7 @@ class Replay:
                 kept, new, block * self.period, 0
             ),
             ring.rows,
-            row,
+            pack(row, 2),
         )
         actor_state, versions = jax.tree.map(
             lambda kept, new: lax.dynamic_update_index_in_dim(kept, new, slot, 0),
@@ -274,12 +278,10 @@ class Replay:
         first = (slot + 1) * self.period - 1  # The row that led to the first time step.
         after = jnp.arange(self.data.unroll_length + 1)[:, None]
         places = (first + after) % (self.num_rounds * self.period)  # [T + 1, B]
-        timestep = jax.tree.map(lambda leaf: leaf[places, env], ring.rows.timestep)
-        action, policy = jax.tree.map(
-            lambda leaf: leaf[places[1:], env], ring.rows.decision
-        )
+        row = unpack(jax.tree.map(lambda leaf: leaf[places, env], ring.rows))
+        action, policy = jax.tree.map(lambda leaf: leaf[1:], row.decision)
         state = jax.tree.map(lambda leaf: leaf[slot, env], ring.actor_state)
-        unroll = Unroll(timestep, action, policy, state, probability)
+        unroll = Unroll(row.timestep, action, policy, state, probability)
         return unroll, ring.versions[slot]
 
     def reweigh(

@@ -35,7 +35,8 @@ def _replay(length, period, num_envs, capacity, min_size, kind="prioritized", ba
 
 def _rows(time, num_envs):
     """Rows whose every number names the time and environment: 100 t + e."""
-    return TimeStep(*[100.0 * np.asarray(time)[..., None] + np.arange(num_envs)] * 5)
+    named = 100.0 * np.asarray(time)[..., None] + np.arange(num_envs)
+    return TimeStep(*[named.astype(np.float32)] * 5)
 
 
 def _run(replay, num_rounds):
@@ -105,7 +106,7 @@ def test_rows_are_stored_once():
     blank = jnp.zeros(2)
     row = Row(Decision(blank, blank), TimeStep(*[blank] * 5))
     state = jax.eval_shape(lambda: replay.start(TimeStep(*[blank] * 5), row, blank))
-    assert state.ring.rows.timestep.reward.shape == (580, 2)
+    assert state.ring.rows.words.shape == (580, 2, 7)
     assert state.ring.actor_state.shape == (580, 2)
 
 
@@ -301,9 +302,9 @@ def test_a_lone_member_shares_out_its_environments_and_their_rows(runner):
     state, _ = _trained(sharded, _keys(4), [12])
     alone, _ = _trained(runner, _keys(4), [12])
     _assert_same(state.learner.params, alone.learner.params, atol=2e-5)
-    action = state.replay.ring.rows.decision.action
-    assert {piece.data.shape for piece in action.addressable_shards} == {
-        (1, action.shape[1], 2)
+    words = state.replay.ring.rows.words
+    assert {piece.data.shape for piece in words.addressable_shards} == {
+        (1, words.shape[1], 2, words.shape[3])
     }
     assert sharded.num_compilations() == 1
 
