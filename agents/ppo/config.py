@@ -116,14 +116,19 @@ class PPOConfig(InputSettings):
 
 PRESETS = {
     "mujoco": Preset(
-        "robots with continuous actions (Schulman et al. 2017, table 3)",
+        "robots with continuous actions (Schulman et al. 2017, section 6.1 and table 3)",
         {
             "core": "feedforward",
             "core.hidden_size": 64,
+            "core.activation": "tanh",
             **of_agent(
+                torso_activation="tanh",
+                value_network="own",
                 batch_size=16,
-                num_minibatches=16,
+                piece_length=1,
+                num_minibatches=32,
                 num_epochs=10,
+                value_clip_range=0.0,
                 learning_rate=3e-4,
                 entropy_cost=0.0,
             ),

@@ -1,4 +1,4 @@
-"""A simulated environment whose steps take a fixed time and hardly any computing.
+"""A simulated environment whose steps take a fixed time, asleep or computing.
 
 On a machine with few cores it shows what a cluster adds to many slow environments:
 `--env tolman.launchers.benches.sleeping:Sleeping`.
@@ -18,21 +18,24 @@ NUM_FEATURES, NUM_ACTIONS = 4, 2
 
 
 class Sleeping(dm_env.Environment):
-    """Pays 1 for the action that the last observation named; sleeps at every step."""
+    """Pays 1 for the action that the last observation named; every step takes its time."""
 
     def __init__(
         self,
         seconds: Annotated[float, Ge(0)] = 0.01,
         episode_length: Annotated[int, Ge(1)] = 50,
         seed: int = 0,
+        computing: Annotated[float, Ge(0)] = 0.0,
     ) -> None:
         """Opens no episode yet.
 
         Args:
-          seconds: that a step takes.
+          seconds: that a step sleeps.
           episode_length: decisions.
           seed: of the observations.
+          computing: seconds of processor time that a step takes, in Python.
         """
+        self._computing = computing
         self._seconds, self._episode_length = seconds, episode_length
         self._random = np.random.default_rng(seed)
         self._time, self._is_over = 0, True
@@ -45,7 +48,11 @@ class Sleeping(dm_env.Environment):
     def step(self, action: int) -> dm_env.TimeStep:
         if self._is_over:
             return self.reset()
-        time.sleep(self._seconds)
+        if self._seconds:
+            time.sleep(self._seconds)
+        start = time.thread_time()
+        while time.thread_time() - start < self._computing:
+            pass
         self._time += 1
         reward = float(action == self._wanted)
         self._is_over = self._time == self._episode_length
