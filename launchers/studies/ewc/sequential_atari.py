@@ -4,6 +4,9 @@ Double DQN meets games in random order, each more than once. It is told which it
 infers that from the screens, or treats all as one; one arm is told and holds on to nothing,
 and one has a network a game. The paper's nineteen games stand in a figure only and are not
 known; `POOL` has games by a rule of its own.
+
+The quick setting has small frames, a small network and two games: it can show whether the
+first is kept while the second is learned, and nothing of the totals over ten games.
 """
 
 from __future__ import annotations
@@ -250,6 +253,11 @@ def run(study: Study, options: Options) -> None:
     if options.steps_per_visit:
         budget = replace(budget, num_env_steps=options.steps_per_visit)
     study.settings = {**asdict(budget), "order": order, "arms": arms}
+    if study.quick:
+        study.note(
+            "The quick setting shows whether the first game is kept, on small frames and "
+            "with a small network, one seed; it says nothing of the paper's totals."
+        )
     study.note(f"Games, in this order: {', '.join(order)}.")
     games = list(dict.fromkeys(order))
     results: dict[Arm, Learned] = {

@@ -92,9 +92,9 @@ def test_arms_and_settings():
     assert FULL.agent["num_fisher_batches"] == 100 and FULL.agent["strength"] == 400.0
 
 
-@pytest.mark.slow
-def test_ten_games_from_end_to_end(tmp_path, monkeypatch):
-    """Tasks inferred, replays switched, Fishers taken, all ten evaluated."""
+@pytest.fixture
+def tiny(monkeypatch):
+    """A quick setting of seconds, in which nothing is learned."""
     settings = {
         **COMMON, "torso": "conv", "torso_size": 8, "capacity": 400, "min_size": 60,
         "samples_per_insert": 1.0, "num_fisher_batches": 2, "max_tasks": 14,
@@ -105,6 +105,38 @@ def test_ten_games_from_end_to_end(tmp_path, monkeypatch):
         agent=settings, hidden_size=8, arms=("inferred",),
     )  # fmt: skip
     monkeypatch.setattr(sequential_atari, "QUICK", budget)
+
+
+@pytest.mark.slow
+def test_arms_without_labels_and_with_a_network_a_game(tmp_path, tiny):
+    study = Study("ewc/sequential_atari", "", "", True, 0, tmp_path)
+    options = Options(games=("Pong", "Boxing", "Pong"), arms=("none", "alone"))
+    sequential_atari.run(study, options)
+    rows = {
+        name: [json.loads(line) for line in
+               (tmp_path / "training" / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("none", "alone_Pong", "alone_Boxing")
+    }  # fmt: skip
+    # One label for both games: nothing is ever held.
+    assert {row["task/label"] for row in rows["none"]} == {0.0}
+    assert max(row["loss/elastic"] for row in rows["none"]) == 0.0
+    assert rows["none"][-1]["task/index"] == 2
+    # A network of its own sees its game alone, for both its visits.
+    assert (
+        rows["alone_Pong"][-1]["env_steps"]
+        >= 2 * 240
+        > rows["alone_Boxing"][-1]["env_steps"]
+    )
+    assert "eval/ALE/Boxing-v5/episode_return" not in rows["alone_Pong"][-1]
+    tables = {table["title"].split(":")[0]: table for table in study.tables}
+    assert tables["one network a game"]["columns"][1:3] == ["Pong", "Boxing"]
+    none, alone = (row[2] for row in study.tables[-1]["rows"])
+    assert alone == 2 * none and not study.checks
+
+
+@pytest.mark.slow
+def test_ten_games_from_end_to_end(tmp_path, tiny):
+    """Tasks inferred, replays switched, Fishers taken, all ten evaluated."""
     study = Study("ewc/sequential_atari", "", "", True, 0, tmp_path)
     games = order_of(0)[:10]
     sequential_atari.run(study, Options(games=(*games, games[0])))
