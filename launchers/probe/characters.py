@@ -16,11 +16,11 @@ class CharacterTokenizer:
     stops = (0,)
 
     def __init__(self, characters: str) -> None:
-        self._characters = characters
+        self.characters = characters
 
     @property
     def vocabulary_size(self) -> int:
-        return len(self._characters) + 1
+        return len(self.characters) + 1
 
     def encode(self, text: str) -> Encoded:
         """Turns a whole text into tokens.
@@ -29,14 +29,14 @@ class CharacterTokenizer:
           ValueError: for a character that has no token.
         """
         for character in text:
-            if character not in self._characters:
+            if character not in self.characters:
                 raise ValueError(
                     f"the character {character!r} has no token: must be one of "
-                    f"{self._characters!r}. Leave it out."
+                    f"{self.characters!r}. Leave it out."
                 )
-        tokens = [self._characters.index(character) + 1 for character in text]
+        tokens = [self.characters.index(character) + 1 for character in text]
         return Encoded(tokens, list(range(1, len(text) + 1)))
 
     def decode(self, tokens: Sequence[int], is_start: bool) -> str:
         del is_start
-        return "".join(self._characters[token - 1] for token in tokens if token > 0)
+        return "".join(self.characters[token - 1] for token in tokens if token > 0)

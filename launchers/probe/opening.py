@@ -108,9 +108,15 @@ def _check_address(url: str) -> None:
 
 def _own(path: Path, config: ModelConfig) -> Opened:
     """A model that Haiku runs."""
+    from tolman.launchers.probe import own_folder
     from tolman.launchers.probe.haiku_model import HaikuModel
     from tolman.launchers.probe.llama2c import read_checkpoint, read_tokenizer
 
+    if (path / own_folder.SETTINGS).is_file():
+        files = (path / own_folder.SETTINGS, path / own_folder.PARAMETERS)
+        own = own_folder.load_model(path, config.dtype)
+        digests = {file.name: _digest(file) for file in files}
+        return Opened(own, {**digests, "dtype": config.dtype})
     if (path / "config.json").is_file() and path.is_dir():
         try:
             content = json.loads((path / "config.json").read_text())

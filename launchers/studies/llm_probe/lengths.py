@@ -12,6 +12,7 @@ from tolman.agents.llm_probe.glasses.tasks import CHARACTERS, Sequences
 from tolman.agents.llm_probe.learner import TokenLearner, TokenLearnerConfig
 from tolman.launchers.probe.characters import CharacterTokenizer
 from tolman.launchers.probe.haiku_model import HaikuModel
+from tolman.launchers.probe.own_folder import save_model
 from tolman.launchers.studies.study import Study
 from tolman.networks.language import LanguageModelConfig
 
@@ -63,6 +64,8 @@ def train(
         params = study.fit(label, agent, source, budget.num_updates, 1).params
         own: Any = jax.tree.map(lambda leaf: np.asarray(leaf[0]), params)
         found[name] = HaikuModel(agent.model, own, CharacterTokenizer(CHARACTERS))
+        save_model(study.folder / "models" / label, found[name])
+    study.note(f"The models are in {study.folder / 'models'}, for tolman probe.")
     return found
 
 

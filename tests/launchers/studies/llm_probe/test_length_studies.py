@@ -1,12 +1,15 @@
 """Counting and copying, asked of models whose answers are known."""
 
 import re
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
 from tolman.agents.llm_probe.glasses.tasks import CHARACTERS
 from tolman.launchers.probe.model import Scores
+from tolman.launchers.probe.opening import ModelConfig, open_model
 from tolman.launchers.studies.llm_probe import copying, counting, lengths
 from tolman.launchers.studies.llm_probe.glasses import random_model
 from tolman.networks.language import LanguageModelConfig
@@ -160,6 +163,24 @@ def test_a_tokenizer_that_merges_is_told_of_copying():
     assert notes_of(silent) == []
     (told,) = notes_of(Answering(None, lambda _: 0.5, 2))
     assert "This tokenizer merges digits: 80 of them are 40 tokens." in told
+
+
+def test_trained_models_are_kept_for_probing(tmp_path, monkeypatch):
+    class Study(Findings):
+        folder = tmp_path
+
+        def fit(self, label, agent, source, num_updates, num_members):
+            assert (num_updates, num_members) == (1_000, 1)
+            params = random_model(agent.model).params
+            return SimpleNamespace(params=jax.tree.map(lambda leaf: leaf[None], params))
+
+    monkeypatch.setattr(lengths, "MODEL", SMALL)
+    models = lengths.train(Study(), lengths.QUICK, "count")
+    for arm, name in (("RoPE", "RoPE"), ("RoPE, commas", "RoPE_commas"),
+                      ("no positions", "no_positions")):  # fmt: skip
+        kept = open_model(ModelConfig(str(tmp_path / "models" / name))).model
+        assert kept.config == models[arm].config
+        assert kept.generate(["011="], 3) == models[arm].generate(["011="], 3)
 
 
 def asked_of(study, model):
