@@ -151,6 +151,12 @@ def is_same(first: Any, second: Any, pixel_share: float = 0.0) -> bool:
     return True
 
 
+def shapes_of(tree: Any) -> Any:
+    """The structure of a nest of arrays, and the shape and dtype of each."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
+
+
 def _plain(leaf: Any) -> np.ndarray:
     if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)

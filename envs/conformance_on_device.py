@@ -22,6 +22,7 @@ from tolman.envs.checks import (
     check_values,
     fail,
     is_same,
+    shapes_of,
     spec_leaves,
 )
 from tolman.envs.environment import FIRST, LAST, TimeStep
@@ -76,7 +77,7 @@ def _check_traced(environment: Any) -> str:
             "next_episode", environment.next_episode, reset[0], key
         )
     for name, (state, timestep) in starts.items():
-        if _shapes(state) != _shapes(reset[0]):
+        if shapes_of(state) != shapes_of(reset[0]):
             fail(
                 f"state after {name}",
                 _difference(state, reset[0]),
@@ -129,13 +130,11 @@ def _trace(name: str, function: Any, *arguments: Any) -> tuple[Any, Any]:
     return result
 
 
-def _shapes(tree: Any) -> Any:
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
-
-
 def _difference(state: Any, wanted: Any) -> str:
-    (structure, leaves), (wanted_structure, wanted_leaves) = _shapes(state), _shapes(wanted)
+    (structure, leaves), (wanted_structure, wanted_leaves) = (
+        shapes_of(state),
+        shapes_of(wanted),
+    )
     if structure != wanted_structure:
         return str(structure)
     pairs = zip(leaves, wanted_leaves, strict=True)

@@ -22,6 +22,7 @@ from tolman.envs.checks import (
     check_values,
     fail,
     is_same,
+    shapes_of,
 )
 
 NUM_GAMES = 4
@@ -148,11 +149,11 @@ def _check_traced(game: Game) -> str:
     compacted = _trace("compact", game.compact, state)
     expanded = _trace("expand", game.expand, compacted)
     for name, got in (("step", after), ("expand", expanded)):
-        if _shapes(got) != _shapes(state):
+        if shapes_of(got) != shapes_of(state):
             fail(
                 f"state after {name}",
-                _shapes(got),
-                f"{_shapes(state)} as after init",
+                shapes_of(got),
+                f"{shapes_of(state)} as after init",
                 "Cast the leaves that differ.",
             )
     wanted = {
@@ -196,11 +197,6 @@ def _trace(name: str, function: Any, *arguments: Any) -> Any:
             "traceable",
             "Use jnp.where and lax.cond instead of Python's if on arrays.",
         )
-
-
-def _shapes(tree: Any) -> Any:
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
 
 
 def _play(game: Game, num_plies: int, key: Array) -> list[Played]:

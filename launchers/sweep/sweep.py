@@ -13,6 +13,7 @@ from typing import Any
 
 from tolman.launchers.report.status import read_status
 from tolman.launchers.runs.folder import hold, make_folder
+from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.config import TrainConfig
 from tolman.launchers.sweep.grid import Planned, Sweep, plan_runs
@@ -34,6 +35,10 @@ def run_sweep(sweep: Sweep) -> int:
     sweep = _stored(sweep)
     runs = plan_runs(sweep)
     configs = [parse_train(run.words) for run in runs]
+    for config in {
+        run.setting: one for run, one in zip(runs, configs, strict=True)
+    }.values():
+        resolve(config).source.close()
     sweep, train_all = _launch(sweep, runs, configs)
     folder = _folder(sweep, runs)
     with hold(folder, "running this sweep"):
@@ -97,9 +102,15 @@ def _stored(sweep: Sweep) -> Sweep:
                 "--agent.KEY A,B, or --sweep-dir DIR of one to go on with."
             )
         return sweep
-    stored = json.loads((Path(sweep.folder) / SWEEP).read_text())
-    found = replace(sweep, words=tuple(stored["words"]), seeds=tuple(stored["seeds"]))
-    launcher = stored["launcher"]
+    path = Path(sweep.folder) / SWEEP
+    try:
+        stored = json.loads(path.read_text())
+        found = replace(sweep, words=tuple(stored["words"]), seeds=tuple(stored["seeds"]))
+        launcher = stored["launcher"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: is no JSON of a sweep ({error}). Choose another --sweep-dir."
+        ) from None
     if sweep.launcher not in ("auto", launcher):
         raise ValueError(
             f"{sweep.folder}: its sweep was begun by {launcher}. Leave out "

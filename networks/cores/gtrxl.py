@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from annotated_types import Ge, MultipleOf
 
 from tolman.networks import attention, window
-from tolman.networks.core import Array, register_core
+from tolman.networks.core import Array, UnrolledCore, register_core
 from tolman.networks.gating import GRUGate, Linear, get_weights, normalise
 
 
@@ -62,7 +62,7 @@ class GTrXLConfig:
 
 
 @register_core("gtrxl")
-class GTrXL(hk.Module):
+class GTrXL(UnrolledCore):
     """Layers of attention over the last N steps, each behind a gate.
 
     Source: Parisotto et al. 2019, sections 3.1 and 3.2 (the GRU-type gate); relative
@@ -88,12 +88,6 @@ class GTrXL(hk.Module):
         config = self._config
         shape = batch_size, config.num_layers, config.memory_length, config.hidden_size
         return GTrXLState(jnp.zeros(shape), jnp.zeros(batch_size, jnp.int32))
-
-    def __call__(
-        self, x: Array, reset: Array, state: GTrXLState
-    ) -> tuple[Array, GTrXLState]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(self, x: Array, reset: Array, state: GTrXLState) -> tuple[Array, GTrXLState]:
         capacity = self._config.memory_length

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from annotated_types import Ge
 
 from tolman.networks import memo, window
-from tolman.networks.core import Array, Diagnostics, register_core
+from tolman.networks.core import Array, Diagnostics, UnrolledCore, register_core
 
 
 class MemoState(NamedTuple):
@@ -62,7 +62,7 @@ class MemoConfig:
 
 
 @register_core("memo")
-class Memo(hk.Module):
+class Memo(UnrolledCore):
     """Stores every step as a fact, and answers every input from the facts of its task.
 
     A fact is the last `items_per_fact` inputs, each embedded by the same weights, side by
@@ -88,10 +88,6 @@ class Memo(hk.Module):
         config = self._config
         shape = batch_size, config.capacity, config.items_per_fact * config.item_size
         return MemoState(jnp.zeros(shape), jnp.zeros(batch_size, jnp.int32))
-
-    def __call__(self, x: Array, reset: Array, state: MemoState) -> tuple[Array, MemoState]:
-        outputs, state = self.unroll(x[None], reset[None], state)
-        return outputs[0], state
 
     def unroll(self, x: Array, reset: Array, state: MemoState) -> tuple[Array, MemoState]:
         outputs, state, _ = self.diagnose(x, reset, state)
