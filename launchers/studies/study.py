@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tolman.agents.agent import Agent, Array, Params
     from tolman.agents.supervised import SupervisedAgent
     from tolman.envs.environment import Environment
-    from tolman.launchers.device.supervised import Source
+    from tolman.launchers.device.supervised import Source, StreamingSource
 
 MARKER = "study.json"  # What a study's folder holds.
 
@@ -189,7 +189,7 @@ class Study:
         self,
         label: str,
         agent: SupervisedAgent,
-        source: Source,
+        source: Source | StreamingSource,
         num_updates: int,
         num_members: int,
     ) -> Fit:

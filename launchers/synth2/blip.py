@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tolman.launchers.synth2.open_parts import check_folder, loading
+from tolman.launchers.synth2.open_parts import check_folder, check_missing, loading
 
 
 class Blip:
@@ -58,9 +58,5 @@ def load_blip(
             dtype=getattr(torch, dtype),
             output_loading_info=True,
         )
-    if missing := sorted(told["missing_keys"]):
-        raise ValueError(
-            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}. Copy the "
-            "folder anew."
-        )
+    check_missing(folder, told)
     return Blip(model.to(device).eval(), processor, max_new_tokens)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -106,6 +106,20 @@ def check_code_counts(folder: Path, tokenizer: int, generator: int) -> None:
         raise ValueError(
             f"{folder}: its tokenizer has {tokenizer} codes, its generator {generator}: "
             "must be alike. Take both from one model."
+        )
+
+
+def check_missing(folder: Path, told: Mapping[str, Any]) -> None:
+    """Refuses a model some of whose weights are not there.
+
+    Args:
+      folder: of it.
+      told: what `from_pretrained` says with `output_loading_info`.
+    """
+    if missing := sorted(told["missing_keys"]):
+        raise ValueError(
+            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}. Copy the "
+            "folder anew."
         )
 
 

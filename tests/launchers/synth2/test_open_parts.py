@@ -1,90 +1,12 @@
 """Open models of small random weights, from a folder to codes and captions."""
 
-import json
-
 import numpy as np
 import pytest
+from small_models import LETTERS, NUM_CODES, SIDE, amused
 
 from tolman.launchers.synth2.amused import load_amused
 from tolman.launchers.synth2.blip import load_blip
 from tolman.launchers.synth2.open_parts import check_code_counts, check_folder
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-NUM_CODES, SIDE = 32, 4
-
-
-def clip_tokenizer(folder):
-    from transformers import CLIPTokenizer
-
-    words = [
-        *LETTERS,
-        *(f"{one}</w>" for one in LETTERS),
-        "<|startoftext|>",
-        "<|endoftext|>",
-    ]
-    (folder / "vocab.json").write_text(
-        json.dumps({word: i for i, word in enumerate(words)})
-    )
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(folder / "vocab.json", folder / "merges.txt", model_max_length=12)
-
-
-def amused(folder, num_codes=NUM_CODES):
-    torch = pytest.importorskip("torch")
-    diffusers = pytest.importorskip("diffusers")
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-
-    torch.manual_seed(0)
-    tokenizer = clip_tokenizer(folder)
-    text = CLIPTextConfig(
-        vocab_size=54,
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=12,
-        projection_dim=8,
-        bos_token_id=52,
-        eos_token_id=53,
-    )
-    transformer = diffusers.UVit2DModel(
-        hidden_size=8,
-        cond_embed_dim=8,
-        encoder_hidden_size=8,
-        micro_cond_encode_dim=2,
-        micro_cond_embed_dim=10,
-        vocab_size=num_codes + 1,
-        codebook_size=num_codes,
-        in_channels=8,
-        block_out_channels=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        block_num_heads=1,
-        intermediate_size=8,
-        sample_size=SIDE,
-    )
-    tokenizer_of_images = diffusers.VQModel(
-        act_fn="silu",
-        block_out_channels=[4, 4],
-        down_block_types=["DownEncoderBlock2D"] * 2,
-        up_block_types=["UpDecoderBlock2D"] * 2,
-        latent_channels=6,
-        layers_per_block=1,
-        norm_num_groups=2,
-        num_vq_embeddings=NUM_CODES,
-        sample_size=8,
-        mid_block_add_attention=False,
-        lookup_from_codebook=True,
-    )
-    pipeline = diffusers.AmusedPipeline(
-        vqvae=tokenizer_of_images.eval(),
-        tokenizer=tokenizer,
-        text_encoder=CLIPTextModelWithProjection(text).eval(),
-        transformer=transformer.eval(),
-        scheduler=diffusers.AmusedScheduler(mask_token_id=num_codes),
-    )
-    pipeline.save_pretrained(folder)
-    return pipeline
 
 
 @pytest.fixture(scope="module")

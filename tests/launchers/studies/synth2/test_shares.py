@@ -1,6 +1,5 @@
 """The share of human pairs that is enough, stages that are kept, and a study killed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -175,28 +174,29 @@ def run_tiny(folder: Path, stages: Path) -> Study:
 @pytest.mark.slow
 def test_a_study_killed_anywhere_ends_as_an_unbroken_one(tmp_path):
     whole = run_tiny(tmp_path / "whole", tmp_path / "stages")
+    folders = tmp_path / "broken", tmp_path / "other"
     code = (
-        "from pathlib import Path; from tests.launchers.studies.synth2.test_shares import "
-        f"run_tiny; run_tiny(Path({str(tmp_path / 'broken')!r}), "
-        f"Path({str(tmp_path / 'other')!r}))"
+        "import runpy; from pathlib import Path; "
+        f"run = runpy.run_path({__file__!r})['run_tiny']; "
+        f"run(Path({str(folders[0])!r}), Path({str(folders[1])!r}))"
     )
-    root = Path(__file__).resolve().parents[4]
     made: set[str] = set()
     for _ in range(20):
         run = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=root, env={**os.environ},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", code], stdout=subprocess.DEVNULL, text=True,
+            stderr=subprocess.PIPE,
         )  # fmt: skip
         # Killed as soon as there is anything that was not there before.
-        while run.poll() is None and not (now_made := _made(tmp_path / "other")) - made:
+        while run.poll() is None and not (now_made := _made(folders[1])) - made:
             time.sleep(0.02)
         if run.poll() is not None:
             break
         run.send_signal(signal.SIGKILL)
         run.wait()
         made |= now_made
-    assert run.returncode == 0 and len(made) > 5
-    again = run_tiny(tmp_path / "broken", tmp_path / "other")
+    assert run.returncode == 0, run.communicate()[1]
+    assert len(made) > 5
+    again = run_tiny(*folders)
     assert again.checks == whole.checks and again.tables == whole.tables
     assert jax.tree.all(
         jax.tree.map(

@@ -1,0 +1,134 @@
+"""The study of photographs: what is read, what is told, and open models end to end."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import amused
+
+from tolman.agents.synth2.captioner import CaptionerConfig
+from tolman.agents.synth2.tokenizer import TokenizerConfig
+from tolman.launchers.studies.study import Study
+from tolman.launchers.studies.synth2 import photographs
+from tolman.launchers.studies.synth2.photographs import Coded, Options, Setting
+
+SETTING = Setting(
+    TokenizerConfig(image_size=8, patch_size=2, num_codes=16, code_size=4, batch_size=4),
+    CaptionerConfig(16, 2, 1, 1, 2, batch_size=8, learning_rate=1e-2),
+    tokenizer_updates=60, captioner_updates=150, max_words=4,
+)  # fmt: skip
+CAPTIONS = [["A red wall.", "red all over"], ["a green lawn"], ["the blue sky", "blue"],
+            ["snow, white and cold in the sun"]]  # fmt: skip
+COLOURS = [(220, 20, 20), (20, 200, 20), (20, 20, 220), (250, 250, 250)]
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study("synth2/photographs", "toy", "-", True, 0, tmp_path / "study")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Four photographs of a colour each."""
+    from PIL import Image
+
+    (tmp_path / "images").mkdir()
+    rows = []
+    for number, (colour, captions) in enumerate(zip(COLOURS, CAPTIONS, strict=True)):
+        name = f"{number}.png"
+        Image.new("RGB", (12, 10), colour).save(tmp_path / "images" / name)
+        rows.append({"file": name, "split": "train", "captions": captions})
+    (tmp_path / "captions.json").write_text(json.dumps({"images": rows}))
+    return tmp_path / "captions.json"
+
+
+class Model:
+    """Stands for an open model: tells an image by its colour."""
+
+    image_size, num_tokens = 8, 2
+    codebook = np.eye(4, dtype=np.float32)
+
+    def encode(self, images):
+        assert images.shape[1:] == (8, 8, 3)
+        colours = images.mean((1, 2))[:, None]
+        nearest = ((colours - np.array(COLOURS)) ** 2).sum(-1).argmin(1)
+        return np.stack([nearest, nearest], 1).astype(np.uint16)
+
+
+def test_all_photographs_are_read_once_in_their_order(study, data):
+    coded = photographs.encode(study, Options(str(data)), SETTING, Model())
+    assert coded.tokens.tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
+    assert coded.captions == CAPTIONS and coded.codebook.shape == (4, 4)
+    assert 0.0 <= coded.waiting <= 1.0
+
+
+def test_another_image_is_the_control(study):
+    coded = Coded(np.arange(4)[:, None], CAPTIONS, np.eye(4), 0.25)
+    photographs.report(study, coded, 6, lambda rows: [CAPTIONS[i][0] for i in rows[:, 0]])
+    rows = study.tables[0]["rows"]
+    assert [row[0] for row in rows] == ["its own", "that of another"]
+    assert float(rows[0][1]) > 3.0 and float(rows[0][3]) > 0.9 and float(rows[1][1]) < 0.5
+    assert study.checks[0].passed and "waited 25.0% for the loader" in study.notes[0]
+    photographs.report(study, coded, 6, lambda rows: [CAPTIONS[0][0]] * 4)
+    assert not study.checks[1].passed
+
+
+def test_drawn_images_are_scored_with_their_own_captions_and_those_of_others(study):
+    class Clip:
+        def scores(self, images, captions):
+            return np.array(
+                [float(i == int(c)) for i, c in zip(images, captions, strict=True)]
+            )
+
+    photographs.check_drawn(study, Clip(), np.arange(3), ["0", "1", "2"])
+    assert study.tables[0]["rows"][0][1:] == ["1.000"] * 3 and study.checks[0].passed
+    photographs.check_drawn(study, Clip(), np.arange(3), ["2", "0", "1"])
+    assert study.checks[1].measured == -1.0 and not study.checks[1].passed
+
+
+def test_long_captions_are_cut():
+    assert photographs.cut("Snow, white and cold in the sun", 4) == "snow white and cold"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(), "--data: none. Give"),
+        (Options("x", num_drawn=3), "--num-drawn 3: needs a model that draws"),
+        (Options("nowhere"), "nowhere: no such file or folder"),
+        (Options(__file__, model="nowhere"), "nowhere: no such folder"),
+    ],
+)
+def test_what_cannot_be_is_told(study, options, message):
+    with pytest.raises(ValueError, match=message):
+        photographs.run_setting(study, options, SETTING)
+
+
+@pytest.mark.slow
+def test_a_tokenizer_and_a_captioner_learn_photographs_by_heart(study, data):
+    photographs.run_setting(study, Options(str(data)), SETTING)
+    assert study.checks[0].passed and float(study.tables[0]["rows"][0][1]) > 3.0
+
+
+@pytest.mark.slow
+def test_an_open_model_feeds_the_captioner(study, data, tmp_path):
+    pytest.importorskip("diffusers")
+    folder = tmp_path / "amused"
+    folder.mkdir()
+    amused(folder)
+    options = Options(str(data), model=str(folder), num_drawn=5)
+    photographs.run_setting(study, options, SETTING)
+    # Drawn once: codes lie in the study's folder.
+    assert len(list((study.folder / "drawn").glob("*.npy"))) == 1
+    assert study.checks[0].passed
+
+
+@pytest.mark.slow
+def test_coco_mini_cc_is_learned_by_heart(study):
+    folder = Path(os.environ.get("TOLMAN_DATA", "shared/data")) / "coco_mini_cc"
+    if not folder.exists():
+        pytest.skip("coco_mini_cc is not there")
+    photographs.run_setting(study, Options(str(folder)), photographs.QUICK)
+    assert study.checks[0].passed

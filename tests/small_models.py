@@ -1,0 +1,121 @@
+"""Open models of small random weights, saved to a folder as `save_pretrained` does."""
+
+import json
+
+import pytest
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+NUM_CODES, SIDE = 32, 4  # Of all of them.
+WORDS = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "<boi>", "<eoi>", "a", "dog", "cats"]
+
+
+def clip_tokenizer(folder):
+    from transformers import CLIPTokenizer
+
+    words = [
+        *LETTERS,
+        *(f"{one}</w>" for one in LETTERS),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    (folder / "vocab.json").write_text(
+        json.dumps({word: i for i, word in enumerate(words)})
+    )
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return CLIPTokenizer(folder / "vocab.json", folder / "merges.txt", model_max_length=12)
+
+
+def amused(folder, num_codes=NUM_CODES):
+    torch = pytest.importorskip("torch")
+    diffusers = pytest.importorskip("diffusers")
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    torch.manual_seed(0)
+    tokenizer = clip_tokenizer(folder)
+    text = CLIPTextConfig(
+        vocab_size=54,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=12,
+        projection_dim=8,
+        bos_token_id=52,
+        eos_token_id=53,
+    )
+    transformer = diffusers.UVit2DModel(
+        hidden_size=8,
+        cond_embed_dim=8,
+        encoder_hidden_size=8,
+        micro_cond_encode_dim=2,
+        micro_cond_embed_dim=10,
+        vocab_size=num_codes + 1,
+        codebook_size=num_codes,
+        in_channels=8,
+        block_out_channels=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        block_num_heads=1,
+        intermediate_size=8,
+        sample_size=SIDE,
+    )
+    tokenizer_of_images = diffusers.VQModel(
+        act_fn="silu",
+        block_out_channels=[4, 4],
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        latent_channels=6,
+        layers_per_block=1,
+        norm_num_groups=2,
+        num_vq_embeddings=NUM_CODES,
+        sample_size=8,
+        mid_block_add_attention=False,
+        lookup_from_codebook=True,
+    )
+    pipeline = diffusers.AmusedPipeline(
+        vqvae=tokenizer_of_images.eval(),
+        tokenizer=tokenizer,
+        text_encoder=CLIPTextModelWithProjection(text).eval(),
+        transformer=transformer.eval(),
+        scheduler=diffusers.AmusedScheduler(mask_token_id=num_codes),
+    )
+    pipeline.save_pretrained(folder)
+    return pipeline
+
+
+def janus(folder, num_codes=NUM_CODES):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, "<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.LlamaTokenizerFast(
+        tokenizer_object=words, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        pad_token="<pad>",
+        extra_special_tokens={
+            "image_token": "<image>", "boi_token": "<boi>", "eoi_token": "<eoi>"
+        },
+    )  # fmt: skip
+    size = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    config = transformers.JanusConfig(
+        text_config=dict(**size, vocab_size=len(WORDS), intermediate_size=16,
+                         num_key_value_heads=2, pad_token_id=0, bos_token_id=1,
+                         eos_token_id=2),
+        vision_config=dict(**size, patch_size=2, image_size=8, mlp_ratio=1, depth=1,
+                           projection_dim=16, num_image_tokens=SIDE**2),
+        vq_config=dict(embed_dim=4, num_embeddings=num_codes, latent_channels=32,
+                       base_channels=32, channel_multiplier=[1, 1], num_res_blocks=1,
+                       projection_dim=16, image_token_embed_dim=16),
+        image_token_id=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.JanusForConditionalGeneration(config).eval()
+    told = model.generation_config
+    told._from_model_config = False
+    told.generation_kwargs = {"boi_token_id": 5}
+    told.pad_token_id, told.bos_token_id = 0, 1
+    model.save_pretrained(folder)
+    images = transformers.JanusImageProcessor(size={"height": 8, "width": 8}, min_size=2)
+    transformers.JanusProcessor(images, tokenizer).save_pretrained(folder)
+    return model
