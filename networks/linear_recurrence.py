@@ -78,7 +78,7 @@ def unroll_linear(
     Returns:
       The outputs `[T, B, H]`, and h after the last row.
 
-    Source: Blelloch 1990, section 1.4, for the parallel way.
+    Source: Blelloch 1990, "Prefix Sums and Their Applications", for the parallel way.
     """
     if way == "auto":
         way = "sequential" if jax.default_backend() == "cpu" else "associative"
@@ -136,7 +136,7 @@ def spread_steps(shortest: float, longest: float, size: int) -> np.ndarray:
     Returns:
       `[size]`, ascending; one unit alone gets the longest.
 
-    Source: Tallec and Ollivier 2018, section 2.
+    Source: Tallec and Ollivier 2018, "Can Recurrent Neural Networks Warp Time?".
       Departure: they draw them evenly between 1 and the longest, so that few are short.
     """
     if size == 1:

@@ -66,8 +66,8 @@ def unroll_matrix(
       The outputs `[T, B, H]`, and S after the last row.
 
     Source: Yang et al. 2024, "Parallelizing Linear Transformers with the Delta Rule over
-      Sequence Length", section 3.2, with decays as in Yang et al. 2025, "Gated Delta
-      Networks", section 3.3.
+      Sequence Length", with decays as in Yang et al. 2025, "Gated Delta
+      Networks".
     """
     if way == "auto":
         way = "sequential" if jax.default_backend() == "cpu" else "chunked"

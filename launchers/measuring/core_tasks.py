@@ -161,7 +161,7 @@ def core_settings(core: str, span: int) -> Any:
     """A core's settings but for its widths: what it needs to look `span` steps back.
 
     Gates of `lstm` and `gru` start so that a content decays in `span` steps (Tallec and
-    Ollivier 2018, section 2), the decays of linear recurrences in times around that;
+    Ollivier 2018), the decays of linear recurrences in times around that;
     windows and stores hold `span` steps.
     """
     config, log_span = find(CORE, core).default_settings(), math.log(span)

@@ -26,7 +26,7 @@ from tolman.networks.linear_recurrence import (
     zero_complex_state,
 )
 
-KEPT = 0.01  # Of a content at the end of a trace's memory: Morad et al. 2023, appendix D.
+KEPT = 0.01  # Of a content at the end of a trace's memory: Morad et al. 2023.
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class FFMConfig:
 class FFM(UnrolledCore):
     """A sum of inputs that decay and turn: what, and how long ago.
 
-    Source: Morad et al. 2023, "Reinforcement Learning with Fast and Forgetful Memory",
-      section 4, equations 5 to 12, and appendix D for how the rates begin.
+    Source: Morad et al. 2023, "Reinforcement Learning with Fast and Forgetful Memory".
       Departure: rates and periods begin evenly in logarithms. A row takes one step of the
       recurrence from the last, so no power of a decay is ever taken and none can overflow.
     """

@@ -60,8 +60,7 @@ class MambaConfig(SpreadMemory):
 class Mamba(UnrolledCore):
     """Selective state space with one decay a head, behind a short convolution.
 
-    Source: Dao and Gu 2024, "Transformers are SSMs", sections 2.1 and 7 and figure 6; the
-      selection: Gu and Dao 2023, section 3.2.
+    Source: Dao and Gu 2024, "Transformers are SSMs"; the selection: Gu and Dao 2023.
       Departure: A starts at -1 and the time steps of the heads so that their memories are
       spread (see `MambaConfig`); there both are drawn. No norm and no residual path around
       the layer.

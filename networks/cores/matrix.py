@@ -48,8 +48,8 @@ class LinearAttentionConfig(MatrixConfig):
 
     Attributes:
       normaliser: what is read is divided by the sum of the weights ("sum", Katharopoulos et
-        al. 2020, equation 9), by that and no less than 1 ("bounded", Beck et al. 2024,
-        equation 21), or brought to one length ("rms", Yang et al. 2024, section 4.4).
+        al. 2020), by that and no less than 1 ("bounded", Beck et al. 2024), or brought to
+        one length ("rms", Yang et al. 2024).
     """
 
     normaliser: Literal["sum", "bounded", "rms"] = "rms"
@@ -59,9 +59,9 @@ class LinearAttentionConfig(MatrixConfig):
 class LinearAttention(UnrolledCore):
     """Attention without a softmax, whose sums over the past are matrices.
 
-    Source: Katharopoulos et al. 2020, section 3.4, with their map of queries and keys,
+    Source: Katharopoulos et al. 2020, with their map of queries and keys,
       ELU + 1; the gate a head: Yang et al. 2024, "Gated Linear Attention Transformers",
-      section 4, as one number a head and row; the gate of what is read: their section 4.4.
+      as one number a head and row, and the gate of what is read.
       Departure: no norm and no residual path around the layer.
     """
 
@@ -108,9 +108,9 @@ class DeltaNetConfig(MatrixConfig):
 class DeltaNet(UnrolledCore):
     """A matrix a head in which a key that is written again holds the new value alone.
 
-    Source: Yang et al. 2025, "Gated Delta Networks", equation 10 and section 3.4; without
+    Source: Yang et al. 2025, "Gated Delta Networks"; without
       its gate, Yang et al. 2024, "Parallelizing Linear Transformers with the Delta Rule
-      over Sequence Length", section 2.2.
+      over Sequence Length".
       Departure: no convolution before keys, queries and values. The gate is a sigmoid that
       spreads the memories of the heads; there it is that of Mamba-2. No norm and no
       residual path around the layer.
@@ -170,7 +170,7 @@ def _outputs(read: Array, x: Array, hidden_size: int) -> Array:
 
 
 def _positive(x: Array) -> Array:
-    """ELU + 1: Katharopoulos et al. 2020, equation 7."""
+    """ELU + 1: Katharopoulos et al. 2020."""
     return jax.nn.elu(x) + 1.0
 
 

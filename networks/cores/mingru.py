@@ -38,10 +38,10 @@ class MinGRUConfig(SpreadMemory):
 class MinGRU(UnrolledCore):
     """A GRU whose gate and candidate see the input alone, so that all T are known at once.
 
-    Source: Feng et al. 2024, "Were RNNs All We Needed?", section 3.1.
+    Source: Feng et al. 2024, "Were RNNs All We Needed?".
       Departure: the gate's biases spread the memories (see `MinGRUConfig`); there they
       start alike. The recurrence is not taken in logarithms, so the candidate needs no
-      positive function (their appendix B.2.1).
+      positive function.
     """
 
     def __init__(self, config: MinGRUConfig, name: str | None = None) -> None:

@@ -39,7 +39,7 @@ class LSTMConfig:
       hidden_size: units; 48 in most experiments of Wang et al. 2016, table 1.
       forget_bias: initial bias of the forget gate. 1 keeps 0.73 of the cell at every step
         at first (Jozefowicz et al. 2015); for what must be kept N steps, the natural
-        logarithm of N (Tallec and Ollivier 2018, section 2: the largest of their biases).
+        logarithm of N (Tallec and Ollivier 2018: the largest of their biases).
       input_bias: initial bias of the input gate; where `forget_bias` is large, its
         negative (same source), so that the cell averages over N steps rather than sums.
     """

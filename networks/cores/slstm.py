@@ -61,8 +61,8 @@ class SLSTMConfig(SpreadMemory):
 class SLSTM(hk.Module):
     """An LSTM whose input gate is an exponential, so that it can outweigh all that is kept.
 
-    Source: Beck et al. 2024, "xLSTM", section 2.2, equations 8 to 18, with a sigmoid as
-      forget gate, and appendix A.2 for what keeps the exponentials finite.
+    Source: Beck et al. 2024, "xLSTM", with a sigmoid as forget gate, and their running
+      maximum, which keeps the exponentials finite.
       Departure: the forget gates' biases spread the memories of a head's units; no
       convolution, no norm and no projection around the layer.
     """

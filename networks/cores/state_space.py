@@ -42,8 +42,8 @@ class LRUConfig:
       radius_min: the least modulus that a decay starts with. A modulus of 1 - 1/N
         leaves 0.37 of a content after N steps.
       radius_max: the largest. For what must be kept N steps, at least 1 - 1/N.
-      phase_max: the largest angle that a decay starts with, in radians; a tenth of pi in
-        Orvieto et al. 2023, table 8, for the longest sequences.
+      phase_max: the largest angle that a decay starts with, in radians; a small one for
+        long sequences (Orvieto et al. 2023).
       scan: how an unroll is taken, with the same result: step by step, which is faster on a
         CPU, or associative, in parallel.
     """
@@ -64,7 +64,8 @@ class LRUConfig:
 class LRU(UnrolledCore):
     """Linear recurrent unit.
 
-    Source: Orvieto et al. 2023, section 3 and appendix A.
+    Source: Orvieto et al. 2023, "Resurrecting Recurrent Neural Networks for Long
+      Sequences".
       Departure: D is a matrix, for input and output differ in size; the layer ends in a
       gate of one matrix (as `S5`), without the norm and the residual path of theirs.
     """
@@ -82,7 +83,7 @@ class LRU(UnrolledCore):
         config, size = self._config, self._config.state_size
         rate = jnp.exp(hk.get_parameter("log_rate", (size,), init=self._first_log_rates))
         phase = jnp.exp(hk.get_parameter("log_phase", (size,), init=self._first_log_phases))
-        # A unit then varies as much as its input: Orvieto et al. 2023, equation 7.
+        # A unit then varies as much as its input.
         scale = hk.get_parameter(
             "log_scale", (size,), init=lambda *_: 0.5 * jnp.log(1.0 - jnp.exp(-2.0 * rate))
         )
@@ -94,7 +95,7 @@ class LRU(UnrolledCore):
         return layer.unroll(decay, jnp.exp(scale), x, reset, state, config.scan)
 
     def _first_log_rates(self, shape: Sequence[int], dtype: Any) -> Array:
-        """Moduli even over the area of a ring: Orvieto et al. 2023, lemma 3.2."""
+        """Moduli even over the area of a ring."""
         low, high = self._config.radius_min**2, self._config.radius_max**2
         squares = hk.initializers.RandomUniform(low, high)(shape, dtype)
         return jnp.log(-0.5 * jnp.log(squares))
@@ -113,7 +114,7 @@ class S5Config:
       state_size: of the state space, even: of each conjugate pair one complex unit is kept.
       time_step_min: the least time step that a unit starts with. A unit keeps 0.37 of a
         content for 2 / time_step steps at first; 0.001 and 0.1 are those of Smith et al.
-        2023, appendix B.1.3.
+        2023.
       time_step_max: the largest. For what must be kept N steps, `time_step_min` at most
         2 / N.
       scan: how an unroll is taken, with the same result: step by step, which is faster on a
@@ -135,7 +136,7 @@ class S5Config:
 class S5(UnrolledCore):
     """Simplified state space, with the diagonal of HiPPO-LegS at the start.
 
-    Source: Smith et al. 2023, section 3 and appendices A.1 and B.1.
+    Source: Smith et al. 2023, "Simplified State Space Layers for Sequence Modeling".
       Departure: decays stay below 1 in modulus, for their real part is learned as a
       logarithm; D is a matrix, for input and output differ in size; one block, without the
       norm and the residual path of theirs.
@@ -168,7 +169,7 @@ class S5(UnrolledCore):
             hk.Linear(2 * size, False, _enter_weights(vectors), name="enter"),
             hk.Linear(config.hidden_size, False, _leave_weights(vectors), name="leave"),
         )
-        hold = (decay - 1.0) / eigenvalue  # Zero-order hold: their equation 6.
+        hold = (decay - 1.0) / eigenvalue  # Zero-order hold.
         return layer.unroll(decay, hold, x, reset, state, config.scan)
 
     def _first_log_time_steps(self, shape: Sequence[int], dtype: Any) -> Array:
@@ -190,7 +191,7 @@ def hippo(size: int) -> tuple[np.ndarray, np.ndarray]:
       `[P / 2]`, those of positive imaginary part, and `[P, P / 2]`, in its columns.
 
     Source: Gu et al. 2022, "On the Parameterization and Initialization of Diagonal State
-      Space Models", section 4.2; Smith et al. 2023, appendix B.1.1.
+      Space Models"; Smith et al. 2023.
     """
     root = np.sqrt(np.arange(size) + 0.5)
     lower = np.tril(np.outer(root, root), -1)
@@ -268,7 +269,7 @@ class _Layer(hk.Module):
     def _leave(self, memory: Array, x: Array) -> Array:
         """Adds D x, and lets through what a gate of the sum says.
 
-        Source: Smith et al. 2023, appendix C.1, "weighted sigmoid gated unit".
+        Source: Smith et al. 2023.
         """
         outputs = self._from_memory(jnp.concatenate([memory.real, memory.imag], axis=-1))
         outputs = jax.nn.gelu(outputs + self._feedthrough(x))

@@ -74,7 +74,7 @@ def test_a_core_of_a_known_fault_is_caught_by_name(core, broken):
 
 
 def _delta_rule(params, x, reset):
-    """Schlag et al. 2021, section 4.2: a key that is written again holds the new value."""
+    """Schlag et al. 2021: a key that is written again holds the new value."""
     outputs = np.zeros((*reset.shape, bad_cores.SIZE))
     for b in range(reset.shape[1]):
         memory = np.zeros((bad_cores.SIZE, bad_cores.SIZE))

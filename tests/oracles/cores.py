@@ -1,4 +1,4 @@
-"""Slow memory cores in float64, one loop over t, each from its paper's equations.
+"""Slow memory cores in float64, one loop over t, each after its paper.
 
 Each takes a core's parameters, its config, inputs `[T, B, D]` and resets `[T, B]`, and
 returns outputs `[T, B, H]`, from an empty memory.
@@ -45,7 +45,7 @@ def unroll(step, empty, x, reset):
 
 
 def mingru(params, config, x, reset):
-    """Feng et al. 2024, section 3.1."""
+    """Feng et al. 2024."""
     size = config.hidden_size
 
     def step(hidden, x):
@@ -58,7 +58,7 @@ def mingru(params, config, x, reset):
 
 
 def lru(params, config, x, reset):
-    """Orvieto et al. 2023, appendix A, listing of `forward`."""
+    """Orvieto et al. 2023."""
     own, size = params["lru"], config.state_size
     decay = np.exp(-np.exp(own["log_rate"]) + 1j * np.exp(own["log_phase"]))
     scale = np.exp(own["log_scale"])
@@ -66,7 +66,7 @@ def lru(params, config, x, reset):
 
 
 def s5(params, config, x, reset):
-    """Smith et al. 2023, equations 5 and 6, and appendix C.1."""
+    """Smith et al. 2023."""
     own, size = params["s5"], config.state_size // 2
     eigenvalue = -np.exp(own["log_rate"]) + 1j * own["frequency"]
     decay = np.exp(eigenvalue * np.exp(own["log_time_step"]))
@@ -90,7 +90,7 @@ def _state_space(params, name, decay, scale, size, x, reset):
 
 
 def ffm(params, config, x, reset):
-    """Morad et al. 2023, equations 5 to 12."""
+    """Morad et al. 2023."""
     rate, frequency = np.abs(params["ffm"]["rate"]), params["ffm"]["frequency"]
     decay = np.exp(-rate[:, None] + 1j * frequency[None])  # [M, C]
 
@@ -128,7 +128,7 @@ def rms(z):
 
 
 def linear_attention(params, config, x, reset):
-    """Katharopoulos et al. 2020, equations 18 to 20, with a decay a head."""
+    """Katharopoulos et al. 2020, with a decay a head."""
     name, size, heads = "linear_attention", config.head_size, config.num_heads
 
     def step(memory, x):
@@ -153,7 +153,7 @@ def linear_attention(params, config, x, reset):
 
 
 def delta_net(params, config, x, reset):
-    """Yang et al. 2025, "Gated Delta Networks", equation 10."""
+    """Yang et al. 2025, "Gated Delta Networks"."""
     name, size, heads = "delta_net", config.head_size, config.num_heads
 
     def step(memory, x):
@@ -173,7 +173,7 @@ def delta_net(params, config, x, reset):
 
 
 def mamba(params, config, x, reset):
-    """Dao and Gu 2024, sections 2.1 and 7, with the whole recurrence written out."""
+    """Dao and Gu 2024, with the whole recurrence written out."""
     own, heads, units = params["mamba"], config.num_heads, config.head_size
     inner, size, width = heads * units, config.state_size, config.convolution_width
 
@@ -202,7 +202,7 @@ def mamba(params, config, x, reset):
 
 
 def slstm(params, config, x, reset):
-    """Beck et al. 2024, equations 8 to 14: without what keeps exponentials finite."""
+    """Beck et al. 2024, without what keeps exponentials finite."""
     heads, size = config.num_heads, config.hidden_size // config.num_heads
     recurrent = params["slstm"]["recurrent_gates"]
 
@@ -220,8 +220,8 @@ def slstm(params, config, x, reset):
 
 
 def attention(params, config, x, reset):
-    """Vaswani et al. 2017, equation 1, over the window of a task; Su et al. 2021, equation
-    34; Press et al. 2022, section 3."""
+    """Vaswani et al. 2017, equation 1, over the window of a task; Su et al. 2021; Press et
+    al. 2022."""
     heads, size = config.num_heads, config.head_size
 
     def turned(z, position):
@@ -259,7 +259,7 @@ def attention(params, config, x, reset):
 
 
 def stack(params, config, x, reset):
-    """Xiong et al. 2020, figure 1b, of minimal GRUs; the gate: Parisotto et al. 2019."""
+    """Xiong et al. 2020, of minimal GRUs; the gate: Parisotto et al. 2019."""
 
     def gated(name, stream, output):
         if config.gate == "none":
