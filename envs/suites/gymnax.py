@@ -99,19 +99,19 @@ class GymnaxTask:
 
 
 def _ends(environment: Any, params: Any, state: Any, done: Any, info: Any) -> Any:
-    """Whether the task is over, and whether but for its clock it would go on."""
+    """Whether the task is over, and whether the episode ends, be it by its clock alone."""
     done = jnp.reshape(jnp.asarray(done, bool), ())
     has_clock = hasattr(params, "max_steps_in_episode")
     if "terminated" in info and "truncated" in info:  # POPGym Arcade.
         terminated = done & jnp.asarray(info["terminated"], bool)
     elif has_clock and hasattr(environment, "is_truncated"):  # gymnax from 1.0 on.
-        return done, ~done & jnp.asarray(environment.is_truncated(state, params), bool)
+        return done, jnp.asarray(environment.is_truncated(state, params), bool)
     elif has_clock:  # Before that the clock is hidden in what ends an episode.
         endless = params.replace(max_steps_in_episode=NEVER)
         terminated = done & jnp.asarray(environment.is_terminal(state, endless), bool)
     else:
         terminated = done
-    return terminated, done & ~terminated
+    return terminated, done
 
 
 @functools.cache

@@ -134,8 +134,8 @@ def lookup(kind: Kind, name: str) -> Any:
         return found
     points = installed(kind)
     path = points[name].value if name in points else name
-    if kind is ENV and (member := _member(path)) is not None:
-        return member
+    if (other := _of_other_package(kind, path)) is not None:
+        return other
     if ":" in path:
         thing = import_attribute(path, kind.noun)
         if kind.table is not None and not callable(thing):
@@ -387,8 +387,13 @@ def _built_in(kind: Kind, name: str) -> Any:
     return table(kind).get(name)
 
 
-def _member(name: str) -> Any:
-    from tolman.envs.families import find_member
+def _of_other_package(kind: Kind, name: str) -> Any:
+    """What an id of another package stands for; None where the name is no such id."""
+    if kind is ENV:
+        from tolman.envs.families import find_member
 
-    registered(FAMILY)
-    return find_member(name)
+        registered(FAMILY)
+        return find_member(name)
+    from tolman.networks.others import find_other
+
+    return find_other(name) if kind is CORE else None
