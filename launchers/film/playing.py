@@ -20,6 +20,7 @@ from tolman.launchers.film.camera import FilmedSource, nothing_to_see, observed_
 from tolman.launchers.film.writer import Film, check_film
 from tolman.launchers.runs.failures import explained
 from tolman.launchers.runs.folder import LOG, open_run
+from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.restore import (
     Restored,
     named_checkpoint,
@@ -42,6 +43,19 @@ class Played(NamedTuple):
     env_steps: int
     returns: list[float]
     lengths: list[int]
+
+
+def _check_acts(run: Path, job: Job) -> None:
+    """Raises ValueError, with what can be done in its place, unless the agent acts."""
+    if job.kind != "acts":
+        game = f"tolman play {job.config.env} --protocol gtp --player {run}@last"
+        instead = (
+            f"Play against it: {game}" if job.kind == "plays" else f"tolman eval {run}"
+        )
+        raise ValueError(
+            f"{run}: agent {job.config.agent!r} does not act in an environment, and cannot "
+            f"be filmed. {instead}"
+        )
 
 
 def play(
@@ -82,8 +96,7 @@ def play(
     # Refused before the parameters are restored, which takes seconds.
     check_film(out or videos / "film.mp4", fps)
     job = stored_job(run, environment_seed(key), trust)
-    if job.kind != "acts":
-        raise nothing_to_see(job.config.env)
+    _check_acts(run, job)
     is_on_device = job.config.launcher == "on-device"
     if not is_on_device:
         filmed: Any = FilmedSource(

@@ -151,15 +151,15 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
       keys: that may be set.
       to_whom: ends "flag ... is unknown", such as " to study 'a/b'".
     """
-    known = {f"--{key.replace('_', '-')}" for key in keys}
-    known |= {re.sub(r"(--|\.)(?=[^.]*$)", r"\1no-", flag) for flag in known}
-    known.add("--help")
+    plain = {f"--{key.replace('_', '-')}" for key in keys} | {"--help"}
+    known = plain | {re.sub(r"(--|\.)(?=[^.]*$)", r"\1no-", flag) for flag in plain}
     for word in arguments:
         flag = word.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:
             negated = re.sub(r"^--no-(.*)\.", r"--\1.no-", flag)
             meant = negated if negated in known else flag
-            close = suggest(meant, known)
+            is_negated = re.search(r"(--|\.)no-", flag) is not None
+            close = suggest(meant, known if is_negated else plain)
             raise ValueError(f"flag {flag} is unknown{to_whom}{close}: --help lists all.")
     check_not_empty(arguments)
 

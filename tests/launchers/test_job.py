@@ -222,7 +222,7 @@ def test_a_run_on_examples(tolman, tmp_path):
     code, out, _ = tolman("eval", tmp_path / "run", "--num-episodes", 300)
     assert code == 0 and out.startswith("eval/accuracy 0.")
     code, _, errors = tolman("play", tmp_path / "run")
-    assert code == 2 and "there is nothing to see" in errors[-1]
+    assert code == 2 and "cannot be filmed. tolman eval" in errors[-1]
 
 
 def test_a_player_and_a_study_of_ones_own(tolman, tmp_path):

@@ -265,6 +265,7 @@ STUDIES = [
     ("doctor now", "word 'now' is one too many"),
     ("check-env", "ENV is missing: tolman check-env ENV"),
     ("check-env two_step --env.colour red", "flag --env.colour is unknown"),
+    ("check-env CartPole-v1 --env.nope 3", "flag --env.nope is unknown: --help lists"),
     ("check-env maze/tiny --env.action-repeat 0", "must be at least 1"),
     ("check-env maze/tiny --env.fields smell", "smell"),
     ("check-env maze/layout --env.layout none.txt", "is neither a file nor one of"),
@@ -361,6 +362,8 @@ CONFIGS = [
     ("agent: 3", "run.yaml: agent=3: must be text"),
 ]
 FILES = [
+    ("config.yaml", "agent: alphazero\nenv: hex", "play run", "--player run@last"),
+    ("config.yaml", "agent: memo\nenv: babi_style", "play run", "tolman eval run"),
     ("config.yaml", "", "resume run", "has no key 'agent', which every run needs"),
     ("config.yaml", "agent: meta_rl\nenv: os:getcwd", "eval run", "add --trust."),
     ("config.yaml", "agent: nope\nenv: two_step", "eval run", "agent 'nope' is unknown"),

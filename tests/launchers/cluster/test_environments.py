@@ -7,7 +7,9 @@ import numpy as np
 
 from tolman.launchers.catalog.environments import Specs
 from tolman.launchers.cluster.environments import EnvironmentWork
+from tolman.launchers.cluster.learner import LearnerRole
 from tolman.launchers.cluster.work import ActorIdentity
+from tolman.launchers.host.replay import Batch
 from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
@@ -56,3 +58,23 @@ def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_pa
     finally:
         loop.close()
         replay.stop()
+
+
+def test_priorities_go_to_the_shard_that_the_batch_is_from(caplog):
+    class Client:
+        told = None
+
+        def mutate_priorities(self, table, updates):
+            self.told = table, updates
+
+    class Gone:
+        def mutate_priorities(self, table, updates):
+            raise RuntimeError("gone\nfor good")
+
+    role = LearnerRole.__new__(LearnerRole)  # Without a run.
+    role._addresses, role._clients = ["a", "b"], {"a": Gone(), "b": Client()}
+    batch = Batch({}, np.ones(2), np.array([5, 7], np.uint64), np.zeros(2), shard=1)
+    role._set_priorities(batch, np.array([2.0, 3.0]))
+    assert role._clients["b"].told == ("unrolls", {5: 2.0, 7: 3.0})
+    role._set_priorities(batch._replace(shard=0), np.array([2.0, 3.0]))
+    assert caplog.messages == ["priorities were not taken: gone"]
