@@ -93,7 +93,7 @@ FULL = Budget(
     Setting((1_000, 1_000), 2_750, 5_000, 10_000, num_members=3, rows=5),
     num_tasks=10, rates=(0.1, 0.3, 0.5), strengths=(3.0, 10.0, 30.0, 100.0, 300.0),
     l2_strengths=(1e-4, 1e-3, 1e-2, 1e-1, 1.0), search_tasks=5,
-    controls=("shuffled", "late", "uniform"), control_tasks=5, strong=1e9,
+    controls=("shuffled", "late", "uniform"), control_tasks=10, strong=1e9,
     overlap_updates=5_500,
 )  # fmt: skip
 
