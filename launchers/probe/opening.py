@@ -113,9 +113,9 @@ def _own(path: Path, config: ModelConfig) -> Opened:
     from tolman.launchers.probe.llama2c import read_checkpoint, read_tokenizer
 
     if (path / own_folder.SETTINGS).is_file():
-        files = (path / own_folder.SETTINGS, path / own_folder.PARAMETERS)
         own = own_folder.load_model(path, config.dtype)
-        digests = {file.name: _digest(file) for file in files}
+        parts = (own_folder.SETTINGS, own_folder.PARAMETERS)
+        digests = {part: _digest(path / part) for part in parts}
         return Opened(own, {**digests, "dtype": config.dtype})
     if (path / "config.json").is_file() and path.is_dir():
         try:
