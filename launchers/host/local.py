@@ -121,6 +121,10 @@ class LocalRunner(HostCounts):
         state, metrics, self.episodes = self._session.train(num_updates)
         return state, metrics
 
+    def rescue(self) -> HostState | None:
+        """What a `train` that failed had learned; None before `prepare`."""
+        return self._session.state() if self._session is not None else None
+
     def save_replay(self, folder: Path) -> None:
         """Saves what the replay holds; a queue has nothing to save."""
         if self.replay is not None and self.agent.data.replay != "queue":
@@ -224,15 +228,18 @@ class _Session:
         metrics |= episode_means("train", episodes)
         if not self._is_queue:
             metrics["replay/num_items"] = self.replay.num_items()
-        state = HostState(
+        rows = {name: np.asarray(value)[None] for name, value in metrics.items()}
+        return self.state(), rows, episodes
+
+    def state(self) -> HostState:
+        """Where the learner is."""
+        return HostState(
             self.learner.save(),
             self._key,
             np.int64(self.learner.num_updates),
             np.int64(self._env_steps()),
             self.learner.priorities.state(),
         )
-        rows = {name: np.asarray(value)[None] for name, value in metrics.items()}
-        return state, rows, episodes
 
     def close(self) -> None:
         """Ends the threads; the replay stays."""
@@ -249,13 +256,14 @@ class _Session:
 
     def _next_batch(self) -> Batch:
         while True:
-            if self._failure is not None:
-                raise self._failure
+            failure = self._failure  # What was acted before it is learned from first.
             if self._has_moved():
                 raise NoMoreBatches
             batch = self.replay.next(SECONDS_TO_WAIT)
             if batch is not None:
                 return batch
+            if failure is not None:
+                raise failure
 
     def _has_moved(self) -> bool:
         """Whether another task is met than that of this session."""

@@ -110,7 +110,7 @@ def _told(error: Exception, where: str = "") -> Exception | None:
             f"{error.filename}: {error.strerror}{after}{where}. Mend that, or name another "
             "path."
         )
-    is_told = isinstance(error, RunStopped | RunFailure) or _is_environment_fault(error)
+    is_told = isinstance(error, RunStopped | RunFailure) or is_environment_fault(error)
     return error if is_told or _is_mistake(error) else None
 
 
@@ -157,7 +157,7 @@ def _is_own(frame: traceback.FrameSummary) -> bool:
     return any(root / layer in path.parents for layer in LAYERS)
 
 
-def _is_environment_fault(error: Exception) -> bool:
+def is_environment_fault(error: Exception) -> bool:
     """Whether an environment broke down: its message says which and how."""
     module = sys.modules.get("tolman.envs.host")
     return module is not None and isinstance(error, module.EnvironmentFault)

@@ -23,7 +23,12 @@ import numpy as np
 from tolman.launchers.report.status import DEAD
 from tolman.launchers.runs.changes import take_settings
 from tolman.launchers.runs.checkpoints import Checkpoints, check_finite, check_space
-from tolman.launchers.runs.failures import DivergenceError, explain
+from tolman.launchers.runs.failures import (
+    DivergenceError,
+    RunFailure,
+    explain,
+    is_environment_fault,
+)
 from tolman.launchers.runs.hooks import Callbacks, Moment
 from tolman.launchers.runs.loggers import Logger, Row, cut_metrics, make_row
 from tolman.launchers.runs.progress import Progress, log_to
@@ -209,6 +214,8 @@ class TrainingLoop:
                 )
                 raise
             except Exception as error:
+                if is_environment_fault(error):
+                    self._rescue()
                 failure = explain(error, self._folder.log, self._where())
                 logger.error("failed: %s", failure, exc_info=error)
                 # The disk may be full.
@@ -334,6 +341,18 @@ class TrainingLoop:
         self._saved_units = units
         self._write_status("running")
         self._callbacks.call("on_checkpoint", self._moment(), path)
+
+    def _rescue(self) -> None:
+        """Saves what was learned before an environment broke down, if the runner tells."""
+        rescue = getattr(self._runner, "rescue", None)
+        state = rescue() if rescue is not None else None
+        if state is None or self._runner.counts(state).updates == 0:
+            return
+        self._state, self._counts = state, self._runner.counts(state)
+        with contextlib.suppress(OSError, RunFailure):
+            self._save()
+            unit, units = self._runner.unit, self._counts.units
+            logger.info("saved at %s %d. %s", unit, units, self._sink.how_to_go_on)
 
     def _stop_if_asked(self, stop: StopRequest) -> None:
         if stop.signal_number is not None:

@@ -264,7 +264,11 @@ def test_a_fault_of_an_environment_is_one_line_or_a_restart(
     assert errors[-1].startswith(f"tolman: error: env 'user_{fault}:Env', copy ")
     assert said in errors[-1]
     assert "step 40" in errors[-1]  # 37 of its own, and three that started anew.
-    assert RunFolder(tmp_path / "fail").status()["state"] == "failed"
+    status = RunFolder(tmp_path / "fail").status()
+    assert status["state"] == "failed"
+    # What was acted in whole batches is learned from, and not lost.
+    assert status["env_steps"] == 80
+    assert any("saved at env_steps 80. " in line for line in errors)
     code, _, errors = tolman(
         *words, "--run-dir", tmp_path / "restart", "--on-env-error", "restart"
     )
