@@ -88,7 +88,6 @@ class Engine:
             return
         self._maze = maze
         self._game.set_doom_map(map_name(maze))
-        self._game.new_episode()
         self._begin_map()
 
     def act(self, action: int | None, num_tics: int) -> None:

@@ -1,8 +1,12 @@
 """Engines side by side, with stand-ins for ViZDoom: who fails, who is replaced."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
+from tolman.envs.doom import DoomSettings, DoomVector
+from tolman.envs.doom.engine import Sight
 from tolman.envs.doom.engines import Engines
 from tolman.envs.host import EnvironmentFault
 
@@ -87,3 +91,100 @@ def test_an_engine_that_does_not_start_ends_the_others():
     with pytest.raises(EnvironmentFault, match=r"copy 2, step 0: .* no screen; must be"):
         Engines(start, 3, "doom/x", "fail")
     assert closed == [10, 11]
+
+
+class Walker:
+    """An engine whose body goes a half cell a decision; `broken` are calls that fail."""
+
+    broken: ClassVar[list[str]] = []
+
+    def __init__(self, wad, height, image_size, has_depth):
+        self.position, self._looks, self._size = np.zeros(2, np.float32), 0, image_size
+
+    def _call(self, name):
+        if name in self.broken:
+            self.broken.remove(name)
+            raise RuntimeError(f"no {name}")
+
+    def enter(self, maze):
+        self._call("enter")
+
+    def act(self, action, num_tics):
+        self._call("act")
+        self.position = self.position + np.float32([0.5 * (action == 2), 0])
+
+    def put_body(self, position, heading):
+        self._call("put_body")
+        self.position = np.float32(position)
+
+    def put_items(self, places):
+        self._call("put_items")
+
+    def look(self):
+        self._looks += 1
+        rgb = np.full((self._size, self._size, 3), self._looks, np.uint8)
+        return Sight(rgb, None, self.position, np.float32(0), np.zeros(2, np.float32))
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def way(tmp_path, monkeypatch):
+    """A vector of one on a way of two cells: the fourth decision finds the goal."""
+    monkeypatch.setattr("tolman.envs.doom.vector.Engine", Walker)
+    file = tmp_path / "way.txt"
+    file.write_text("*******\n*>   G*\n*******\n")
+    settings = DoomSettings(
+        layout=str(file), num_frames=80, image_size=8,
+        fields=("rgb", "pose", "respawned"),
+    )  # fmt: skip
+    Walker.broken = []
+    return DoomVector("doom/layout", settings, 1, 0, "restart")
+
+
+def went(vector, times):
+    return [vector.step(np.array([2])) for _ in range(times)]
+
+
+def test_an_engine_that_finds_the_goal_puts_the_body_back(way):
+    way.reset()
+    rows = went(way, 4)
+    assert [float(row.reward[0]) for row in rows] == [0, 0, 0, 10]
+    assert [float(row.observation["pose"][0, 0]) for row in rows] == [1.0, 1.5, 2.0, 0.5]
+    assert [bool(row.observation["respawned"][0]) for row in rows] == [False] * 3 + [True]
+
+
+@pytest.mark.parametrize("call", ["put_body", "enter"])
+def test_one_that_breaks_where_the_goal_is_found_pays_nothing(way, call):
+    way.reset()
+    before = went(way, 3)[-1]
+    Walker.broken = [call]
+    (cut,) = went(way, 1)
+    assert (int(cut.step_type[0]), float(cut.reward[0]), float(cut.discount[0])) == (
+        2,
+        0,
+        1,
+    )
+    for name, seen in cut.observation.items():
+        np.testing.assert_array_equal(seen, before.observation[name])
+    first, *rest = went(way, 5)
+    assert int(first.step_type[0]) == 0 and bool(first.new_task[0])
+    assert float(first.observation["pose"][0, 0]) == 0.5
+    assert [float(row.reward[0]) for row in rest] == [0, 0, 0, 10]
+    assert way.num_restarts == 1
+
+
+def test_one_that_breaks_at_a_start_tries_again(way):
+    Walker.broken = ["put_body", "put_items"]
+    row = way.reset()
+    assert int(row.step_type[0]) == 0 and way.num_restarts == 2
+    assert float(row.observation["pose"][0, 0]) == 0.5
+
+
+def test_episodes_that_end_are_noted(way, monkeypatch):
+    noted = []
+    monkeypatch.setattr(way._engines, "note_episodes", lambda over: noted.append(over[0]))
+    way.reset()
+    went(way, 20)
+    assert noted == [False] * 20 + [True]
