@@ -95,8 +95,11 @@ def test_contract_with_windows_shorter_than_the_unroll(memory_length):
 
 
 def test_contract_in_bfloat16():
-    """Step and unroll round alike, so that the tolerance is hardly wider than float32's."""
-    check_core(_core(dtype="bfloat16", memory_length=8), tolerance=1e-3)
+    """Step and unroll round alike, so that outputs are hardly further apart than float32's.
+
+    Gradients, allowed ten times as much, are summed over time in bfloat16 in two orders.
+    """
+    check_core(_core(dtype="bfloat16", memory_length=8), tolerance=2e-3)
 
 
 def test_bfloat16_stays_near_float32():
