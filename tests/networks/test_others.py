@@ -208,7 +208,7 @@ def test_a_package_that_is_not_installed_is_named(name, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "broken"),
-    [("memax:LRU", ""), ("memorax:LRUCell", ""), ("memorax:MambaCell", "step by step")],
+    [("memax:LRU", ""), ("memorax:LRUCell", ""), ("memorax:FFMCell", "step by step")],
 )
 def test_a_model_of_theirs(name, broken):
     pytest.importorskip(name.partition(":")[0])
