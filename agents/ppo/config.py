@@ -104,7 +104,9 @@ class PPOConfig(InputSettings):
         if self.piece_length and length % self.piece_length:
             yield "piece_length", f"0, or a divisor of unroll_length = {length}"
         elif self.num_pieces % self.num_minibatches:
-            yield "num_minibatches", f"a divisor of the {self.num_pieces} pieces of a batch"
+            of = f"the {self.num_pieces} pieces of a batch"
+            whole = f"batch_size = {self.batch_size}"
+            yield "num_minibatches", f"a divisor of {of if self.piece_length else whole}"
 
     @property
     def num_pieces(self) -> int:

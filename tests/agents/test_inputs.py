@@ -293,7 +293,7 @@ def test_the_navigation_papers_wiring():
     step = jax.jit(agent.network.step)
     row = jax.tree.map(lambda leaf: leaf[0], unroll.timestep)
     state = unroll.actor_state._replace(previous_action=jnp.array([0, 1]))
-    first, second = step(learner.params, row, state)[1]
+    ((first, second),) = step(learner.params, row, state)[1]
 
     def changed(**parts):
         return row._replace(observation={**row.observation, **parts})
@@ -301,7 +301,9 @@ def test_the_navigation_papers_wiring():
     observation = jax.tree.map(lambda leaf: leaf[0], other.timestep.observation)
     moved = lambda row, state: [  # noqa: E731
         any(bool((x != y).any()) for x, y in zip(a, b, strict=True))
-        for a, b in zip(step(learner.params, row, state)[1], (first, second), strict=True)
+        for a, b in zip(
+            step(learner.params, row, state)[1][0], (first, second), strict=True
+        )
     ]
     assert moved(row._replace(reward=row.reward + 1.0), state) == [True, True]
     assert moved(changed(rgb=observation["rgb"]), state) == [True, True]

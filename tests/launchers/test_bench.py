@@ -118,7 +118,7 @@ def test_a_step_of_gtrxl_costs_the_same_wherever_it_is():
     parts = {}
     for position in (0, 64, 512):
         memory = cores.memory_after(agent, task.environment, position)
-        assert np.asarray(memory.core.length).tolist() == [min(position, 64)] * 32
+        assert np.asarray(memory.core[0].length).tolist() == [min(position, 64)] * 32
         parts[str(position)] = cores.stepping_from(agent, task.environment, memory)
     seconds = turns.take_turns(parts, least=5)
     assert max(seconds.values()) < 2.0 * min(seconds.values())  # For a noisy machine.

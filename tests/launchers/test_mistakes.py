@@ -52,7 +52,7 @@ NAMES = [
     ("train meta_rl --env os:getcwd", "env 'os:getcwd': is a str; must be an on-device"),
     (f"{TRAIN} --core", "flag --core: must be followed by a value"),
     (f"{TRAIN} --core lstn", "core 'lstn' is unknown (did you mean 'lstm'?)"),
-    (f"{TRAIN} --core MemO", "core 'MemO' is unknown: use one of d"),
+    (f"{TRAIN} --core MemO", "core 'MemO' is unknown: use one of a"),
     (f"{TRAIN} --launcher rya", "launcher='rya': must be one of local, on-device, ray"),
     (f"{TRAIN} --launcher", "flag --launcher: must be followed by a value"),
     (
@@ -156,7 +156,7 @@ IN_TURN = [
     (f"{TURNS} --eval-every 100", "Set --log-interval in its place."),
     (f"{TURNS} --labels maybe", "labels='maybe': must be one of given, inferred, none"),
     (f"{TURNS} --labels inferred", "Leave --labels out."),
-    (f"{TURNS} --launcher ray", "launcher 'ray' has no such setting."),
+    (f"{TURNS} --launcher ray", "launcher 'ray' does not train tasks in turn."),
     (f"{TURNS} --agent.max-tasks 1", "must be at least 2, for conflict/catch, conflict"),
     (f"{TURNS} --agent.max-tasks {BIG}", "parameters and the optimizer's state would ta"),
     (f"{TURNS.replace('dodge', 'doge')}", "(did you mean 'conflict/dodge'?)"),

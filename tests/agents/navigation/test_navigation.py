@@ -119,7 +119,8 @@ def test_reward_enters_below_and_velocity_and_action_above():
 
     @jax.jit
     def after(row, state):
-        return agent.network.step(params, row, state)[1]
+        (core,) = agent.network.step(params, row, state)[1]
+        return core
 
     before_lower, before_upper = after(row, state)
     observation = {**row.observation, "velocity": row.observation["velocity"] + 1.0}

@@ -283,7 +283,7 @@ def test_weights_are_orthogonal_and_the_core_is_left_alone():
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({}, "num_minibatches=4: must be a divisor of the 6 pieces of a batch"),
+        ({}, "num_minibatches=4: must be a divisor of batch_size = 6"),
         ({"piece_length": 5}, "piece_length=5: must be 0, or a divisor of unroll_length ="),
         ({"piece_length": 64}, None),  # 6 times 2 pieces.
     ],
