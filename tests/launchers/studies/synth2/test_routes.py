@@ -13,8 +13,6 @@ from tolman.agents.synth2.tokenizer import TokenizerConfig
 from tolman.launchers.studies.study import Study
 from tolman.launchers.studies.synth2 import routes
 
-pytestmark = pytest.mark.xdist_group("routes")  # One worker compiles them once.
-
 SIZES = routes.Sizes(
     TokenizerConfig(image_size=4, patch_size=2, num_codes=6, code_size=5, hidden_size=7),
     GeneratorConfig(hidden_size=8, num_heads=1, num_layers=1, num_rounds=2),
