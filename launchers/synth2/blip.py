@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tolman.launchers.synth2.open_parts import check_folder, check_missing, loading
+from tolman.launchers.synth2.open_parts import load_model
 
 
 class Blip:
@@ -46,17 +46,7 @@ def load_blip(
     Raises:
       ValueError: if the folder holds no such model, weights or a package are missing.
     """
-    check_folder(folder, "BlipForConditionalGeneration")
-    with loading(folder):
-        import torch
-        from transformers import BlipForConditionalGeneration, BlipProcessor
-
-        processor = BlipProcessor.from_pretrained(folder, local_files_only=True)
-        model, told = BlipForConditionalGeneration.from_pretrained(
-            folder,
-            local_files_only=True,
-            dtype=getattr(torch, dtype),
-            output_loading_info=True,
-        )
-    check_missing(folder, told)
-    return Blip(model.to(device).eval(), processor, max_new_tokens)
+    model, processor = load_model(
+        folder, "BlipForConditionalGeneration", "BlipProcessor", device, dtype
+    )
+    return Blip(model, processor, max_new_tokens)

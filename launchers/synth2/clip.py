@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tolman.launchers.synth2.open_parts import check_folder, check_missing, loading
+from tolman.launchers.synth2.open_parts import load_model
 
 
 class Clip:
@@ -67,15 +67,5 @@ def load_clip(folder: Path, device: str = "cpu", dtype: str = "float32") -> Clip
     Raises:
       ValueError: if the folder holds no such model, weights or a package are missing.
     """
-    check_folder(folder, "CLIPModel")
-    with loading(folder):
-        import torch
-        from transformers import CLIPModel, CLIPProcessor
-
-        processor = CLIPProcessor.from_pretrained(folder, local_files_only=True)
-        model, told = CLIPModel.from_pretrained(
-            folder, local_files_only=True, dtype=getattr(torch, dtype),
-            output_loading_info=True,
-        )  # fmt: skip
-    check_missing(folder, told)
-    return Clip(model.to(device).eval(), processor)
+    model, processor = load_model(folder, "CLIPModel", "CLIPProcessor", device, dtype)
+    return Clip(model, processor)

@@ -15,10 +15,8 @@ from tolman.launchers.synth2.open_parts import (
     as_pixels,
     as_tensor,
     check_code_counts,
-    check_folder,
     check_images,
-    check_missing,
-    loading,
+    load_model,
 )
 
 
@@ -105,18 +103,10 @@ def load_janus(
     Raises:
       ValueError: if the folder holds no such model, weights or a package are missing.
     """
-    check_folder(folder, "JanusForConditionalGeneration")
-    with loading(folder):
-        import torch
-        from transformers import JanusForConditionalGeneration, JanusProcessor
-
-        processor = JanusProcessor.from_pretrained(folder, local_files_only=True)
-        model, told = JanusForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, dtype=getattr(torch, dtype),
-            output_loading_info=True,
-        )  # fmt: skip
-    check_missing(folder, told)
+    model, processor = load_model(
+        folder, "JanusForConditionalGeneration", "JanusProcessor", device, dtype
+    )
     vision = model.config.vq_config
     head = model.model.generation_head.vision_head.out_features
     check_code_counts(folder, int(vision.num_embeddings), int(head))
-    return Janus(model.to(device).eval(), processor, guidance)
+    return Janus(model, processor, guidance)

@@ -109,6 +109,38 @@ def check_code_counts(folder: Path, tokenizer: int, generator: int) -> None:
         )
 
 
+def load_model(
+    folder: Path, model_class: str, processor_class: str, device: str, dtype: str
+) -> tuple[Any, Any]:
+    """A model of `transformers`, ready to be read from, and its processor.
+
+    Args:
+      folder: that `save_pretrained` has written both to.
+      model_class: its name in `transformers`.
+      processor_class: likewise.
+      device: such as cpu or cuda.
+      dtype: of the parameters.
+
+    Raises:
+      ValueError: if the folder holds no such model, weights or a package are missing.
+    """
+    check_folder(folder, model_class)
+    with loading(folder):
+        import torch
+        import transformers
+
+        reader = getattr(transformers, processor_class)
+        processor = reader.from_pretrained(folder, local_files_only=True)
+        model, told = getattr(transformers, model_class).from_pretrained(
+            folder,
+            local_files_only=True,
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+        )
+    check_missing(folder, told)
+    return model.to(device).eval(), processor
+
+
 def check_missing(folder: Path, told: Mapping[str, Any]) -> None:
     """Refuses a model some of whose weights are not there.
 

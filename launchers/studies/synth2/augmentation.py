@@ -8,7 +8,7 @@ generator's fidelity are checked first: below the gate no arm is read.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from tolman.launchers.studies.synth2.arms import (
 )
 from tolman.launchers.studies.synth2.making import NOT_FOUND, Made, is_readable, make_parts
 from tolman.launchers.studies.synth2.parts import Drawer
-from tolman.launchers.studies.synth2.setting import FULL, QUICK, Options, Setting
+from tolman.launchers.studies.synth2.setting import FULL, QUICK, Options, Setting, as_asked
 
 TITLE = "Synth2: human pairs, and pairs that nobody photographed"
 PAPER = "Sharifzadeh et al. 2024"
@@ -44,8 +44,7 @@ def run(study: Study, options: Options) -> None:
 
 def run_setting(study: Study, options: Options, setting: Setting) -> None:
     """`run` with a setting of one's own."""
-    if options.num_human:
-        setting = replace(setting, num_human=options.num_human)
+    setting = as_asked(setting, options)
     study.settings = asdict(setting)
     made = make_parts(study, setting, options, with_blind=True)
     if not is_readable(study, setting, made):

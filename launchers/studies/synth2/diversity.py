@@ -8,7 +8,7 @@ in which they come out is told with intervals, whatever it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -26,7 +26,7 @@ from tolman.launchers.studies.synth2.arms import (
     train_arm,
 )
 from tolman.launchers.studies.synth2.making import Made, is_readable, make_parts
-from tolman.launchers.studies.synth2.setting import FULL, QUICK, Options, Setting
+from tolman.launchers.studies.synth2.setting import FULL, QUICK, Options, Setting, as_asked
 
 TITLE = "Synth2: various captions, and captions of few things"
 PAPER = "Sharifzadeh et al. 2024"
@@ -41,8 +41,7 @@ def run(study: Study, options: Options) -> None:
 
 def run_setting(study: Study, options: Options, setting: Setting) -> None:
     """`run` with a setting of one's own."""
-    if options.num_human:
-        setting = replace(setting, num_human=options.num_human)
+    setting = as_asked(setting, options)
     study.settings = asdict(setting)
     made = make_parts(study, setting, options)
     if not is_readable(study, setting, made):

@@ -10,7 +10,7 @@ Shapes: S shares, M captioners, Q scenes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from tolman.launchers.studies.synth2.arms import (
     train_arm,
 )
 from tolman.launchers.studies.synth2.making import NOT_FOUND, Made, is_readable, make_parts
-from tolman.launchers.studies.synth2.setting import FULL, QUICK, Setting
+from tolman.launchers.studies.synth2.setting import FULL, QUICK, Setting, as_asked
 from tolman.launchers.studies.synth2.setting import ShareOptions as Options
 
 TITLE = "Synth2: how many human pairs are enough"
@@ -47,8 +47,7 @@ def run_setting(
     study: Study, options: Options, setting: Setting, shares: Sequence[float]
 ) -> None:
     """`run` with a setting and shares of one's own; the last share is 1."""
-    if options.num_human:
-        setting = replace(setting, num_human=options.num_human)
+    setting = as_asked(setting, options)
     study.settings = asdict(setting)
     made = make_parts(study, setting, options)
     if not is_readable(study, setting, made):

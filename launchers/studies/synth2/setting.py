@@ -99,6 +99,13 @@ class Setting:
         return World(difficulty, cell_pixels=12 if self.cell_pixels == 12 else 16)
 
 
+def as_asked(setting: Setting, options: Options) -> Setting:
+    """The setting with what the flags say in place of its own."""
+    if not options.num_human:
+        return setting
+    return replace(setting, num_human=options.num_human)
+
+
 QUICK = Setting(
     cell_pixels=12, num_images=8_000, num_texts=12_000, num_human=400, num_asked=1_600,
     num_synthetic=1_200, num_tested=400, num_references=5, num_members=3,
