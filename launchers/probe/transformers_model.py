@@ -140,7 +140,7 @@ class TransformersModel:
         import torch
         from transformers import cache_utils
 
-        if not {"position_ids", "use_cache"} <= self._asked:
+        if not self._keeps_keys:
             return False
         with torch.inference_mode():
             one = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
@@ -169,7 +169,7 @@ class TransformersModel:
             self._base,
             self._logits,
             has_padding=self._keeps_prefixes,
-            keeps="use_cache" in self._asked,
+            keeps=self._keeps_keys,
             max_new_tokens=max_new_tokens,
             max_length=self._max_length,
             stops=self._tokenizer.stops,
@@ -237,9 +237,10 @@ class TransformersModel:
         return found
 
     @functools.cached_property
-    def _asked(self) -> set[str]:
-        """What a reading can be told."""
-        return set(inspect.signature(self._base.forward).parameters)
+    def _keeps_keys(self) -> bool:
+        """Whether keys and values can be kept; models with positions have them."""
+        asked = inspect.signature(self._base.forward).parameters
+        return {"position_ids", "use_cache"} <= set(asked)
 
     @property
     def _base(self) -> Any:

@@ -34,7 +34,8 @@ class Writing(NamedTuple):
       read: the model without what makes logits, called as `transformers` calls it.
       logits: `[B, D]` to `[B, V]`.
       has_padding: rows may be of unlike lengths, for the model is told of padding.
-      keeps: the model can be told to keep what it computed.
+      keeps: the model keeps keys and values, and takes them back. One with another memory
+        reads each text anew.
       max_new_tokens: of a row.
       max_length: a row that is longer than this ends.
       stops: tokens that end a row and are not part of it.
@@ -77,7 +78,7 @@ def write(writing: Writing, rows: list[Row], tokens: Any, mask: Any) -> None:
             asked["past_key_values"] = kept
             last = torch.zeros_like(last)  # What was read before is not read again.
         read = writing.read(**asked)
-        kept = getattr(read, "past_key_values", None)
+        kept = read.past_key_values if writing.keeps else None
         final = read[0][torch.arange(len(rows), device=tokens.device), last]
         new = _choose(writing, rows, writing.logits(final))
         going_on = [i for i, row in enumerate(rows) if _add(writing, row, new[i])]
