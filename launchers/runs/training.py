@@ -36,6 +36,7 @@ from tolman.launchers.runs.loop import (
 )
 from tolman.launchers.runs.memory import check_job, warn_of_replay
 from tolman.launchers.runs.protocol import Runner, State
+from tolman.launchers.runs.rates import warn_of_minimum
 from tolman.launchers.runs.sink import Sink
 from tolman.launchers.runs.stopping import stop_request
 from tolman.launchers.runs.transfer import take_parameters
@@ -74,7 +75,7 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Path:
                 own = _Own(config, folder, Callbacks(callbacks), _evaluator(job, stack))
                 own.check(runner)
                 state, lines = _first_state(job, runner)
-                lines = [*lines, *warn_of_replay(job, runner.agent, folder.path)]
+                lines = [*lines, *_warnings(job, runner.agent, folder)]
                 loop = _loop(own, runner, Progressed(state))
                 folder.write_versions(runner.describe_devices())
                 folder.write_config(config)
@@ -188,6 +189,17 @@ class _Own:
                 f"callback on_episode: launcher {self.config.launcher!r} tells rows only, "
                 "not single episodes. Use on_row, or launcher 'local'."
             )
+
+
+def _warnings(job: Job, agent: Any, folder: RunFolder) -> list[str]:
+    """What a user may not have meant, though it can be run."""
+    lines, config = warn_of_replay(job, agent, folder.path), job.config
+    if job.kind == "acts":
+        steps, flag = config.num_env_steps, "--num-env-steps"
+        if config.steps_per_task is not None:
+            steps, flag = config.steps_per_task, "--steps-per-task"
+        lines += warn_of_minimum(agent.data, steps, flag)
+    return lines
 
 
 def _evaluator(job: Job, stack: contextlib.ExitStack) -> Any:

@@ -18,6 +18,7 @@ from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.device.replay import Replay, Row
 from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.runs import memory
+from tolman.launchers.runs.rates import warn_of_minimum
 
 ALPHA = 0.6
 SHAPES = [  # T, p, E, capacity, min_size
@@ -352,3 +353,13 @@ def test_what_cannot_be_kept_is_refused(monkeypatch):
     queue = make_agent("meta_rl", CountingTask(), "feedforward", batch_size=2)
     with pytest.raises(ValueError, match="num_envs=3: on-device the environments of an"):
         OnDeviceRunner(queue, CountingTask(), num_envs=3)
+
+
+@pytest.mark.parametrize(("num_env_steps", "warns"), [(30, True), (31, False)])
+def test_steps_that_end_before_the_first_update_are_told(num_env_steps, warns):
+    """Ten sequences, one every third decision, are there after 30 env steps."""
+    data = DataSpec(5, 4, "uniform", min_size=10, period=3, capacity=100)
+    lines = warn_of_minimum(data, num_env_steps, "--num-env-steps")
+    assert bool(lines) == warns
+    assert not warns or "nothing is learned before env step 30" in lines[0]
+    assert not warn_of_minimum(DataSpec(5, 4), 1, "--num-env-steps")
