@@ -157,7 +157,8 @@ def test_every_name_is_looked_up_once(counted, monkeypatch, tmp_path):
         return lookup(kind, name)
 
     monkeypatch.setattr(names, "lookup", count)
-    config = parse_train(["actor_critic", "--env", "counted:Host", *WORDS])
+    words = ["actor_critic", "--env", "counted:Host", *WORDS]
+    config = parse_train([*words, "--run-dir", str(tmp_path / "run")])
     looked_up.clear()
     train(config)
     assert looked_up == {"actor_critic": 1, "counted:Host": 1, "feedforward": 1}
