@@ -78,8 +78,9 @@ def served(loopback):
             for name, value in dict(headers).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(ConnectionError):  # Who asked may be gone.
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, *words):
             pass

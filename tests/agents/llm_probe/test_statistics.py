@@ -6,6 +6,7 @@ from scipy import integrate, stats
 
 from tolman.agents.llm_probe.content_effects import statistics
 from tolman.agents.llm_probe.content_effects.answers import from_preferences
+from tolman.agents.llm_probe.content_effects.confidence import fit_mixed_linear
 from tolman.agents.llm_probe.content_effects.statistics import (
     BELIEF_NAMES,
     accuracy_by_condition,
@@ -115,6 +116,73 @@ def test_planted_effects_come_out_inside_their_intervals():
         low, high = fit.interval(name)
         assert low < true < high and high - low < 0.9
     assert fit.deviation == pytest.approx(1.0, abs=0.3)
+
+
+def crossed_data():
+    """60 groups, each with two answers to every cell of validity and belief.
+
+    Gives predictors, groups, outcomes that are right or wrong, and outcomes in numbers.
+    """
+    rng = np.random.default_rng(7)
+    cells = np.array([(v, b) for v in (-0.5, 0.5) for b in (-0.5, 0.5)] * 2)
+    valid, belief = np.tile(cells, (60, 1)).T
+    groups = np.repeat(np.arange(60), 8)
+    predictors = np.stack([np.ones(480), valid, belief, 2 * valid * belief], axis=1)
+    of_group = rng.normal(size=60)[groups]
+    share = 1 / (1 + np.exp(-(predictors @ [0.3, 2.0, 1.0, 0.0] + of_group)))
+    called = rng.random(480) < share
+    number = predictors @ [4.0, 1.5, -0.8, 0.3] + 1.2 * of_group
+    return predictors, groups, called, number + 0.7 * rng.normal(size=480)
+
+
+# What statsmodels 0.15.0 makes of `crossed_data`, coefficients and standard errors:
+# MixedLM by maximum likelihood, ConditionalLogit, BinomialBayesMixedGLM.fit_vb with priors
+# of deviation 2 (log of the groups' deviation) and 5 (coefficients).
+LINEAR = ((3.75412, 1.50167, -0.88639, 0.34150), (0.14719, 0.05908, 0.05908, 0.05908))
+CONDITIONAL = ((2.09195, 1.41218, -0.57573), (0.25918, 0.24535, 0.24030))
+VARIATIONAL = ((-0.20620, 2.08654, 1.40605, -0.52481), (0.11238, 0.22459, 0.22459, 0.22459))
+
+
+def test_crossed_effects_are_those_of_statsmodels():
+    predictors, groups, called, number = crossed_data()
+    linear = fit_mixed_linear(predictors, number, groups, BELIEF_NAMES)
+    np.testing.assert_allclose(linear.coefficients, LINEAR[0], atol=1e-4)
+    np.testing.assert_allclose(linear.standard_errors, LINEAR[1], atol=1e-4)
+    assert linear.deviation == pytest.approx(1.11692, abs=1e-3)
+    assert linear.log_likelihood == pytest.approx(-568.59856, abs=1e-4)
+    fit = fit_mixed_logistic(predictors, called, groups, BELIEF_NAMES)
+    # The conditional likelihood needs no distribution of the groups and has no prior, so
+    # it is another estimate: a fifth of a standard error apart, the errors within 3 %.
+    apart = np.abs(fit.coefficients[1:] - CONDITIONAL[0]) / CONDITIONAL[1]
+    assert apart.max() < 0.25
+    np.testing.assert_allclose(fit.standard_errors[1:], CONDITIONAL[1], rtol=0.03)
+    # The variational fit has the same likelihood; its errors are known to be too small.
+    np.testing.assert_allclose(fit.coefficients, VARIATIONAL[0], atol=0.03)
+    assert (fit.standard_errors > VARIATIONAL[1]).all()
+
+
+def test_the_numbers_of_statsmodels_are_its_own():
+    pytest.importorskip("statsmodels", reason="statsmodels is not there")
+    from statsmodels.discrete.conditional_models import ConditionalLogit
+    from statsmodels.genmod.bayes_mixed_glm import BinomialBayesMixedGLM
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    predictors, groups, called, number = crossed_data()
+    linear = MixedLM(number, predictors, groups).fit(reml=False)
+    np.testing.assert_allclose([linear.fe_params, linear.bse_fe], LINEAR, atol=1e-5)
+    assert linear.llf == pytest.approx(-568.59856, abs=1e-5)
+    answers = called.astype(float)
+    conditional = ConditionalLogit(answers, predictors[:, 1:], groups=groups).fit(disp=0)
+    np.testing.assert_allclose(
+        [conditional.params, conditional.bse], CONDITIONAL, atol=1e-5
+    )
+    is_member = (groups[:, None] == np.arange(60)).astype(float)
+    kind = np.zeros(60, int)
+    model = BinomialBayesMixedGLM(answers, predictors, is_member, kind, 2.0, 5.0)
+    variational = model.fit_vb(mean=np.zeros(65), sd=np.full(65, 0.5))
+    np.testing.assert_allclose(
+        [variational.fe_mean, variational.fe_sd], VARIATIONAL, atol=1e-3
+    )
 
 
 def test_absent_effects_are_rarely_found():
