@@ -1,8 +1,9 @@
-"""What the config of a stored run may call.
+"""What a stored run may reach, and what its config may call.
 
-A run folder may be somebody else's. A module that its config names is not imported where it
-lies in the run folder itself, and what the config names there is called only if it is a
-class of its kind or was registered by a decorator. `--trust` lifts both rules.
+A run folder may be somebody else's. No link in it may lead out of it. A module that its
+config names is not imported where it lies in the run folder itself, and what the config
+names there is called only if it is a class of its kind or was registered by a decorator.
+`--trust` lifts all three rules.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from tolman.launchers.catalog.names import Named, is_registered
+from tolman.launchers.report.links import all_paths, link_out
 
 FIX = "If you know where this run comes from, add --trust."
 # The methods that a class of each kind has.
@@ -22,6 +24,16 @@ METHODS = {
     "source": ("load", "sample"),
     "core": ("initial_state", "unroll"),
 }
+
+
+def check_links(folder: Path) -> None:
+    """Raises ValueError for the first link in a run folder that leads out of it."""
+    outside = link_out(folder, all_paths(folder))
+    if outside is not None:
+        raise ValueError(
+            f"{outside}: is a link out of {folder}, and a stored run reads and writes "
+            f"nothing elsewhere. {FIX}"
+        )
 
 
 def check_modules(paths: Iterable[str], folder: Path) -> None:

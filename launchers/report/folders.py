@@ -14,9 +14,12 @@ import yaml
 
 from tolman.launchers.report.changes import CHANGES, Change, read_changes
 from tolman.launchers.report.curves import Curve
+from tolman.launchers.report.links import link_out
 from tolman.launchers.report.status import STATUS, read_status
 
 RUN_FILES = ("metrics.jsonl", "config.yaml", STATUS)
+FIGURES = "figures"
+READ = (*RUN_FILES, "versions.json", "result.json")  # And figures.
 LEAST_SCALE = 0.45  # Text of 10 points at 150 dots an inch is 9 pixels high then.
 WIDE = 1.7  # Width to height of figures with panels side by side.
 IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -76,6 +79,20 @@ class Study:
         return sum(bool(check.get("passed")) for check in self.result["checks"])
 
 
+def check_links(folder: Path) -> None:
+    """Raises ValueError if what is read of a run or study is a link out of its folder.
+
+    A page may be handed on, and the folder may be somebody else's.
+    """
+    paths = [folder / name for name in (*READ, FIGURES)]
+    outside = link_out(folder, [*paths, *(folder / FIGURES).glob("*")])
+    if outside is not None:
+        raise ValueError(
+            f"{outside}: is a link out of {folder}, and a report reads nothing from "
+            "elsewhere. Put the file itself there."
+        )
+
+
 def read_run(folder: Path) -> Run:
     """Reads a run folder; any of its files may be missing."""
     status = _read_mapping(folder / STATUS)
@@ -91,7 +108,7 @@ def read_run(folder: Path) -> Run:
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         unit=str(status.get("unit", "env_steps")),
         curves=read_curves(folder / "metrics.jsonl"),
-        figures=_read_figures(folder / "figures"),
+        figures=_read_figures(folder / FIGURES),
         changes=changes,
     )
 
@@ -117,7 +134,7 @@ def read_study(folder: Path) -> Study:
         name=folder.resolve().name,
         result=result,
         settings=flatten(result.get("settings") or {}),
-        figures=_read_figures(folder / "figures"),
+        figures=_read_figures(folder / FIGURES),
     )
 
 

@@ -30,7 +30,14 @@ from tolman.launchers.report.curves import (
     seed_interval,
     short_number,
 )
-from tolman.launchers.report.folders import RUN_FILES, Run, Study, read_run, read_study
+from tolman.launchers.report.folders import (
+    RUN_FILES,
+    Run,
+    Study,
+    check_links,
+    read_run,
+    read_study,
+)
 from tolman.launchers.report.series import (
     Series,
     compare,
@@ -56,7 +63,8 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
 
     Raises:
       FileNotFoundError: if a folder does not exist.
-      ValueError: if a folder is neither a run nor a study, or a file in it is broken.
+      ValueError: if a folder is neither a run nor a study, or a file in it is broken or
+        a link out of it.
     """
     if not folders:
         raise ValueError("no folders: a report needs at least one run or study folder.")
@@ -64,6 +72,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     for folder in map(Path, folders):
         if not folder.exists():
             raise FileNotFoundError(f"{folder}: no such folder. Check the path.")
+        check_links(folder)
         if (folder / "result.json").is_file():
             studies.append(read_study(folder))
         elif any((folder / name).is_file() for name in RUN_FILES):
@@ -77,6 +86,8 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
         raise ValueError(f"{out}: a folder. Name a file: {out / 'report.html'}.")
     if out is None:
         out = (Path(folders[0]) if len(folders) == 1 else Path()) / "report.html"
+        if out.is_symlink():  # It may lead anywhere: the page takes its place.
+            out.unlink()
     page = _render(runs, studies)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from tolman.launchers.catalog.names import (
     find_run,
     presets_of,
 )
-from tolman.launchers.catalog.trust import check_modules, check_things
+from tolman.launchers.catalog.trust import check_links, check_modules, check_things
 from tolman.launchers.report.changes import CHANGES, Change
 from tolman.launchers.settings.config import SECTIONS, TrainConfig
 from tolman.launchers.settings.values import SECTION, build, keys_of
@@ -61,7 +61,8 @@ def load_config(
 
     Args:
       path: the file.
-      trust: whether names in it may stand for any code; see `catalog.trust`.
+      trust: whether names in it may stand for any code, and links lead anywhere; see
+        `catalog.trust`.
       given: values that stand in for the file's.
 
     Raises:
@@ -73,6 +74,7 @@ def load_config(
     mapping.pop(CHANGES, None)
     _check_complete(mapping, str(path))
     if not trust:
+        check_links(path.parent)
         check_modules(_texts(list(mapping.values())), path.parent)
         check_things(find_run(*names_in(mapping)))
         tasks = mapping.get("tasks") or []

@@ -208,6 +208,25 @@ def test_a_stored_run_brings_no_code(names_it, tolman, tmp_path, monkeypatch):
     assert code == 2 and "imported" in out and "evil" in errors[-1]
 
 
+@pytest.mark.parametrize("name", ["log.txt", "checkpoints/8", "videos"])
+@pytest.mark.parametrize("verb", ["eval", "play", "resume"])
+def test_a_stored_run_reaches_nothing_elsewhere(verb, name, tolman, tmp_path):
+    run, outside = tmp_path / "theirs", tmp_path / "outside"
+    (run / name).parent.mkdir(parents=True)
+    outside.mkdir()
+    (run / name).symlink_to(outside)
+    (run / "config.yaml").write_text("agent: meta_rl\nenv: os:getcwd\n")  # Not to be run.
+    told = f"tolman: error: {run / name}: is a link out of {run}, and a stored run reads"
+    code, _, errors = tolman(verb, run)
+    assert code == 2 and errors[-1].startswith(told)
+    code, _, errors = tolman(verb, run, "--trust")
+    assert code == 2 and "is a link" not in errors[-1]
+    (run / name).unlink()
+    (run / name).symlink_to(run / "config.yaml")
+    code, _, errors = tolman(verb, run)
+    assert code == 2 and "is a link" not in errors[-1]
+
+
 def test_a_run_on_examples(tolman, tmp_path):
     words = """train memo --env associative_inference --env.num-sequences 2
     --env.min-sequences 2 --env.num-classes 6 --env.num-exemplars 10 --env.item-size 4

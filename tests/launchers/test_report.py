@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from tolman.launchers.report import write_report
-from tolman.launchers.report.folders import read_curves, read_run, read_study
+from tolman.launchers.report.folders import READ, read_curves, read_run, read_study
 from tolman.launchers.report.series import group_by_seed
 
 # A PNG of one pixel.
@@ -358,6 +359,42 @@ def test_broken_file_is_named_in_one_line(
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         write_report([run])
     assert str(run / file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*READ, "figures", "figures/chart.png"],
+)
+def test_no_link_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    run, secret = make_run(tmp_path / "run"), tmp_path / "secret"
+    secret.mkdir()
+    place = run / name
+    place.parent.mkdir(exist_ok=True)
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.symlink_to(secret)
+    with pytest.raises(ValueError, match="a report reads nothing from elsewhere") as caught:
+        write_report([run])
+    assert str(caught.value).startswith(f"{place}: is a link out of {run}")
+    assert not (run / "report.html").exists()
+    place.unlink()
+    (run / "kept").mkdir()  # Within the folder a link is as good as a file.
+    place.symlink_to(run / "kept")
+    assert name == "result.json" or write_report([run]).is_file()
+
+
+def test_a_page_takes_the_place_of_a_link(tmp_path: Path) -> None:
+    run, precious = make_run(tmp_path / "run"), tmp_path / "precious"
+    precious.write_text("mine")
+    (run / "report.html").symlink_to(precious)
+    link = tmp_path / "latest"
+    link.symlink_to(run)  # The folder itself may be named by a link.
+    page = write_report([link])
+    assert precious.read_text() == "mine"
+    assert not page.is_symlink() and text_of(page)
+    write_report([run], out=precious)  # Unless the user names it.
+    assert precious.read_text() == page.read_text()
 
 
 def test_wrong_folders(tmp_path: Path) -> None:
