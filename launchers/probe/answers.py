@@ -31,20 +31,28 @@ class Journal:
     """A file of JSON lines that is only ever added to.
 
     Lines are written whole. One that a killed process left half-written, or that is not
-    JSON, is dropped, and counts as not there.
+    what is kept here, is dropped, and counts as not there.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Reads the file, where there is one, and opens it to be added to."""
+    def __init__(self, path: Path, keys: Iterable[str] = ()) -> None:
+        """Reads the file, where there is one, and opens it to be added to.
+
+        Args:
+          path: of the file.
+          keys: that every row has.
+        """
         content = path.read_bytes() if path.exists() else b""
         self.rows: list[Any] = []
         kept, num_lines = [], 0
         for line in content.splitlines(keepends=True):
             num_lines += 1
             try:
-                self.rows.append(json.loads(line))
-            except ValueError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if not (isinstance(row, dict) and row.keys() >= set(keys)):
+                continue
+            self.rows.append(row)
             kept.append(line.rstrip(b"\n") + b"\n")
         if b"".join(kept) != content:
             dropped = num_lines - len(kept)
@@ -195,7 +203,7 @@ def answered(folder: Path, opened: Opened) -> Iterator[AnsweredModel]:
     own.mkdir(parents=True, exist_ok=True)
     with hold(own, "asking this model"):
         (own / "model.json").write_text(json.dumps(opened.identity, indent=2) + "\n")
-        journal = Journal(own / "answers.jsonl")
+        journal = Journal(own / "answers.jsonl", ("asked", "answer"))
         try:
             yield AnsweredModel(opened.model, journal)
         finally:

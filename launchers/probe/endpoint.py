@@ -314,14 +314,15 @@ def _told(choice: dict[str, Any], text: str) -> Told:
     try:
         told = choice["logprobs"]
         offsets = [int(one) for one in told["text_offset"]]
-        values = list(told["token_logprobs"])
-        is_told = len(offsets) == len(values) and choice["text"].startswith(text)
-    except (KeyError, TypeError):
+        values = [None if one is None else float(one) for one in told["token_logprobs"]]
+        is_told = len(offsets) == len(values) and str(choice["text"]).startswith(text)
+    except (KeyError, TypeError, ValueError):
         is_told = False
     if is_told:
         count = sum(offset < len(text) for offset in offsets)
         known = [value is not None for value in values[1:count]]
-        is_told = bool(known) and all(known)
+        is_in_order = offsets[:count] == sorted(offsets[:count])
+        is_told = bool(known) and all(known) and is_in_order
     if not is_told:
         raise NoLogProbabilitiesError(
             f"the endpoint does not tell how probable the tokens of {brief(text)} are. Ask "

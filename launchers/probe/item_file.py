@@ -42,7 +42,8 @@ def read_items(path: Path) -> list[Item]:
     if path.suffix == ".json":
         return read_syllogisms(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Only a line feed ends a line: JSON may hold other ends within a text.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ValueError(f"--items {path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError as error:
@@ -64,8 +65,8 @@ def read_items(path: Path) -> list[Item]:
 
 def _item(where: str, line: str) -> Item:
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        row = json.loads(line, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: is not JSON ({error}). Mend it.") from None
     if not isinstance(row, dict):
         raise ValueError(f"{where}: is {brief(line)}: must be an object {{...}}.")
@@ -104,6 +105,16 @@ def _item(where: str, line: str) -> Item:
     check("baseline", lambda one: isinstance(one, str) and bool(one.strip())
           and prompt.endswith(one), "text, the end of the prompt")  # fmt: skip
     return Item(**{**row, "options": tuple(row["options"])})
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are there once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} is there twice")
+    return found
 
 
 def _are_options(value: Any) -> bool:

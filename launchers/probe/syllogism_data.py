@@ -28,10 +28,10 @@ def read_syllogisms(path: Path) -> list[Item]:
       ValueError: if the file is not there or not in the format.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not JSON ({error}). Mend it.") from None
     found = []
     try:
@@ -39,11 +39,14 @@ def read_syllogisms(path: Path) -> list[Item]:
             for name in ("N", "X"):
                 variant = syllogism["variants"][name]
                 found.append(_item(syllogism["id"], number, variant, name == "X"))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
+        is_missing = isinstance(error, KeyError)
+        what = f"{error} is missing" if is_missing else f"is in another format ({error})"
         raise ValueError(
-            f"{path}: {error} is missing or not what it must be. See "
-            "launchers/probe/syllogism_data.py for the format."
+            f"{path}: {what}. See launchers/probe/syllogism_data.py for the format."
         ) from None
+    if not found:
+        raise ValueError(f"{path}: has no syllogism: must have at least one.")
     return found
 
 

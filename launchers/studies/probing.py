@@ -20,7 +20,7 @@ import tyro
 from tolman.launchers.catalog.names import PROBE, lookup, registered
 from tolman.launchers.probe.answers import Journal, answered
 from tolman.launchers.probe.battery import ProbeStudy, Row
-from tolman.launchers.probe.model import ProbedModel, Tally
+from tolman.launchers.probe.model import ProbedModel, Tally, TextTooLongError
 from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
 from tolman.launchers.runs.folder import LOCK, hold, make_folder
 from tolman.launchers.runs.progress import Progress
@@ -82,8 +82,16 @@ def run_probe(config: ProbeConfig) -> int:
             own = folder / name.replace("/", ".")
             study = Study(name, probe.title, probe.paper, False, 0, own)
             study.settings = {"model": config.model, **opened.identity}
-            _run(study, probe, model)
+            try:
+                _run(study, probe, model)
+            except TextTooLongError as error:
+                if config.study:
+                    raise
+                print(f"Left out: {name}: {error}")
+                continue
             studies.append(study)
+        if not studies:
+            raise ValueError("no study is possible on this model. Ask another one.")
         report = write_report([study.folder for study in studies], folder / "report.html")
     for study in studies:
         if study.checks:
@@ -144,7 +152,7 @@ def _run(study: Study, probe: ProbeStudy, model: ProbedModel) -> None:
     """Puts the blocks that are not on disk, and sums up."""
     start = time.monotonic()
     blocks = {block.name: block for block in probe.blocks()}
-    journal = Journal(study.folder / "trials.jsonl")
+    journal = Journal(study.folder / "trials.jsonl", ("block", "rows_of_block"))
     try:
         done = _whole_blocks(journal.rows)
         missing = [name for name in blocks if name not in done]
@@ -192,14 +200,24 @@ def _open_folder(config: ProbeConfig, opened: Opened) -> Path:
         out = make_folder(Path("runs") / f"probe__{name}__{now}", "--out", is_numbered=True)
     elif not out.exists():
         out = make_folder(out, "--out")
-    marker = out / MARKER
+    marker, unfinished = out / MARKER, out / f"{MARKER}.unfinished"
     if not marker.exists():
-        if any(path.name != LOCK for path in out.iterdir()):
+        if any(path.name not in (LOCK, unfinished.name) for path in out.iterdir()):
             raise ValueError(
                 f"--out {out}: exists and holds no battery. Choose a new folder."
             )
-        marker.write_text(json.dumps(asked, indent=2) + "\n")
-    elif json.loads(marker.read_text()) != asked:
+        # Under its name only when it is whole: a process may be killed at any time.
+        unfinished.write_text(json.dumps(asked, indent=2) + "\n")
+        unfinished.replace(marker)
+        return out
+    try:
+        held = json.loads(marker.read_text())
+    except ValueError:
+        raise ValueError(
+            f"--out {out}: its {MARKER} is broken, so that nobody knows of which model it "
+            "is. Choose another folder; what was answered is kept in --answers."
+        ) from None
+    if held != asked:
         raise ValueError(
             f"--out {out}: holds a battery on another model. Choose another folder."
         )

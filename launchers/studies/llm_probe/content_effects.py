@@ -68,16 +68,26 @@ def _put(
         }
         for item in items
     ]
+    try:
+        found = _answers_to(items, model)
+    except (TextTooLongError, NotComparableError):
+        # At least one cannot be asked: each is put alone.
+        found = []
+        for item in items:
+            try:
+                found += _answers_to([item], model)
+            except (TextTooLongError, NotComparableError) as error:
+                found.append({"left_out": str(error)})
+    return [{**row, **answer} for row, answer in zip(rows, found, strict=True)]
+
+
+def _answers_to(items: Sequence[Item], model: ProbedModel) -> list[dict[str, Any]]:
+    """Log-probabilities of the options, after the prompt and after the baseline."""
     options = [item.options for item in items] * 2
     prompts = [item.prompt for item in items] + [item.baseline for item in items]
-    try:
-        found = log_probabilities(model, prompts, options)
-    except (TextTooLongError, NotComparableError) as error:
-        return [{**row, "left_out": str(error)} for row in rows]
-    for index, row in enumerate(rows):
-        row["log_probability"] = found[index].tolist()
-        row["baseline"] = found[index + len(items)].tolist()
-    return list(rows)
+    told = [one.tolist() for one in log_probabilities(model, prompts, options)]
+    pairs = zip(told[: len(items)], told[len(items) :], strict=True)
+    return [{"log_probability": own, "baseline": baseline} for own, baseline in pairs]
 
 
 def _blocks(tasks: Mapping[str, Sequence[Item]], version: str = "") -> list[Block]:

@@ -118,6 +118,17 @@ def test_a_broken_line_is_dropped_and_the_next_is_whole(tmp_path, torn):
     ]  # fmt: skip
 
 
+def test_lines_of_something_else_are_dropped(tmp_path):
+    path = tmp_path / "a.jsonl"
+    asked = ["generate", "a", 2]
+    rows = [{}, [1, 2], 17, {"asked": asked}, {"asked": asked, "answer": "kept"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    journal = Journal(path, ("asked", "answer"))
+    assert journal.rows == rows[-1:]
+    assert path.read_text() == json.dumps(rows[-1]) + "\n"
+    assert AnsweredModel(Counted(), journal).generate(["a"], 2) == ["kept"]
+
+
 def test_a_last_line_without_its_end_is_kept_if_it_is_whole(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"n": 1}\n{"n": 2}')

@@ -144,6 +144,30 @@ def test_a_probability_that_is_no_number_is_told(model, monkeypatch):
             found.score(["a"], ["b"])
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"text": "abx", "logprobs": None},
+        {"text": "abx", "logprobs": {"text_offset": [0, 1, 2], "token_logprobs": [None]}},
+        {"text": None, "logprobs": {"text_offset": [0, 1, 2],
+                                    "token_logprobs": [None, -1, -1]}},
+        {"text": "abx", "logprobs": {"text_offset": [0, 1, 2],
+                                     "token_logprobs": [None, "likely", -1]}},
+        {"text": "abx", "logprobs": {"text_offset": [0, "one", 2],
+                                     "token_logprobs": [None, -1, -1]}},
+        {"text": "abx", "logprobs": {"text_offset": [1, 0, 2],
+                                     "token_logprobs": [None, -1, -1]}},
+    ],
+)  # fmt: skip
+def test_probabilities_that_are_not_what_they_must_be_are_told(model, monkeypatch, choice):
+    loopback = Loopback(model)
+    with served(loopback) as url:
+        found = opened(url)
+        monkeypatch.setattr(loopback, "answer", lambda body: {"choices": [choice]})
+        with pytest.raises(ValueError, match="does not tell how probable the tokens of 'a"):
+            found.score(["a"], ["b"])
+
+
 def test_an_endpoint_that_is_down_is_told_on_the_command_line(capsys, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

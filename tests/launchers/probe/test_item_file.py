@@ -1,13 +1,14 @@
 """A user's own questions: read, refused with the line's number, put to a model."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from tolman.launchers import cli
 from tolman.launchers.probe.item_file import read_items
-from tolman.launchers.probe.model import Scores
+from tolman.launchers.probe.model import Scores, TextTooLongError
 from tolman.launchers.studies import probing
 from tolman.launchers.studies.probing import ProbeConfig, run_probe
 
@@ -63,12 +64,22 @@ def test_a_file_by_hand(tmp_path):
         ({**ROW, "baseline": "Answer"}, "must be text, the end of the prompt"),
         ({**ROW, "group": 3}, "group is '3': must be text"),
         (ROW, "is the question of line 1 again"),
+        (json.dumps(ROW)[:-1] + ', "right": 0}', "is not JSON .key 'right' is there twice"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_mistakes_are_told_with_their_line(row, told, tmp_path):
     path = write(tmp_path / "own.jsonl", ROW, row)
     with pytest.raises(ValueError, match=rf"own.jsonl, line 2: .*{told}"):
         read_items(path)
+
+
+def test_a_mark_of_the_byte_order_and_other_ends_of_lines_are_read(tmp_path):
+    row = {**ROW, "prompt": "One\u2028line\x85?\nAnswer:"}
+    path = tmp_path / "own.jsonl"
+    text = "\ufeff" + json.dumps(row, ensure_ascii=False) + "\r\n"
+    path.write_bytes(text.encode())
+    assert read_items(path)[0].prompt == row["prompt"]
 
 
 def test_files_that_hold_nothing(tmp_path):
@@ -126,6 +137,31 @@ def test_a_model_is_asked_them(tmp_path, monkeypatch):
     model.prompts.clear()
     assert run_probe(ProbeConfig("first", items=path, **at)) == 0
     assert "Other?" in model.prompts
+
+
+def test_what_is_too_long_is_left_out_alone(tmp_path, monkeypatch):
+    """The others of its block are answered, and no text that was read is read again."""
+    rows = [{**ROW, "prompt": f"{'long ' * 9 * (n == 2)}Is {n} so?\nAnswer:",
+             "group": f"{n}"} for n in range(4)]  # fmt: skip
+
+    class Short(First):
+        def score(self, prompts, continuations):
+            if max(map(len, prompts)) > 40:
+                raise TextTooLongError("has 60 tokens: must have at most 40")
+            return super().score(prompts, continuations)
+
+    model = Short()
+    model.questions_at_once = 1
+    opened = probing.Opened(model, {"model": "short"})
+    monkeypatch.setattr(probing, "open_model", lambda config: opened)
+    path = write(tmp_path / "own.jsonl", *rows)
+    at = {"out": tmp_path / "out", "answers": tmp_path / "answers"}
+    assert run_probe(ProbeConfig("short", items=path, **at)) == 0
+    trials = tmp_path / "out/llm_probe.content_effects/trials.jsonl"
+    left_out = [row.get("left_out") for row in map(json.loads, trials.open())]
+    too_long = "has 60 tokens: must have at most 40"
+    assert left_out[:4] == [None, None, too_long, None]
+    assert max(Counter(model.prompts).values()) == 2  # Two options each.
 
 
 def test_a_study_without_items_refuses_them(tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 
 from tolman.launchers import cli
 from tolman.launchers.probe.battery import Block, ProbeStudy
+from tolman.launchers.probe.model import TextTooLongError
 from tolman.launchers.studies import probing
 from tolman.launchers.studies.probing import ProbeConfig, run_probe
 
@@ -80,6 +81,36 @@ def test_a_battery_goes_on_where_it_was_broken_off(given, tmp_path, capsys):
     assert asked == ["a", "b", "a", "b", "c"]
     assert "0 questions sent" in capsys.readouterr().out
     assert "Title" in (tmp_path / "out/report.html").read_text()
+
+
+def test_the_mark_of_a_battery_that_is_broken_is_told(given, tmp_path):
+    run, block, asked = given
+    run(block("a"))
+    marker = tmp_path / "out" / probing.MARKER
+    content = marker.read_text()
+    marker.write_text(content[:-9])
+    with pytest.raises(ValueError, match=r"its probe.json is broken.* is kept in --answer"):
+        run(block("a"))
+    # A process that is killed before the mark has its name leaves no battery.
+    for path in sorted((tmp_path / "out").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (tmp_path / "out" / f"{probing.MARKER}.unfinished").write_text(content[:-9])
+    run(block("a"))
+    assert marker.read_text() == content and asked == ["a", "a"]
+
+
+def test_a_study_of_texts_that_are_too_long_is_left_out(given, capsys, monkeypatch):
+    run, block, _ = given
+
+    def too_long(model):
+        raise TextTooLongError("has 60 tokens: must have at most 40")
+
+    with pytest.raises(TextTooLongError):
+        run(block("a"), Block("b", too_long))
+    monkeypatch.setattr(probing, "registered", lambda group: ["s/one"])
+    with pytest.raises(ValueError, match="no study is possible on this model"):
+        run(block("a"), Block("b", too_long), study=())
+    assert "Left out: s/one: has 60 tokens" in capsys.readouterr().out
 
 
 def test_another_battery_on_the_same_model_asks_nothing_again(given, capsys):

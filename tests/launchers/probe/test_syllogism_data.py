@@ -52,6 +52,34 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
         read_syllogisms(write(path, {"N": variant("stars", syntax="true"), "X": {}}))
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[]", "is in another format"),
+        ('{"syllogisms": []}', "has no syllogism: must have at least one"),
+        ('{"syllogisms": [{"id": "a", "variants": 3}]}', "is in another format"),
+        (
+            json.dumps(
+                {
+                    "syllogisms": [
+                        {
+                            "id": "s1",
+                            "variants": {"N": {**variant("stars"), "conclusion": 5}},
+                        }
+                    ]
+                }
+            ),
+            "is in another format",
+        ),
+    ],
+)
+def test_other_contents_are_told(content, told, tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"file.json: {told}"):
+        read_syllogisms(path)
+
+
 @pytest.mark.skipif(
     data_set("syllogisms_belief2x2") is None, reason="the data is not there"
 )
