@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-import yaml
-
 from tolman.launchers.arena.host_games import make_host_game
 from tolman.launchers.arena.player import Player
 from tolman.launchers.arena.serving import check_protocol, serve
 from tolman.launchers.arena.specs import make_player
+from tolman.launchers.report.parsing import parse_yaml
 from tolman.launchers.runs.checkpoints import Checkpoints
 from tolman.launchers.runs.folder import CONFIG, open_run
 
@@ -71,8 +70,8 @@ def newest_run(game: str) -> str:
 def _plays(config: Path, game: str) -> bool:
     """Whether a file of settings is of a run of that game; a broken one is of none."""
     settings: object = None
-    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
-        settings = yaml.safe_load(config.read_text())
+    with contextlib.suppress(OSError, ValueError):
+        settings = parse_yaml(config.read_text(), config)
     if not isinstance(settings, dict):
         return False
     env = str(settings.get("env", ""))

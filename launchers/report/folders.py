@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from tolman.launchers.report.changes import CHANGES, Change, read_changes
 from tolman.launchers.report.curves import Curve
 from tolman.launchers.report.links import link_out
+from tolman.launchers.report.parsing import parse_json, parse_yaml
 from tolman.launchers.report.status import STATUS, read_status
 
 RUN_FILES = ("metrics.jsonl", "config.yaml", STATUS)
@@ -144,11 +144,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         return {}
     kind = "YAML" if path.suffix == ".yaml" else "JSON"
     text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        content = yaml.safe_load(text) if kind == "YAML" else json.loads(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: not {kind}: {reason}") from error
+    content = parse_yaml(text, path) if kind == "YAML" else parse_json(text, str(path))
     if content is None:  # An empty YAML file.
         return {}
     if not isinstance(content, dict):
@@ -175,11 +171,11 @@ def read_curves(path: Path) -> dict[str, Curve]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = parse_json(line, f"{path} line {number}")
+        except ValueError:
             if number == len(lines):
                 break
-            raise ValueError(f"{path} line {number}: not JSON: {error.msg}.") from error
+            raise
         if not rows and isinstance(row, dict):
             unit = next((name for name in row if "/" not in name), unit)
         if not isinstance(row, dict) or not _is_place(row.get(unit)):

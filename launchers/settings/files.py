@@ -31,6 +31,7 @@ from tolman.launchers.catalog.names import (
 )
 from tolman.launchers.catalog.trust import check_links, check_modules, check_things
 from tolman.launchers.report.changes import CHANGES, Change
+from tolman.launchers.report.parsing import parse_yaml
 from tolman.launchers.settings.config import SECTIONS, TrainConfig
 from tolman.launchers.settings.values import SECTION, build, keys_of
 
@@ -184,21 +185,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such file.")
     try:
         text = path.read_text()
-        # A few lines of aliases of aliases can stand for more than any memory holds.
-        has_alias = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
-        mapping = None if has_alias else yaml.safe_load(text)
-        node = None if has_alias else yaml.compose(text, Loader=yaml.SafeLoader)
-    # A number of 5000 digits and a date in month 13 are ValueErrors.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: is not YAML ({reason}).") from None
-    if has_alias:
-        raise ValueError(f"{path}: holds an alias (*NAME). Write the value out.")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not YAML ({error}).") from None
+    mapping = parse_yaml(text, path)
     if mapping is None:
         return {}
     if not isinstance(mapping, dict):
         raise ValueError(f"{path}: must hold `key: value` lines.")
-    assert isinstance(node, yaml.MappingNode)
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     keys = [key.value for key, _ in node.value]
     if len(keys) > len(mapping):  # YAML takes the last.
         key = next(key for key in keys if keys.count(key) > 1)

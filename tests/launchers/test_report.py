@@ -344,7 +344,7 @@ def test_values_that_are_not_finite_are_told_and_not_drawn(tmp_path: Path) -> No
             'line 1: no finite number "e',
         ),
         ("metrics.jsonl", "[]\n{}\n", "line 1: no finite number"),
-        ("config.yaml", "a: [1\n", "config.yaml: not YAML"),
+        ("config.yaml", "a: [1\n", "config.yaml: is not YAML"),
         ("config.yaml", "- 1\n", "holds a list, not a YAML mapping"),
         ("status.json", "{", "status.json: not JSON"),
         ("result.json", "{}", 'no text "study"'),

@@ -76,9 +76,9 @@ def check_memory(
             least = middle
         else:
             most = middle - 1
+    fix = f"--agent.capacity to at most {least}" if least else "--num-envs lower"
     raise ValueError(
         f"capacity={data.capacity}: a replay of so many sequences takes {takes:,} bytes, "
         f"must be at most {allowed:,}, {MOST_OF_MEMORY} of this machine's {there:,}"
-        f"{f' for {num_replays} tasks' if num_replays > 1 else ''}. Set "
-        f"--agent.capacity to at most {least}."
+        f"{f' for {num_replays} tasks' if num_replays > 1 else ''}. Set {fix}."
     )

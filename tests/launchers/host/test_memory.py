@@ -294,6 +294,9 @@ def test_what_a_replay_takes_is_known_before_it_starts(monkeypatch):
     most = int(text.split("to at most ")[1].rstrip("."))
     assert sizes_of(data, layout, 4, most).num_bytes <= 4_500
     assert sizes_of(data, layout, 4, most + 1).num_bytes > 4_500
+    monkeypatch.setattr(size, "memory_of_machine", lambda: 300)  # No capacity helps.
+    with pytest.raises(ValueError, match=r"\. Set --num-envs lower\.$"):
+        check_memory(data, layout, 4)
 
 
 def test_the_memory_of_this_machine_is_known():
