@@ -9,6 +9,7 @@ import pytest
 from toys import CountingTask, make_agent
 
 from tolman.agents.actor_critic import Hyperparameters
+from tolman.agents.gradient import Wrapper
 from tolman.envs.meta_rl import TwoStep
 from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.device.on_device import OnDeviceRunner
@@ -54,6 +55,26 @@ def test_nothing_is_compiled_after_the_first_update(runner):
     _trained(runner, _keys(0), [1, 5, 2, 1], total=9)
     _trained(runner, _keys(1), [4], total=20)
     assert runner.num_compilations() == 1
+
+
+class TellsProgress(Wrapper):
+    """An agent whose metrics are how far the training was at an update."""
+
+    def update(self, learner_state, batch, key, progress):
+        learned = self.inner.update(learner_state, batch, key, progress)
+        return learned._replace(metrics={"progress": progress})
+
+
+@pytest.mark.parametrize("name", ["meta_rl", "dqn"])
+def test_progress_is_the_share_of_updates_that_are_done(name):
+    """Of a queue, and of a replay, which is drawn from once it holds four rows."""
+    settings = {"min_size": 4, "batch_size": 4} if name == "dqn" else {"unroll_length": 3}
+    agent = TellsProgress(make_agent(name, CountingTask(), "feedforward", **settings))
+    runner = OnDeviceRunner(agent, CountingTask(), num_envs=4 if name == "dqn" else 0)
+    state = runner.prepare(runner.init(_keys(0)), 4)
+    for wanted in (0.0, 0.25, 0.5, 0.75):
+        state, metrics = runner.train(state, 1)
+        assert metrics["progress"].tolist() == [wanted]
 
 
 class HalfADay(CountingTask):

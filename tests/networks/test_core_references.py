@@ -10,10 +10,13 @@ import pytest
 from oracles import cores as oracles
 
 from tolman.launchers.catalog.names import CORE, find, make_core
+from tolman.networks.cores import recurrent
 
 T, B, D = 19, 2, 5
 MATRIX = {"hidden_size": 4, "num_heads": 2, "head_size": 3, "chunk_length": 5}
 CASES = [
+    ("lstm", {"hidden_size": 6, "forget_bias": 2.0, "input_bias": -1.0}),
+    ("gru", {"hidden_size": 6}),
     ("mingru", {"hidden_size": 6}),
     ("lru", {"hidden_size": 4, "state_size": 6}),
     ("s5", {"hidden_size": 4, "state_size": 6}),
@@ -68,6 +71,30 @@ def test_a_core_equals_a_slow_one_from_its_paper(name, settings):
             expected = getattr(oracles, name)(exact, config, x.astype(np.float64), reset)
             assert np.abs(expected).max() > 0.1
         np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_stepwise", [True, False])
+@pytest.mark.parametrize(
+    ("name", "settings", "first_gate"),
+    [
+        ("lstm", {"hidden_size": 3, "input_bias": -5.0}, -5.0),
+        ("gru", {"hidden_size": 3, "update_bias": -6.0}, -6.0),
+    ],
+)
+def test_gates_start_where_the_config_says(
+    name, settings, first_gate, is_stepwise, monkeypatch
+):
+    """One gate's bias is set, the others are 0; both ways of an unroll make the same."""
+    monkeypatch.setattr(recurrent, "_steps_are_faster", lambda: is_stepwise)
+    config = replace(find(CORE, name).default_settings(), **settings)
+    x, reset = rows()
+    params, outputs = run(name, config, x, reset)
+    biases = params[f"{name}/~_project/input_gates"]["b"] / 2.0  # `run` doubles them.
+    np.testing.assert_array_equal(biases[:3], first_gate)
+    np.testing.assert_array_equal(biases[3:], 0.0)
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    expected = getattr(oracles, name)(exact, config, x.astype(np.float64), reset)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
 def ways(config):

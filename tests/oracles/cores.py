@@ -44,6 +44,39 @@ def unroll(step, empty, x, reset):
     return np.swapaxes(np.array(outputs), 0, 1)
 
 
+def lstm(params, config, x, reset):
+    """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
+    size, recurrent = config.hidden_size, params["lstm"]["recurrent_gates"]
+
+    def step(memory, x):
+        hidden, cell = memory
+        gates = linear(params, "lstm/~_project/input_gates", x) + hidden @ recurrent
+        enters, candidate, forget, output = gates.reshape(4, size)
+        cell = sigmoid(forget + config.forget_bias) * cell
+        cell = cell + sigmoid(enters) * np.tanh(candidate)
+        hidden = sigmoid(output) * np.tanh(cell)
+        return hidden, (hidden, cell)
+
+    return unroll(step, (np.zeros(size),) * 2, x, reset)
+
+
+def gru(params, config, x, reset):
+    """Cho et al. 2014, with z as the share that is new where theirs is what is kept."""
+    size, own = config.hidden_size, params["gru"]
+
+    def step(hidden, x):
+        gates = linear(params, "gru/~_project/input_gates", x)
+        update, reset_gate = sigmoid(
+            gates[: 2 * size] + hidden @ own["recurrent_gates"]
+        ).reshape(2, size)
+        recurrent = (reset_gate * hidden) @ own["recurrent_candidate"]
+        candidate = np.tanh(gates[2 * size :] + recurrent)
+        hidden = (1 - update) * hidden + update * candidate
+        return hidden, hidden
+
+    return unroll(step, np.zeros(size), x, reset)
+
+
 def mingru(params, config, x, reset):
     """Feng et al. 2024."""
     size = config.hidden_size

@@ -28,7 +28,7 @@ def _unroll(agent):
             jnp.asarray(step_type == FIRST),
         ),
         jnp.asarray(rng.integers(0, 2, (LENGTH, BATCH_SIZE)), jnp.int32),
-        jnp.zeros((LENGTH, BATCH_SIZE, 2)),
+        jnp.asarray(rng.normal(size=(LENGTH, BATCH_SIZE, 2)), jnp.float32),
         agent.initial_actor_state(BATCH_SIZE),
     )
 
@@ -47,11 +47,19 @@ def _unsquashed(x):
     return low
 
 
+def _log_probability(logits, action):
+    """Of the actions taken, `[T, B]`."""
+    logits = np.asarray(logits, float)
+    log_policy = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return np.take_along_axis(log_policy, np.asarray(action)[..., None], axis=-1)[..., 0]
+
+
+@pytest.mark.parametrize("correction", ["none", "vtrace"])
 @pytest.mark.parametrize("is_rescaled", [False, True])
-def test_values_and_advantages_are_on_the_scale_that_is_set(is_rescaled):
+def test_values_and_advantages_are_on_the_scale_that_is_set(is_rescaled, correction):
     agent = make_agent(
         "actor_critic", CountingTask(), "feedforward", discount=0.9, gae_lambda=0.5,
-        unroll_length=LENGTH, batch_size=BATCH_SIZE, off_policy_correction="none",
+        unroll_length=LENGTH, batch_size=BATCH_SIZE, off_policy_correction=correction,
         use_value_rescaling=is_rescaled,
     )  # fmt: skip
     learner, unroll = jax.jit(agent.init)(KEY), _unroll(agent)
@@ -62,20 +70,24 @@ def test_values_and_advantages_are_on_the_scale_that_is_set(is_rescaled):
     value = _unsquashed(told) if is_rescaled else told
     reward = np.asarray(unroll.timestep.reward, float)
     counts = np.asarray(unroll.timestep.step_type)[:-1] != LAST
-    advantage, following = np.zeros((LENGTH, BATCH_SIZE)), np.zeros(BATCH_SIZE)
+    log_policy = _log_probability(output.policy[:-1], unroll.action)
+    ratio = np.ones((LENGTH, BATCH_SIZE))
+    if correction == "vtrace":
+        then = _log_probability(unroll.policy, unroll.action)
+        ratio = np.minimum(1.0, np.exp(log_policy - then))
+        assert (ratio < 0.9).any() and (ratio == 1.0).any()
+    advantage, target = np.zeros_like(ratio), value[:-1].copy()
+    following = np.zeros(BATCH_SIZE)  # What the target of the next row adds to its value.
     for t in reversed(range(LENGTH)):
-        error = reward[t + 1] + 0.9 * value[t + 1] - value[t]
-        advantage[t] = following = counts[t] * (error + 0.9 * 0.5 * following)
-    target = value[:-1] + advantage
+        error = counts[t] * (reward[t + 1] + 0.9 * value[t + 1] - value[t])
+        advantage[t] = ratio[t] * (error + counts[t] * 0.9 * 0.5 * following)
+        following = advantage[t]
+        target[t] += following
     if is_rescaled:
+        advantage = _squashed(value[:-1] + advantage) - told[:-1]
         target = _squashed(target)
-        advantage = target - told[:-1]
-    logits = np.asarray(output.policy[:-1], float)
-    log_policy = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    action = np.asarray(unroll.action)[..., None]
-    chosen = np.take_along_axis(log_policy, action, axis=-1)[..., 0]
     expected = {
-        "loss/policy": -(chosen * advantage)[counts].mean(),
+        "loss/policy": -(log_policy * advantage)[counts].mean(),
         "loss/value": 0.5 * np.square(target - told[:-1])[counts].mean(),
     }
     for name, number in expected.items():
