@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
+from tolman.envs.places import last_place, spelled, users_place
+
 
 class ConformanceError(ValueError):
     """One broken promise of an environment: what, got, allowed, fix, on one line."""
@@ -43,6 +45,17 @@ def brief(error: BaseException) -> str:
     """The kind of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def brief_with_place(error: BaseException) -> str:
+    """The same, and the file and line that it is from, where it came up with them."""
+    place = users_place(error) or last_place(error)
+    return f"{brief(error)} ({spelled(place)})" if place else brief(error)
+
+
+def raised(error: BaseException) -> str:
+    """What code raised that should not have, and where."""
+    return f"raised {brief_with_place(error)}; must be free of errors."
 
 
 def spec_leaves(spec: Any) -> list[tuple[str, specs.Array]]:

@@ -15,6 +15,7 @@ from tolman.envs.actions import Legal, cast_action, count_numbers, random_action
 from tolman.envs.adapters import GymnasiumAdapter
 from tolman.envs.checks import (
     brief,
+    brief_with_place,
     check_structure,
     check_values,
     fail,
@@ -89,7 +90,12 @@ def _call(
     results, error = thread.play(lambda _: function(*arguments), [0], TIMEOUT_SECONDS)
     if error is not None:
         _fail_late(name, error)
-        fail(name, brief(error), "free of errors", "Actions were drawn from action_spec().")
+        fail(
+            name,
+            brief_with_place(error),
+            "free of errors",
+            "Actions were drawn from action_spec().",
+        )
     (timestep,) = results
     if not isinstance(timestep, dm_env.TimeStep):
         got = type(timestep).__name__

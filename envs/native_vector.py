@@ -21,7 +21,7 @@ from tolman.envs.adapters import (
     space_to_spec,
     to_space,
 )
-from tolman.envs.checks import brief, spec_leaves
+from tolman.envs.checks import raised, spec_leaves
 from tolman.envs.environment import FIRST, LAST, MID, TimeStep
 from tolman.envs.host import EnvironmentFault
 
@@ -115,7 +115,7 @@ class NativeVector:
         try:
             return method(*arguments, **keywords)
         except Exception as error:
-            raise self._fault(f"raised {brief(error)}; must be free of errors.") from error
+            raise self._fault(raised(error)) from error
 
     def _row(
         self, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any

@@ -14,7 +14,7 @@ import numpy as np
 
 from tolman.envs.actions import within_bounds
 from tolman.envs.adapters import single_precision_spec
-from tolman.envs.checks import ConformanceError, brief
+from tolman.envs.checks import ConformanceError, raised
 from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
 from tolman.envs.host import EnvironmentFault
@@ -236,7 +236,7 @@ class SerialVector:
         elif isinstance(error, ConformanceError):
             what = str(error)
         else:
-            what = f"raised {brief(error)}; must be free of errors."
+            what = raised(error)
         copy = self._first_copy + index
         where = f"env {self._name!r}, copy {copy}, step {self._step_number}"
         return EnvironmentFault(f"{where}: {what}")

@@ -10,7 +10,7 @@ from tolman.envs.board.game import GameInfo
 from tolman.envs.board.planes import pack
 from tolman.envs.checks import (
     ConformanceError,
-    brief,
+    brief_with_place,
     check_methods,
     check_structure,
     check_values,
@@ -47,7 +47,12 @@ def check_host_game(game: Any, num_plies: int, seed: int) -> list[str]:
     except ConformanceError:
         raise
     except Exception as error:
-        fail("a game of legal actions", brief(error), "free of errors", "Play it by hand.")
+        fail(
+            "a game of legal actions",
+            brief_with_place(error),
+            "free of errors",
+            "Play it by hand.",
+        )
     checked = [
         "every method is there",
         "player 0 moves first; legal actions ascend and are within their bounds",

@@ -13,10 +13,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from tolman.envs.places import is_own, last_place, spelled, users_place
 from tolman.launchers.runs.stopping import RunStopped
-
-LAYERS = ("agents", "envs", "networks", "launchers")
-FOREIGN = ("site-packages", "dist-packages", "lib/python")  # Where packages are installed.
 
 
 class RunFailure(RuntimeError):
@@ -58,7 +56,7 @@ def explain(error: Exception, log: Path, where: str = "") -> Exception:
     told = _told(error, where)
     if told is not None:
         return told
-    text, after = _named(error, _users_place(error) or _last_place(error)), where and " "
+    text, after = _named(error, users_place(error) or last_place(error)), where and " "
     return FailedCodeError(f"{text}{after}{where}. The whole traceback is in {log}.")
 
 
@@ -68,7 +66,7 @@ def explained(log: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _told(error) is not None or _users_place(error) is None:
+        if _told(error) is not None or users_place(error) is None:
             raise
         lines = traceback.format_exception(error)
         with contextlib.suppress(OSError), log.open("a") as file:
@@ -84,7 +82,7 @@ def message(error: Exception) -> tuple[str, int] | None:
     if told is not None:
         is_raw = told is not error and isinstance(told, PathError | SizeError)
         return str(told), 2 if is_raw or _is_mistake(error) else 1
-    if (place := _users_place(error)) is not None:
+    if (place := users_place(error)) is not None:
         return f"{_named(error, place)}. Mend it there.", 1
     return None
 
@@ -99,12 +97,12 @@ def _told(error: Exception, where: str = "") -> Exception | None:
             f"the memory is full{after}{where}. Set smaller sizes, such as "
             "--agent.batch-size."
         )
-    if isinstance(error, OverflowError) and _users_place(error) is None:
-        own = [f for f in traceback.extract_tb(error.__traceback__) if _is_own(f)]
-        text = _named(error, (own or [_last_place(error)])[-1])
+    if isinstance(error, OverflowError) and users_place(error) is None:
+        own = [f for f in traceback.extract_tb(error.__traceback__) if is_own(f)]
+        text = _named(error, own[-1] if own else last_place(error))
         return SizeError(f"a number is too large{after}{where}: {text}. Set a smaller one.")
     if isinstance(error, OSError) and error.filename and not _is_mistake(error):
-        if _users_place(error) is not None:
+        if users_place(error) is not None:
             return None
         return PathError(
             f"{error.filename}: {error.strerror}{after}{where}. Mend that, or name another "
@@ -114,26 +112,11 @@ def _told(error: Exception, where: str = "") -> Exception | None:
     return error if is_told or _is_mistake(error) else None
 
 
-def _named(error: Exception, frame: traceback.FrameSummary) -> str:
+def _named(error: Exception, frame: traceback.FrameSummary | None) -> str:
     """The kind of an error, what it says, and the line that it is from."""
     text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text} ({frame.filename}:{frame.lineno})"
-
-
-def _users_place(error: Exception) -> traceback.FrameSummary | None:
-    """The innermost line that is neither Tolman's nor of what is installed."""
-    users = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not _is_own(frame)
-        and not frame.filename.startswith("<")
-        and not any(part in frame.filename for part in FOREIGN)
-    ]
-    return users[-1] if users else None
-
-
-def _last_place(error: Exception) -> traceback.FrameSummary:
-    return traceback.extract_tb(error.__traceback__)[-1]
+    place = f" ({spelled(frame)})" if frame else ""
+    return f"{type(error).__name__}: {text}{place}"
 
 
 def _is_mistake(error: Exception) -> bool:
@@ -148,13 +131,7 @@ def _is_mistake(error: Exception) -> bool:
         trace = trace.tb_next
     operation = trace.tb_frame.f_code.co_code[trace.tb_lasti]
     is_raised = dis.opname[operation] == "RAISE_VARARGS"
-    return is_raised and _is_own(traceback.extract_tb(trace)[-1])
-
-
-def _is_own(frame: traceback.FrameSummary) -> bool:
-    """Whether a line is Tolman's, in a checkout or installed."""
-    root, path = Path(__file__).resolve().parents[2], Path(frame.filename).resolve()
-    return any(root / layer in path.parents for layer in LAYERS)
+    return is_raised and is_own(traceback.extract_tb(trace)[-1])
 
 
 def is_environment_fault(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """Rows of environments stepped in turn, and what becomes of one that goes wrong."""
 
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from tolman.envs.adapters import DmEnvAdapter, GymnasiumAdapter
 from tolman.envs.checks import check_structure
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.serial_vector import MAX_RESTARTS, SerialVector
+
+HERE = re.escape(__file__)
 
 FIRST, MID, LAST = 0, 1, 2
 
@@ -249,7 +252,10 @@ class FirstInStep(Wrong):
 
 
 FAULTS = [
-    (Raises, r"raised KeyError: 'the door is\\nlocked'; must be free of errors"),
+    (
+        Raises,
+        rf"raised KeyError: 'the door is\\nlocked' \({HERE}:\d+\); must be free of err",
+    ),
     (Exits, r"raised SystemExit: 3"),
     (NanReward, r"reward: got nan; must be a finite float32"),
     (NoReward, r"reward: got None; must be one number"),

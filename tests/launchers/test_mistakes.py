@@ -429,8 +429,8 @@ CODE = [
     ("1 / 0", "importing theirs failed (ZeroDivisionError"),
     ("Env = 3", "env 'theirs:Env': is a int; must be a class"),
     ("class Env: pass", "is a Env; must be an on-device environment"),
-    ("def Env(): raise SystemExit(4)", "raised SystemExit: 4; must be free of errors"),
-    ("def Env(): raise KeyError(3)", "raised KeyError: 3; must be free of errors"),
+    ("def Env(): raise SystemExit(4)", "/theirs.py:1); must be free of errors"),
+    ("def Env(): raise KeyError(3)", "raised KeyError: 3 (/"),
     ("def Env(): return 3", "is a int; must be an on-device environment"),
     ("def Env(x): return 3", "its parameter 'x' has no type and no default"),
 ]
