@@ -10,6 +10,8 @@ import itertools
 import json
 import logging
 import os
+import pickle
+import select
 import signal
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from tolman.envs.guarded import Factory
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.serial_vector import CLOSE_SECONDS, MAX_RESTARTS, check_vector_settings
 from tolman.envs.shared_rows import RowLayout, SharedRows, new_file
-from tolman.envs.worker import Answer, Plan
+from tolman.envs.worker import STEP, Answer, Plan
 
 START_SECONDS = 300.0  # Until a process has imported what it needs, on a loaded machine.
 SPARE_SECONDS = 30.0  # Until one that still runs, and does not answer, is given up.
@@ -38,6 +40,8 @@ sys.path[:] = json.loads(sys.argv[4])
 from tolman.envs.worker import main
 main()
 """
+
+_NOTHING = Answer(None, None, ())
 
 logger = logging.getLogger(__name__)
 
@@ -184,15 +188,20 @@ class ProcessVector:
         for worker in self._workers:
             worker.ask(order)
         asked = [*self._workers]
+        asked[-1].wait()  # Waking once, where steps take alike, leaves them the cores.
         info: list[Mapping[str, float]] = []
         for index, worker in enumerate(asked):
             told = self._take(worker, order, index)
+            if told is None:
+                info += [{}] * worker.plan.num_envs
+                continue
             self._workers[index].num_restarts_of_now = told.num_restarts
             info += told.episode_info or [{}] * worker.plan.num_envs
         self.episode_info = info
         self._latest = self._rows.read_row()
+        is_last = self._latest.step_type == LAST
         for worker in asked:  # One that is new has ended the episodes of another.
-            if (self._latest.step_type[worker.part()] == LAST).any():
+            if worker.num_deaths and is_last[worker.part()].any():
                 worker.num_deaths = 0
         return self._latest
 
@@ -200,25 +209,25 @@ class ProcessVector:
         """What a process answers; a new one in its place, where it has died.
 
         Raises:
-          EnvironmentFault: for a process that died, unless it is in a row and faults are
-            mended.
+          EnvironmentFault: for a process that died, or a copy that hangs, unless it is in
+            a row and faults are mended.
           Exception: what it raised.
         """
         try:
             answer = worker.answer()
         except _Gone as gone:
-            fault = self._fault(worker.plan, str(gone))
-            if index is None or self._on_error == "fail":
-                self.close()
-                raise EnvironmentFault(fault) from None
-            return self._replace(index, fault)
+            fault = EnvironmentFault(self._fault(worker.plan, str(gone)))
+            answer = Answer(None, fault, (), is_last=True)
         for level, text in answer.log:
             logger.log(level, "%s", text)
-        if answer.error is not None:
-            if order in ("build", "extend"):
-                self.close()
-            raise answer.error
-        return answer.value
+        if answer.error is None:
+            return answer.value
+        if answer.is_last and index is not None and self._on_error == "restart":
+            worker.end(time.monotonic() + CLOSE_SECONDS)
+            return self._replace(index, str(answer.error))
+        if answer.is_last or order in ("build", "extend"):
+            self.close()
+        raise answer.error
 
     def _replace(self, index: int, fault: str) -> Any:
         """Has a new process end the episodes of one that has died."""
@@ -290,6 +299,8 @@ class _Process:
         theirs.close()
         os.close(watched)
         self._connection: Connection[Any, Any] = ours
+        self._answers = select.poll()
+        self._answers.register(ours.fileno(), select.POLLIN)
         self._send(cloudpickle.dumps(("build", plan)))
 
     @property
@@ -303,7 +314,12 @@ class _Process:
 
     def ask(self, order: str, *arguments: Any) -> None:
         """Gives an order."""
-        self._send(cloudpickle.dumps((order, *arguments)))
+        is_step = order == "step"
+        self._send(STEP if is_step else cloudpickle.dumps((order, *arguments)))
+
+    def wait(self) -> bool:
+        """Waits for an answer; False if none came, and the process has not ended."""
+        return bool(self._answers.poll(1e3 * self._patience()))
 
     def answer(self) -> Answer:
         """What came of the last order.
@@ -311,16 +327,12 @@ class _Process:
         Raises:
           _Gone: if it has died, or does not answer.
         """
-        plan = self.plan
-        seconds = plan.num_envs * plan.timeout_seconds + SPARE_SECONDS
-        if not self.has_started:
-            seconds += START_SECONDS
         try:
-            if self._connection.poll(seconds):
-                answer: Answer = self._connection.recv()
+            if self.wait():
+                message = self._connection.recv_bytes()
                 self.has_started = True
-                return answer
-            how = f"gave no answer within {seconds:g} s"
+                return pickle.loads(message) if message else _NOTHING
+            how = f"gave no answer within {self._patience():g} s"
         except (EOFError, OSError):
             how = ""
         if how:
@@ -337,6 +349,11 @@ class _Process:
             self._process.kill()
             self._process.wait()
         self._release()
+
+    def _patience(self) -> float:
+        """Seconds until it must have answered."""
+        seconds = self.plan.num_envs * self.plan.timeout_seconds + SPARE_SECONDS
+        return seconds if self.has_started else seconds + START_SECONDS
 
     def _release(self) -> None:
         if self._alive >= 0:

@@ -18,7 +18,7 @@ from tolman.envs.checks import ConformanceError, raised
 from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Contract, Factory, GuardedEnvironment, Row
 from tolman.envs.host import EnvironmentFault
-from tolman.envs.turns import OverdueError, TurnThread
+from tolman.envs.turns import OverdueError, TurnThread, WatchedTurns
 
 ERROR_POLICIES = ("fail", "restart")
 MAX_RESTARTS = 10  # Of one copy without an episode that it completed in between.
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class SerialVector:
-    """E copies of a `dm_env.Environment`, stepped in turn in a thread of their own.
+    """E copies of a `dm_env.Environment`, stepped in turn.
 
     See `HostVector` for the rows. Numbers of 64 bits leave as 32, as in JAX. The
     attribute `new_task` of an environment, where it has one, says which FIRST rows open a
@@ -50,6 +50,7 @@ class SerialVector:
         timeout_seconds: float = 60.0,
         first_copy: int = 0,
         restarts: int = 0,
+        on_overdue: Callable[[EnvironmentFault], None] | None = None,
     ) -> None:
         """Builds every copy, in the thread that will step it.
 
@@ -65,6 +66,9 @@ class SerialVector:
           timeout_seconds: that one `reset` or `step` of one copy may take.
           first_copy: the number of the first copy, where others step those before it.
           restarts: of each copy, ever, before this vector.
+          on_overdue: takes the fault of a copy that hangs, and ends the process; copies
+            are then stepped in the caller's thread. None leaves a thread that hangs
+            behind.
 
         Raises:
           ValueError: for a setting outside its range, or any that `factory` raises.
@@ -74,7 +78,12 @@ class SerialVector:
         self.num_envs, self.num_restarts = 1, 0
         self._factory, self._seed, self._name = factory, seed, name
         self._on_error, self._timeout_seconds = on_error, timeout_seconds
-        self._thread = TurnThread()
+        self._turns: TurnThread | WatchedTurns = TurnThread()
+        if on_overdue is not None:
+            tell = on_overdue
+            self._turns = WatchedTurns(
+                lambda index: tell(self._fault(index, OverdueError()))
+            )
         self._step_number = 0
         self._first_copy, self._restarts_before = first_copy, restarts
         self._restarts = [restarts]  # Of each copy, ever.
@@ -140,20 +149,20 @@ class SerialVector:
         return self._play(turn)
 
     def close(self) -> None:
-        """Closes every copy, as far as none of them hangs, and ends the thread."""
+        """Closes every copy, as far as none of them hangs, and ends their thread."""
         copies = [*self._copies, *self._replaced]
         first = 0
         while first < len(copies):  # One that hangs is passed over.
             indices = range(first, len(copies))
-            closed, _ = self._thread.play(
+            closed, _ = self._turns.play(
                 lambda index: _close(copies[index]), indices, CLOSE_SECONDS
             )
             first += len(closed) + 1
-        self._thread.close()
+        self._turns.close()
 
     def _build(self, index: int) -> Contract:
         copy = self._copies[index]
-        built, error = self._thread.play(
+        built, error = self._turns.play(
             lambda _: copy.build(), [index], self._timeout_seconds
         )
         if error is None:
@@ -187,7 +196,7 @@ class SerialVector:
         rows: list[Row] = []
         while len(rows) < self.num_envs:
             indices = range(len(rows), self.num_envs)
-            done, error = self._thread.play(turn, indices, self._timeout_seconds)
+            done, error = self._turns.play(turn, indices, self._timeout_seconds)
             for index, row in enumerate(done, start=len(rows)):
                 if row.step_type == LAST:
                     self._failures[index] = 0

@@ -47,15 +47,22 @@ def new_file() -> IO[bytes]:
 
 
 class SharedRows:
-    """A row and actions whose arrays, `[E, ...]`, lie in a file.
+    """A row and actions of some copies, or all, whose arrays lie in a file.
 
     Attributes:
       timestep: the row.
       action: the actions, nested as their spec is.
     """
 
-    def __init__(self, descriptor: int, layout: RowLayout) -> None:
+    def __init__(
+        self, descriptor: int, layout: RowLayout, copies: slice = slice(None)
+    ) -> None:
         """Maps the file, and makes it as long as it must be.
+
+        Args:
+          descriptor: of the file.
+          layout: what lies in it.
+          copies: whose arrays these are.
 
         Raises:
           OSError: if there is no room for it.
@@ -81,21 +88,23 @@ class SharedRows:
                 os.posix_fallocate(descriptor, 0, end)
         self._memory = mmap.mmap(descriptor, end)
         arrays: list[np.ndarray] = [
-            np.ndarray(shape, dtype, self._memory, offset)
+            np.ndarray(shape, dtype, self._memory, offset)[copies]
             for (shape, dtype), offset in zip(shapes, offsets, strict=True)
         ]
         self.timestep, self.action = jax.tree.unflatten(structure, arrays)
+        self._leaves = jax.tree.leaves(self.timestep)
 
-    def write_row(self, row: TimeStep, part: slice) -> None:
-        """Writes a row of some copies."""
-        jax.tree.map(lambda to, leaf: _copy(to[part], leaf), self.timestep, row)
+    def write_row(self, row: TimeStep, copies: slice = slice(None)) -> None:
+        """Writes a row of these copies, or of some of them."""
+        for to, leaf in zip(self._leaves, jax.tree.leaves(row), strict=True):
+            to[copies] = leaf
 
     def read_row(self) -> TimeStep:
-        """A copy of the row of all of them."""
+        """A copy of the row."""
         return jax.tree.map(np.array, self.timestep)
 
     def write_action(self, action: Any) -> None:
-        """Writes the actions of all copies.
+        """Writes the actions.
 
         Raises:
           ValueError: for another nest or other shapes than the specs'.
@@ -104,7 +113,7 @@ class SharedRows:
 
     def close(self) -> None:
         """Gives the memory up; the arrays must not be used any more."""
-        del self.timestep, self.action
+        del self.timestep, self.action, self._leaves
         with contextlib.suppress(BufferError):  # An array is still held somewhere.
             self._memory.close()
 
@@ -120,10 +129,6 @@ def _parts(number: int, spec: Any) -> Any:
 
 def _is_part(part: Any) -> bool:
     return isinstance(part, _Part)
-
-
-def _copy(to: np.ndarray, leaf: Any) -> None:
-    to[...] = leaf
 
 
 def _copy_action(to: np.ndarray, action: Any) -> None:

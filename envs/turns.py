@@ -1,4 +1,4 @@
-"""A thread that takes turns for a caller who waits for each no longer than he said."""
+"""Turns that may hang, for a caller who waits for each no longer than he said."""
 
 from __future__ import annotations
 
@@ -48,6 +48,64 @@ class TurnThread:
         if self._rounds is not None:
             self._rounds.put(None)
             self._rounds = None
+
+
+class WatchedTurns:
+    """Takes turns in the caller's own thread; another one watches how long each takes.
+
+    It has no switch of threads in a turn, but a caller who hangs does not come back: what
+    watches has to end the process.
+    """
+
+    def __init__(self, on_overdue: Callable[[int], None]) -> None:
+        """Starts nothing yet; the first `play` does.
+
+        Args:
+          on_overdue: called with the index of a turn that is overdue, in another thread.
+            The turn, should it ever end, does not return.
+        """
+        self._on_overdue = on_overdue
+        self._lock = threading.Lock()  # Of the end of a turn.
+        self._index: int | None = None  # Of the turn that is under way.
+        self._turn_began = self._seconds = 0.0
+        self._is_watched = False
+
+    def play(
+        self, turn: Callable[[int], Any], indices: Sequence[int], timeout_seconds: float
+    ) -> tuple[list[Any], BaseException | None]:
+        """See `TurnThread.play`; the first call's `timeout_seconds` hold for all."""
+        if not self._is_watched:
+            self._is_watched, self._seconds = True, timeout_seconds
+            threading.Thread(target=self._watch, daemon=True).start()
+        results: list[Any] = []
+        for index in indices:
+            error = None
+            self._turn_began, self._index = time.monotonic(), index
+            try:
+                results.append(turn(index))
+            except BaseException as raised:  # sys.exit() in an environment, too.
+                error = raised
+            with self._lock:
+                self._index = None
+            if error is not None:
+                return results, error
+        return results, None
+
+    def close(self) -> None:
+        """Does nothing: the process ends with the one who watches."""
+
+    def _watch(self) -> None:
+        while True:
+            now = time.monotonic()
+            began = now if self._index is None else self._turn_began
+            if (remaining := began + self._seconds - now) > 0.0:
+                time.sleep(remaining)
+                continue
+            with self._lock:  # Never given back: the turn does not return.
+                index = self._index
+                if index is not None and self._turn_began == began:
+                    self._on_overdue(index)
+                    threading.Event().wait()
 
 
 def _work(rounds: queue.SimpleQueue[_Round | None]) -> None:

@@ -9,17 +9,19 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import cloudpickle
-import jax
 
 from tolman.envs.environment import TimeStep
 from tolman.envs.host import EnvironmentFault
 from tolman.envs.serial_vector import SerialVector
 from tolman.envs.shared_rows import RowLayout, SharedRows
+
+STEP = b""  # The order to step every copy; every other is pickled.
+NOTHING_TO_TELL = b""  # The answer to it where there is nothing to tell; others likewise.
 
 
 class Plan(NamedTuple):
@@ -53,18 +55,20 @@ class Answer(NamedTuple):
       value: what was asked for.
       error: what was raised; None where all went well.
       log: level and text of what was logged meanwhile.
+      is_last: a copy hangs, as `error` says, and the process ends.
     """
 
     value: Any
     error: Exception | None
     log: Sequence[tuple[int, str]]
+    is_last: bool = False
 
 
 class Told(NamedTuple):
     """What a row's arrays do not hold.
 
     Attributes:
-      num_restarts: of the worker's copies, so far.
+      num_restarts: of the worker's copies, so far; told whenever it is another.
       episode_info: see `HostVector`; None where every one is empty.
     """
 
@@ -83,7 +87,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # The parent is gone.
         _serve(Connection(connection), rows)
-    os._exit(0)  # A copy that hangs has a thread that would be waited for.
+    os._exit(0)  # A thread of an environment would be waited for.
 
 
 def _end_with_parent(descriptor: int) -> None:
@@ -93,21 +97,29 @@ def _end_with_parent(descriptor: int) -> None:
 
 def _serve(connection: Connection, rows: int) -> None:
     log = _Log()
+
+    def end(fault: EnvironmentFault) -> None:
+        connection.send_bytes(_packed(Answer(None, fault, log.take(), is_last=True)))
+        os._exit(1)
+
     worker: _Worker | None = None
     while True:
         message = connection.recv_bytes()
         order, value, error = "", None, None
         try:
-            order, *arguments = pickle.loads(message)
+            order, *arguments = pickle.loads(message) if message else ("step",)
             if worker is None:
                 (plan,) = arguments
-                worker = _Worker(plan, rows)
+                worker = _Worker(plan, rows, end)
                 value = worker.specs()
             else:
                 value = getattr(worker, order)(*arguments)
         except Exception as raised:
             error = raised
-        connection.send_bytes(_packed(Answer(value, error, log.take())))
+        if value is None and error is None and log.is_empty():
+            connection.send_bytes(NOTHING_TO_TELL)
+        else:
+            connection.send_bytes(_packed(Answer(value, error, log.take())))
         if order == "close":
             return
 
@@ -115,11 +127,15 @@ def _serve(connection: Connection, rows: int) -> None:
 class _Worker:
     """The orders, by name."""
 
-    def __init__(self, plan: Plan, rows: int) -> None:
+    def __init__(
+        self, plan: Plan, rows: int, on_overdue: Callable[[EnvironmentFault], None]
+    ) -> None:
         self._first, self._descriptor = plan.first_copy, rows
         factory = pickle.loads(plan.factory)
-        self._vector = SerialVector(**{**plan._asdict(), "factory": factory})
+        settings = {**plan._asdict(), "factory": factory, "on_overdue": on_overdue}
+        self._vector = SerialVector(**settings)
         self._rows: SharedRows | None = None
+        self._told_restarts = 0
 
     def specs(self) -> tuple[Any, Any]:
         """Of observations and actions."""
@@ -131,36 +147,37 @@ class _Worker:
 
     def share(self, layout: RowLayout) -> None:
         """Has rows and actions go through memory of this layout."""
-        self._rows = SharedRows(self._descriptor, layout)
+        copies = slice(self._first, self._first + self._vector.num_envs)
+        self._rows = SharedRows(self._descriptor, layout, copies)
 
-    def reset(self) -> Told:
+    def reset(self) -> Told | None:
         """Starts an episode in every copy."""
         return self._tell(self._vector.reset())
 
-    def step(self) -> Told:
+    def step(self) -> Told | None:
         """Steps every copy."""
         assert self._rows is not None
-        action = jax.tree.map(lambda leaf: leaf[self._part()], self._rows.action)
-        return self._tell(self._vector.step(action))
+        return self._tell(self._vector.step(self._rows.action))
 
-    def take_over(self, step_number: int) -> Told:
+    def take_over(self, step_number: int) -> Told | None:
         """Goes on for copies whose process has died, after the row that is shared."""
         assert self._rows is not None
-        row = jax.tree.map(lambda leaf: leaf[self._part()], self._rows.timestep)
-        return self._tell(self._vector.take_over(row, step_number))
+        return self._tell(self._vector.take_over(self._rows.timestep, step_number))
 
     def close(self) -> None:
         """Closes the copies."""
         self._vector.close()
 
-    def _part(self) -> slice:
-        return slice(self._first, self._first + self._vector.num_envs)
-
-    def _tell(self, row: TimeStep) -> Told:
+    def _tell(self, row: TimeStep) -> Told | None:
         assert self._rows is not None
-        self._rows.write_row(row, self._part())
-        info = [dict(told) for told in self._vector.episode_info]
-        return Told(self._vector.num_restarts, info if any(info) else None)
+        self._rows.write_row(row)
+        vector = self._vector
+        has_info = any(vector.episode_info)
+        if not has_info and vector.num_restarts == self._told_restarts:
+            return None
+        self._told_restarts = vector.num_restarts
+        info = [dict(told) for told in vector.episode_info] if has_info else None
+        return Told(vector.num_restarts, info)
 
 
 class _Log(logging.Handler):
@@ -175,6 +192,9 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._records.append((record.levelno, record.getMessage()))
+
+    def is_empty(self) -> bool:
+        return not self._records
 
     def take(self) -> list[tuple[int, str]]:
         taken, self._records = self._records, []

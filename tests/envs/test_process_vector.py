@@ -91,10 +91,24 @@ def test_a_fault_is_named_on_one_line(fault, said, start):
     assert "\n" not in str(caught.value)
 
 
-def test_a_process_that_dies_is_replaced_and_its_episodes_are_cut(start, caplog):
+@pytest.mark.parametrize(
+    "fault, said",
+    [
+        (
+            "dies",
+            "copies 2 to 3, {}: their process ended by SIGKILL; must answer and stay alive",
+        ),
+        ("hangs", "copy 2, {}: got no answer; must come within 6 s (timeout_seconds)"),
+    ],
+)
+def test_a_process_that_dies_is_replaced_and_its_episodes_are_cut(
+    fault, said, start, caplog
+):
     """Copy 2 takes copy 3 with it; what other processes step is as it was."""
-    seeds = seeds_of(4)
-    vector = start(faulty("dies", seeds[2:3]), 4, 2, seed=3, name="w", on_error="restart")
+    factory, seconds = faulty(fault, seeds_of(4)[2:3]), 6.0 if fault == "hangs" else 60.0
+    settings = {"on_error": "restart", "timeout_seconds": seconds}
+    vector = start(factory, 4, 2, seed=3, name="w", **settings)
+    worker = vector._workers[1]._process
     rows, _ = play(vector, 4, rows=14)
     expected, _ = play(SerialVector(Walk, 4, seed=3), 4, rows=14)
     for ours, theirs in zip(rows, expected, strict=True):
@@ -125,9 +139,9 @@ def test_a_process_that_dies_is_replaced_and_its_episodes_are_cut(start, caplog)
         assert rows[died + 2].step_type[copy] == MID
     assert vector.num_restarts == 2
     assert [record.message for record in caplog.records] == [
-        f"env 'w', copies 2 to 3, step {died}: their process ended by SIGKILL; must answer "
-        "and stay alive. Restart."
+        f"env 'w', {said.format(f'step {died}')}. Restart."
     ]
+    assert worker.poll() is not None
 
 
 def test_a_copy_that_breaks_down_is_restarted_in_its_process(start, caplog):
