@@ -1,7 +1,8 @@
 """A folder of compiled programs, so that a second start of a command compiles nothing.
 
-jax keeps them; here is where. The folder is named by jax's version and by the processor,
-because what was compiled for one processor may fail on another that shares the folder.
+jax keeps them; here is where. The folder is named by jax's version, by the processor,
+because what was compiled for one processor may fail on another that shares the folder, and
+by the compression that jax finds, because it cannot read what it packed with another.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 VARIABLE = "TOLMAN_COMPILED"
@@ -54,7 +57,7 @@ def compiled_folder() -> Path | None:
         return None
     if given := os.environ.get(JAX_FOLDER):
         return Path(given)
-    return _parent(chosen) / f"jax{version('jax')}-{_processor()}"
+    return _parent(chosen) / f"jax{version('jax')}-{_processor()}-{_compression()}"
 
 
 def compiled_files(folder: Path) -> list[Path]:
@@ -67,6 +70,12 @@ def _parent(chosen: str) -> Path:
         return Path(chosen).expanduser()
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(caches) / "tolman" / "compiled"
+
+
+def _compression() -> str:
+    """What jax packs programs with: Zstandard where Python 3.14 or a package brings it."""
+    is_found = sys.version_info >= (3, 14) or find_spec("zstandard") is not None
+    return "zstd" if is_found else "zlib"
 
 
 def _processor() -> str:

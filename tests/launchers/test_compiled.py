@@ -1,5 +1,6 @@
 """A second start finds what the first one compiled, unless the user wants none kept."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -75,6 +76,18 @@ def test_the_folder_is_the_users_own_where_one_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv(VARIABLE, "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     assert compiled_folder().parent == tmp_path / "caches" / "tolman" / "compiled"
+
+
+def test_another_compression_has_a_folder_of_its_own(monkeypatch):
+    """It is the one that jax uses, here and where a package brings another."""
+    from jax._src import compilation_cache
+
+    packed = compilation_cache.compress_executable(b"program")
+    is_zstd = packed.startswith(b"\x28\xb5\x2f\xfd")  # RFC 8878, section 3.1.1.
+    assert compiled_folder().name.endswith("-zstd" if is_zstd else "-zlib")
+    spec = importlib.util.find_spec("json")
+    monkeypatch.setattr("tolman.launchers.settings.compiled.find_spec", lambda _: spec)
+    assert compiled_folder().name.endswith("-zstd")
 
 
 def test_another_processor_has_a_folder_of_its_own(monkeypatch, tmp_path):
