@@ -116,6 +116,25 @@ def test_members_are_what_they_would_be_alone(runner, num_devices):
     assert population.num_compilations() == 1
 
 
+def test_members_that_take_turns_have_the_bits_of_lone_ones(runner):
+    """On a CPU; as one batch they have the same numbers, rounded otherwise."""
+
+    def train(keys, takes_turns):
+        own = OnDeviceRunner(runner.agent, runner.environment, len(keys), jax.devices()[:1])
+        own._takes_turns = takes_turns
+        return _trained(own, keys, [2, 3])
+
+    in_turn, told = train(_keys(7, 8, 9), True)
+    together, told_together = train(_keys(7, 8, 9), False)
+    _assert_same(in_turn, together, rtol=1e-4, atol=1e-5)
+    _assert_same(told, told_together, rtol=1e-4, atol=1e-5)
+    for member, seed in enumerate((7, 8, 9)):
+        lone, told_alone = train(_keys(seed), True)
+        _assert_same(runner.member(in_turn, member), lone)
+        own = {name: value[member, None] for name, value in told.items()}
+        _assert_same(own, told_alone)
+
+
 def test_environments_of_a_lone_member_are_shared_out_over_devices(runner):
     assert len(jax.devices()) >= 2
     sharded = OnDeviceRunner(runner.agent, TwoStep(), 1, jax.devices()[:2])
