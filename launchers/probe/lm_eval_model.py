@@ -135,6 +135,8 @@ def _instances(kind: str, arguments: Sequence[tuple]) -> list[Any]:
 def _told(words: str, error: BaseException) -> ValueError:
     """What the harness raised, in one line."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, ImportError):
+        return ValueError(f"lm-eval:{words}: {reason}. Install it, or: {EXTRA}.")
     return ValueError(
         f"lm-eval:{words}: {reason}. Mend the words after lm-eval:, TYPE,KEY=VALUE,..."
     )

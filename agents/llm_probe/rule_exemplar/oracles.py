@@ -10,6 +10,7 @@ import numpy as np
 from tolman.agents.llm_probe.rule_exemplar.stimuli import Examples
 
 CERTAIN = 50.0  # Logits apart.
+STEEPNESS = 10.0  # Of likeness.
 
 
 def p_target(logits: np.ndarray, examples: Examples) -> np.ndarray:
@@ -48,6 +49,24 @@ def exemplar_learner(examples: Examples) -> np.ndarray:
     square = _distances(examples) ** 2
     labels = np.asarray(examples.labels)
     return _nearest(square.sum(1)[:, -1, :-1], labels)
+
+
+def similarity_learner(examples: Examples) -> np.ndarray:
+    """Logits `[B, C]`: every stimulus of the context speaks for its label by its likeness.
+
+    Likeness falls off exponentially with the distance, measured by the longest one from
+    the stimulus that is asked. Unlike `exemplar_learner` it counts: in `stimuli.CONTEXT`
+    four share B with BX and only two X, so that P(rule) is above a half without any rule,
+    2/3 at most where all features are equally far apart.
+
+    Source: Nosofsky 1986, equations 2 to 5, without weights of features.
+    """
+    distance = np.sqrt((_distances(examples) ** 2).sum(1))[:, -1, :-1]  # [B, N]
+    likeness = np.exp(-STEEPNESS * distance / distance.max(1, keepdims=True))
+    labels = np.asarray(examples.labels)
+    summed = np.zeros((len(labels), int(labels.max()) + 1))
+    np.add.at(summed, (np.arange(len(labels))[:, None], labels), likeness)
+    return np.log(summed + 1e-300)
 
 
 def _distances(examples: Examples) -> np.ndarray:

@@ -26,6 +26,7 @@ from tolman.agents.llm_probe.rule_exemplar.oracles import (
     exemplar_learner,
     p_target,
     rule_learner,
+    similarity_learner,
 )
 from tolman.agents.llm_probe.rule_exemplar.words import Question, bootstrap, questions
 from tolman.launchers.probe.battery import Block, Findings, ProbeStudy, Row
@@ -37,11 +38,15 @@ from tolman.launchers.studies.study import Study
 TITLE = "Rules versus exemplars: partial exposure, in context and in weights"
 PAPER = "Chan et al. 2022"
 NUM_ASKED = 4_000  # Sequences of a test; in half of them the combination is held out.
-ARMS: dict[str, InContext | InWeights] = {
-    "in context": InContext(),
-    "in weights": InWeights(),
-    "rule pretraining": InContext(held_out_share=0.25),
-}
+
+
+def arms(seed: int) -> dict[str, InContext | InWeights]:
+    """What each arm learns from; another seed draws other tasks to be kept in weights."""
+    return {
+        "in context": InContext(),
+        "in weights": InWeights(seed=seed),
+        "rule pretraining": InContext(held_out_share=0.25),
+    }
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,10 @@ def run(study: Study) -> None:
     config = RuleExemplarConfig()
     study.settings = {**asdict(budget), **asdict(config), "asked": NUM_ASKED}
     check_instrument(study)
-    tested = {name: test_arm(study, name, budget, config) for name in ARMS}
+    tested = {
+        name: test_arm(study, name, source, budget, config)
+        for name, source in arms(study.seed).items()
+    }
     check(study, tested)
     draw(study, tested)
     if (model := pretrained_model()) is not None:
@@ -100,11 +108,23 @@ def check_instrument(study: Study) -> None:
                 above=0.48, below=0.52)  # fmt: skip
     study.check("oracle of exemplars, seen combinations", nearest[~is_held_out].mean(),
                 "1", above=0.999)  # fmt: skip
+    summed = p_target(similarity_learner(examples), examples)[is_held_out].mean()
+    study.note(
+        f"A learner without rules that sums likeness over the context has P(rule) "
+        f"{summed:.3f}: labels are balanced there, and so four stimuli share a feature "
+        "with BX on the side of the rule, two on the other. In context, only what is above "
+        "that speaks for a rule."
+    )
 
 
-def test_arm(study: Study, name: str, budget: Budget, config: RuleExemplarConfig) -> Tested:
+def test_arm(
+    study: Study,
+    name: str,
+    source: InContext | InWeights,
+    budget: Budget,
+    config: RuleExemplarConfig,
+) -> Tested:
     """Trains the members of one arm, and asks them all the same questions."""
-    source = ARMS[name]
     agent = RuleExemplarLearner(config, source.num_labels)
     label = name.replace(" ", "_")
     fit = study.fit(label, agent, source, budget.num_updates, budget.num_members)

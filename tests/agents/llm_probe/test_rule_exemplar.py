@@ -11,6 +11,7 @@ from tolman.agents.llm_probe.rule_exemplar.oracles import (
     exemplar_learner,
     p_target,
     rule_learner,
+    similarity_learner,
 )
 from tolman.agents.llm_probe.rule_exemplar.stimuli import Examples
 from tolman.agents.llm_probe.rule_exemplar.words import bootstrap, questions
@@ -29,6 +30,21 @@ def test_oracles_are_told_apart():
     nearest = p_target(exemplar_learner(examples), examples)
     assert nearest[~held_out].min() > 0.999
     assert nearest[held_out].mean() == pytest.approx(0.5, abs=0.06)  # 4 standard errors.
+
+
+def test_a_learner_that_sums_likeness_counts_stimuli():
+    """Corners of a square: BX is 1 away from two AX and four BW, and sqrt 2 from two AW."""
+    a, b = np.array([0.0]), np.array([1.0])
+    corners = {"AX": (a, a), "AW": (a, b), "BW": (b, b), "BX": (b, a)}
+    shown = ["AX", "AX", "AW", "AW", "BW", "BW", "BW", "BW", "BX"]
+    stimuli = np.array([np.concatenate(corners[one]) for one in shown])[None]
+    labels = np.array([[0, 0, 0, 0, 1, 1, 1, 1]])
+    one, none = np.array([1]), np.array([0])
+    examples = Examples(stimuli, labels, one, none, np.array([True]))
+    near, far = np.exp(-10 / np.sqrt(2)), np.exp(-10.0)
+    expected = 4 * near / (4 * near + 2 * near + 2 * far)
+    assert p_target(similarity_learner(examples), examples) == pytest.approx([expected])
+    assert expected == pytest.approx(0.655, abs=0.001)
 
 
 def test_contexts_are_balanced_and_either_place_decides():

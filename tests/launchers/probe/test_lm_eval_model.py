@@ -9,6 +9,7 @@ pytest.importorskip("lm_eval")
 from hugging_face import save_as_llama
 
 from tolman.launchers import cli
+from tolman.launchers.probe import lm_eval_model
 from tolman.launchers.probe.llama2c import load_llama2c
 from tolman.launchers.probe.lm_eval_model import load_lm_eval
 
@@ -52,3 +53,8 @@ def test_mistakes_are_told_in_one_line(words, tmp_path, capsys):
     assert cli.main(given) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith(f"tolman: error: lm-eval:{words}: ")
+
+
+def test_a_package_that_is_missing_is_told():
+    error = lm_eval_model._told("hf,x=1", ModuleNotFoundError("No module named 'torch'"))
+    assert str(error).startswith("lm-eval:hf,x=1: No module named 'torch'. Install it, or")
