@@ -3,7 +3,7 @@
 `tolman probe MODEL --study llm_probe/content_effects` asks a model 234 inferences, 144
 syllogisms and 216 selections of cards, without and with solved examples before them.
 `tolman study llm_probe/content_effects` asks none: it plants effects in answers and checks
-that the statistics find those and no others.
+that the statistics find those and no others. Then it trains small models on inferences.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from tolman.launchers.studies.llm_probe.content_plots import (
     draw_accuracy,
     draw_called_valid,
 )
+from tolman.launchers.studies.llm_probe.trained_nli import train_and_ask
 from tolman.launchers.studies.study import Study
 
 TITLE = "Content effects: logic against belief"
@@ -306,6 +307,7 @@ def run(study: Study) -> None:
     bar = 0.17 if study.quick else 0.09  # Fewer sets, more chance.
     claim = f"an absent effect of belief is found in few of {num_sets} sets of answers"
     study.check(claim, num_found / num_sets, "5 % by construction", below=bar + 1e-9)
+    train_and_ask(study)
     study.check(
         "the correction takes an answer's prior away, largest error in nats",
         _largest_rest(items, rng),
