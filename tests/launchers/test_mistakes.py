@@ -307,6 +307,7 @@ MATCHES = [
     ("tournament hex random random", "must be all different: tell equal engines apart"),
     ("tournament hex random nope", "player 'nope' is unknown: must be one of"),
     ("tournament hex random mcts:0", "num_simulations=0 of mcts: must be at least 1"),
+    ("tournament connect_four random solver:0", "num_nodes=0 of solver: must be at least"),
     ("tournament hex random mcts:-1", "player 'mcts:-1': must end in a whole number"),
     (f"tournament hex random mcts:{BIG}", "must end in a whole number below 1e9"),
     ("tournament hex random minimax", "must end in a whole number below 1e9, such as"),

@@ -54,6 +54,8 @@ class ConnectFourSolverPlayer:
         self, opening: Player, num_nodes: int = NUM_NODES, name: str | None = None
     ) -> None:
         """`opening` chooses where a legal move takes the solver more nodes."""
+        if num_nodes < 1:
+            raise ValueError(f"num_nodes={num_nodes} of solver: must be at least 1.")
         self.name = name or f"solver:{num_nodes}"
         self.opening = opening
         self._solver = Solver(num_nodes)
