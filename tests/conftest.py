@@ -24,10 +24,12 @@ LONGEST = (
 )
 
 # Two CPU devices, so that sharding is tested everywhere, and no time for making programs
-# fast that run for a moment. Must precede the import of jax.
+# fast that run for a moment, nor for cutting them up: the workers compile beside each other.
+# Must precede the import of jax.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time goes into compiling; what has been compiled once is found again.
