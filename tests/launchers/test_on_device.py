@@ -57,24 +57,30 @@ def test_nothing_is_compiled_after_the_first_update(runner):
     assert runner.num_compilations() == 1
 
 
-class TellsProgress(Wrapper):
-    """An agent whose metrics are how far the training was at an update."""
+class TellsWhatItGets(Wrapper):
+    """An agent whose metrics are how far the training was at an update, and its chance."""
 
     def update(self, learner_state, batch, key, progress):
         learned = self.inner.update(learner_state, batch, key, progress)
-        return learned._replace(metrics={"progress": progress})
+        told = {"progress": progress, "chance": jax.random.uniform(key)}
+        return learned._replace(metrics=told)
 
 
 @pytest.mark.parametrize("name", ["meta_rl", "dqn"])
-def test_progress_is_the_share_of_updates_that_are_done(name):
-    """Of a queue, and of a replay, which is drawn from once it holds four rows."""
-    settings = {"min_size": 4, "batch_size": 4} if name == "dqn" else {"unroll_length": 3}
-    agent = TellsProgress(make_agent(name, CountingTask(), "feedforward", **settings))
+def test_an_update_gets_the_share_that_is_done_and_chance_of_its_own(name):
+    """Of a queue, and of a replay, from which two updates follow each round of acting."""
+    settings: dict = {"unroll_length": 3}
+    if name == "dqn":
+        settings = {"min_size": 4, "batch_size": 4, "samples_per_insert": 2.0}
+    agent = TellsWhatItGets(make_agent(name, CountingTask(), "feedforward", **settings))
     runner = OnDeviceRunner(agent, CountingTask(), num_envs=4 if name == "dqn" else 0)
     state = runner.prepare(runner.init(_keys(0)), 4)
+    chances = set()
     for wanted in (0.0, 0.25, 0.5, 0.75):
         state, metrics = runner.train(state, 1)
         assert metrics["progress"].tolist() == [wanted]
+        chances.add(float(metrics["chance"][0]))
+    assert len(chances) == 4
 
 
 class HalfADay(CountingTask):
