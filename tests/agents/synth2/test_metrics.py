@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -152,6 +153,9 @@ def test_bleu_by_hand():
     )
     # The nearer of two lengths at one distance is the shorter.
     assert bleu(words("a b"), [words("a b c", "a")], 1) == 1.0
+    # Of 2 and 6 words the latter is nearer to 5.
+    near = bleu(words("a b c d e"), [words("a b", "a b c d e f")], 1)
+    assert near == pytest.approx(math.exp(1 - 6 / 5))
     # Over pictures, counts are added before they are divided.
     assert bleu(words("a b", "x"), [words("a b"), words("y")], 1) == pytest.approx(2 / 3)
     assert bleu(words(""), [words("a")]) == 0

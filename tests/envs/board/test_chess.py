@@ -265,6 +265,23 @@ def test_a_right_to_castle_that_was_lost_counts():
 
 
 @pytest.mark.parametrize(
+    "rook_and_back",
+    [
+        "h1g1 c6b8 g1h1 b8c6",
+        "a1b1 c6b8 b1a1 b8c6",
+        "c3b1 h8g8 b1c3 g8h8",
+        "c3b1 a8b8 b1c3 b8a8",
+    ],
+)
+def test_each_right_to_castle_counts(rook_and_back):
+    fen = "r3k2r/8/2n5/8/8/2N5/8/R3K2R w KQkq - 0 1"
+    state, board = play_uci(f"{rook_and_back} c3b1 c6b8 b1c3 b8c6", fen=fen)
+    assert board.is_repetition(2)
+    assert not board.is_repetition(3)
+    assert not Chess().is_over(state)
+
+
+@pytest.mark.parametrize(
     ("fen", "is_over", "white"),
     [
         ("7k/5QQ1/8/8/8/8/8/K7 b - - 0 1", True, 1.0),  # Mate.
