@@ -49,9 +49,11 @@ def dense(searched, index):
     return policy
 
 
+@pytest.mark.parametrize("max_num_slots", [0, 2])
 @pytest.mark.parametrize("first_play", ["draw", "parent"])
-def test_both_searches_make_the_same_visits(first_play):
-    in_jax, on_host, hosts = both(first_play=first_play)
+def test_both_searches_make_the_same_visits(first_play, max_num_slots):
+    """Among all moves, and among the two of the largest prior."""
+    in_jax, on_host, hosts = both(first_play=first_play, max_num_slots=max_num_slots)
     for index in range(BATCH):
         assert by_action(in_jax, index) == by_action(on_host, index)
     np.testing.assert_allclose(in_jax.value, on_host.value, atol=1e-5)
