@@ -24,8 +24,8 @@ LONGEST = (
 )
 
 # Two CPU devices, so that sharding is tested everywhere, and no time for making programs
-# fast that run for a moment, nor for cutting them up: the workers compile beside each other.
-# Must precede the import of jax.
+# fast that run for a moment, nor for cutting them up: the workers compile beside each
+# other. Must precede the import of jax.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
