@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from collections import Counter
 from collections.abc import Iterable
+
+MANY = 16  # Words that begin alike, up to a slash.
 
 
 def suggest(got: str, allowed: Iterable[str], prefix: str = "") -> str:
@@ -14,9 +17,29 @@ def suggest(got: str, allowed: Iterable[str], prefix: str = "") -> str:
       got: the word.
       allowed: words that would do.
       prefix: what the user writes before each of them.
+
+    Capitals and signs do not count: `RepeatFirstEasy` is close to `repeat_first/easy`.
     """
-    close = difflib.get_close_matches(got, list(allowed), n=1)
-    return f" (did you mean {prefix + close[0]!r}?)" if close else ""
+    words = {_letters(word): word for word in allowed}
+    close = difflib.get_close_matches(_letters(got), words, n=1)
+    return f" (did you mean {prefix + words[close[0]]!r}?)" if close else ""
+
+
+def list_words(words: Iterable[str]) -> str:
+    """The words, with commas; of `MANY` or more that begin alike only how they begin."""
+    words = list(words)
+    starts = Counter(word.partition("/")[0] for word in words)
+    shown = {}
+    for word in words:
+        start, slash, _ = word.partition("/")
+        many = slash and starts[start] >= MANY
+        shown[f"{start}/... ({starts[start]})" if many else word] = True
+    return ", ".join(shown)
+
+
+def _letters(word: str) -> str:
+    """Its letters and digits, in lower case."""
+    return "".join(letter for letter in word.lower() if letter.isalnum())
 
 
 def require_package(name: str, package: str) -> None:

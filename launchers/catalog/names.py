@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from tolman.envs.spelling import suggest
+from tolman.envs.spelling import list_words, suggest
 
 if TYPE_CHECKING:
     from tolman.envs.registry import Registry
@@ -155,7 +155,7 @@ def lookup(kind: Kind, name: str) -> Any:
     known = sorted({*table, *points})
     raise ValueError(
         f"{kind.noun} {name!r} is unknown{suggest(name, known)}: "
-        f"use one of {', '.join(known)}, or module:attribute for your own."
+        f"use one of {list_words(known)}, or module:attribute for your own."
     )
 
 

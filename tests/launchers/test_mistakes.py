@@ -52,7 +52,7 @@ NAMES = [
     ("train meta_rl --env os:getcwd", "env 'os:getcwd': is a str; must be an on-device"),
     (f"{TRAIN} --core", "flag --core: must be followed by a value"),
     (f"{TRAIN} --core lstn", "core 'lstn' is unknown (did you mean 'lstm'?)"),
-    (f"{TRAIN} --core MemO", "core 'MemO' is unknown: use one of a"),
+    (f"{TRAIN} --core MemO", "core 'MemO' is unknown (did you mean 'memo'?)"),
     (f"{TRAIN} --launcher rya", "launcher='rya': must be one of local, on-device, ray"),
     (f"{TRAIN} --launcher", "flag --launcher: must be followed by a value"),
     (

@@ -1,0 +1,188 @@
+"""POPGym's tasks beside the package popgym 1.0.7, where that can be imported.
+
+Its environments draw from a generator of NumPy. Here they draw from a script instead, which
+hands them our hidden state; the same actions must then give the same rows, step by step, to
+the end of every episode. Actions are random; where chance alone never comes to an end of
+one kind, every other episode is played with skill. `popgym` is not among the project's
+packages: put it on PYTHONPATH, with mazelib for the labyrinths, and run with `-m slow`.
+"""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from popgym_rows import random_rows
+
+from tolman.launchers.catalog.names import ENV, find
+
+popgym = pytest.importorskip("popgym")
+pytestmark = pytest.mark.slow
+
+NUM_EPISODES = 1000
+SIZES = ["easy", "medium", "hard"]
+
+
+class Script:
+    """In place of NumPy's generator: answers one kind of draw after the other."""
+
+    def __init__(self, **answers):
+        self._answers = {kind: iter(rows) for kind, rows in answers.items()}
+
+    def shuffle(self, cards):
+        cards[:] = next(self._answers["shuffle"])
+
+    def random(self, size=None, dtype=None):
+        return next(self._answers["random"])
+
+    def choice(self, *_, **__):
+        return next(self._answers["choice"])
+
+    def uniform(self, low, high, size=None):
+        return next(self._answers["uniform"])
+
+    def normal(self, mean, deviation):
+        return mean + deviation * next(self._answers["normal"])
+
+
+def dealt(state):
+    return Script(shuffle=[state.cards[::-1]])  # Dealt from the end.
+
+
+def two_decks(state):
+    return Script(shuffle=[state.cards[::-1], state.queries[::-1]])
+
+
+def laid(state):
+    return Script(shuffle=[state.cards])
+
+
+def arms(state):
+    return Script(random=[state.chances, *state.luck.astype(np.float64)])
+
+
+def cart(state):
+    physics = getattr(state, "inner", state).physics.astype(np.float64)
+    return Script(uniform=[physics], normal=getattr(state, "noise", []))
+
+
+def rod(state):
+    inner = getattr(state, "inner", state)
+    start = np.array([inner.angle, inner.speed], np.float64)
+    return Script(uniform=[start], normal=getattr(state, "noise", []))
+
+
+def balance(state):
+    """Keeps a pole up to the end of the clock."""
+    cart, speed, angle, turning = getattr(state, "inner", state).physics
+    return 0.05 * cart + 0.1 * speed + angle + 0.3 * turning > 0
+
+
+def pair(state):
+    """Turns two cards of one rank and one colour, until none are left."""
+    rank = state.cards % 52 // 4 * 2 + state.cards % 2
+    is_left = ~state.is_found & (jnp.arange(len(rank)) != state.turned)
+    is_like = is_left & (rank == rank[state.turned])
+    return jnp.argmax(jnp.where(state.turned == -1, is_left, is_like))
+
+
+SKILLS = {cart: balance, laid: pair}
+
+
+# Our name, theirs, what hands over a hidden state, steps of the longest episode by size.
+TASKS = [
+    ("repeat_first", "RepeatFirst", dealt, (51, 415, 831)),
+    ("repeat_previous", "RepeatPrevious", dealt, (51, 103, 155)),
+    ("autoencode", "Autoencode", dealt, (103, 207, 311)),
+    ("count_recall", "CountRecall", two_decks, (51, 103, 207)),
+    ("higher_lower", "HigherLower", dealt, (51, 103, 155)),
+    ("concentration", "Concentration", laid, (104, 208, 104)),
+    ("multiarmed_bandit", "MultiarmedBandit", arms, (200, 400, 600)),
+    ("position_only_cartpole", "PositionOnlyCartPole", cart, (200, 400, 600)),
+    ("velocity_only_cartpole", "VelocityOnlyCartPole", cart, (200, 400, 600)),
+    ("noisy_position_only_cartpole", "NoisyPositionOnlyCartPole", cart, (200,) * 3),
+    ("position_only_pendulum", "PositionOnlyPendulum", rod, (200, 150, 100)),
+    ("noisy_position_only_pendulum", "NoisyPositionOnlyPendulum", rod, (200,) * 3),
+]
+IDS = [
+    (
+        f"popgym/{ours}/{size}",
+        f"{theirs}{size.title()}",
+        script,
+        num_steps[SIZES.index(size)],
+    )
+    for ours, theirs, script, num_steps in TASKS
+    for size in SIZES
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "script", "num_steps"), IDS)
+def test_rows_are_theirs(ours, theirs, script, num_steps):
+    named = find(ENV, ours)
+    environment = named.build(named.default_settings(), 0)
+    judge = getattr(importlib.import_module("popgym.envs"), theirs)()
+    check_spec(environment.observation_spec(), judge.observation_space)
+    check_spec(environment.action_spec(), judge.action_space)
+    # Theirs compute in 64 bits and show 32 of them, some bits of velocities up to 10.
+    is_physics = "pole" in ours or "pendulum" in ours
+    atol, bits = (2e-6, 64) if is_physics else (0.0, 32)
+    states, first, actions, rows = random_rows(
+        environment, num_steps, NUM_EPISODES, bits=bits, skill=SKILLS.get(script)
+    )
+    num_compared = num_over = 0
+    for copy in range(NUM_EPISODES):
+        state, start, row = (
+            jax.tree.map(lambda leaf, at=at: leaf[at], nest)
+            for nest, at in ((states, copy), (first, copy), (rows, np.s_[:, copy]))
+        )
+        judge.np_random = script(state)
+        check_close(flat(start), flat(judge.reset()[0]), atol)
+        played = []
+        for action in actions[:, copy]:
+            seen, *row_of_theirs, _ = judge.step(action)
+            played.append((flat(seen), *row_of_theirs))
+            if any(row_of_theirs[1:]):
+                break
+        seen, reward, is_over, is_cut = map(np.array, zip(*played, strict=True))
+        length = len(reward)
+        assert is_over[-1] or is_cut[-1], "num_steps is too small"
+        ours_seen = np.concatenate(
+            [
+                leaf[:length].reshape(length, -1)
+                for leaf in jax.tree.leaves(row.observation)
+            ],
+            axis=1,
+        )
+        check_close(ours_seen, seen, atol)
+        check_close(row.reward[:length], reward, 1e-6)
+        np.testing.assert_array_equal(row.step_type[:length] == 2, is_over | is_cut)
+        np.testing.assert_array_equal(row.discount[:length], np.where(is_over, 0.0, 1.0))
+        num_compared += length
+        num_over += bool(is_over[-1])
+    print(f"{ours}: {NUM_EPISODES} episodes, {num_compared} steps, {num_over} terminated")
+
+
+def flat(observation):
+    """As one vector; `mode` and `suit` of ours stand in the order of theirs."""
+    if isinstance(observation, (int, np.integer)):
+        return np.array([observation])
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(observation)])
+
+
+def check_close(ours, theirs, atol):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol)
+
+
+def check_spec(spec, space):
+    """The same numbers from, and to."""
+    spaces = list(getattr(space, "spaces", [space]))
+    for part, theirs in zip(jax.tree.leaves(spec), spaces, strict=True):
+        assert part.shape == theirs.shape
+        if hasattr(theirs, "n"):
+            assert part.num_values == theirs.n
+        elif hasattr(theirs, "nvec"):
+            np.testing.assert_array_equal(part.maximum, theirs.nvec - 1)
+        elif np.isfinite(theirs.low).all():
+            np.testing.assert_array_equal(part.minimum, theirs.low)
+            np.testing.assert_array_equal(part.maximum, theirs.high)
