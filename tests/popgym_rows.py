@@ -4,11 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-try:
-    from jax import enable_x64
-except ImportError:  # Of older jax.
-    from jax.experimental import enable_x64
-
 
 def play(environment, state, actions):
     """One episode from a state by given actions `[T, ...]`.
@@ -25,11 +20,11 @@ def play(environment, state, actions):
     return last, rows.observation, rows.reward, rows.step_type == 2, rows.discount
 
 
-def random_rows(environment, num_steps, num_copies, seed=0, bits=32, skill=None):
+def random_rows(environment, num_steps, num_copies, seed=0, skill=None, keep=None):
     """States at reset, first observations, actions `[T, N, ...]` and rows, all in NumPy.
 
-    With 64 `bits` the steps are computed in these, from the same states. Every other copy
-    follows `skill(state)` instead of chance, where one is given.
+    Every other copy follows `skill(state)` instead of chance, where one is given. What
+    `keep(state)` gives of the states before the steps comes last, `[T, N, ...]`.
     """
     rng = np.random.default_rng(seed)
     spec = environment.action_spec()
@@ -43,22 +38,17 @@ def random_rows(environment, num_steps, num_copies, seed=0, bits=32, skill=None)
         if skill is not None:
             wise = jnp.asarray(skill(state), action.dtype)
             action = jnp.where(is_skilled, wise, action)
+        kept = () if keep is None else keep(state)
         state, timestep = environment.step(state, action)
-        return state, (action, timestep)
+        return state, (action, timestep, kept)
 
-    def run(state, actions):
+    @jax.jit
+    def run(keys, actions):
         is_skilled = jnp.arange(num_copies) % 2 == 1
         many = jax.vmap(step)
-        return jax.lax.scan(lambda *given: many(*given, is_skilled), state, actions)[1]
+        state, first = jax.vmap(environment.reset)(keys)
+        played = jax.lax.scan(lambda *given: many(*given, is_skilled), state, actions)[1]
+        return state, first.observation, *played
 
     keys = jax.random.split(jax.random.PRNGKey(seed), num_copies)
-    state, first = jax.device_get(jax.jit(jax.vmap(environment.reset))(keys))
-    with enable_x64(bits == 64):
-        wide = jax.tree.map(lambda leaf: _widen(leaf, bits), (state, actions))
-        actions, rows = jax.device_get(jax.jit(run)(*wide))
-    return state, first.observation, actions, rows
-
-
-def _widen(leaf, bits):
-    is_float = np.issubdtype(leaf.dtype, np.floating)
-    return leaf.astype(np.float64) if is_float and bits == 64 else leaf
+    return jax.device_get(run(keys, actions))

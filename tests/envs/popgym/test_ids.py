@@ -8,9 +8,13 @@ from tolman.launchers.catalog.names import ENV, find, lookup, registered
 # POPGym's names, ours, and steps in which an episode of the easy size ends.
 TASKS = {
     "Autoencode": ("autoencode", 104),
+    "Battleship": ("battleship", 66),
     "Concentration": ("concentration", 105),
     "CountRecall": ("count_recall", 60),
     "HigherLower": ("higher_lower", 60),
+    "LabyrinthEscape": ("labyrinth_escape", 60),
+    "LabyrinthExplore": ("labyrinth_explore", 60),
+    "MineSweeper": ("minesweeper", 20),
     "MultiarmedBandit": ("multiarmed_bandit", 205),
     "NoisyPositionOnlyCartPole": ("noisy_position_only_cartpole", 60),
     "NoisyPositionOnlyPendulum": ("noisy_position_only_pendulum", 65),
@@ -21,8 +25,10 @@ TASKS = {
     "VelocityOnlyCartPole": ("velocity_only_cartpole", 60),
 }
 SIZES = ["easy", "medium", "hard"]
-# In a pendulum rounding grows: two ways to compile it part after some 150 steps.
+# In a pendulum rounding grows: two ways to compile it part after some 150 steps. In a
+# labyrinth an episode would take 1,023.
 SHORT = {"max_num_steps": 60}
+SHORT_TASKS = ("pendulum", "labyrinth")
 
 
 def test_all_are_registered_and_no_others():
@@ -33,7 +39,7 @@ def test_all_are_registered_and_no_others():
 
 
 def make(ours, size):
-    settings = SHORT if "pendulum" in ours else {}
+    settings = SHORT if any(task in ours for task in SHORT_TASKS) else {}
     return find(ENV, f"popgym/{ours}/{size}").thing(**settings)
 
 

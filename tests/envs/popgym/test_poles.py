@@ -114,7 +114,7 @@ def test_pendulum_starts_anywhere():
 )
 def test_noise_on_the_cartpole(environment, deviation):
     """The first row: a start within 0.05 under normal noise, hardly ever clipped."""
-    state, first, _, rows = random_rows(environment, 8, 4000)
+    state, first, _, rows, _ = random_rows(environment, 8, 4000)
     physics = np.asarray(state.inner.physics)
     noise = first[:, 0] - physics[:, 0]  # Clipped at 4.8 only, 16 deviations away.
     np.testing.assert_allclose(noise.mean(), 0, atol=4.5 * deviation / 4000**0.5 + 1e-9)
@@ -134,7 +134,7 @@ def test_noise_on_the_cartpole(environment, deviation):
 
 
 def test_noise_on_the_pendulum_is_clipped_at_1():
-    state, first, _, rows = random_rows(NoisyPositionOnlyPendulumMedium(), 3, 2000)
+    state, first, _, rows, _ = random_rows(NoisyPositionOnlyPendulumMedium(), 3, 2000)
     angle, noise = state.inner.angle, state.noise
     assert noise.shape == (2000, 201, 2)
     wanted = np.stack([np.cos(angle), np.sin(angle)], -1) + 0.2 * noise[:, 0]
