@@ -12,6 +12,7 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
+from tolman.envs.popgym.battleship import one_field
 from tolman.envs.popgym.deck import Positive
 
 
@@ -54,9 +55,11 @@ class Minesweeper:
 
     def reset(self, key: Array) -> tuple[MinesweeperState, TimeStep]:
         """Lays the mines."""
-        number = jax.random.permutation(key, self.size**2)
+        luck = jax.random.uniform(key, (self.size**2,))
+        mines = jax.lax.top_k(luck, self.num_mines)[1]
+        is_mine = (jnp.arange(self.size**2)[:, None] == mines).any(-1)
         state = MinesweeperState(
-            is_mine=(number < self.num_mines).reshape(self.size, self.size),
+            is_mine=is_mine.reshape(self.size, self.size),
             is_viewed=jnp.zeros((self.size, self.size), bool),
             time=jnp.int32(0),
         )
@@ -66,17 +69,16 @@ class Minesweeper:
         self, state: MinesweeperState, action: Array
     ) -> tuple[MinesweeperState, TimeStep]:
         """Views the field at `action`: row and column."""
-        row, column = action
+        is_here = one_field(action, self.size)
         num_free = self.size**2 - self.num_mines
-        is_mine = state.is_mine[row, column]
-        payment = jnp.where(
-            state.is_viewed[row, column], -0.5 / (num_free - 2), 1.0 / num_free
-        )
+        is_mine = (is_here & state.is_mine).any()
+        was_viewed = (is_here & state.is_viewed).any()
+        payment = jnp.where(was_viewed, -0.5 / (num_free - 2), 1.0 / num_free)
         reward = jnp.where(is_mine, -0.5 - 1.0 / num_free, payment)
-        around = jnp.pad(state.is_mine, 1)  # Field [row, column] stands one further.
-        near = jax.lax.dynamic_slice(around, (row, column), (3, 3)).sum(dtype=jnp.int32)
+        row, column = jnp.abs(jnp.arange(self.size) - action[:, None]) <= 1
+        near = (row[:, None] & column & state.is_mine).sum(dtype=jnp.int32)
 
-        is_viewed = state.is_viewed.at[row, column].set(True)
+        is_viewed = state.is_viewed | is_here
         state = MinesweeperState(state.is_mine, is_viewed, state.time + 1)
         is_over = is_mine | (is_viewed | state.is_mine).all()
         return state, transition(reward, near, is_over, state.time == num_free)

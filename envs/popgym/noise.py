@@ -21,11 +21,16 @@ NotNegative = Annotated[float, Ge(0.0)]
 class NoisyState(NamedTuple):
     """Attributes:
     inner: the state of the task without noise.
-    noise: `[max_num_steps + 1, 2]`, standard normal, of all rows.
+    key: of the noise of all rows; see `draw_noise`.
     """
 
     inner: Any
-    noise: Array
+    key: Array
+
+
+def draw_noise(key: Array, time: Array) -> Array:
+    """`[2]`, standard normal, of the row after `time` steps."""
+    return jax.random.normal(jax.random.fold_in(key, time), (2,))
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,17 @@ class Noisy:
         raise NotImplementedError
 
     def reset(self, key: Array) -> tuple[NoisyState, TimeStep]:
-        """Draws the first state, and the noise of all rows."""
+        """Draws the first state, under the noise of the first row."""
         key, noise_key = jax.random.split(key)
         inner, timestep = self._task.reset(key)
-        noise = jax.random.normal(noise_key, (self.max_num_steps + 1, 2))
-        return NoisyState(inner, noise), self._show(timestep, noise[0])
+        noise = draw_noise(noise_key, inner.time)
+        return NoisyState(inner, noise_key), self._show(timestep, noise)
 
     def step(self, state: NoisyState, action: Array) -> tuple[NoisyState, TimeStep]:
         """Steps the task."""
         inner, timestep = self._task.step(state.inner, action)
-        timestep = self._show(timestep, state.noise[inner.time])
-        return NoisyState(inner, state.noise), timestep
+        noise = draw_noise(state.key, inner.time)
+        return NoisyState(inner, state.key), self._show(timestep, noise)
 
     def observation_spec(self) -> specs.BoundedArray:
         """That of the task."""

@@ -7,14 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
-from jax import lax
 
-from tolman.envs import vector
-from tolman.envs.environment import Environment
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.names import ENV, find
+from tolman.launchers.measuring.rollouts import rollout
 from tolman.launchers.measuring.turns import processor_seconds, take_turns
 
 UNROLL_LENGTH = 20
@@ -55,8 +52,10 @@ def run() -> list[dict[str, Any]]:
             vectors.append(source.make_vector(0, case.num_envs))
             parts[case] = _on_host(vectors[-1])
         else:
-            parts[case] = _on_device(
-                find(ENV, case.environment).thing(fields=case.fields), case.num_envs
+            parts[case] = rollout(
+                find(ENV, case.environment).thing(fields=case.fields),
+                case.num_envs,
+                UNROLL_LENGTH,
             )
     try:
         named = {str(index): parts[case] for index, case in enumerate(cases)}
@@ -88,28 +87,5 @@ def _on_host(copies: Any) -> Callable[[int], None]:
             for step in range(UNROLL_LENGTH):
                 row = (UNROLL_LENGTH * number + step) % len(actions)
                 kept.append(copies.step(actions[row]).observation)
-
-    return repeat
-
-
-def _on_device(environment: Environment, num_envs: int) -> Callable[[int], None]:
-    number = environment.action_spec().num_values
-
-    def unroll(state: vector.VectorState, key: Any) -> Any:
-        def step(state: vector.VectorState, action: Any) -> Any:
-            state, timestep = vector.step(environment, state, action)
-            return state, timestep.observation
-
-        actions = jax.random.randint(key, (UNROLL_LENGTH, num_envs), 0, number)
-        return lax.scan(step, state, actions)
-
-    compiled = jax.jit(unroll)
-    keys = jax.random.split(jax.random.PRNGKey(0), num_envs)
-    states = [jax.jit(lambda keys: vector.reset(environment, keys))(keys)[0]]
-
-    def repeat(count: int) -> None:
-        for index in range(count):
-            states[0], kept = compiled(states[0], jax.random.PRNGKey(index))
-            jax.block_until_ready(kept)
 
     return repeat

@@ -21,6 +21,7 @@ from tolman.launchers.benches import (
     mazes,
     on_device,
     peers,
+    popgym,
     self_play,
 )
 from tolman.launchers.catalog.names import CORE, registered
@@ -62,6 +63,17 @@ def test_mazes_are_measured_in_processor_time(short, monkeypatch, capsys):
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["environment"], row["envs"], row["fields"]) == ("maze/tiny", 2, "pose")
     assert row["env steps per core-second"] > 0
+
+
+def test_tasks_of_popgym_are_measured_one_by_one(short, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
+    monkeypatch.setattr(popgym, "UNROLL_LENGTH", 4)
+    names = ["popgym/battleship/easy", "cartpole", "popgym/position_only_pendulum/easy"]
+    monkeypatch.setattr(popgym, "registered", lambda kind: names)
+    assert bench.run_bench("popgym", as_json=True) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["environment"] for row in rows] == [names[0], names[2]]
+    assert all(row["env steps per core-second"] > 0 for row in rows)
 
 
 def test_processor_time_is_also_that_of_what_was_started():

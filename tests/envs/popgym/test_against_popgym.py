@@ -7,6 +7,7 @@ one kind, every other episode is played with skill. `popgym` is not among the pr
 packages: put it on PYTHONPATH, with mazelib for the labyrinths, and run with `-m slow`.
 """
 
+import functools
 import importlib
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from popgym_rows import random_rows
 
+from tolman.envs.popgym.noise import draw_noise
 from tolman.launchers.catalog.names import ENV, find
 
 popgym = pytest.importorskip("popgym")
@@ -99,7 +101,18 @@ def physics(state):
 
 def body(state):
     start = np.asarray(physics(state), np.float64)
-    return Script(uniform=[start], normal=getattr(state, "noise", []))
+    return Script(uniform=[start], normal=noise(state.key) if hasattr(state, "key") else [])
+
+
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(None, 0))
+def noises(key, time):
+    return draw_noise(key, time)
+
+
+def noise(key):
+    """Of all rows of the longest episode."""
+    return np.asarray(noises(key, jnp.arange(201)))
 
 
 def balance(state):

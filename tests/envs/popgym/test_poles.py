@@ -15,6 +15,7 @@ from tolman.envs.popgym.noise import (
     NoisyPositionOnlyCartPoleHard,
     NoisyPositionOnlyPendulum,
     NoisyPositionOnlyPendulumMedium,
+    draw_noise,
 )
 from tolman.envs.popgym.pendulum import PendulumState, PositionOnlyPendulum
 
@@ -135,8 +136,9 @@ def test_noise_on_the_cartpole(environment, deviation):
 
 def test_noise_on_the_pendulum_is_clipped_at_1():
     state, first, _, rows, _ = random_rows(NoisyPositionOnlyPendulumMedium(), 3, 2000)
-    angle, noise = state.inner.angle, state.noise
-    assert noise.shape == (2000, 201, 2)
+    angle = state.inner.angle
+    draw = jax.vmap(jax.vmap(draw_noise, (None, 0)), (0, None))
+    noise = np.asarray(draw(state.key, np.arange(4)))
     wanted = np.stack([np.cos(angle), np.sin(angle)], -1) + 0.2 * noise[:, 0]
     np.testing.assert_allclose(first, np.clip(wanted, -1, 1), atol=1e-6)
     assert (np.abs(wanted) > 1).any() and np.abs(rows.observation).max() == 1.0
