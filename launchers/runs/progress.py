@@ -112,9 +112,8 @@ class Progress:
         speed = row[f"time/{self._unit}_per_second"]
         word = self._unit.removeprefix("env_")
         shown = [f"{speed:,.0f} {word}/s" if speed >= 10 else f"{speed:.2g} {word}/s"]
-        shown += [
-            f"{w} {_median(row[name]):.3g}" for name, w in SHOWN.items() if name in row
-        ]
+        medians = {w: _median(row[name]) for name, w in SHOWN.items() if name in row}
+        shown += [f"{w} {m:.3g}" for w, m in medians.items() if not math.isnan(m)]
         self._bar.update(self._task, completed=done, shown="  ".join(shown))
         now = time.monotonic()
         if done >= self._total or now - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -136,8 +135,10 @@ class Progress:
 
 
 def _median(value: Any) -> float:
-    known = [each for each in np.atleast_1d(value) if each is not None]
-    return float(np.median(known)) if known else math.nan
+    """Of the members that have one."""
+    every = np.atleast_1d(np.asarray(value, float))  # None becomes NaN.
+    known = every[~np.isnan(every)]
+    return float(np.median(known)) if known.size else math.nan
 
 
 class _Bar(rich.progress.Progress):

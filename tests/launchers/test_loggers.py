@@ -1,6 +1,7 @@
 import importlib.machinery
 import json
 import logging
+import math
 import sys
 import types
 from dataclasses import replace
@@ -101,6 +102,14 @@ def test_a_slow_rate_is_not_rounded_to_nothing(tmp_path, capsys):
     with Progress(0, 120, tmp_path / "log.txt") as progress:
         progress.update({**ROW, "time/env_steps_per_second": 0.163})
     assert "  0.16 steps/s  491 s left" in capsys.readouterr().err
+
+
+def test_a_line_tells_the_median_of_the_members_that_have_a_value(tmp_path, capsys):
+    with Progress(0, 120, tmp_path / "log.txt") as progress:
+        for value in ([None, 3.0, math.nan, 5.0], [None, math.nan]):
+            progress.update({**ROW, "env_steps": 120, "train/episode_return": value})
+    first, second = capsys.readouterr().err.splitlines()
+    assert "  return 4  " in first and "return" not in second
 
 
 def test_default_folder_says_what_runs(monkeypatch, tmp_path):
