@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tolman.agents.synth2 import generator
 from tolman.agents.synth2.codes import Examples, standard
 from tolman.agents.synth2.generator import (
     Generator,
@@ -95,6 +96,23 @@ def test_rounds_settle_the_surest_tokens():
     assert hidden == [[True] * 5, [True] * 4 + [False], [True] * 2 + [False] * 3]
     # What is settled is shown to the next round.
     assert seen[1][0][0][4] == 5 and seen[2][0][0][2:].tolist() == [3, 4, 5]
+
+
+def test_the_noise_on_the_choice_falls(monkeypatch):
+    """In the first of two rounds it weighs half: the two less sure tokens stay hidden."""
+    log_p = np.array([-0.1, -0.15, -0.5, -0.55])  # Of code 0, which all would draw.
+    noise = jnp.array([0.0, 0.0, 0.6, 0.6])  # In full it would make the last two surer.
+    of_0 = jnp.asarray(log_p - np.log(1 - np.exp(log_p)), jnp.float32)
+    monkeypatch.setattr(jax.random, "gumbel", lambda key, shape: noise)
+    monkeypatch.setattr(generator, "draw_tokens", lambda keys, p: p.argmax(-1))
+
+    def logits(tokens, is_hidden):
+        first = jnp.where(is_hidden.all(), of_0, -9.0)  # Later, code 1.
+        return jnp.stack([first, jnp.zeros(4)], -1)[None]
+
+    keys = jax.random.split(jax.random.PRNGKey(0), 1)
+    drawn = generator.decode_in_parallel(logits, keys, 4, 2, 1.0, 1.0)
+    assert drawn.tolist() == [[0, 0, 1, 1]]
 
 
 def test_what_is_settled_stays_though_the_network_thinks_again():
