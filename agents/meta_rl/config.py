@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tolman.agents.actor_critic.config import ActorCriticConfig
-from tolman.agents.settings import Torso
+from tolman.agents.settings import Preset, Torso, of_agent
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,17 @@ class MetaRLConfig(ActorCriticConfig):
     rmsprop_epsilon: float = 1e-8
     max_gradient_norm: float = 40.0
     torso: Torso = "flat"
+
+
+PRESETS = {
+    "bandit": Preset(
+        "bandits of 100 trials (Wang et al. 2016, section 3.1.1)",
+        of_agent(
+            discount=0.96,
+            gae_lambda=0.9,
+            entropy_cost=0.2,
+            learning_rate=1.2e-2,
+            final_learning_rate_scale=0.0,
+        ),
+    ),
+}
