@@ -211,6 +211,10 @@ def test_loop_f1_by_hand():
     # Two closures told rightly, one wrongly, one missed.
     assert float(found["f1"]) == pytest.approx(2 * 2 / (3 + 3))
     assert float(found["share"]) == pytest.approx(3 / 8)
+    # Without the first row one closure is left, told rightly.
+    found = task.metrics(logits, unroll, jnp.array([[0.0] * 4, [1.0] * 4]))
+    assert float(found["f1"]) == pytest.approx(1.0)
+    assert float(found["share"]) == pytest.approx(1 / 4)
 
 
 def test_cells_are_read_from_the_pose():

@@ -174,6 +174,7 @@ def test_depth_classes_by_hand():
     )
     found = depth_classes(jnp.float32([0.0, 0.154, 0.156, 0.5, 1.0, 1.8, 1.9, 60.0]))
     assert found.tolist() == [0, 0, 1, 4, 5, 6, 7, 7] and found.dtype == np.uint8
+    assert depth_classes(jnp.asarray(EDGES)).tolist() == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_near_first_is_the_order_of_the_power():

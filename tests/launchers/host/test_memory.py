@@ -271,6 +271,17 @@ def test_rows_go_round():
     assert ring.read(np.arange(3, 8) % 5)[:, 0].tolist() == [1, 2, 2, 3, 3]
 
 
+def test_a_smaller_ring_takes_the_last_rows_of_a_file(tmp_path):
+    ring = RowRing(5, 2)
+    for t in range(4):
+        ring.append(np.full((2, 2), t, np.uint8))
+    ring.save(tmp_path / "rows.npy", ring.first)
+    smaller = RowRing(3, 2)
+    assert smaller.load(tmp_path / "rows.npy") == 2
+    assert (smaller.first, smaller.end) == (0, 3)
+    assert smaller.read(np.arange(3)).tolist() == [[2, 2], [3, 3], [3, 3]]
+
+
 def test_what_a_replay_takes_is_known_before_it_starts(monkeypatch):
     """100 items of streams of 4: 26 starts, two ends of 4 rows, and 3 of a resume."""
     data = DataSpec(3, 2, replay="uniform", period=1, capacity=100, min_size=1)
