@@ -40,7 +40,11 @@ class RuleExemplarConfig:
 
 
 class RuleExemplarLearner:
-    """Reads stimuli and labels in turn, and labels the last stimulus.
+    """Reads labelled stimuli, and labels the last one.
+
+    A stimulus and its label are one token, the sum of what they are embedded as.
+    Departure: Chan et al. 2022 have two, one after the other. To join them takes a small
+    Transformer longer than all else here (README).
 
     The methods are those of `tolman.agents.supervised.SupervisedAgent`.
     """
@@ -82,9 +86,7 @@ class RuleExemplarLearner:
         size = config.hidden_size
         stimuli = hk.Linear(size, name="stimulus")(examples.stimuli)  # [B, N + 1, D]
         labels = hk.Embed(self.num_labels, size, name="label")(examples.labels)
-        pairs = jnp.stack([stimuli[:, :-1], labels], axis=2)  # [B, N, 2, D]
-        context = pairs.reshape(len(pairs), -1, size)
-        embedded = jnp.concatenate([context, stimuli[:, -1:]], axis=1)
+        embedded = jnp.concatenate([stimuli[:, :-1] + labels, stimuli[:, -1:]], axis=1)
         model = LanguageModel(
             LanguageModelConfig(
                 vocabulary_size=1,

@@ -56,8 +56,8 @@ def similarity_learner(examples: Examples) -> np.ndarray:
 
     Likeness falls off exponentially with the distance, measured by the longest one from
     the stimulus that is asked. Unlike `exemplar_learner` it counts: in `stimuli.CONTEXT`
-    four share B with BX and only two X, so that P(rule) is above a half without any rule,
-    2/3 at most where all features are equally far apart.
+    four share B with BX and three X, so that P(rule) is above a half without any rule, 4/7
+    at most where all features are equally far apart.
 
     Source: Nosofsky 1986, equations 2 to 5, without weights of features.
     """

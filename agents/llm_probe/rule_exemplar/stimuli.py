@@ -21,8 +21,9 @@ from tolman.agents.agent import Array
 
 # Combinations: the deciding feature and the other one.
 AX, AW, BW, BX = (0, 0), (0, 1), (1, 1), (1, 0)
-# Both labels are seen equally often, or the more frequent one would draw BX to it.
-CONTEXT = np.array([AX, AX, AW, AW, BW, BW, BW, BW])
+# Both labels are seen equally often, or the more frequent one would draw BX to it; AX
+# nearly as often as BW, or a learner that counts what is like BX would pass for a rule's.
+CONTEXT = np.array([AX, AX, AX, AW, BW, BW, BW, BW])
 SEEN = np.array([AX, AW, BW, BW])
 
 
@@ -58,7 +59,7 @@ class InContext:
         rule; above 0 this is pretraining on rules. Testing asks BX in every second one.
     """
 
-    size: Annotated[int, Ge(1)] = 16
+    size: Annotated[int, Ge(1)] = 64
     noise: Annotated[float, Ge(0)] = 0.1
     held_out_share: Annotated[float, Interval(ge=0, le=1)] = 0.0
 
@@ -104,7 +105,7 @@ class InWeights:
       seed: of the tasks.
     """
 
-    size: Annotated[int, Ge(1)] = 16
+    size: Annotated[int, Ge(1)] = 64
     noise: Annotated[float, Ge(0)] = 0.1
     num_tasks: Annotated[int, Ge(2)] = 16
     seed: int = 0

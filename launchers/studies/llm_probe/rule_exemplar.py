@@ -60,7 +60,7 @@ class Budget:
     num_members: int
 
 
-QUICK = Budget(2_500, 3)
+QUICK = Budget(2_000, 3)
 FULL = Budget(10_000, 3)
 
 
@@ -112,8 +112,8 @@ def check_instrument(study: Study) -> None:
     study.note(
         f"A learner without rules that sums likeness over the context has P(rule) "
         f"{summed:.3f}: labels are balanced there, and so four stimuli share a feature "
-        "with BX on the side of the rule, two on the other. In context, only what is above "
-        "that speaks for a rule."
+        "with BX on the side of the rule, three on the other. In context, only what is "
+        "above that speaks for a rule."
     )
 
 

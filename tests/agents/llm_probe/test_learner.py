@@ -60,6 +60,18 @@ def test_the_label_that_is_asked_makes_the_loss():
     np.testing.assert_allclose(found.total, expected, rtol=1e-5)
 
 
+def test_every_label_of_a_context_is_read():
+    config = RuleExemplarConfig(hidden_size=8, num_layers=1, num_heads=2)
+    learner, source = RuleExemplarLearner(config, 2), InContext(size=3)
+    examples = source.sample(source.load("test"), KEY, 4)
+    params = learner.init(KEY, examples).params
+    logits = learner.answer(params, examples, KEY).logits
+    for place in range(8):
+        labels = examples.labels.at[:, place].set(1 - examples.labels[:, place])
+        other = learner.answer(params, examples._replace(labels=labels), KEY).logits
+        assert (abs(other - logits).max(-1) > 1e-5).all()
+
+
 @pytest.mark.parametrize(("progress", "share"), [(0.025, 0.5), (0.05, 1.0), (1.0, 0.1)])
 def test_the_rate_rises_and_falls(token_learner, progress, share):
     """Adam's first step is the rate in every number, but for its epsilon."""

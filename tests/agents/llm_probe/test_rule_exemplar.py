@@ -33,18 +33,18 @@ def test_oracles_are_told_apart():
 
 
 def test_a_learner_that_sums_likeness_counts_stimuli():
-    """Corners of a square: BX is 1 away from two AX and four BW, and sqrt 2 from two AW."""
+    """Corners of a square: BX is 1 away from 3 AX and 4 BW, and sqrt 2 from one AW."""
     a, b = np.array([0.0]), np.array([1.0])
     corners = {"AX": (a, a), "AW": (a, b), "BW": (b, b), "BX": (b, a)}
-    shown = ["AX", "AX", "AW", "AW", "BW", "BW", "BW", "BW", "BX"]
+    shown = ["AX", "AX", "AX", "AW", "BW", "BW", "BW", "BW", "BX"]
     stimuli = np.array([np.concatenate(corners[one]) for one in shown])[None]
     labels = np.array([[0, 0, 0, 0, 1, 1, 1, 1]])
     one, none = np.array([1]), np.array([0])
     examples = Examples(stimuli, labels, one, none, np.array([True]))
     near, far = np.exp(-10 / np.sqrt(2)), np.exp(-10.0)
-    expected = 4 * near / (4 * near + 2 * near + 2 * far)
+    expected = 4 * near / (4 * near + 3 * near + far)
     assert p_target(similarity_learner(examples), examples) == pytest.approx([expected])
-    assert expected == pytest.approx(0.655, abs=0.001)
+    assert expected == pytest.approx(0.567, abs=0.001)
 
 
 def test_contexts_are_balanced_and_either_place_decides():
@@ -54,8 +54,8 @@ def test_contexts_are_balanced_and_either_place_decides():
     first = 0
     for stimuli, labels in zip(examples.stimuli, examples.labels, strict=True):
         shown = Counter(map(bytes, stimuli[:-1]))
-        assert sorted(shown.values()) == [2, 2, 4]
-        first += all(len(np.unique(stimuli[:-1][labels == one, :16], axis=0)) == 1
+        assert sorted(shown.values()) == [1, 3, 4]
+        first += all(len(np.unique(stimuli[:-1][labels == one, :64], axis=0)) == 1
                      for one in (0, 1))  # fmt: skip
     assert 70 < first < 130
     assert 70 < examples.target.sum() < 130
