@@ -61,7 +61,7 @@ class Policy:
           The action, a NumPy number or array.
 
         Raises:
-          ValueError: for an observation of another shape.
+          ValueError: for an observation of another shape, or of what is not finite.
         """
         row: Any = (
             np.array([FIRST if self._is_first else MID], np.int32),
@@ -117,13 +117,18 @@ def _row(spec: Any, value: Any) -> np.ndarray:
     """A part of an observation as a batch of one.
 
     Raises:
-      ValueError: if it has another shape than its spec.
+      ValueError: if it has another shape than its spec, or holds what is not finite.
     """
     array = np.asarray(value, spec.dtype)
     if array.shape != tuple(spec.shape):
         raise ValueError(
             f"observation {spec.name!r}: got shape {list(array.shape)}; must be "
             f"{list(spec.shape)}, as in the environment that the run was trained on."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(
+            f"observation {spec.name!r}: got {array[~np.isfinite(array)][0]}; must be "
+            "finite. Look for a division by 0 in the environment."
         )
     return array[None]
 

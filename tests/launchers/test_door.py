@@ -252,6 +252,8 @@ def test_a_policy_acts_as_the_agent_does(tmp_path):
     assert [int(policy.act(observation, 0.0)) for observation in seen] == again
     with pytest.raises(ValueError, match=r"got shape \[3\]; must be \[2\]"):
         policy.act(np.ones(3))
+    with pytest.raises(ValueError, match="got nan; must be finite"):
+        policy.act(np.array([0.0, np.nan]))
 
 
 @pytest.mark.parametrize("name", ["actor_critic", "meta_rl", "dqn"])
