@@ -22,7 +22,7 @@ from tolman.agents.agent import Array
 # Combinations: the deciding feature and the other one.
 AX, AW, BW, BX = (0, 0), (0, 1), (1, 1), (1, 0)
 # Both labels are seen equally often, or the more frequent one would draw BX to it; AX
-# nearly as often as BW, or a learner that counts what is like BX would pass for a rule's.
+# nearly as often as BW, or a learner that counts what is like BX would seem to have a rule.
 CONTEXT = np.array([AX, AX, AX, AW, BW, BW, BW, BW])
 SEEN = np.array([AX, AW, BW, BW])
 

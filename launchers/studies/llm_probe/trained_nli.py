@@ -30,7 +30,7 @@ def train_and_ask(study: Study) -> None:
     config = LanguageModelConfig(vocabulary_size=size, max_length=16, num_layers=2)
     agent = TokenLearner(TokenLearnerConfig(), config)
     answer = jax.jit(jax.vmap(agent.answer, (0, None, None)))
-    cells = []
+    cells, passed = [], []
     for world, share in WORLDS.items():
         label = f"nli_{world.replace(' ', '_')}"
         fit = study.fit(label, agent, SmallNLI(share), NUM_UPDATES, NUM_MEMBERS)
@@ -43,8 +43,9 @@ def train_and_ask(study: Study) -> None:
         conditions = np.array([item.condition for item in items])
         for condition in shares[0]:
             least = min(share[condition] for share in shares)
-            study.check(f"small model {world}, {condition}: right inferences", least,
-                        "near ceiling in all conditions", above=0.99)  # fmt: skip
+            claim = f"small model {world}, {condition}: right inferences"
+            ceiling = "near ceiling in all conditions"
+            passed.append(study.check(claim, least, ceiling, above=0.99))
             sure = [one.confidence[conditions == condition].mean() for one in found]
             cells.append((world, condition, _several([s[condition] for s in shares]),
                           _several(sure)))  # fmt: skip
@@ -53,10 +54,11 @@ def train_and_ask(study: Study) -> None:
         ("world", "condition", "right, each member", "mean confidence, nats"),
         cells,
     )
-    study.note(
-        "The small models infer right whatever they believe: no content effect, as in the "
-        "paper on comparisons. Nothing about people or larger models follows."
-    )
+    if all(passed):
+        study.note(
+            "The small models infer right whatever they believe: no content effect, as in "
+            "the paper on comparisons. Nothing about people or larger models follows."
+        )
 
 
 def _several(values: list[float]) -> str:
