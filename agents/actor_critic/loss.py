@@ -64,11 +64,9 @@ def vtrace_targets(
     values = jax.lax.stop_gradient(values)
     errors, discounts = _temporal_differences(values, timestep, discount)
     ratio = jnp.minimum(1.0, importance_ratio)
-    corrections = _discounted_sums(ratio * errors, discounts * gae_lambda * ratio)
-    # What the target of the next row adds to its value; beyond the last row nothing.
-    following = jnp.concatenate([corrections[1:], jnp.zeros_like(corrections[:1])])
-    advantage = ratio * (errors + discounts * gae_lambda * following)
-    return Targets(advantage, values[:-1] + corrections)
+    # With both levels 1, what is added to a value is also the advantage of its action.
+    advantage = _discounted_sums(ratio * errors, discounts * gae_lambda * ratio)
+    return Targets(advantage, values[:-1] + advantage)
 
 
 def actor_critic_loss(

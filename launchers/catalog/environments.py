@@ -121,6 +121,12 @@ class EnvironmentSource:
             )
 
     @property
+    def mends_copies(self) -> bool:
+        """Whether one copy of a vector can be restarted after a fault."""
+        family = self._vector_family()
+        return not self.is_on_device if family is None else family.mends_copies
+
+    @property
     def releases_gil(self) -> bool:
         """Whether its vectors step outside Python."""
         family = self._vector_family()

@@ -306,7 +306,8 @@ def load_transformers(
     """A causal model and its tokenizer, from a folder that `save_pretrained` has written.
 
     Raises:
-      ValueError: if the folder is not there, holds none, or a package is missing.
+      ValueError: if the folder or the device is not there, the folder holds none, or a
+        package is missing.
     """
     try:
         import torch
@@ -317,6 +318,14 @@ def load_transformers(
         ) from None
     if not folder.is_dir():
         raise ValueError(f"hf:{folder}: no such folder. Give one with a config.json.")
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:  # Of many kinds, by how it is misspelt or not there.
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device={device!r}: PyTorch cannot use it ({reason}). Give cpu, or another "
+            "that this machine has."
+        ) from None
     transformers.logging.set_verbosity_error()
     torch.backends.cuda.matmul.allow_tf32 = False
     with _in_our_words(folder, "tokenizer"):

@@ -47,6 +47,16 @@ def check_kept(changes: Sequence[Change]) -> None:
             raise ValueError(_refusal(change))
 
 
+def check_reached(changes: Sequence[Change], units: int) -> None:
+    """Raises ValueError if a run that stands at so many units is asked to end before."""
+    for change in changes:
+        if change.key == "num_env_steps" and change.after < units:
+            raise ValueError(
+                f"num_env_steps={change.after}: this run stands at {units} already. Give "
+                "more, or leave it out."
+            )
+
+
 def check_data(changes: Sequence[Change], before: Mapping[str, Any], job: Job) -> None:
     """Checks that changed settings of the agent leave how it counts as it is.
 

@@ -18,6 +18,7 @@ from tolman.launchers.runs.build import build_evaluator, build_runner
 from tolman.launchers.runs.changes import (
     check_data,
     check_kept,
+    check_reached,
     explain_misfit,
     find_changes,
     told,
@@ -108,8 +109,8 @@ def resume(
 
     Raises:
       FileNotFoundError: if `path` is no run folder.
-      ValueError: if no checkpoint is sound, another process trains this run, or it cannot
-        go on with a changed setting.
+      ValueError: if no checkpoint is sound, another process trains this run, it cannot go
+        on with a changed setting, or is to end before where it stands.
       RunFailure: if a loss stops being finite, the disk is full, or foreign code fails.
       RunStopped: after SIGINT or SIGTERM.
     """
@@ -136,8 +137,10 @@ def resume(
                 start = pick_up(runner, make_sink(config, folder), state, with_empty_replay)
             except MisfitError as error:
                 raise explain_misfit(asked, error) from error
+            units = runner.counts(start.state).units
+            check_reached(asked, units)
             before |= start.about.get("config", {})
-            changed = find_changes(before, settings, runner.counts(start.state).units)
+            changed = find_changes(before, settings, units)
             history = [Change(**change) for change in start.about.get("changes", ())]
             history += changed
             folder.write_config(config, history)
@@ -199,6 +202,11 @@ def _warnings(job: Job, agent: Any, folder: RunFolder) -> list[str]:
         if config.steps_per_task is not None:
             steps, flag = config.steps_per_task, "--steps-per-task"
         lines += warn_of_minimum(agent.data, steps, flag)
+        if config.on_env_error == "restart" and not job.source.mends_copies:
+            lines.append(
+                f"warning: on_env_error='restart': copies of env {config.env!r} are "
+                "stepped as one, and none can be restarted. A fault ends the run."
+            )
     return lines
 
 

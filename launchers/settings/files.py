@@ -179,8 +179,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: if there is none.
-      ValueError: if it holds anything else.
+      ValueError: if it is a folder, or holds anything else.
     """
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder. Give a YAML file.")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file.")
     try:

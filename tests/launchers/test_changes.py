@@ -158,6 +158,7 @@ def test_an_edited_file_is_taken_over_once_and_history_stays(tmp_path):
             {"agent.torso": "mlp"},
             r"^agent.torso='mlp': this run has 'flat' and must keep it \(.*leaf",
         ),
+        ({"num_env_steps": 39}, "^num_env_steps=39: this run stands at 40 already"),
         ({"agent.learning_rate": -1.0}, "learning_rate=-1.0: must be above 0"),
         ({"agent.lerning_rate": 1.0}, "did you mean 'agent.learning_rate'"),
     ],

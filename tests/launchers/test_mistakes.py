@@ -117,7 +117,7 @@ VALUES = [
     (f"--run-dir {LONG}", f"{LONG}: File name too long."),
     ("--config", "flag --config: must be followed by a value"),
     ("--config no.yaml", "no.yaml: no such file."),
-    ("--config .", ".: no such file."),
+    ("--config .", ".: is a folder. Give a YAML file."),
     ("--agent.torso mpl", "torso='mpl': must be one of"),
     ("--agent.torso mpl", "(did you mean 'mlp'"),
     ("--agent.optimizer sgd", "optimizer='sgd': must be one of adam, rmsprop"),

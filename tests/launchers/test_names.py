@@ -209,6 +209,19 @@ def test_faults_and_mistakes_of_host_environments(host_extension):
         vector_of("CartPole-v1", keywords='{"size": 1}')
 
 
+@pytest.mark.parametrize(
+    ("name", "can"),
+    [
+        ("host_extension:Stuck", True),
+        ("host_extension:Gym", True),
+        ("CartPole-v1", True),
+        ("two_step", False),
+    ],
+)
+def test_which_environments_can_be_restarted_one_by_one(host_extension, name, can):
+    assert find_environments(name).mends_copies is can
+
+
 def test_one_host_environment_of_every_kind(host_extension):
     for name in ("two_step", "CartPole-v1", "host_extension:Gym", "host_extension:Seeded"):
         environment = find_environments(name).host_environment(seed=4)

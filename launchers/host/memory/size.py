@@ -76,7 +76,7 @@ def check_memory(
             least = middle
         else:
             most = middle - 1
-    fix = f"--agent.capacity to at most {least}" if least else "--num-envs lower"
+    fix = f"capacity to at most {least}" if least else "num_envs lower"
     raise ValueError(
         f"capacity={data.capacity}: a replay of so many sequences takes {takes:,} bytes, "
         f"must be at most {allowed:,}, {MOST_OF_MEMORY} of this machine's {there:,}"

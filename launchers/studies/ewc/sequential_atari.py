@@ -65,11 +65,13 @@ class Options:
       arms: to train; none for all of the setting.
       steps_per_visit: env steps of each visit of a game, four frames each; 0 for the
         setting's.
+      capacity: of the replay of each game; 0 for the setting's.
     """
 
     games: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ()
     steps_per_visit: Annotated[int, Ge(0)] = 0
+    capacity: Annotated[int, Ge(0)] = 0
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         known = ["".join(map(str.capitalize, name.split("_"))) for name in GAMES]
@@ -252,6 +254,8 @@ def run(study: Study, options: Options) -> None:
     arms = options.arms or budget.arms
     if options.steps_per_visit:
         budget = replace(budget, num_env_steps=options.steps_per_visit)
+    if options.capacity:
+        budget = replace(budget, agent={**budget.agent, "capacity": options.capacity})
     study.settings = {**asdict(budget), "order": order, "arms": arms}
     if study.quick:
         study.note(

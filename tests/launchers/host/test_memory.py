@@ -306,7 +306,7 @@ def test_what_a_replay_takes_is_known_before_it_starts(monkeypatch):
     assert sizes_of(data, layout, 4, most).num_bytes <= 4_500
     assert sizes_of(data, layout, 4, most + 1).num_bytes > 4_500
     monkeypatch.setattr(size, "memory_of_machine", lambda: 300)  # No capacity helps.
-    with pytest.raises(ValueError, match=r"\. Set --num-envs lower\.$"):
+    with pytest.raises(ValueError, match=r"\. Set num_envs lower\.$"):
         check_memory(data, layout, 4)
 
 

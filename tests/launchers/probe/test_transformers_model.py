@@ -212,6 +212,13 @@ def test_a_chat_template_is_used_where_it_is_asked_for(folder, ours):
     assert chat._tokenizer.encode(turn).tokens.count(1) == 1
 
 
+@pytest.mark.parametrize("device", ["cdua", "cuda:99"])
+def test_a_device_that_is_not_there_is_told_in_one_line(folder, device):
+    with pytest.raises(ValueError, match=f"^device='{device}': PyTorch cannot") as error:
+        load_transformers(folder, "float32", device, False)
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_texts_that_do_not_fit_are_refused(theirs):
     with pytest.raises(TextTooLongError, match="must have at most 40, the model's context"):
         theirs.score(["abc cab " * 30], ["a"])

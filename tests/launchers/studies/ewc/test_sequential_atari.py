@@ -40,6 +40,21 @@ def test_an_order_is_of_ten_games_each_twice_and_none_after_itself(seed):
     assert order == order_of(seed) != order_of(seed + 1)
 
 
+def test_a_smaller_replay_can_be_asked_for(monkeypatch, tmp_path):
+    taken = []
+
+    def learn(study, label, arm, order, budget):
+        taken.append(budget.agent["capacity"])
+        raise StopIteration
+
+    monkeypatch.setattr(sequential_atari, "learn", learn)
+    for options in (Options(), Options(capacity=70)):
+        with pytest.raises(StopIteration):
+            study = Study("ewc/sequential_atari", "", "", False, 0, tmp_path)
+            sequential_atari.run(study, options)
+    assert taken == [500_000, 70]
+
+
 def learned(scores, visits=(0, 0, 1, 2)):
     steps = 100 * np.arange(1, len(scores) + 1)
     return Learned(steps, np.array(scores), np.array(visits), 0.5, 60.0, 1_000)
