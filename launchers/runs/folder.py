@@ -102,11 +102,11 @@ class RunFolder:
             "process": this_process(),
             **({"restarts": dict(restarts)} if restarts else {}),
         }
-        _replace(self.path / STATUS, json.dumps(status, indent=1))
+        replace_text(self.path / STATUS, json.dumps(status, indent=1))
 
     def write_versions(self, devices: str) -> None:
         """Writes `versions.json`; `devices` says what trains."""
-        _replace(self.path / VERSIONS, json.dumps(versions(devices), indent=1))
+        replace_text(self.path / VERSIONS, json.dumps(versions(devices), indent=1))
 
     def write_config(self, config: TrainConfig, changes: Sequence[Change] = ()) -> None:
         """Writes `config.yaml`, the last of a new run's files: it can be resumed then."""
@@ -257,7 +257,8 @@ def _check_resumable(path: Path, config: TrainConfig) -> None:
             )
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file of which nobody ever sees a part."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.write_text(text)
     unfinished.replace(path)

@@ -5,6 +5,10 @@ of whose fields have defaults; they become flags of that study, and its function
 `run(study, options)`. Bounds stand at the fields; see `tolman.launchers.settings.bounds`.
 Fields that may be given several times are tuples, annotated
 `Annotated[tuple[str, ...], tyro.conf.UseAppendAction]`.
+
+A study whose parts are made one by one, and kept, names in `Options.selects`, a class
+variable, the fields that say which of them are wanted: these may change from one call to
+the next in the same folder.
 """
 
 from __future__ import annotations
@@ -78,12 +82,17 @@ def _is_own(word: str) -> bool:
     return ":" in word and not word.startswith("-")
 
 
-def option_words(options: Any) -> list[str]:
-    """The flags that set these options, but for defaults; none for None."""
+def option_words(options: Any, without: Sequence[str] = ()) -> list[str]:
+    """The flags that set these options, but for defaults; none for None.
+
+    Args:
+      options: of a study.
+      without: fields that are left out.
+    """
     words: list[str] = []
     for item in fields(options) if options is not None else ():
         value = getattr(options, item.name)
-        if value == item.default:
+        if value == item.default or item.name in without:
             continue
         for one in value if isinstance(value, tuple) else (value,):
             words += [f"--{item.name.replace('_', '-')}", str(one)]

@@ -319,7 +319,7 @@ def _run(study: Study, module: Any, options: Any) -> int:
 def _open_folder(name: str, quick: bool, seed: int, out: Path | None, options: Any) -> Path:
     """Makes the study's folder, or finds the one that holds it."""
     asked: dict[str, Any] = {"study": name, "quick": quick, "seed": seed}
-    if words := option_words(options):
+    if words := option_words(options, getattr(options, "selects", ())):
         asked["options"] = words
     if out is None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -18,7 +18,7 @@ NUM_COLUMNS = 3
 TICKS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # Thousands.
 
 
-def _styles(cores: Sequence[str]) -> dict[str, dict[str, Any]]:
+def styles(cores: Sequence[str]) -> dict[str, dict[str, Any]]:
     """A colour a core; a user's cores, which come last, are dashed."""
     return {
         core: {
@@ -35,15 +35,15 @@ def learning_curves(study: Study, tasks: Sequence[Task], results: Results) -> No
     num_columns = min(NUM_COLUMNS, len(tasks))
     figure = Figure(figsize=(4.0 * num_columns, 2.9 * num_rows), layout="constrained")
     panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    styles = _styles(list(results[tasks[0].name]))
+    drawn = styles(list(results[tasks[0].name]))
     for panel, task in zip(panels, tasks, strict=False):
         for core, result in results[task.name].items():
             thousands = result.env_steps / 1000
-            panel.plot(thousands, np.median(result.curve, 1), label=core, **styles[core])
+            panel.plot(thousands, np.median(result.curve, 1), label=core, **drawn[core])
             if result.curve.shape[1] > 1:
                 panel.fill_between(
                     thousands, result.curve.min(1), result.curve.max(1),
-                    color=styles[core]["color"], alpha=0.15, lw=0,
+                    color=drawn[core]["color"], alpha=0.15, lw=0,
                 )  # fmt: skip
         for level, text in ((task.chance, "chance"), (task.solved, "solved")):
             if np.isfinite(level):
@@ -60,7 +60,7 @@ def learning_curves(study: Study, tasks: Sequence[Task], results: Results) -> No
         panel.set_visible(False)
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside lower center",
-        ncols=min(len(styles), 3 * num_columns), frameon=False, fontsize=9,
+        ncols=min(len(drawn), 3 * num_columns), frameon=False, fontsize=9,
     )  # fmt: skip
     study.figure(
         figure,
@@ -80,7 +80,7 @@ def delays(study: Study, tasks: Sequence[Task], results: Results) -> None:
         return
     lengths = [task.span for task in mazes]
     figure, (left, right) = axes(2, width=4.2, height=3.2)
-    for core, style in _styles(list(results[mazes[0].name])).items():
+    for core, style in styles(list(results[mazes[0].name])).items():
         reached = [results[task.name][core] for task in mazes]
         left.plot(
             lengths, [one.mean for one in reached], marker="o", ms=4, label=core, **style
