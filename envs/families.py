@@ -33,6 +33,7 @@ class Family:
       package: that must be installed; None where one of Tolman's own has it.
       is_vector: takes settings; whether copies with these are made by `make_vector`.
       mends_copies: `make_vector` takes `on_error` too; see `SerialVector`.
+      takes_the_rest: an id that another family's pattern matches too is that one's.
     """
 
     pattern: str
@@ -47,6 +48,7 @@ class Family:
     package: str | None = None
     is_vector: Callable[[Any], bool] = lambda settings: True
     mends_copies: bool = False
+    takes_the_rest: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def find_member(name: str) -> Member | None:
     Raises:
       ValueError: if one's do, and its package does not know the id.
     """
-    for family in FAMILIES.values():
+    for family in sorted(FAMILIES.values(), key=lambda family: family.takes_the_rest):
         if re.fullmatch(family.pattern, name):
             family.check(name)
             return Member(name, family)

@@ -67,7 +67,7 @@ def make_gymnasium(name: str, settings: GymnasiumSettings, seed: int) -> Any:
 
 register_family("[package:]NAME-vN")(
     Family(
-        pattern=r"(?!(ALE|envpool|gymnax|navix)/)([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
+        pattern=r"([\w.-]+[:/])?[A-Za-z][\w-]*-v\d+",
         summary="what Gymnasium has registered, or registers when the package is imported",
         settings=GymnasiumSettings,
         check=check_gymnasium_id,
@@ -75,5 +75,6 @@ register_family("[package:]NAME-vN")(
         make_vector=make_gymnasium_vector,
         specs=gymnasium_vector_specs,
         is_vector=lambda settings: settings.vectorized,
+        takes_the_rest=True,
     )
 )

@@ -1,19 +1,27 @@
-"""Environments of other JAX suites by their ids, on the device."""
+"""Environments of other JAX suites by their ids, on the device.
+
+The adapter of a suite is the module of its package's name: `list_ids()` gives the suite's
+ids, and `make(task, settings)` the environment of one.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
 from typing import Any
 
 from tolman.envs.families import Family, register_family
 from tolman.envs.spelling import require_package, suggest
-from tolman.envs.suites.settings import ArcadeSettings, GymnaxSettings, NavixSettings
+from tolman.envs.suites.settings import (
+    ArcadeSettings,
+    BraxSettings,
+    SuiteSettings,
+    XMiniGridSettings,
+)
 
 
-def _task_of(name: str) -> tuple[str, str]:
-    """The suite's package and its own id; raises ValueError where it is not installed."""
-    package, _, task = name.partition("/")
-    require_package(name, package)
-    return package, task
+def _adapter_of(package: str) -> Any:
+    return importlib.import_module(f"{__name__}.{package}")
 
 
 def check_suite_id(name: str) -> None:
@@ -22,19 +30,9 @@ def check_suite_id(name: str) -> None:
     Raises:
       ValueError: if its suite is not installed, or has no such id.
     """
-    package, task = _task_of(name)
-    if package == "navix":
-        import navix
-
-        known = sorted(navix.registry())
-    elif package == "popgym_arcade":
-        from popgym_arcade.registration import REGISTERED_ENVIRONMENTS
-
-        known = REGISTERED_ENVIRONMENTS
-    else:
-        import gymnax
-
-        known = gymnax.registered_envs
+    package, _, task = name.partition("/")
+    require_package(name, package)
+    known = _adapter_of(package).list_ids()
     if task not in known:
         hint = suggest(task, known, f"{package}/")
         raise ValueError(
@@ -46,20 +44,38 @@ def check_suite_id(name: str) -> None:
 def make_suite(name: str, settings: Any, seed: int) -> Any:
     """Builds the environment of that id; `seed` is not needed, keys come with a reset."""
     check_suite_id(name)
-    package, task = _task_of(name)
-    if package == "navix":
-        from tolman.envs.suites.navix import make_navix
+    package, _, task = name.partition("/")
+    return _make(package, task, settings)
 
-        return make_navix(task, settings)
-    from tolman.envs.suites.gymnax import make_gymnax
 
-    return make_gymnax(package, task, settings)
+@functools.cache
+def _make(package: str, task: str, settings: Any) -> Any:
+    """Equal settings give one object, and so one program.
+
+    Raises:
+      ValueError: if the suite cannot make it.
+    """
+    try:
+        return _adapter_of(package).make(task, settings)
+    except OSError as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(
+            f"{package} could not read or fetch what it needs for it ({reason}). Get its "
+            "files as the package's own pages say."
+        ) from error
 
 
 SUITES = {
-    "gymnax": ("control, bsuite, MinAtar in JAX: gymnax/CartPole-v1", GymnaxSettings),
-    "navix": ("MiniGrid in JAX: navix/Navix-Empty-5x5-v0", NavixSettings),
+    "brax": ("bodies in simulated physics, in JAX: brax/ant", BraxSettings),
+    "craftax": ("a world of crafting in JAX: craftax/Craftax-Symbolic-v1", SuiteSettings),
+    "gymnax": ("control, bsuite, MinAtar in JAX: gymnax/CartPole-v1", SuiteSettings),
+    "jumanji": ("problems, games, many agents in JAX: jumanji/Snake-v1", SuiteSettings),
+    "navix": ("MiniGrid in JAX: navix/Navix-Empty-5x5-v0", SuiteSettings),
     "popgym_arcade": ("memory in pixels: popgym_arcade/CountRecallEasy", ArcadeSettings),
+    "xminigrid": (
+        "MiniGrid and XLand in JAX: xminigrid/MiniGrid-DoorKey-8x8",
+        XMiniGridSettings,
+    ),
 }
 
 for _package, (_summary, _settings) in SUITES.items():

@@ -1,19 +1,17 @@
-"""gymnax, and POPGym Arcade, which has its interface."""
+"""gymnax, and what has its interface."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from dm_env import specs
 
-from tolman.envs.environment import TimeStep, restart, transition
-from tolman.envs.suites.settings import ArcadeSettings, GymnaxSettings
-from tolman.envs.suites.shapes import cast, common_types, spec_of
+from tolman.envs.suites.settings import SuiteSettings
+from tolman.envs.suites.shapes import spec_of
+from tolman.envs.suites.task import SuiteTask
 
 NEVER = np.iinfo(np.int32).max  # Steps of an episode without a clock.
 
@@ -30,107 +28,81 @@ class GymnaxState(NamedTuple):
     key: Array
 
 
-class GymnaxTask:
+class GymnaxTask(SuiteTask):
     """A task of that interface as an on-device environment.
 
     It calls `reset_env` and `step_env`, which do not start episodes by themselves.
     """
 
-    def __init__(self, environment: Any, params: Any) -> None:
-        """Traces the task once, outside of all programs, for its specs and types."""
-        self._environment, self._params = environment, params
-        key = jax.random.PRNGKey(0)
+    def __init__(
+        self, environment: Any, params: Any, clock: str = "max_steps_in_episode"
+    ) -> None:
+        """Makes it.
+
+        Args:
+          environment: the suite's.
+          params: of it.
+          clock: the parameter that says how long an episode may take, if it has one.
+        """
+        self._environment, self._params, self._clock = environment, params, clock
         action_space = environment.action_space(params)
         is_numbered = hasattr(action_space, "n")
         shaped: Any = jax.ShapeDtypeStruct((), jnp.int32)
         if not is_numbered:
             shaped = jax.ShapeDtypeStruct(action_space.shape, jnp.float32)
-        self._action_spec = spec_of(action_space, shaped, "action")
-        observation, state = jax.eval_shape(self._reset, key)
-        _, after, *_ = jax.eval_shape(self._step, key, state, shaped)
-        self._types = common_types(state, after)
-        space = environment.observation_space(params)
-        self._observation_spec = spec_of(space, observation, "observation")
+        super().__init__(
+            environment.observation_space(params), spec_of(action_space, shaped, "action")
+        )
 
-    def reset(self, key: Array) -> tuple[GymnaxState, TimeStep]:
+    def _begin(self, key: Array) -> tuple[Any, Any]:
         key, reset_key = jax.random.split(key)
-        observation, inner = self._reset(reset_key)
-        return GymnaxState(cast(inner, self._types), key), restart(
-            self._observe(observation)
-        )
+        observation, inner = self._environment.reset_env(reset_key, self._params)
+        return GymnaxState(inner, key), observation
 
-    def step(self, state: GymnaxState, action: Any) -> tuple[GymnaxState, TimeStep]:
+    def _move(self, state: GymnaxState, action: Any) -> tuple[Any, Any, Any, Any, Any]:
         key, step_key = jax.random.split(state.key)
-        observation, inner, reward, terminated, truncated = self._step(
-            step_key, state.inner, action
+        observation, inner, reward, done, info = self._environment.step_env(
+            step_key, state.inner, action, self._params
         )
-        timestep = transition(
-            jnp.reshape(reward, ()), self._observe(observation), terminated, truncated
-        )
-        return GymnaxState(cast(inner, self._types), key), timestep
+        ends = self._ends(inner, done, info)
+        return GymnaxState(inner, key), observation, reward, *ends
 
-    def observation_spec(self) -> Any:
-        return self._observation_spec
-
-    def action_spec(self) -> Any:
-        return self._action_spec
-
-    def _reset(self, key: Array) -> tuple[Any, Any]:
-        return self._as_arrays(self._environment.reset_env(key, self._params))
-
-    def _step(self, key: Array, state: Any, action: Any) -> Any:
+    def _ends(self, state: Any, done: Any, info: Any) -> tuple[Any, Any]:
+        """Whether the task is over, and whether the episode ends, be it by the clock."""
         environment, params = self._environment, self._params
-        observation, state, reward, done, info = environment.step_env(
-            key, state, action, params
-        )
-        terminated, truncated = _ends(environment, params, state, done, info)
-        return self._as_arrays((observation, state, reward, terminated, truncated))
-
-    def _as_arrays(self, tree: Any) -> Any:
-        return jax.tree.map(jnp.asarray, tree)
-
-    def _observe(self, observation: Any) -> Any:
-        return jax.tree.map(
-            lambda spec, leaf: jnp.asarray(leaf, spec.dtype),
-            self._observation_spec,
-            observation,
-            is_leaf=lambda leaf: isinstance(leaf, specs.Array),
-        )
+        done = jnp.reshape(jnp.asarray(done, bool), ())
+        has_clock = hasattr(params, self._clock)
+        if "terminated" in info and "truncated" in info:  # POPGym Arcade.
+            terminated = done & jnp.asarray(info["terminated"], bool)
+        elif has_clock and hasattr(environment, "is_truncated"):  # gymnax from 1.0 on.
+            return done, jnp.asarray(environment.is_truncated(state, params), bool)
+        elif has_clock:  # Elsewhere the clock is hidden in what ends an episode.
+            endless = params.replace(**{self._clock: NEVER})
+            terminated = done & jnp.asarray(environment.is_terminal(state, endless), bool)
+        else:
+            terminated = done
+        return terminated, done
 
 
-def _ends(environment: Any, params: Any, state: Any, done: Any, info: Any) -> Any:
-    """Whether the task is over, and whether the episode ends, be it by its clock alone."""
-    done = jnp.reshape(jnp.asarray(done, bool), ())
-    has_clock = hasattr(params, "max_steps_in_episode")
-    if "terminated" in info and "truncated" in info:  # POPGym Arcade.
-        terminated = done & jnp.asarray(info["terminated"], bool)
-    elif has_clock and hasattr(environment, "is_truncated"):  # gymnax from 1.0 on.
-        return done, jnp.asarray(environment.is_truncated(state, params), bool)
-    elif has_clock:  # Before that the clock is hidden in what ends an episode.
-        endless = params.replace(max_steps_in_episode=NEVER)
-        terminated = done & jnp.asarray(environment.is_terminal(state, endless), bool)
-    else:
-        terminated = done
-    return terminated, done
+def list_ids() -> Sequence[str]:
+    """Those of gymnax."""
+    import gymnax
+
+    return gymnax.registered_envs
 
 
-@functools.cache
-def make_gymnax(package: str, task: str, settings: Any) -> GymnaxTask:
-    """The task of that id; equal settings give one object, and so one program."""
-    import importlib
+def make(task: str, settings: SuiteSettings) -> GymnaxTask:
+    """The task of gymnax of that id."""
+    import gymnax
 
-    make: Callable[..., Any] = importlib.import_module(package).make
-    if isinstance(settings, ArcadeSettings):
-        made = make(
-            task, obs_size=settings.image_size, partial_obs=settings.partially_observed
-        )
-        return GymnaxTask(*made)
-    environment, params = make(task)
-    if isinstance(settings, GymnaxSettings) and settings.max_episode_steps is not None:
+    environment, params = gymnax.make(task)
+    if settings.max_episode_steps is not None:
         if not hasattr(params, "max_steps_in_episode"):
-            raise ValueError(
-                f"max_episode_steps={settings.max_episode_steps}: {task} has no clock. "
-                "Leave it out."
-            )
+            raise no_clock(task, settings.max_episode_steps)
         params = params.replace(max_steps_in_episode=settings.max_episode_steps)
     return GymnaxTask(environment, params)
+
+
+def no_clock(task: str, steps: int) -> ValueError:
+    """The error of a task whose episodes have no limit that could be set."""
+    return ValueError(f"max_episode_steps={steps}: {task} has no clock. Leave it out.")

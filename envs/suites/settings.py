@@ -9,8 +9,8 @@ from annotated_types import Ge
 
 
 @dataclass(frozen=True)
-class GymnaxSettings:
-    """Settings of a task of gymnax.
+class SuiteSettings:
+    """Settings of a task of another suite.
 
     Attributes:
       max_episode_steps: after which an episode is cut off, for learners to bootstrap; None
@@ -18,6 +18,21 @@ class GymnaxSettings:
     """
 
     max_episode_steps: Annotated[int | None, Ge(1)] = None
+
+
+@dataclass(frozen=True)
+class XMiniGridSettings(SuiteSettings):
+    """Settings of a task of XLand-MiniGrid.
+
+    Attributes:
+      max_episode_steps: after which an episode is cut off, for learners to bootstrap; None
+        for the task's own. What a goal pays falls with the share of them that was used.
+      benchmark: of rules and goals, such as "trivial-21k", of which each episode of an
+        XLand task draws its own; the package fetches it once. None for a grid without a
+        goal.
+    """
+
+    benchmark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,12 +49,13 @@ class ArcadeSettings:
 
 
 @dataclass(frozen=True)
-class NavixSettings:
-    """Settings of a task of navix.
+class BraxSettings:
+    """Settings of a task of Brax.
 
     Attributes:
-      max_episode_steps: after which an episode is cut off, for learners to bootstrap; None
-        for the task's own.
+      max_episode_steps: after which an episode is cut off, for learners to bootstrap.
+      backend: what computes the physics; None for the task's own choice.
     """
 
-    max_episode_steps: Annotated[int | None, Ge(1)] = None
+    max_episode_steps: Annotated[int, Ge(1)] = 1000
+    backend: Literal["generalized", "mjx", "positional", "spring"] | None = None

@@ -3,99 +3,51 @@
 import importlib.machinery
 import sys
 import types
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from dm_env import specs
+from suite_stand_ins import (
+    Arcade,
+    Crew,
+    Discrete,
+    Endless,
+    NewWalk,
+    Params,
+    Part,
+    Space,
+    State,
+    Walk,
+    install,
+    nested,
+)
+from toys import make_agent
 
+from tolman.envs import suites, vector
 from tolman.envs.conformance import check_environment
 from tolman.envs.suites import gymnax as adapter
+from tolman.envs.suites import jumanji as jumanji_adapter
 from tolman.envs.suites import make_suite
-from tolman.envs.suites import navix as navix_adapter
-from tolman.envs.suites.settings import ArcadeSettings, GymnaxSettings, NavixSettings
+from tolman.envs.suites.settings import (
+    ArcadeSettings,
+    BraxSettings,
+    SuiteSettings,
+    XMiniGridSettings,
+)
 from tolman.envs.suites.shapes import spec_of
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.listing import list_names
 from tolman.launchers.catalog.names import ENV, find
 
 
-class Space(NamedTuple):
-    low: object
-    high: object
-    shape: tuple
-    dtype: type = np.float32
-
-
-class Discrete(NamedTuple):
-    n: int
-    shape: tuple = ()
-
-
-class Params(NamedTuple):
-    max_steps_in_episode: int = 5
-
-    def replace(self, **changes):
-        return self._replace(**changes)
-
-
-class State(NamedTuple):
-    place: object
-    time: object
-
-
-class Walk:
-    """Three steps to the right end it, by gymnax's interface of before 1.0.
-
-    Its reset has a Python number where its step has an array of another type.
-    """
-
-    def reset_env(self, key, params):
-        return jnp.zeros(1), State(0, 0)
-
-    def step_env(self, key, state, action, params):
-        state = State(state.place + 1.0 * action, state.time + 1)
-        done = self.is_terminal(state, params)
-        return jnp.full(1, state.place), state, state.place[None], done, {}
-
-    def is_terminal(self, state, params):
-        return (state.place >= 3) | (state.time >= params.max_steps_in_episode)
-
-    def action_space(self, params):
-        return Discrete(2)
-
-    def observation_space(self, params):
-        return Space(0.0, np.array([9.0]), (1,))
-
-
-class NewWalk(Walk):
-    """The same as from 1.0 on."""
-
-    def is_truncated(self, state, params):
-        return state.time >= params.max_steps_in_episode
-
-    def step_env(self, key, state, action, params):
-        observation, state, reward, _, info = super().step_env(key, state, action, params)
-        return observation, state, reward, state.place >= 3, info
-
-
-class Arcade(Walk):
-    """The same as POPGym Arcade tells of ends; its parameters have no clock."""
-
-    def __init__(self, obs_size, partial_obs):
-        self.made_with = obs_size, partial_obs
-
-    def step_env(self, key, state, action, params):
-        observation, state, reward, done, _ = super().step_env(key, state, action, Params())
-        info = {"terminated": state.place >= 3, "truncated": state.time >= 5}
-        return observation, state, reward, done, info
-
-
-class Endless(Walk):
-    def is_terminal(self, state, params):
-        return state.place >= 3
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Packages with one task or two each."""
+    install(monkeypatch)
+    yield
+    suites._make.cache_clear()
 
 
 def play(environment, actions):
@@ -171,63 +123,114 @@ def test_specs_of_spaces():
     assert (narrow.minimum, narrow.maximum) == (0, 255)
     assert type(spec_of(Space(0, 1, ()), shaped((), bool), "e")) is specs.Array
     both = types.SimpleNamespace(spaces={"x": Discrete(2), "y": Space(0, 1, (1,))})
-    nest = spec_of(both, {"x": shaped((), np.int32), "y": shaped((1,))}, "f")
-    assert (nest["x"].num_values, nest["y"].shape) == (2, (1,))
+    plain = {"x": Discrete(2), "y": Space(0, 1, (1,))}
+    for several in (both, plain):
+        nest = spec_of(several, {"x": shaped((), np.int32), "y": shaped((1,))}, "f")
+        assert (nest["x"].num_values, nest["y"].shape) == (2, (1,))
     row = types.SimpleNamespace(spaces=(Discrete(2), Discrete(4)))
     assert spec_of(row, (shaped(()), shaped(())), "g")[1].num_values == 4
     with pytest.raises(ValueError, match="h: is a object; must be a space of numbers"):
         spec_of(object(), shaped(()), "h")
 
 
-@pytest.fixture
-def stand_ins(monkeypatch):
-    """Packages of these names with one task each."""
+def test_numbers_under_one_mask_are_one_action_and_agents_one_player(stand_ins):
+    crew = find_environments("jumanji/Crew-v0").environment()
+    assert crew.action_spec() == specs.DiscreteArray(6, name="action")
+    assert set(crew.observation_spec()) == {"inner.place", "action_mask"}
+    right = 1 * 3 + 2  # The combination (1, 2).
+    assert play(crew, [right] * 3) == RIGHT
+    assert play(crew, [0] * 5) == STAY
+    assert play(crew, [3] * 5) == STAY  # (1, 0).
+    assert play(crew, [0, 0, right, right, right])[-1] == (2, 3.0, 0.0)
+    assert play(make_suite("jumanji/Crew-v0", SuiteSettings(2), 0), [0, 0])[-1] == (2, 0, 1)
+    alone = find_environments("jumanji/Alone-v0").environment()
+    assert play(alone, [0] * 9)[-1] == (1, 0.0, 1.0)
+    for environment in (crew, alone):
+        assert "some action is legal until an episode ends" in check_environment(
+            environment
+        )
+    with pytest.raises(ValueError, match="max_episode_steps=3: Alone-v0 has no clock"):
+        make_suite("jumanji/Alone-v0", SuiteSettings(3), 0)
 
-    def module(name, **contents):
-        made = types.ModuleType(name)
-        made.__dict__.update(contents)
-        made.__spec__ = importlib.machinery.ModuleSpec(name, None)
-        monkeypatch.setitem(sys.modules, name, made)
 
-    known = ["Walk-v0", "Endless-v0"]
-    tasks = {"Walk-v0": (Walk(), Params()), "Endless-v0": (Endless(), object())}
-    module("gymnax", registered_envs=known, make=tasks.get)
-    module("popgym_arcade", make=lambda task, **keys: (Arcade(**keys), object()))
-    module("popgym_arcade.registration", REGISTERED_ENVIRONMENTS=["WalkEasy"])
-    module(
-        "navix",
-        registry=lambda: {"Navix-Walk-v0": None},
-        make=lambda task, **keys: Grid(**keys),
+def test_a_mask_for_each_number_leaves_the_action_as_it_is(stand_ins):
+    class Pair(Crew):
+        action_spec = Part((3,), np.int16, 0, np.array([1, 1, 1]))
+        observation_spec = nested(
+            inner=nested(place=Part((), np.int32)), action_mask=Part((3, 2), bool)
+        )
+
+        def _tell(self, place, time):
+            state, timestep = super()._tell(place, time)
+            seen = timestep.observation._replace(action_mask=jnp.ones((3, 2), bool))
+            return state, timestep._replace(observation=seen)
+
+    spec = jumanji_adapter.JumanjiTask(Pair()).action_spec()
+    assert (spec.shape, spec.dtype, spec.maximum.tolist()) == ((3,), np.int16, [1, 1, 1])
+
+
+def test_a_body_starts_anew_and_is_cut_by_its_clock(stand_ins):
+    body = make_suite("brax/body", BraxSettings(5), 0)
+    assert body.action_spec() == specs.BoundedArray((1,), np.float32, -1, 1, name="action")
+    assert (play(body, [1, 1, 1]), play(body, [0] * 5)) == (RIGHT, STAY)
+    assert play(body, [0, 0, 1, 1, 1])[-1] == (2, 3.0, 0.0)
+    assert "same key, same trajectory" in check_environment(body)
+    starts = vector.reset(body, jax.random.split(jax.random.PRNGKey(0), 4))
+    states, timestep = starts
+    seen = [timestep.observation[:, 0]]
+    for _ in range(12):  # An end of each copy, and the start after it.
+        states, timestep = vector.step(body, states, jnp.zeros((4, 1)))
+        if (timestep.step_type == 0).all():
+            seen.append(timestep.observation[:, 0])
+    assert len(seen) == 3
+    assert len(np.unique(np.stack(seen))) == 12
+
+
+def test_a_state_that_was_handed_out_stays_as_it_was(stand_ins):
+    body = make_suite("brax/body", BraxSettings(), 0)
+    state, _ = body.reset(jax.random.PRNGKey(0))
+    body.step(state, jnp.ones(1))
+    assert int(state.inner.metrics["steps"]) == 0
+
+
+def test_an_agent_of_numbered_actions_refuses_a_body_in_one_line(stand_ins):
+    body = make_suite("brax/body", BraxSettings(), 0)
+    with pytest.raises(ValueError, match=r"needs numbered actions .*Train ppo,") as caught:
+        make_agent("dqn", body, "lstm")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_a_suite_cannot_fetch_are_one_line(stand_ins, monkeypatch):
+    def make(task):
+        raise FileNotFoundError("no\nnetwork")
+
+    monkeypatch.setattr(sys.modules["jumanji"], "make", make)
+    with pytest.raises(
+        ValueError, match=r"fetch what it needs for it \(FileNotFoundError: no"
+    ):
+        find_environments("jumanji/Crew-v0").environment()
+
+
+def test_a_tile_is_told_by_two_numbers_and_the_goal_drawn_anew(stand_ins):
+    drawn = make_suite("xminigrid/XLand-Walk", XMiniGridSettings(benchmark="small"), 0)
+    spec = drawn.observation_spec()
+    assert (spec["tile"].shape, spec["tile"].maximum, spec["tile"].dtype) == (
+        (1, 1),
+        12,
+        np.int32,
     )
-    yield
-    adapter.make_gymnax.cache_clear()
-    navix_adapter.make_navix.cache_clear()
-
-
-class GridStep(NamedTuple):
-    observation: object
-    reward: object
-    step_type: object
-    t: object
-
-
-class Grid:
-    """navix's interface: ends are step types, and `step` would start the next episode."""
-
-    action_set = (None,) * 2
-    observation_space = types.SimpleNamespace(minimum=0, maximum=9, shape=(1,))
-
-    def __init__(self, max_steps=5):
-        self._max_steps = max_steps
-
-    def reset(self, key):
-        return GridStep(jnp.zeros(1, jnp.int32), 0.0, 0, 0)
-
-    def _step(self, state, action):
-        place, t = state.observation + action, state.t + 1
-        is_there, is_late = place[0] >= 3, t >= self._max_steps
-        kind = jnp.clip(is_late + 2 * is_there, 0, 2)
-        return GridStep(place, place[0] * 1.0, kind, t)
+    assert spec["color"].maximum == 11
+    goals = set()
+    for seed in range(20):
+        state, timestep = drawn.reset(jax.random.PRNGKey(seed))
+        goal = int(timestep.observation["color"][0, 0])
+        goals.add(goal)
+        for _ in range(goal):
+            state, timestep = drawn.step(state, 1)
+        assert int(timestep.observation["tile"][0, 0]) == goal
+        assert (int(timestep.step_type), float(timestep.discount)) == (2, 0.0)
+    assert goals == {1, 2, 3}
+    assert "same key, same trajectory" in check_environment(drawn)
 
 
 def test_ids_of_suites_lead_to_environments_on_the_device(stand_ins):
@@ -235,17 +238,27 @@ def test_ids_of_suites_lead_to_environments_on_the_device(stand_ins):
     assert source.is_on_device
     assert play(source.environment(), [1, 1, 1]) == RIGHT
     assert source.environment() is find_environments("gymnax/Walk-v0").environment()
-    short = find_environments("gymnax/Walk-v0", GymnaxSettings(2)).environment()
+    short = find_environments("gymnax/Walk-v0", SuiteSettings(2)).environment()
     assert play(short, [0, 0])[-1] == (2, 0.0, 1.0)
     arcade = make_suite("popgym_arcade/WalkEasy", ArcadeSettings(False, 256), 0)
     assert arcade._environment.made_with == (256, False)
     grid = find_environments("navix/Navix-Walk-v0").environment()
     assert (play(grid, [1, 1, 1]), play(grid, [0] * 5)) == (RIGHT, STAY)
     assert "same key, same trajectory" in check_environment(grid)
-    short = make_suite("navix/Navix-Walk-v0", NavixSettings(2), 0)
-    assert play(short, [0, 0])[-1] == (2, 0.0, 1.0)
+    world = find_environments("craftax/Craftax-Symbolic-v1").environment()
+    tiles = find_environments("xminigrid/MiniGrid-Walk").environment()
+    for environment in (world, tiles):
+        assert (play(environment, [1, 1, 1]), play(environment, [0] * 5)) == (RIGHT, STAY)
+        assert play(environment, [0, 0, 1, 1, 1])[-1] == (2, 3.0, 0.0)
+        assert "same key, same trajectory" in check_environment(environment)
+    for name, settings in (
+        ("navix/Navix-Walk-v0", SuiteSettings(2)),
+        ("craftax/Craftax-Symbolic-v1", SuiteSettings(2)),
+        ("xminigrid/MiniGrid-Walk", XMiniGridSettings(2)),
+    ):
+        assert play(make_suite(name, settings, 0), [0, 0])[-1] == (2, 0.0, 1.0)
     listed = list_names("envs")["envs"]
-    assert {"gymnax/TASK", "navix/TASK", "popgym_arcade/TASK"} <= set(listed)
+    assert {f"{package}/TASK" for package in suites.SUITES} <= set(listed)
 
 
 def test_an_id_that_cannot_be_is_refused(stand_ins):
@@ -253,14 +266,24 @@ def test_an_id_that_cannot_be_is_refused(stand_ins):
         ("gymnax/Walk-v1", "did you mean 'gymnax/Walk-v0'"),
         ("popgym_arcade/WalkEasi", "did you mean 'popgym_arcade/WalkEasy'"),
         ("navix/Navix-Walk-v1", "did you mean 'navix/Navix-Walk-v0'"),
+        ("brax/Body", "did you mean 'brax/body'"),
+        ("jumanji/Crew-v1", "did you mean 'jumanji/Crew-v0'"),
+        ("craftax/Craftax-v1", "did you mean 'craftax/Craftax-Pixels-v1'"),
+        ("xminigrid/MiniGrid-Wlak", "did you mean 'xminigrid/MiniGrid-Walk'"),
     ):
         with pytest.raises(ValueError, match=told):
             find(ENV, name)
     with pytest.raises(ValueError, match="max_episode_steps=3: Endless-v0 has no clock"):
-        make_suite("gymnax/Endless-v0", GymnaxSettings(3), 0)
+        make_suite("gymnax/Endless-v0", SuiteSettings(3), 0)
+    for task, benchmark, told in (
+        ("XLand-Walk", "smal", "is unknown .did you mean 'small'"),
+        ("MiniGrid-Walk", "small", "has rules of its own"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            make_suite(f"xminigrid/{task}", XMiniGridSettings(benchmark=benchmark), 0)
 
 
-@pytest.mark.parametrize("package", ["gymnax", "navix", "popgym_arcade"])
+@pytest.mark.parametrize("package", sorted(suites.SUITES))
 def test_a_suite_that_is_not_installed_is_named(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -271,7 +294,16 @@ def test_a_suite_that_is_not_installed_is_named(package, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["gymnax/CartPole-v1", "navix/Navix-Empty-5x5-v0", "popgym_arcade/CountRecallEasy"],
+    [
+        "brax/reacher",
+        "craftax/Craftax-Classic-Symbolic-v1",
+        "gymnax/CartPole-v1",
+        "jumanji/Minesweeper-v0",
+        "jumanji/Connector-v3",
+        "navix/Navix-Empty-5x5-v0",
+        "popgym_arcade/CountRecallEasy",
+        "xminigrid/MiniGrid-DoorKey-5x5",
+    ],
 )
 def test_a_task_of_theirs_keeps_the_contract(name):
     pytest.importorskip(name.partition("/")[0])
