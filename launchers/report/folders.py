@@ -22,6 +22,7 @@ FIGURES = "figures"
 READ = (*RUN_FILES, "versions.json", "result.json")  # And figures.
 LEAST_SCALE = 0.45  # Text of 10 points at 150 dots an inch is 9 pixels high then.
 WIDE = 1.7  # Width to height of figures with panels side by side.
+HALF_PAGE = 600  # Pixels: what needs more to be read gets the whole page.
 IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -34,7 +35,7 @@ class Figure:
       caption: what it shows.
       least_width: on the page, in pixels, so that its text can be read; 0 where its size
         is not known.
-      is_wide: whether it has panels side by side, and so needs the whole page.
+      is_wide: whether it has panels side by side, and so needs the whole page's width.
     """
 
     source: str
@@ -204,8 +205,8 @@ def _read_figures(folder: Path) -> list[Figure]:
             data = base64.b64encode(content).decode("ascii")
             caption = str(captions.get(path.name, path.stem.replace("_", " ")))
             width, height = _size(content)
-            is_wide = width > WIDE * height
             least = round(LEAST_SCALE * width)
+            is_wide = width > WIDE * height or least > HALF_PAGE
             figure = Figure(f"data:{kind};base64,{data}", caption, least, is_wide)
             figures.append(figure)
     return figures

@@ -69,7 +69,11 @@ def make_study(folder: Path, measured: float = 0.4317, passed: bool = True) -> P
         "seconds": 75.0,
         "settings": {"num_env_steps": 1000, "core": {"name": "lstm"}},
         "tables": [
-            {"title": "Means", "columns": ["arm", "mean"], "rows": [["x", 0.123456]]}
+            {
+                "title": "Means",
+                "columns": ["arm", "mean", "score"],
+                "rows": [["x", 0.123456, "0.10 ± 0.02"]],
+            }
         ],
         "notes": ["Shorter than the paper's."],
     }
@@ -207,18 +211,32 @@ def test_titles_say_what_it_is(tmp_path: Path) -> None:
 
 
 def test_figures_keep_a_size_that_can_be_read(tmp_path: Path) -> None:
-    """Panels side by side take the whole page; a narrow screen scrolls."""
+    """Panels side by side, or many, take the whole page; a narrow screen scrolls."""
     study = make_study(tmp_path / "s")
-    sized = PIXEL[:16] + (2000).to_bytes(4, "big") + (500).to_bytes(4, "big") + PIXEL[24:]
-    (study / "figures" / "wide.png").write_bytes(sized)
+    for name, width, height in (("wide", 2000, 500), ("large", 1400, 1400)):
+        size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        (study / "figures" / f"{name}.png").write_bytes(PIXEL[:16] + size + PIXEL[24:])
     (study / "figures" / "torn.png").write_bytes(PIXEL[:10])
     figures = {one.caption: one for one in read_study(study).figures}
     assert [(f.least_width, f.is_wide) for f in figures.values()] == [
-        *((0, False), (0, False), (900, True))  # Of one pixel; torn; wide.
+        *(
+            (630, True),
+            (0, False),
+            (0, False),
+            (900, True),
+        )  # Large; of one pixel; torn; wide.
     ]
     page = write_report([study]).read_text()
-    assert page.count('<figure class="wide">') == 1
+    assert page.count('<figure class="wide">') == 2
     assert 'style="min-width: 900px"' in page
+
+
+def test_a_row_of_a_study_begins_with_its_name_and_breaks_no_number(tmp_path: Path) -> None:
+    page = write_report([make_study(tmp_path / "s")]).read_text()
+    assert (
+        '<tr><th scope="row">x</th><td class="number">0.1235</td>'
+        '<td class="number">0.10 ± 0.02</td></tr>'
+    ) in page
 
 
 def test_seeds_form_one_series_with_an_interval(tmp_path: Path) -> None:

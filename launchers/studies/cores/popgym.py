@@ -180,7 +180,7 @@ def _check(study: Study, made: Cells, setting: Setting) -> None:
         if core is not None and task in MUST_REMEMBER:
             study.check(
                 f"{core} returns more than {CONTROL} on {task}, in standard errors",
-                cells.difference_in_errors(row[core], control), "a memory pays",
+                cells.difference_in_errors(row[core], control), "-",
                 above=SIGMAS,
             )  # fmt: skip
 

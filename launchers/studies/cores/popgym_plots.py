@@ -32,7 +32,7 @@ def learning_curves(study: Study, cells: Cells) -> None:
     figure.supxlabel("thousand environment steps a seed", fontsize=9)
     figure.supylabel("mean return of an epoch", fontsize=9)
     figure.legend(
-        [lines[core] for core in cores], cores, loc="outside lower center",
+        [lines[core] for core in cores], cores, loc="outside upper center",
         ncols=min(len(cores), 2 * num_columns), frameon=False, fontsize=9,
     )  # fmt: skip
     study.figure(
