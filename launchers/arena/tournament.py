@@ -31,7 +31,7 @@ from tolman.launchers.arena.player import Player, close_player, start_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import Sprt
-from tolman.launchers.runs.folder import LOCK, hold
+from tolman.launchers.runs.folder import LOCK, hold, replace_text
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.flags import parse_verb
 
@@ -248,7 +248,7 @@ def _claim(folder: Path, config: TournamentConfig) -> None:
     """Writes what is played, or checks that the folder is of the same tournament."""
     path, wanted = folder / "tournament.json", json.loads(json.dumps(asdict(config)))
     if not path.exists():
-        _replace(path, json.dumps(wanted, indent=2) + "\n")
+        replace_text(path, json.dumps(wanted, indent=2) + "\n")
         return
     try:
         held = dict(json.loads(path.read_text()))
@@ -263,14 +263,7 @@ def _claim(folder: Path, config: TournamentConfig) -> None:
                 f"folder {folder}: holds a tournament with {name}={held.get(name)}, not "
                 f"{value}. Take another folder; only num_games may change."
             )
-    _replace(path, json.dumps(wanted, indent=2) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file that is whole at any time."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(text)
-    draft.replace(path)
+    replace_text(path, json.dumps(wanted, indent=2) + "\n")
 
 
 def _load(path: Path) -> list[Played]:
@@ -280,7 +273,7 @@ def _load(path: Path) -> list[Played]:
     lines = path.read_text(errors="replace").splitlines()
     read = [played for played in map(_read, lines) if played is not None]
     played = list({one.pairing: one for one in reversed(read)}.values())[::-1]
-    _replace(path, "".join(map(_written, played)))
+    replace_text(path, "".join(map(_written, played)))
     return played
 
 

@@ -12,7 +12,8 @@ import os
 import zlib
 from pathlib import Path
 
-from tolman.launchers.runs.checkpoints import EMPTY_REPLAY, UNFINISHED, flush
+from tolman.launchers.runs.checkpoints import EMPTY_REPLAY, flush
+from tolman.launchers.runs.folder import UNFINISHED
 
 CHECKSUMS = "checksums.json"
 BYTES_AT_A_TIME = 2**24

@@ -22,8 +22,9 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import numpy as np
 
+from tolman.launchers.runs.folder import UNFINISHED, replace_text
+
 STATE, BEST = "state.npz", "best.json"
-UNFINISHED = ".unfinished"
 EMPTY_REPLAY = "tolman resume RUN --empty-replay goes on with an empty one"
 
 logger = logging.getLogger(__name__)
@@ -166,9 +167,7 @@ class Checkpoints:
 
     def mark_best(self, units: int, value: float) -> None:
         """Has the checkpoint of `units` kept, in place of the one marked before."""
-        unfinished = self.folder / f"{BEST}{UNFINISHED}"
-        unfinished.write_text(json.dumps(Best(units, value)._asdict()))
-        unfinished.replace(self.folder / BEST)
+        replace_text(self.folder / BEST, json.dumps(Best(units, value)._asdict()))
 
     def restore(
         self,

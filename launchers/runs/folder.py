@@ -30,6 +30,7 @@ from tolman.launchers.settings.files import (
 )
 
 CONFIG, LOCK, LOG = "config.yaml", "lock", "log.txt"
+UNFINISHED = ".unfinished"  # After the name of what is not whole yet.
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class RunFolder:
 
     def write_config(self, config: TrainConfig, changes: Sequence[Change] = ()) -> None:
         """Writes `config.yaml`, the last of a new run's files: it can be resumed then."""
-        unfinished = self.path / f"{CONFIG}.unfinished"
+        unfinished = self.path / f"{CONFIG}{UNFINISHED}"
         save_config(config, unfinished, changes)
         unfinished.replace(self.path / CONFIG)
 
@@ -259,6 +260,6 @@ def _check_resumable(path: Path, config: TrainConfig) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Writes a file of which nobody ever sees a part."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.with_name(f"{path.name}{UNFINISHED}")
     unfinished.write_text(text)
     unfinished.replace(path)

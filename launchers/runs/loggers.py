@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tolman.launchers.catalog.names import import_attribute
-from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.folder import RunFolder, replace_text
 from tolman.launchers.settings.config import TrainConfig
 from tolman.launchers.settings.files import to_mapping
 
@@ -128,10 +128,8 @@ def read_rows(path: Path, last: float = math.inf) -> list[Row]:
 def cut_metrics(path: Path, last: int) -> None:
     """Drops every row after `last` units, and a last line that was never finished."""
     if path.exists():
-        unfinished = path.with_name(f"{path.name}.unfinished")
         rows = read_rows(path, last)
-        unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        unfinished.replace(path)
+        replace_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def make_row(unit: str, units: int, metrics: Mapping[str, Any]) -> Row:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from tolman.agents.alphazero.self_play import Moves
-from tolman.launchers.runs.checkpoints import EMPTY_REPLAY
+from tolman.launchers.runs.checkpoints import EMPTY_REPLAY, save_arrays
 from tolman.launchers.self_play.open_games import OpenGames, Row
 
 FIRST_CAPACITY = 4096  # Positions; doubled whenever it is full.
@@ -146,7 +146,7 @@ class Replay:
                 arrays |= _named(f"open{game}", moves)
                 arrays[f"open{game}_version"] = np.concatenate([v for _, v in pieces])
         with path.open("wb") as file:
-            np.savez(file, **arrays)
+            save_arrays(file, arrays)
             file.flush()
             os.fsync(file.fileno())
 

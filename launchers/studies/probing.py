@@ -22,7 +22,13 @@ from tolman.launchers.probe.answers import Journal, answered
 from tolman.launchers.probe.battery import ProbeStudy, Row
 from tolman.launchers.probe.model import ProbedModel, Tally, TextTooLongError
 from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
-from tolman.launchers.runs.folder import LOCK, hold, make_folder
+from tolman.launchers.runs.folder import (
+    LOCK,
+    UNFINISHED,
+    hold,
+    make_folder,
+    replace_text,
+)
 from tolman.launchers.runs.progress import Progress
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies.study import Study
@@ -200,15 +206,15 @@ def _open_folder(config: ProbeConfig, opened: Opened) -> Path:
         out = make_folder(Path("runs") / f"probe__{name}__{now}", "--out", is_numbered=True)
     elif not out.exists():
         out = make_folder(out, "--out")
-    marker, unfinished = out / MARKER, out / f"{MARKER}.unfinished"
+    marker = out / MARKER
     if not marker.exists():
-        if any(path.name not in (LOCK, unfinished.name) for path in out.iterdir()):
+        own = (LOCK, f"{MARKER}{UNFINISHED}")
+        if any(path.name not in own for path in out.iterdir()):
             raise ValueError(
                 f"--out {out}: exists and holds no battery. Choose a new folder."
             )
         # Under its name only when it is whole: a process may be killed at any time.
-        unfinished.write_text(json.dumps(asked, indent=2) + "\n")
-        unfinished.replace(marker)
+        replace_text(marker, json.dumps(asked, indent=2) + "\n")
         return out
     try:
         held = json.loads(marker.read_text())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tolman.launchers.report.status import read_status
-from tolman.launchers.runs.folder import hold, make_folder
+from tolman.launchers.runs.folder import hold, make_folder, replace_text
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.config import TrainConfig
@@ -145,6 +145,4 @@ def _write(folder: Path, sweep: Sweep, results: list[dict[str, Any]]) -> None:
         "launcher": sweep.launcher,
         "results": results,
     }
-    unfinished = folder / f"{SWEEP}.unfinished"
-    unfinished.write_text(json.dumps(told, indent=2))
-    unfinished.rename(folder / SWEEP)
+    replace_text(folder / SWEEP, json.dumps(told, indent=2))

@@ -25,7 +25,7 @@ from tolman.launchers.host.memory.size import sizes_of
 from tolman.launchers.host.replay import Batch, limits_of
 from tolman.launchers.host.saved_replay import seal
 from tolman.launchers.host.writer import UnrollWriter
-from tolman.launchers.runs.checkpoints import EMPTY_REPLAY
+from tolman.launchers.runs.checkpoints import EMPTY_REPLAY, save_arrays
 
 ROWS, STATES, ITEMS, COUNTS = "rows.npy", "states.npy", "items.npz", "counts.json"
 
@@ -132,7 +132,7 @@ class MemoryReplay:
                 "weights": np.zeros(0) if weights is None else weights.get(places),
             }
             with (folder / ITEMS).open("wb") as file:
-                np.savez(file, **columns)
+                save_arrays(file, columns)
             counts = {
                 "first_key": self.items.first,
                 "num_inserted": self.limiter.num_inserted,

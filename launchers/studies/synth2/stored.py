@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from tolman.agents.synth2.pairs import fingerprint
+from tolman.launchers.runs.checkpoints import save_arrays
 from tolman.launchers.studies.study import Fit, Study
 
 Arrays = Mapping[str, np.ndarray]
@@ -39,7 +40,7 @@ def stored(study: Study, name: str, inputs: object, make: Callable[[], Arrays]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez(file, **made)
+        save_arrays(file, made)
     part.replace(path)
     return _read(path)
 
