@@ -215,12 +215,13 @@ class _Group:
         self._count(self._row)
 
     def take_episodes(self) -> list[Episode]:
-        episodes, self._episodes = self._episodes, []
+        number = len(self._episodes)  # Another thread adds to the same list.
+        episodes, self._episodes[:number] = self._episodes[:number], []
         return episodes
 
     def close(self) -> None:
         if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread.shutdown()  # No environment is closed in the midst of a step.
         self.actor.close()
         self._vector.close()
 

@@ -7,6 +7,7 @@ parameters of a fixed age, so that a run with deterministic environments repeats
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -186,10 +187,15 @@ class _Session:
         num_groups = runner._num_groups
         # After a resume, other episodes than before.
         seeds = vector_seeds(runner._seed, self._first_step, num_groups)
-        vectors = [runner.make_vector(seed, num_envs // num_groups) for seed in seeds]
-        observation_spec = vectors[0].observation_spec()
-        layout = item_layout(agent, observation_spec, num_envs // num_groups)
-        self.replay = runner.open_replay(layout)
+        vectors: list[HostVector] = []
+        with contextlib.ExitStack() as stack:  # Closes them where no replay can be had.
+            for seed in seeds:
+                vectors.append(runner.make_vector(seed, num_envs // num_groups))
+                stack.callback(vectors[-1].close)
+            observation_spec = vectors[0].observation_spec()
+            layout = item_layout(agent, observation_spec, num_envs // num_groups)
+            self.replay = runner.open_replay(layout)
+            stack.pop_all()  # The actor's thread closes them.
         self.learner = AgentLearner(
             agent,
             layout,
@@ -274,8 +280,8 @@ class _Session:
     ) -> None:
         """The actor's thread."""
         unrolls_done = self.learner.num_updates * unrolls_per_update
+        groups: list[tuple[HostVector, VectorActor]] = []
         try:
-            groups = []
             for index, (vector, key) in enumerate(zip(vectors, keys, strict=True)):
                 writer = self.replay.writer(
                     vector.num_envs, lambda: self.learner.priorities.largest
@@ -294,6 +300,11 @@ class _Session:
         finally:
             if self._loop is not None:
                 self._loop.close()
+            else:  # One of them could not start.
+                for _, actor in groups:
+                    actor.close()
+                for vector in vectors:
+                    vector.close()
 
 
 @register_runner("local/acts")

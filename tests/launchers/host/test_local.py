@@ -144,6 +144,55 @@ def test_what_an_environment_raises_ends_the_run_and_every_thread(tmp_path, kind
     assert not {t.name for t in set(threading.enumerate()) - before} & {"actor", "batches"}
 
 
+class Counted:
+    """Notes that it was made and closed; where it is told to, it cannot be reset."""
+
+    def __init__(self, vector, log, is_sound):
+        self._vector, self._log, self._is_sound = vector, log, is_sound
+        self.num_envs = vector.num_envs
+        log.append("made")
+
+    def __getattr__(self, name):
+        return getattr(self._vector, name)
+
+    def reset(self):
+        if not self._is_sound:
+            raise OSError("no screen")
+        return self._vector.reset()
+
+    def close(self):
+        self._log.append("closed")
+
+
+def test_environments_that_cannot_start_are_closed(tmp_path):
+    environment, log = TwoStep(num_trials=3), []
+    agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
+
+    def wrap(vector):  # The second group's.
+        return Counted(vector, log, is_sound=log != ["made"])
+
+    runner = make_runner(agent, environment, tmp_path, 2, "memory", wrap=wrap, num_groups=2)
+    with pytest.raises(OSError, match="no screen"):
+        train(runner, 5)
+    assert log == ["made", "made", "closed", "closed"]
+
+
+def test_environments_whose_replay_cannot_be_had_are_closed(tmp_path):
+    environment, log = TwoStep(num_trials=3), []
+    agent = make_agent("meta_rl", environment, "lstm", unroll_length=5)
+    runner = make_runner(
+        agent, environment, tmp_path, 2, "memory", wrap=lambda v: Counted(v, log, True)
+    )
+
+    def no_replay(layout, saved):
+        raise ValueError("no such replay")
+
+    runner._make_replay = no_replay
+    with pytest.raises(ValueError, match="no such replay"):
+        train(runner, 5)
+    assert log == ["made", "closed"]
+
+
 def test_environments_that_do_not_fill_a_batch_are_refused(tmp_path):
     environment = TwoStep()
     agent = make_agent("meta_rl", environment, "lstm", batch_size=4)
