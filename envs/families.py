@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tolman.envs.registry import Registry
+from tolman.envs.spelling import suggest
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,10 @@ def find_member(name: str) -> Member | None:
             family.check(name)
             return Member(name, family)
     return None
+
+
+def suggest_family(name: str) -> str:
+    """Returns ` (did you mean 'brax/...'?)` where an id begins nearly as a family's do."""
+    start, slash, _ = name.partition("/")
+    starts = {known.partition("/")[0] for known in FAMILIES if "/" in known}
+    return suggest(start, [f"{known}/..." for known in sorted(starts)]) if slash else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tolman.envs.families import Family, register_family
+from tolman.envs.families import Family, register_family, suggest_family
 from tolman.envs.gymnasium_settings import GymnasiumSettings
 from tolman.envs.gymnasium_vectors import gymnasium_vector_specs, make_gymnasium_vector
 from tolman.envs.spelling import suggest
@@ -30,7 +30,7 @@ def check_gymnasium_id(name: str) -> None:
                 "that holds it, or install it."
             ) from error
     if gymnasium_id not in gymnasium.registry:
-        hint = suggest(gymnasium_id, gymnasium.registry)
+        hint = suggest_family(name) or suggest(gymnasium_id, gymnasium.registry)
         raise ValueError(
             f"env {name!r}: Gymnasium knows no {gymnasium_id!r}{hint}. Where a package "
             "registers it on import, write package:NAME-v0."

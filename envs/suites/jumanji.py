@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from dm_env import specs
 
 from tolman.envs.actions import bounds
@@ -27,7 +28,8 @@ class JumanjiTask(SuiteTask):
     one policy chooses the actions; their rewards are added up, and the task is over where
     it is over for all, as by Jumanji's `MultiToSingleWrapper`. Where the mask tells what is
     legal of all numbers of an action together, the action here is one number, of their
-    combinations.
+    combinations. Where it tells that of each number, one without a legal value may have
+    any, as such an agent does not move.
     """
 
     def __init__(self, environment: Any) -> None:
@@ -38,18 +40,16 @@ class JumanjiTask(SuiteTask):
             # Most tasks tell a clock that ran out as an end of the task.
             self._without_clock = copy.copy(environment)
             self._without_clock.time_limit = NEVER
-        theirs = environment.action_spec
-        shaped = jax.ShapeDtypeStruct(theirs.shape, theirs.dtype)
-        action_spec = spec_of(theirs, shaped, "action")
         observation_spec = _parts_of_spec(environment.observation_spec)
-        self._counts = _joint_counts(action_spec, observation_spec.get("action_mask"))
-        if self._counts is not None:
-            action_spec = specs.DiscreteArray(math.prod(self._counts), name="action")
+        action_spec, self._counts = _numbers(
+            environment.action_spec, observation_spec.get("action_mask")
+        )
+        self._is_mask_filled = "action_mask" in observation_spec and action_spec.shape != ()
         super().__init__(observation_spec, action_spec)
 
     def _begin(self, key: Array) -> tuple[Any, Any]:
         state, timestep = self._environment.reset(key)
-        return state, _parts(timestep.observation)
+        return state, self._parts(timestep.observation)
 
     def _move(self, state: Any, action: Any) -> tuple[Any, Any, Any, Any, Any]:
         theirs = self._environment.action_spec
@@ -61,17 +61,20 @@ class JumanjiTask(SuiteTask):
         if self._without_clock is not None:
             _, judged = self._without_clock.step(state, action)
         terminated = judged.last() & jnp.all(judged.discount == 0.0)
-        reward = jnp.sum(timestep.reward)
-        return after, _parts(timestep.observation), reward, terminated, timestep.last()
+        seen, reward = self._parts(timestep.observation), jnp.sum(timestep.reward)
+        return after, seen, reward, terminated, timestep.last()
 
-
-def _parts(observation: Any) -> dict[str, Array]:
-    """The arrays by their paths, such as "ems.x1"."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(observation)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in leaves
-    }
+    def _parts(self, observation: Any) -> dict[str, Array]:
+        """The arrays by their paths, such as "ems.x1"."""
+        leaves, _ = jax.tree_util.tree_flatten_with_path(observation)
+        parts = {
+            jax.tree_util.keystr(path, simple=True, separator="."): leaf
+            for path, leaf in leaves
+        }
+        if self._is_mask_filled:
+            mask = parts["action_mask"]
+            parts["action_mask"] = mask | ~mask.any(-1, keepdims=True)
+        return parts
 
 
 def _parts_of_spec(spec: Any, start: str = "") -> dict[str, Any]:
@@ -87,14 +90,24 @@ def _parts_of_spec(spec: Any, start: str = "") -> dict[str, Any]:
     return parts
 
 
-def _joint_counts(action_spec: specs.Array, mask: Any) -> tuple[int, ...] | None:
-    """How many values each number of an action has; None where no mask joins them."""
-    if mask is None or len(action_spec.shape) != 1:
-        return None
-    low, high = bounds(action_spec)
+def _numbers(theirs: Any, mask: Any) -> tuple[specs.Array, tuple[int, ...] | None]:
+    """The spec of an action, and of how many values each number of theirs is, if joined.
+
+    Args:
+      theirs: Jumanji's spec of it, of K numbers or of one.
+      mask: the spec of what is legal; None if there is none.
+    """
+    shaped = jax.ShapeDtypeStruct(theirs.shape, theirs.dtype)
+    spec = spec_of(theirs, shaped, "action")
+    if mask is None or len(spec.shape) != 1:
+        return spec, None
+    low, high = bounds(spec)
     counts = tuple(int(count) for count in high - low + 1)
-    is_joint = tuple(mask.shape) == counts != (len(counts), counts[0])
-    return counts if is_joint else None
+    if tuple(mask.shape) == counts != (len(counts), counts[0]):
+        return specs.DiscreteArray(math.prod(counts), name="action"), counts
+    # MultiCVRP's spec has one value more than its mask.
+    most = np.minimum(high, mask.shape[-1] - 1).astype(spec.dtype)
+    return specs.BoundedArray(spec.shape, spec.dtype, 0, most, "action"), None
 
 
 def list_ids() -> Sequence[str]:

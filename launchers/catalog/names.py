@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from tolman.envs.families import Member, find_member, suggest_family
 from tolman.envs.spelling import list_words, suggest
 
 if TYPE_CHECKING:
@@ -153,8 +154,9 @@ def lookup(kind: Kind, name: str) -> Any:
             f"what makes one again: register_{kind.noun}({name!r})(...)."
         )
     known = sorted({*table, *points})
+    hint = suggest(name, known) or (suggest_family(name) if kind is ENV else "")
     raise ValueError(
-        f"{kind.noun} {name!r} is unknown{suggest(name, known)}: "
+        f"{kind.noun} {name!r} is unknown{hint}: "
         f"use one of {list_words(known)}, or module:attribute for your own."
     )
 
@@ -255,8 +257,6 @@ class Named:
         Raises:
           ValueError: if it cannot be built from these settings.
         """
-        from tolman.envs.families import Member
-
         try:
             if isinstance(self.thing, Member):
                 return self.thing(settings, seed or 0)
@@ -338,8 +338,6 @@ def _keyword_settings(factory: Any, noun: str) -> type:
 
     `seed` is not among those of an environment: seeds come from the run's.
     """
-    from tolman.envs.families import Member
-
     if isinstance(factory, Member):
         return factory.family.settings
     if is_dataclass(factory):
@@ -390,8 +388,6 @@ def _built_in(kind: Kind, name: str) -> Any:
 def _of_other_package(kind: Kind, name: str) -> Any:
     """What an id of another package stands for; None where the name is no such id."""
     if kind is ENV:
-        from tolman.envs.families import find_member
-
         registered(FAMILY)
         return find_member(name)
     from tolman.networks.others import find_other

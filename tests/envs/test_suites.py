@@ -155,18 +155,28 @@ def test_numbers_under_one_mask_are_one_action_and_agents_one_player(stand_ins):
 
 def test_a_mask_for_each_number_leaves_the_action_as_it_is(stand_ins):
     class Pair(Crew):
-        action_spec = Part((3,), np.int16, 0, np.array([1, 1, 1]))
+        """Its spec has a value more than its mask; the second number has no legal one."""
+
+        action_spec = Part((3,), np.int16, 0, np.array([2, 2, 2]))
         observation_spec = nested(
             inner=nested(place=Part((), np.int32)), action_mask=Part((3, 2), bool)
         )
 
         def _tell(self, place, time):
             state, timestep = super()._tell(place, time)
-            seen = timestep.observation._replace(action_mask=jnp.ones((3, 2), bool))
+            mask = jnp.array([[True, False], [False, False], [True, True]])
+            seen = timestep.observation._replace(action_mask=mask)
             return state, timestep._replace(observation=seen)
 
-    spec = jumanji_adapter.JumanjiTask(Pair()).action_spec()
+    pair = jumanji_adapter.JumanjiTask(Pair())
+    spec = pair.action_spec()
     assert (spec.shape, spec.dtype, spec.maximum.tolist()) == ((3,), np.int16, [1, 1, 1])
+    state, first = pair.reset(jax.random.PRNGKey(0))
+    _, second = pair.step(state, jnp.zeros(3, jnp.int16))
+    for timestep in (first, second):
+        mask = timestep.observation["action_mask"].tolist()
+        assert mask == [[True, False], [True, True], [True, True]]
+    assert "some action is legal until an episode ends" in check_environment(pair)
 
 
 def test_a_body_starts_anew_and_is_cut_by_its_clock(stand_ins):
@@ -272,6 +282,9 @@ def test_an_id_that_cannot_be_is_refused(stand_ins):
         ("xminigrid/MiniGrid-Wlak", "did you mean 'xminigrid/MiniGrid-Walk'"),
     ):
         with pytest.raises(ValueError, match=told):
+            find(ENV, name)
+    for name in ("braxx/body", "jumanij/Crew-v0"):
+        with pytest.raises(ValueError, match=r"did you mean '(brax|jumanji)/\.\.\.'"):
             find(ENV, name)
     with pytest.raises(ValueError, match="max_episode_steps=3: Endless-v0 has no clock"):
         make_suite("gymnax/Endless-v0", SuiteSettings(3), 0)
