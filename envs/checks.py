@@ -138,14 +138,17 @@ def check_values(what: str, spec: Any, value: Any, num_axes: int = 0) -> None:
                 )
 
 
-def is_same(first: Any, second: Any, pixel_share: float = 0.0) -> bool:
-    """Two nests hold the same numbers; floats within 1e-5, for two ways to compile.
+def is_same(
+    first: Any, second: Any, pixel_share: float = 0.0, tolerance: float = 1e-5
+) -> bool:
+    """Two nests hold the same numbers; floats nearly, for two ways to compile.
 
     Args:
       first: a nest of arrays.
       second: another one.
       pixel_share: of the bytes of an image, how many may differ: two ways to compile may
         round a ray to two sides of an edge.
+      tolerance: of floats, absolute and relative.
     """
     first_leaves, second_leaves = jax.tree.leaves(first), jax.tree.leaves(second)
     if len(first_leaves) != len(second_leaves):
@@ -155,7 +158,7 @@ def is_same(first: Any, second: Any, pixel_share: float = 0.0) -> bool:
         if one.shape != other.shape or one.dtype != other.dtype:
             return False
         if np.issubdtype(one.dtype, np.floating):
-            if not np.allclose(one, other, rtol=1e-5, atol=1e-5, equal_nan=True):
+            if not np.allclose(one, other, tolerance, tolerance, equal_nan=True):
                 return False
         elif not np.array_equal(one, other):
             is_image = one.dtype == np.uint8 and one.ndim >= 2

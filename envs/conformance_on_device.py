@@ -29,6 +29,9 @@ from tolman.envs.environment import FIRST, LAST, TimeStep
 
 NUM_COPIES = 4
 PIXEL_SHARE = 0.02  # Of an image, that two ways to compile may paint differently.
+# Of floats, where rounding grows as in bodies that touch: after one step from the same
+# state, and where the growth is first seen.
+ONE_STEP, GROWN = 1e-3, 1e-2
 METHODS = ("reset", "step", "observation_spec", "action_spec")
 SCALARS = {
     "step_type": "int32",
@@ -173,7 +176,6 @@ def _play_twice(environment: Any, num_steps: int, seed: int) -> list[tuple[Any, 
     read_mask = Legal(environment.observation_spec(), action_spec).read
     rng = np.random.default_rng(seed)
     numbers = rng.random((num_steps, count_numbers(action_spec)), np.float32)
-    keys = jnp.stack([jax.random.PRNGKey(seed + copy) for copy in range(NUM_COPIES)])
 
     def step(carry: Any, numbers: jax.Array) -> Any:
         state, timestep = carry
@@ -193,9 +195,14 @@ def _play_twice(environment: Any, num_steps: int, seed: int) -> list[tuple[Any, 
         return actions, rows
 
     try:
-        return [jax.device_get(play(keys, numbers)) for _ in range(2)]
+        return [jax.device_get(play(_keys(seed), numbers)) for _ in range(2)]
     except Exception as error:
         fail("reset or step under vmap", brief(error), "mappable", "Write it for one copy.")
+
+
+def _keys(seed: int) -> jax.Array:
+    """Of the copies that are played."""
+    return jnp.stack([jax.random.PRNGKey(seed + copy) for copy in range(NUM_COPIES)])
 
 
 def _check_legal(environment: Any, played: TimeStep) -> list[str]:
@@ -261,7 +268,12 @@ def _note_chance(played: TimeStep) -> str:
 
 
 def _check_adapter(environment: Any, played: TimeStep, actions: Any, seed: int) -> str:
-    """Two copies, each past the end of its first episode, where there is one."""
+    """Two copies, each past the end of its first episode, where there is one.
+
+    Where rounding grows, two ways to compile part; then each step alone must be as under
+    vmap from the same state.
+    """
+    found = "alone through DmEnvAdapter as in many copies under vmap"
     for copy in range(2):
         ends = np.flatnonzero(played.step_type[:, copy] == LAST)
         length = len(played.step_type) - 1
@@ -274,14 +286,42 @@ def _check_adapter(environment: Any, played: TimeStep, actions: Any, seed: int) 
                 timestep = adapter.step(action)
             wanted = jax.tree.map(lambda leaf, at=(time, copy): leaf[at], played)
             alone = _as_on_device(timestep, adapter.new_task)
-            if not is_same(alone, wanted, PIXEL_SHARE):
-                fail(
-                    f"step {time}",
-                    "another time step from DmEnvAdapter, alone, than under vmap",
-                    "the same",
-                    "Let a copy read nothing but its own state, action and key.",
-                )
-    return "alone through DmEnvAdapter as in many copies under vmap"
+            if is_same(alone, wanted, PIXEL_SHARE):
+                continue
+            grown = time > 0 and is_same(alone, wanted, PIXEL_SHARE, GROWN)
+            if grown and _steps_agree(environment, played, actions, seed, copy):
+                found = "note: alone as under vmap in each step; over many, rounding grows"
+                break
+            fail(
+                f"step {time}",
+                "another time step from DmEnvAdapter, alone, than under vmap",
+                "the same",
+                "Let a copy read nothing but its own state, action and key.",
+            )
+    return found
+
+
+def _steps_agree(
+    environment: Any, played: TimeStep, actions: Any, seed: int, copy: int
+) -> bool:
+    """Whether each step of a copy, alone from its state under vmap, is as it was played."""
+
+    def step(state: Any, action: Any) -> Any:
+        return vector.step(environment, state, action)[0], state.env
+
+    @jax.jit
+    def states(keys: jax.Array, actions: Any) -> Any:
+        state, _ = vector.reset(environment, keys)
+        return lax.scan(step, state, actions)[1]
+
+    before = states(_keys(seed), actions)
+    own = jax.tree.map(lambda leaf: leaf[:, copy], (before, actions))
+    step_alone = jax.jit(partial(lax.map, lambda pair: environment.step(*pair)[1]))
+    alone = jax.device_get(step_alone(own))
+    goes_on = played.step_type[:-1, copy] != LAST
+    told = jax.tree.map(lambda leaf: leaf[goes_on], alone)
+    wanted = jax.tree.map(lambda leaf: leaf[1:, copy][goes_on], played)
+    return is_same(told, wanted, PIXEL_SHARE, ONE_STEP)
 
 
 def _as_on_device(timestep: dm_env.TimeStep, new_task: bool) -> TimeStep:

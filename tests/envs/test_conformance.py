@@ -386,3 +386,40 @@ def test_two_ways_to_compile_may_differ_in_few_pixels_and_in_nothing_else():
     codes = image.astype(np.int32)
     assert not is_same(codes, codes + (other > 0), pixel_share=0.5)
     assert not is_same(np.uint8([1, 2]), np.uint8([1, 3]), pixel_share=0.9)
+
+
+class Parting(Sound):
+    """A chaotic map, whose steps under vmap differ from those alone."""
+
+    def __init__(self, first, later):
+        self.first, self.later = first, later
+
+    def step(self, state, action):
+        @jax.custom_batching.custom_vmap
+        def differ(place, time):
+            return place
+
+        @differ.def_vmap
+        def under_vmap(size, is_mapped, place, time):
+            apart = jnp.where(time < 4, self.first, self.later)
+            return jnp.clip(place + apart, 0.0, 1.0), True
+
+        place = differ(4.0 * state["place"] * (1.0 - state["place"]), state["time"])
+        state = {"place": place, "time": state["time"] + 1}
+        return state, transition(action, self.observe(state), state["time"] == 40)
+
+    def reset(self, key):
+        state = {"place": jax.random.uniform(key), "time": jnp.int32(0)}
+        return state, restart(self.observe(state))
+
+    def observe(self, state):
+        return state["place"][None]
+
+
+def test_rounding_that_grows_is_told_from_copies_that_differ():
+    grown = "note: alone as under vmap in each step; over many, rounding grows"
+    assert grown in check_environment(Parting(1e-6, 1e-6))
+    assert grown not in check_environment(Parting(0.0, 0.0))
+    for first, later in ((0.3, 0.3), (5e-3, 5e-3), (1e-6, 5e-3)):
+        with pytest.raises(ConformanceError, match="another time step from DmEnvAdapter"):
+            check_environment(Parting(first, later))
