@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from tolman.agents.agent import Array, Metrics, Unroll
 from tolman.agents.recurrent import Features
+from tolman.envs.places import summary
 from tolman.envs.registry import Registry
 
 
@@ -137,7 +138,7 @@ def _find(name: str) -> Factory:
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = summary(error)
         raise ValueError(f"auxiliary task {name!r}: not found ({reason}).") from error
     if factory not in AUXILIARY_TASKS.values():
         raise ValueError(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
-from tolman.envs.places import last_place, spelled, users_place
+from tolman.envs.places import summary_with_place
 
 
 class ConformanceError(ValueError):
@@ -41,21 +41,9 @@ def check_methods(item: Any, methods: Sequence[str], protocol: str) -> None:
             )
 
 
-def brief(error: BaseException) -> str:
-    """The kind of an error and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def brief_with_place(error: BaseException) -> str:
-    """The same, and the file and line that it is from, where it came up with them."""
-    place = users_place(error) or last_place(error)
-    return f"{brief(error)} ({spelled(place)})" if place else brief(error)
-
-
 def raised(error: BaseException) -> str:
     """What code raised that should not have, and where."""
-    return f"raised {brief_with_place(error)}; must be free of errors."
+    return f"raised {summary_with_place(error)}; must be free of errors."
 
 
 def spec_leaves(spec: Any) -> list[tuple[str, specs.Array]]:

@@ -14,14 +14,13 @@ import numpy as np
 from tolman.envs.actions import Legal, cast_action, count_numbers, random_action
 from tolman.envs.adapters import GymnasiumAdapter
 from tolman.envs.checks import (
-    brief,
-    brief_with_place,
     check_structure,
     check_values,
     fail,
     is_same,
     spec_leaves,
 )
+from tolman.envs.places import summary, summary_with_place
 from tolman.envs.turns import OverdueError, TurnThread
 
 NUM_REPEATED = 50  # Steps that are played twice from one seed.
@@ -78,7 +77,7 @@ def check_gymnasium(environment: Any, num_steps: int, seed: int) -> list[str]:
     results, error = thread.play(check, [0], TIMEOUT_SECONDS)
     if error is not None:
         _fail_late("Gymnasium's checker", error)
-        fail("Gymnasium's checker", brief(error), "content", "See the Gymnasium manual.")
+        fail("Gymnasium's checker", summary(error), "content", "See the Gymnasium manual.")
     thread.close()
     (adapter,) = results
     return ["Gymnasium's own checker is content", *check_dm_env(adapter, num_steps, seed)]
@@ -92,7 +91,7 @@ def _call(
         _fail_late(name, error)
         fail(
             name,
-            brief_with_place(error),
+            summary_with_place(error),
             "free of errors",
             "Actions were drawn from action_spec().",
         )

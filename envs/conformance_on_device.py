@@ -16,7 +16,6 @@ from tolman.envs import vector
 from tolman.envs.actions import Legal, bounds, count_numbers, random_action
 from tolman.envs.adapters import DmEnvAdapter
 from tolman.envs.checks import (
-    brief,
     check_methods,
     check_structure,
     check_values,
@@ -26,6 +25,7 @@ from tolman.envs.checks import (
     spec_leaves,
 )
 from tolman.envs.environment import FIRST, LAST, TimeStep
+from tolman.envs.places import summary
 
 NUM_COPIES = 4
 PIXEL_SHARE = 0.02  # Of an image, that two ways to compile may paint differently.
@@ -117,7 +117,7 @@ def _trace(name: str, function: Any, *arguments: Any) -> tuple[Any, Any]:
     except Exception as error:
         fail(
             f"{name} under jit",
-            brief(error),
+            summary(error),
             "traceable",
             "Use jnp.where and lax.cond instead of Python's if on arrays.",
         )
@@ -197,7 +197,9 @@ def _play_twice(environment: Any, num_steps: int, seed: int) -> list[tuple[Any, 
     try:
         return [jax.device_get(play(_keys(seed), numbers)) for _ in range(2)]
     except Exception as error:
-        fail("reset or step under vmap", brief(error), "mappable", "Write it for one copy.")
+        fail(
+            "reset or step under vmap", summary(error), "mappable", "Write it for one copy."
+        )
 
 
 def _keys(seed: int) -> jax.Array:

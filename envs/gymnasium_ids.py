@@ -8,6 +8,7 @@ from typing import Any
 from tolman.envs.families import Family, register_family, suggest_family
 from tolman.envs.gymnasium_settings import GymnasiumSettings
 from tolman.envs.gymnasium_vectors import gymnasium_vector_specs, make_gymnasium_vector
+from tolman.envs.places import summary
 from tolman.envs.spelling import suggest
 
 
@@ -24,7 +25,7 @@ def check_gymnasium_id(name: str) -> None:
         try:
             importlib.import_module(package)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = summary(error)
             raise ValueError(
                 f"env {name!r}: importing {package} failed ({reason}). Run from the folder "
                 "that holds it, or install it."

@@ -1,4 +1,4 @@
-"""Where an error is from: the line that a user can mend."""
+"""What an error says in one line, and where it is from: the line that a user can mend."""
 
 from __future__ import annotations
 
@@ -35,3 +35,15 @@ def is_own(frame: traceback.FrameSummary) -> bool:
 def spelled(frame: traceback.FrameSummary) -> str:
     """The file and the line."""
     return f"{frame.filename}:{frame.lineno}"
+
+
+def summary(error: BaseException) -> str:
+    """The kind of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def summary_with_place(error: BaseException) -> str:
+    """The same, and the file and line that it is from, where it came up with them."""
+    place = users_place(error) or last_place(error)
+    return f"{summary(error)} ({spelled(place)})" if place else summary(error)

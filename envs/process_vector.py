@@ -24,10 +24,10 @@ import cloudpickle
 import jax
 import numpy as np
 
-from tolman.envs.checks import brief
 from tolman.envs.environment import LAST, TimeStep
 from tolman.envs.guarded import Factory
 from tolman.envs.host import EnvironmentFault
+from tolman.envs.places import summary
 from tolman.envs.serial_vector import CLOSE_SECONDS, MAX_RESTARTS, check_vector_settings
 from tolman.envs.shared_rows import RowLayout, SharedRows, new_file
 from tolman.envs.worker import STEP, Answer, Plan
@@ -371,7 +371,7 @@ def _pack(factory: Factory, name: str) -> bytes:
         return cloudpickle.dumps(factory)
     except Exception as error:  # Whatever an object makes of being taken apart.
         raise ValueError(
-            f"env {name!r}: cannot go to another process ({brief(error)}). Leave "
+            f"env {name!r}: cannot go to another process ({summary(error)}). Leave "
             "--env-processes out."
         ) from error
 

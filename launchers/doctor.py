@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tolman.envs.places import summary
 from tolman.launchers.runs.versions import ABSENT, package_versions
 from tolman.launchers.settings.compiled import (
     FLAG,
@@ -82,7 +83,7 @@ def _devices() -> Finding:
 
         devices = jax.devices()
     except Exception as error:  # A broken driver can raise anything; that is the finding.
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = summary(error)
         advice = "Repair the driver, or set JAX_PLATFORMS=cpu."
         return Finding("devices", f"jax finds none ({reason})", advice)
     found = f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"

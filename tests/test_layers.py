@@ -124,6 +124,7 @@ def test_agents_know_env_types_but_no_env():
         "tolman.envs.actions",
         "tolman.envs.checks",
         "tolman.envs.environment",
+        "tolman.envs.places",
         "tolman.envs.registry",
         "tolman.envs.spelling",
         "tolman.envs.board.game",

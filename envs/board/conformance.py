@@ -16,7 +16,6 @@ from dm_env import specs
 from tolman.envs.board.conformance_host import check_host_game, check_masks
 from tolman.envs.board.game import Array, Game, GameInfo
 from tolman.envs.checks import (
-    brief,
     check_methods,
     check_structure,
     check_values,
@@ -24,6 +23,7 @@ from tolman.envs.checks import (
     is_same,
     shapes_of,
 )
+from tolman.envs.places import summary
 
 NUM_GAMES = 4
 NUM_PLIES_AFTER_END = 2
@@ -84,7 +84,10 @@ def check_game(game: Any, num_plies: int = 200, seed: int = 0) -> list[str]:
         again = _play(game, min(num_plies, 3), key)
     except Exception as error:
         fail(
-            "a game under vmap and jit", brief(error), "playable", "Write it for one game."
+            "a game under vmap and jit",
+            summary(error),
+            "playable",
+            "Write it for one game.",
         )
     if not is_same([step.look for step in played[: len(again)]], [s.look for s in again]):
         fail("the same game twice", "two different ones", "one", "Draw from keys only.")
@@ -193,7 +196,7 @@ def _trace(name: str, function: Any, *arguments: Any) -> Any:
     except Exception as error:
         fail(
             f"{name} under jit",
-            brief(error),
+            summary(error),
             "traceable",
             "Use jnp.where and lax.cond instead of Python's if on arrays.",
         )

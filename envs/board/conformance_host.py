@@ -10,12 +10,12 @@ from tolman.envs.board.game import GameInfo
 from tolman.envs.board.planes import pack
 from tolman.envs.checks import (
     ConformanceError,
-    brief_with_place,
     check_methods,
     check_structure,
     check_values,
     fail,
 )
+from tolman.envs.places import summary_with_place
 
 NUM_GAMES = 4
 NUM_TEXTS = 10  # Moves of a position that are written and read back.
@@ -49,7 +49,7 @@ def check_host_game(game: Any, num_plies: int, seed: int) -> list[str]:
     except Exception as error:
         fail(
             "a game of legal actions",
-            brief_with_place(error),
+            summary_with_place(error),
             "free of errors",
             "Play it by hand.",
         )

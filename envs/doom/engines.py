@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tolman.envs.checks import brief
 from tolman.envs.doom.engine import Engine
 from tolman.envs.host import EnvironmentFault
+from tolman.envs.places import summary
 from tolman.envs.serial_vector import MAX_RESTARTS
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Engines:
     def _fault(self, copy: int, step: int, error: Exception) -> EnvironmentFault:
         return EnvironmentFault(
             f"env {self._name!r}, copy {copy}, step {step}: ViZDoom raised "
-            f"{brief(error)}; must be free of errors."
+            f"{summary(error)}; must be free of errors."
         )
 
 

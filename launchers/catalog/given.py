@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass, make_dataclass
 from typing import Any
 
+from tolman.envs.places import summary
 from tolman.launchers.catalog.names import (
     AGENT,
     CORE,
@@ -97,7 +98,7 @@ def _copies(kind: Kind, instance: Any) -> Callable[..., Any]:
         try:
             return copy.deepcopy(instance)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = summary(error)
             raise ValueError(
                 f"{kind.noun} {type(instance).__name__}: cannot be copied ({reason}). Give "
                 "its class, or a function that makes one."

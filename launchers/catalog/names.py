@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from tolman.envs.families import Member, find_member, suggest_family
+from tolman.envs.places import summary
 from tolman.envs.spelling import list_words, suggest
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def import_attribute(path: str, noun: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = summary(error)
         raise ValueError(
             f"{noun} {path!r}: importing {module_name} failed ({reason}). Run from the "
             "folder that holds it, or install it."

@@ -19,6 +19,7 @@ from ray._private import ray_constants
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from tolman.envs.places import summary
 from tolman.launchers.settings.config import TrainConfig
 
 NAMESPACE = "tolman"
@@ -119,7 +120,7 @@ def start(num_cpus: int) -> None:
             return
         except Exception as error:  # Ray has no type of its own for this.
             ray.shutdown()
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = summary(error)
             if attempt < START_ATTEMPTS:
                 logger.warning("Ray did not start (%s): trying again.", reason)
                 continue
@@ -193,7 +194,7 @@ def join(address: str) -> None:
         except ConnectionError as error:
             raise _no_cluster(address) from error
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            reason = summary(error)
             raise ValueError(
                 f"address={address!r}: the cluster cannot be joined ({reason}). All "
                 "machines need the same Python, Ray and authentication token."
@@ -257,7 +258,7 @@ def _check_nodes(modules: list[str]) -> None:
         try:
             reason = ray.get(answer, timeout=SECONDS_TO_PROBE)
         except RayError as error:
-            reason = f"no answer: {str(error).splitlines()[0]}"
+            reason = f"no answer: {summary(error)}"
         if reason:
             raise ValueError(
                 f"{where} of the Ray cluster cannot run Tolman ({reason}). Install Tolman "

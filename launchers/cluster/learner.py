@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from tolman.agents.agent import LearnerState
+from tolman.envs.places import summary
 from tolman.launchers.cluster.parameters import ParameterPublisher
 from tolman.launchers.cluster.work import LogBuffer, Work
 from tolman.launchers.host.priorities import PriorityScale
@@ -168,8 +169,7 @@ class LearnerRole:
                     batches = self._batches = self._open()
                 batch = batches.next()
             except Exception as error:  # Whatever TensorFlow makes of a lost connection.
-                text = str(error).splitlines()[0] if str(error) else type(error).__name__
-                logger.warning("no batch for now, a replay is gone: %s", text)
+                logger.warning("no batch for now, a replay is gone: %s", summary(error))
                 self.set_addresses(self._addresses)
                 time.sleep(SECONDS_BETWEEN_TRIES)
                 continue
@@ -195,4 +195,4 @@ class LearnerRole:
         try:
             self._clients[address].mutate_priorities(TABLE, updates=updates)
         except RuntimeError as error:
-            logger.warning("priorities were not taken: %s", str(error).splitlines()[0])
+            logger.warning("priorities were not taken: %s", summary(error))

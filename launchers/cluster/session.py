@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from tolman.agents.agent import DataSpec
+from tolman.envs.places import summary
 from tolman.launchers.cluster.launcher import ProcessLauncher
 from tolman.launchers.cluster.statistics import (
     EvaluationScheduler,
@@ -160,7 +161,7 @@ class Session:
                     if num_deaths >= MAX_DEATHS_IN_A_ROW:
                         raise ProcessFailure(
                             f"{process.name} died while it saved its content: "
-                            f"{str(error).splitlines()[0]}"
+                            f"{summary(error)}"
                         ) from error
                 except RayTaskError as error:
                     raise error.cause from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from tolman.envs.host import EnvironmentFault
+from tolman.envs.places import summary
 from tolman.launchers.settings.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -214,5 +215,5 @@ def portable(error: Exception) -> Exception:
         return error
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({os.path.basename(p.filename)}:{p.lineno})" for p in place)
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    text = summary(error)
     return RuntimeError(text + where)

@@ -12,6 +12,7 @@ import os
 import zlib
 from pathlib import Path
 
+from tolman.envs.places import summary
 from tolman.launchers.runs.checkpoints import EMPTY_REPLAY, flush
 from tolman.launchers.runs.folder import UNFINISHED
 
@@ -61,7 +62,7 @@ def check_replays(checkpoint: Path, num_servers: int) -> None:
             odd = [name for name, told in sums.items() if _checksum(folder / name) != told]
             reason = f"{odd[0]} was changed" if odd else ""
         except Exception as error:  # A torn file can make its reader raise anything.
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = summary(error)
         if reason:
             raise ValueError(f"{folder}: broken replay ({reason}); {EMPTY_REPLAY}")
 

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from tolman.envs.places import summary
 from tolman.launchers.probe.batches import Batch, in_batches
 from tolman.launchers.probe.fast_tokenizer import FastTokenizer
 from tolman.launchers.probe.haiku_functions import NUM_FIRST_TOKENS
@@ -321,7 +322,7 @@ def load_transformers(
     try:
         torch.empty(1, device=device)
     except Exception as error:  # Of many kinds, by how it is misspelt or not there.
-        reason = str(error).splitlines()[0]
+        reason = summary(error)
         raise ValueError(
             f"device={device!r}: PyTorch cannot use it ({reason}). Give cpu, or another "
             "that this machine has."

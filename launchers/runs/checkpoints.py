@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax
 import numpy as np
 
+from tolman.envs.places import summary
 from tolman.launchers.runs.folder import UNFINISHED, replace_text
 
 STATE, BEST = "state.npz", "best.json"
@@ -204,7 +205,7 @@ class Checkpoints:
             try:
                 leaves, description = _read(path)
             except Exception as error:  # A torn file can make its readers raise anything.
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                reason = summary(error)
                 logger.warning("%s: broken checkpoint, not used (%s).", path, reason)
                 continue
             state = _unflatten(template, leaves, description["leaves"], path, part)
@@ -284,7 +285,7 @@ def read_leaves(path: Path) -> dict[str, np.ndarray]:
     try:
         leaves, description = _read(path)
     except Exception as error:  # A torn file can make its readers raise anything.
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = summary(error)
         raise ValueError(f"{path}: broken checkpoint ({reason}).") from error
     return dict(zip(description["leaves"], leaves, strict=True))
 

@@ -189,7 +189,7 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
     if config.run_dir is not None:
         path = Path(config.run_dir).expanduser()
         is_numbered = config.if_exists == "new"
-    is_there = path.exists() and not (path.is_dir() and _is_unused(path))
+    is_there = path.exists() and not (path.is_dir() and is_unused(path))
     if is_there and not is_numbered:
         _check_resumable(path, config)
         yield None
@@ -205,7 +205,7 @@ def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
         try:
             yield RunFolder(path)
         finally:
-            if _is_unused(path):
+            if is_unused(path):
                 with contextlib.suppress(OSError):
                     (path / LOCK).unlink(missing_ok=True)
                     for folder in (path, *made):
@@ -225,9 +225,9 @@ def open_run(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def _is_unused(path: Path) -> bool:
-    """Whether a folder holds nothing but perhaps a lock."""
-    return all(item.name == LOCK for item in path.iterdir())
+def is_unused(path: Path, marker: str = "") -> bool:
+    """Whether a folder holds nothing but perhaps a lock, and a half-written `marker`."""
+    return all(item.name in (LOCK, f"{marker}{UNFINISHED}") for item in path.iterdir())
 
 
 def _default_path(config: TrainConfig) -> Path:

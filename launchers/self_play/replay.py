@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from tolman.agents.alphazero.self_play import Moves
+from tolman.envs.places import summary
 from tolman.launchers.runs.checkpoints import EMPTY_REPLAY, save_arrays
 from tolman.launchers.self_play.open_games import OpenGames, Row
 
@@ -185,7 +186,7 @@ class Replay:
                     pieces = [(moves, arrays[f"open{game}_version"])]
                 opened.append(pieces)
         except Exception as error:  # A torn file can make its reader raise anything.
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = summary(error)
             raise ValueError(f"{path}: broken replay ({reason}); {EMPTY_REPLAY}") from error
         self.clear()
         first = 0

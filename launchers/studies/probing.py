@@ -23,9 +23,8 @@ from tolman.launchers.probe.battery import ProbeStudy, Row
 from tolman.launchers.probe.model import ProbedModel, Tally, TextTooLongError
 from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
 from tolman.launchers.runs.folder import (
-    LOCK,
-    UNFINISHED,
     hold,
+    is_unused,
     make_folder,
     replace_text,
 )
@@ -208,8 +207,7 @@ def _open_folder(config: ProbeConfig, opened: Opened) -> Path:
         out = make_folder(out, "--out")
     marker = out / MARKER
     if not marker.exists():
-        own = (LOCK, f"{MARKER}{UNFINISHED}")
-        if any(path.name not in own for path in out.iterdir()):
+        if not is_unused(out, MARKER):
             raise ValueError(
                 f"--out {out}: exists and holds no battery. Choose a new folder."
             )

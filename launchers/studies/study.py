@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tolman.launchers.runs.folder import LOCK, hold, make_folder
+from tolman.launchers.runs.folder import (
+    LOCK,
+    hold,
+    is_unused,
+    make_folder,
+    replace_text,
+)
 from tolman.launchers.runs.stopping import RunStopped, stop_request
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies.checks import SIGMAS, Check
@@ -150,7 +156,7 @@ class Study:
         captions_file = folder / "captions.json"
         captions = json.loads(captions_file.read_text()) if captions_file.exists() else {}
         captions[f"{name}.png"] = caption
-        captions_file.write_text(json.dumps(captions, indent=2))
+        replace_text(captions_file, json.dumps(captions, indent=2))
 
     def train(
         self,
@@ -249,7 +255,7 @@ class Study:
             "notes": self.notes,
         }
         text = json.dumps(_finite(result), indent=2)
-        (self.folder / "result.json").write_text(text + "\n")
+        replace_text(self.folder / "result.json", text + "\n")
 
 
 def run_study(
@@ -332,11 +338,11 @@ def _open_folder(name: str, quick: bool, seed: int, out: Path | None, options: A
         marker = out / MARKER
         if marker.exists():
             _check_same(marker, asked)
-        elif any(path.name != LOCK for path in out.iterdir()):
+        elif not is_unused(out, MARKER):
             raise ValueError(
                 f"--out {out}: exists and holds no study. Choose a new folder."
             )
-        marker.write_text(json.dumps(asked))
+        replace_text(marker, json.dumps(asked))
     return out
 
 

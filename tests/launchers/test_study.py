@@ -109,6 +109,13 @@ def test_mistakes_in_one_line(toy, tmp_path):
         run_study("toy_study:one", True, 1, tmp_path / "a")
 
 
+def test_a_study_begins_in_a_folder_that_holds_its_half_written_marker(toy, tmp_path):
+    toy.run = lambda study: study.check("true", 1.0, "1", above=0.0)
+    (tmp_path / "study.json.unfinished").write_text('{"stu')
+    assert run_study("toy_study:one", True, 3, tmp_path) == 0
+    assert {path.name for path in tmp_path.glob("*.unfinished")} == set()
+
+
 @pytest.mark.parametrize("total", [1, 7, 50, 60, 99, 1000, 2801])
 def test_points_of_the_curve_are_even(total):
     done, points, plan = 0, [], Plan(total, total)

@@ -4,6 +4,7 @@ import threading
 
 import jax
 import numpy as np
+import pytest
 
 from tolman.launchers.catalog.environments import Specs
 from tolman.launchers.cluster.environments import EnvironmentWork
@@ -60,7 +61,15 @@ def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_pa
         replay.stop()
 
 
-def test_priorities_go_to_the_shard_that_the_batch_is_from(caplog):
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("gone\nfor good", "RuntimeError: gone"),
+        ("\ngone", "RuntimeError: gone"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_priorities_go_to_the_shard_that_the_batch_is_from(caplog, message, told):
     class Client:
         told = None
 
@@ -69,7 +78,7 @@ def test_priorities_go_to_the_shard_that_the_batch_is_from(caplog):
 
     class Gone:
         def mutate_priorities(self, table, updates):
-            raise RuntimeError("gone\nfor good")
+            raise RuntimeError(message)
 
     role = LearnerRole.__new__(LearnerRole)  # Without a run.
     role._addresses, role._clients = ["a", "b"], {"a": Gone(), "b": Client()}
@@ -77,4 +86,4 @@ def test_priorities_go_to_the_shard_that_the_batch_is_from(caplog):
     role._set_priorities(batch, np.array([2.0, 3.0]))
     assert role._clients["b"].told == ("unrolls", {5: 2.0, 7: 3.0})
     role._set_priorities(batch._replace(shard=0), np.array([2.0, 3.0]))
-    assert caplog.messages == ["priorities were not taken: gone"]
+    assert caplog.messages == [f"priorities were not taken: {told}"]
