@@ -12,7 +12,12 @@ import numpy as np
 from dm_env import specs
 
 from tolman.envs.actions import cast_action
-from tolman.envs.environment import Environment, TimeStep, next_episode
+from tolman.envs.environment import (
+    Environment,
+    TimeStep,
+    next_episode,
+    once_for_equals,
+)
 
 LOGGED_INFO = ("is_success", "episode")  # Of Gymnasium's info; the first is Baselines'.
 
@@ -25,25 +30,28 @@ class Compiled(NamedTuple):
     step: Callable[..., Any]
 
 
+@once_for_equals
 def compile_environment(environment: Environment) -> Compiled:
     """Compiles an environment's functions; equal environments share the result."""
-    try:
-        return _compile_once(environment)
-    except TypeError:  # Not hashable.
-        return _compile(environment)
-
-
-def _compile(environment: Environment) -> Compiled:
     reset, step = jax.jit(environment.reset), jax.jit(environment.step)
     if not hasattr(environment, "next_episode"):
         return Compiled(reset, lambda _, key: reset(key), step)
     return Compiled(reset, jax.jit(functools.partial(next_episode, environment)), step)
 
 
-_compile_once = functools.lru_cache(maxsize=32)(_compile)
+class SinglePrecision(dm_env.Environment):
+    """Base of environments whose rewards and discounts are float32."""
+
+    def reward_spec(self) -> specs.Array:
+        """One float32."""
+        return specs.Array((), np.float32, "reward")
+
+    def discount_spec(self) -> specs.BoundedArray:
+        """One float32 in [0, 1]."""
+        return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
 
 
-class DmEnvAdapter(dm_env.Environment):
+class DmEnvAdapter(SinglePrecision):
     """An on-device environment as a `dm_env.Environment`.
 
     Its trajectory is that of the copy which `vector.reset` starts from
@@ -93,14 +101,6 @@ class DmEnvAdapter(dm_env.Environment):
         """The environment's own."""
         return self._action_spec
 
-    def reward_spec(self) -> specs.Array:
-        """One float32."""
-        return specs.Array((), np.float32, "reward")
-
-    def discount_spec(self) -> specs.BoundedArray:
-        """One float32 in [0, 1]."""
-        return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
-
     def _deliver(self, timestep: TimeStep) -> dm_env.TimeStep:
         timestep = jax.device_get(timestep)
         self.new_task = bool(timestep.new_task)
@@ -116,7 +116,7 @@ class DmEnvAdapter(dm_env.Environment):
         )
 
 
-class GymnasiumAdapter(dm_env.Environment):
+class GymnasiumAdapter(SinglePrecision):
     """A Gymnasium environment as a `dm_env.Environment`.
 
     `terminated` becomes LAST with discount 0, `truncated` LAST with discount 1. Numbers
@@ -185,14 +185,6 @@ class GymnasiumAdapter(dm_env.Environment):
     def action_spec(self) -> Any:
         """From the action space."""
         return self._action_spec
-
-    def reward_spec(self) -> specs.Array:
-        """One float32."""
-        return specs.Array((), np.float32, "reward")
-
-    def discount_spec(self) -> specs.BoundedArray:
-        """One float32 in [0, 1]."""
-        return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
 
     def close(self) -> None:
         """Closes the Gymnasium environment."""

@@ -7,7 +7,9 @@ runner may `vmap`, `scan` and `jit` them together with the agent.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,8 @@ Array = jax.Array
 State = Any  # Any pytree of arrays; carries its own random key where chance is needed.
 
 FIRST, MID, LAST = 0, 1, 2
+
+Made = TypeVar("Made")
 
 
 class TimeStep(NamedTuple):
@@ -146,6 +150,21 @@ def next_episode(
     if method is None:
         return environment.reset(key)
     return method(state, key)
+
+
+def once_for_equals(make: Callable[[Any], Made]) -> Callable[[Any], Made]:
+    """Equal environments share what `make` returns; one without a hash gets its own."""
+    remembered = functools.lru_cache(maxsize=32)(make)
+
+    @functools.wraps(make)
+    def made(environment: Any) -> Made:
+        try:
+            hash(environment)
+        except TypeError:
+            return make(environment)
+        return remembered(environment)
+
+    return made
 
 
 # The factory is called with keyword arguments only, those that `--env.KEY` sets; a frozen

@@ -13,7 +13,7 @@ import jax
 
 from tolman.envs import vector
 from tolman.envs.actions import cast_action
-from tolman.envs.environment import Array, Environment, TimeStep
+from tolman.envs.environment import Array, Environment, TimeStep, once_for_equals
 
 
 class EnvironmentFault(RuntimeError):
@@ -120,21 +120,10 @@ class OnDeviceVector:
         """Nothing is held."""
 
 
+@once_for_equals
 def _compile(environment: Environment) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """`vector.reset` and `vector.step`; equal environments share the programs."""
-    try:
-        return _compile_once(environment)
-    except TypeError:  # Not hashable.
-        return _compile_anew(environment)
-
-
-def _compile_anew(
-    environment: Environment,
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return (
         jax.jit(functools.partial(vector.reset, environment)),
         jax.jit(functools.partial(vector.step, environment)),
     )
-
-
-_compile_once = functools.lru_cache(maxsize=32)(_compile_anew)

@@ -16,6 +16,7 @@ from dm_env import specs
 from tolman.envs.actions import within_bounds
 from tolman.envs.adapters import (
     LOGGED_INFO,
+    SinglePrecision,
     numbers_in,
     read_space,
     space_to_spec,
@@ -177,7 +178,7 @@ def native_specs(spaces: tuple[Any, Any]) -> tuple[Any, Any]:
     return space_to_spec(spaces[0], "observation"), space_to_spec(spaces[1], "action")
 
 
-class FirstCopy(dm_env.Environment):
+class FirstCopy(SinglePrecision):
     """The only copy of a vector, as an environment.
 
     Attributes:
@@ -210,14 +211,6 @@ class FirstCopy(dm_env.Environment):
     def action_spec(self) -> Any:
         """The vector's."""
         return self._vector.action_spec()
-
-    def reward_spec(self) -> specs.Array:
-        """One float32."""
-        return specs.Array((), np.float32, "reward")
-
-    def discount_spec(self) -> specs.BoundedArray:
-        """One float32 in [0, 1]."""
-        return specs.BoundedArray((), np.float32, 0.0, 1.0, "discount")
 
     def close(self) -> None:
         """Closes the vector."""
