@@ -51,5 +51,6 @@ class TrainingEvaluator:
 
     def close(self) -> None:
         """Closes the environments."""
+        self._job.close()
         if self._vector is not None:
             self._vector.close()

@@ -88,6 +88,7 @@ def play_episodes_of(
         returns, lengths = played.episode_return[0], played.episode_length[0]
         return Episodes(np.asarray(returns, np.float64), lengths, played)
 
+    from tolman.launchers.host.episodes import info_means
     from tolman.launchers.host.evaluation import play_host_episodes
 
     with contextlib.ExitStack() as stack:
@@ -98,9 +99,5 @@ def play_episodes_of(
         episodes = play_host_episodes(agent, vector, params, key, num_episodes)
     returns = [each.episode_return for each in episodes]
     lengths = [each.episode_length for each in episodes]
-    told: dict[str, list[float]] = {}
-    for each in episodes:
-        for name, value in each.info.items():
-            told.setdefault(name, []).append(value)
-    info = {name: float(np.mean(values)) for name, values in told.items()}
+    info = info_means(episodes)
     return Episodes(np.asarray(returns, np.float64), np.asarray(lengths), None, info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def evaluate(
     run, checkpoint = named_checkpoint(Path(run), checkpoint)
     job = stored_job(run, environment_seed(key), trust)
     check_plays_alone(run, job)
-    with explained(run / LOG):
+    with contextlib.closing(job), explained(run / LOG):
         restored = restore(run, checkpoint, job)
         if greedily and job.kind == "acts":
             restored = restored._replace(agent=greedy(restored.agent))
@@ -124,12 +125,12 @@ def _returns(restored: Restored, key: jax.Array, num_episodes: int) -> dict[str,
     played = play_episodes_of(job, agent, params, key, num_episodes)
     returns = played.returns
     return {
+        **{f"eval/{name}": value for name, value in played.info.items()},
         "eval/episode_return": float(returns.mean()),
         "eval/episode_return_standard_error": float(
             returns.std(ddof=1) / np.sqrt(num_episodes)
         ),
         "eval/episode_length": float(np.mean(played.lengths)),
-        **{f"eval/{name}": value for name, value in played.info.items()},
         **_human_normalized(job.config.env, float(returns.mean())),
     }
 

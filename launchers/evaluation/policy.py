@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,8 @@ def load(
             f"{run}: agent {job.config.agent!r} learns from examples, and acts nowhere. "
             "Use evaluate."
         )
-    restored = restore(run, checkpoint, job)
-    job.source.close()
+    with contextlib.closing(job):
+        restored = restore(run, checkpoint, job)
     params = restored.params
     if job.config.launcher == "on-device":
         params = jax.tree.map(lambda leaf: leaf[0], params)

@@ -25,14 +25,24 @@ class Episode(NamedTuple):
 
 
 def episode_means(prefix: str, episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means as metrics `PREFIX/...`: return and length, NaN for no episodes, and `info`."""
-    told: dict[str, list[float]] = {"episode_return": [], "episode_length": []}
+    """Means as metrics `PREFIX/...`: return and length, NaN for no episodes, and `info`.
+
+    What an environment tells under one of the two names is left out.
+    """
+    own: dict[str, list[float]] = {
+        "episode_return": [one.episode_return for one in episodes],
+        "episode_length": [one.episode_length for one in episodes],
+    }
+    means = info_means(episodes)
+    for name, values in own.items():
+        means[name] = float(np.mean(values)) if values else float("nan")
+    return {f"{prefix}/{name}": value for name, value in means.items()}
+
+
+def info_means(episodes: Sequence[Episode]) -> dict[str, float]:
+    """The mean of each number in `info`, over the episodes that told it."""
+    told: dict[str, list[float]] = {}
     for episode in episodes:
-        told["episode_return"].append(episode.episode_return)
-        told["episode_length"].append(episode.episode_length)
         for name, value in episode.info.items():
             told.setdefault(name, []).append(value)
-    return {
-        f"{prefix}/{name}": float(np.mean(values)) if values else float("nan")
-        for name, values in told.items()
-    }
+    return {name: float(np.mean(values)) for name, values in told.items()}

@@ -239,6 +239,8 @@ class HostSequenceRunner(HostCounts):
             runner.close()
         for vector in self._vectors.values():
             vector.close()
+        for source in self._evaluated.values():
+            source.close()
         self._vectors = {}
 
     def _stretch(self, state: HostSequenceState, stretch: Stretch) -> Any:

@@ -65,6 +65,11 @@ class Job:
         """The name of the runner that trains it."""
         return f"{self.config.launcher}/{self.kind}{'-in-turn' if self.tasks else ''}"
 
+    def close(self) -> None:
+        """Closes environments that were built to be known, and that nothing steps."""
+        for source in (self.source, *self.tasks.values()):
+            source.close()
+
     def make_agent(self, specs: Specified | None = None) -> Any:
         """Builds the agent.
 

@@ -66,10 +66,10 @@ def train(config: TrainConfig, callbacks: Sequence[Any] = ()) -> Path:
     with stop_request() as stop, stop.deferred():
         job = resolve(config)
         config = job.config
-        with new_run(config) as folder:
+        with contextlib.closing(job), new_run(config) as folder:
             if folder is None:
                 assert config.run_dir is not None
-                job.source.close()
+                job.close()
                 return resume(Path(config.run_dir).expanduser(), callbacks=callbacks)
             with contextlib.ExitStack() as stack:
                 runner = stack.enter_context(contextlib.closing(build_runner(job, folder)))
@@ -114,7 +114,7 @@ def resume(
       RunFailure: if a loss stops being finite, the disk is full, or foreign code fails.
       RunStopped: after SIGINT or SIGTERM.
     """
-    with stop_request() as stop, stop.deferred():
+    with stop_request() as stop, stop.deferred(), contextlib.ExitStack() as stack:
         folder = open_run(path)
         written = folder.config(trust)
         steps, about = Checkpoints(folder.checkpoints).peek("env_steps")
@@ -122,30 +122,31 @@ def resume(
             check_kept(find_changes(to_mapping(written), changes, 0))
         config = folder.config(trust, changes) if changes else written
         job = resolve(config, vector_seeds(config.seed, steps, 1)[0])
+        stack.callback(job.close)
         config, settings = job.config, to_mapping(job.config)
         stood = {key: to_mapping(written).get(key) for key in changes or {}}
         before = {**settings, **stood, **about.get("config", {})}
         asked = find_changes(before, settings, 0)
         check_kept(asked)
         check_data(asked, before, job)
-        with hold(path), contextlib.ExitStack() as stack:
-            runner = stack.enter_context(contextlib.closing(build_runner(job, folder)))
-            own = _Own(config, folder, Callbacks(callbacks), _evaluator(job, stack))
-            own.check(runner)
-            state, _ = _first_state(job, runner)
-            try:
-                start = pick_up(runner, make_sink(config, folder), state, with_empty_replay)
-            except MisfitError as error:
-                raise explain_misfit(asked, error) from error
-            units = runner.counts(start.state).units
-            check_reached(asked, units)
-            before |= start.about.get("config", {})
-            changed = find_changes(before, settings, units)
-            history = [Change(**change) for change in start.about.get("changes", ())]
-            history += changed
-            folder.write_config(config, history)
-            loop = _loop(own, runner, start, history)
-            loop.run([f"from here on: {told(change)}" for change in changed])
+        stack.enter_context(hold(path))
+        runner = stack.enter_context(contextlib.closing(build_runner(job, folder)))
+        own = _Own(config, folder, Callbacks(callbacks), _evaluator(job, stack))
+        own.check(runner)
+        state, _ = _first_state(job, runner)
+        try:
+            start = pick_up(runner, make_sink(config, folder), state, with_empty_replay)
+        except MisfitError as error:
+            raise explain_misfit(asked, error) from error
+        units = runner.counts(start.state).units
+        check_reached(asked, units)
+        before |= start.about.get("config", {})
+        changed = find_changes(before, settings, units)
+        history = [Change(**change) for change in start.about.get("changes", ())]
+        history += changed
+        folder.write_config(config, history)
+        loop = _loop(own, runner, start, history)
+        loop.run([f"from here on: {told(change)}" for change in changed])
         return folder.path
 
 

@@ -106,7 +106,7 @@ def _check_member(job: Job) -> None:
         if getattr(config, name):
             reason = reason or f"{name}={getattr(config, name)!r} is for runs of their own"
     if reason:
-        job.source.close()
+        job.close()
         raise ValueError(
             f"sweep_launcher='population': {reason}. Set --sweep-launcher processes."
         )

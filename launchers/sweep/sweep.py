@@ -38,7 +38,7 @@ def run_sweep(sweep: Sweep) -> int:
     for config in {
         run.setting: one for run, one in zip(runs, configs, strict=True)
     }.values():
-        resolve(config).source.close()
+        resolve(config).close()
     sweep, train_all = _launch(sweep, runs, configs)
     folder = _folder(sweep, runs)
     with hold(folder, "running this sweep"):

@@ -9,6 +9,7 @@ from tolman.launchers.catalog import names, trust
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.names import find
 from tolman.launchers.evaluation.evaluate import evaluate
+from tolman.launchers.evaluation.policy import load
 from tolman.launchers.film.playing import play
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.runs.training import resume, train
@@ -30,7 +31,11 @@ BUILT = []
 class Host(dm_env.Environment):
     def __init__(self, seed: int = 0):
         self.seed, self.time, self.num_steps = seed, 0, 0
+        self.is_closed = False
         BUILT.append(self)
+
+    def close(self):
+        self.is_closed = True
 
     def reset(self):
         self.time = 0
@@ -125,6 +130,17 @@ def test_on_the_host_every_environment_is_stepped(env, built, tmp_path):
     everything = of_training + of_resuming + of_evaluation
     assert all(environment.num_steps for environment in everything)
     assert len({environment.seed for environment in everything}) == 8
+
+
+def test_environments_that_nothing_steps_are_closed(built, tmp_path):
+    words = ["actor_critic", "--env", "counted:Host", "--num-envs", "2", *WORDS]
+    words += ["--eval-every", "16", "--run-dir", str(tmp_path / "run")]
+    run = train(parse_train(words))
+    resume(run)  # It has come to its end: specs are asked for, and no step is taken.
+    load(run)
+    every = built()
+    assert sum(not environment.num_steps for environment in every) == 3
+    assert all(environment.is_closed for environment in every)
 
 
 @pytest.mark.parametrize("env", ["counted:Device", "counted/untold_device"])

@@ -74,6 +74,9 @@ def test_means_are_over_those_episodes_that_told():
         "train/episode_length": 3.5,
         "train/height": 4.0,
     }
+    # What it tells under the name of another metric does not take its place.
+    told = [Episode(0, 1.0, 2, {"episode_return": 9.0})]
+    assert episode_means("train", told)["train/episode_return"] == 1.0
     assert episode_means("train", []) == pytest.approx(
         {"train/episode_return": np.nan, "train/episode_length": np.nan}, nan_ok=True
     )
