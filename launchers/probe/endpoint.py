@@ -21,6 +21,7 @@ import numpy as np
 
 from tolman.launchers.probe.model import (
     Ability,
+    BlackBoxModel,
     Sampling,
     Scores,
     TextTooLongError,
@@ -140,11 +141,10 @@ class Told(NamedTuple):
     offset: list[int]
 
 
-class Endpoint:
+class Endpoint(BlackBoxModel):
     """A model that is asked over HTTP; the methods are those of `ProbedModel`."""
 
     questions_at_once = QUESTIONS_AT_ONCE
-    tally = None
 
     def __init__(
         self, connection: Connection, name: str, abilities: frozenset[Ability]
@@ -186,15 +186,6 @@ class Endpoint:
             for prompt, own in zip(prompts, drawn, strict=True)
         ]
         return [str(answer["text"]) for answer in answers]
-
-    def hidden_states(self, prompts: Sequence[str]) -> list[np.ndarray]:
-        raise self._lacks("hidden states")
-
-    def attention(self, prompts: Sequence[str]) -> list[np.ndarray]:
-        raise self._lacks("attention")
-
-    def jacobian(self, prompts: Sequence[str]) -> list[np.ndarray]:
-        raise self._lacks("jacobian")
 
     def _score(self, prompt: str, continuation: str) -> tuple[float, int]:
         """The sum over the tokens from the boundary on, and their number.

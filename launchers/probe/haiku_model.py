@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,22 +16,20 @@ import numpy as np
 from tolman.launchers.probe import haiku_functions as functions
 from tolman.launchers.probe.batches import Batch, in_batches, power_of_two, stack
 from tolman.launchers.probe.model import (
-    Ability,
     Sampling,
     Scores,
-    Tally,
     TextTooLongError,
+    WhiteBoxModel,
     check_sampling,
 )
 from tolman.launchers.probe.prefixes import SharedBatch, groups_of, in_shared_batches
 from tolman.launchers.probe.tokenizer import Tokenizer, brief, encode_pair, pairs_of
 from tolman.networks.language import LanguageModelConfig
 
-QUESTIONS_AT_ONCE = 256
 MIN_ASKED = 32  # Places of a continuation in a row behind a prefix.
 
 
-class HaikuModel:
+class HaikuModel(WhiteBoxModel):
     """A language model of `tolman.networks.language` that is asked by text.
 
     The methods are those of `tolman.launchers.probe.model.ProbedModel`. Products of
@@ -62,10 +60,10 @@ class HaikuModel:
                 f"the tokenizer has {tokenizer.vocabulary_size} tokens: the model knows "
                 f"{config.vocabulary_size}. Give the model's own tokenizer."
             )
+        super().__init__()
         self.config, self.tokenizer = config, tokenizer
         self.params = jax.device_put(params)
         self._max_batch_tokens = max_batch_tokens
-        self._tally = Tally()
         of_model = functools.partial(functions.transformed, config)
         self._score = jax.jit(of_model(functions.score))
         self._score_behind = jax.jit(of_model(functions.score_behind))
@@ -77,18 +75,6 @@ class HaikuModel:
         self._attention = jax.jit(of_model(functions.attention))
         self._first_token = jax.jit(of_model(functions.first_token))
         self._jacobian = jax.jit(functions.jacobian(config))
-
-    @property
-    def abilities(self) -> frozenset[Ability]:
-        return frozenset(get_args(Ability))
-
-    @property
-    def questions_at_once(self) -> int:
-        return QUESTIONS_AT_ONCE
-
-    @property
-    def tally(self) -> Tally:
-        return self._tally
 
     def num_tokens(self, text: str) -> int:
         return len(self.tokenizer.encode(text).tokens)
@@ -137,7 +123,7 @@ class HaikuModel:
             found = self._score(self.params, rows, places, counted)
             total[batch.indices] = np.asarray(found, float)[: len(batch.indices)]
             num_tokens = sum(len(texts[index]) for index in batch.indices)
-            self._tally.add(num_tokens, num_tokens, rows.size)
+            self.tally.add(num_tokens, num_tokens, rows.size)
 
     def _score_shared(
         self,
@@ -168,7 +154,7 @@ class HaikuModel:
         total[batch.indices] = np.asarray(found, float)[: len(rests)]
         num_asked = sum(len(texts[index]) for index in batch.indices)
         num_read = sum(map(len, heads)) + sum(map(len, rests))
-        self._tally.add(num_asked, num_read, prefixes.size + rows.size)
+        self.tally.add(num_asked, num_read, prefixes.size + rows.size)
 
     def generate(
         self,

@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from tolman.launchers.probe.model import Ability, Sampling, Scores
+from tolman.launchers.probe.model import Ability, BlackBoxModel, Sampling, Scores
 from tolman.launchers.probe.tokenizer import brief, pairs_of
 
 EXTRA = "pip install 'tolman[lm-eval]'"
-QUESTIONS_AT_ONCE = 256
 
 
-class LmEvalModel:
+class LmEvalModel(BlackBoxModel):
     """A model of the harness; the methods are those of `ProbedModel`.
 
     The harness cuts prompt from continuation by the number of the prompt's own tokens; see
     `encode_pair` for what Tolman's own do where a token reaches across.
     """
 
-    questions_at_once = QUESTIONS_AT_ONCE
-    tally = None
+    questions_at_once = 256
     abilities: frozenset[Ability] = frozenset({"score", "generate"})
 
     def __init__(self, model: Any, words: str) -> None:
@@ -73,15 +71,6 @@ class LmEvalModel:
 
     def first_token(self, prompts: Sequence[str]) -> list[dict[str, float]]:
         raise self._lacks("first token")
-
-    def hidden_states(self, prompts: Sequence[str]) -> list[np.ndarray]:
-        raise self._lacks("hidden states")
-
-    def attention(self, prompts: Sequence[str]) -> list[np.ndarray]:
-        raise self._lacks("attention")
-
-    def jacobian(self, prompts: Sequence[str]) -> list[np.ndarray]:
-        raise self._lacks("jacobian")
 
     def _num_tokens(self, prompt: str, continuation: str) -> int:
         """Of the continuation, as the harness cuts it; 0 where it does not tell."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
@@ -158,3 +159,32 @@ class ProbedModel(Protocol):
         As many as the model tells, in nats; where two tokens have the same text, their sum.
         """
         ...
+
+
+class WhiteBoxModel:
+    """Base of a model with every ability, which counts what it reads."""
+
+    abilities: frozenset[Ability] = frozenset(get_args(Ability))
+    questions_at_once = 256
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+
+class BlackBoxModel(ABC):
+    """Base of a model of which nothing but its answers is seen."""
+
+    tally = None
+
+    @abstractmethod
+    def _lacks(self, ability: Ability) -> ValueError:
+        """The error of one who asks for what it cannot do."""
+
+    def hidden_states(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        raise self._lacks("hidden states")
+
+    def attention(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        raise self._lacks("attention")
+
+    def jacobian(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        raise self._lacks("jacobian")

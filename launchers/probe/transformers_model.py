@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +18,11 @@ from tolman.envs.places import summary
 from tolman.launchers.probe.batches import Batch, in_batches
 from tolman.launchers.probe.fast_tokenizer import FastTokenizer
 from tolman.launchers.probe.haiku_functions import NUM_FIRST_TOKENS
-from tolman.launchers.probe.haiku_model import QUESTIONS_AT_ONCE
 from tolman.launchers.probe.model import (
-    Ability,
     Sampling,
     Scores,
-    Tally,
     TextTooLongError,
+    WhiteBoxModel,
     check_sampling,
 )
 from tolman.launchers.probe.prefixes import SharedBatch, groups_of, in_shared_batches
@@ -35,25 +33,13 @@ MAX_BATCH_TOKENS = 4096
 EXTRA = "pip install 'tolman[llm]'"
 
 
-class TransformersModel:
+class TransformersModel(WhiteBoxModel):
     """A causal model of `transformers`; the methods are those of `ProbedModel`."""
 
     def __init__(self, model: Any, tokenizer: FastTokenizer, max_length: int) -> None:
         """Takes a model that is on its device, in evaluation mode, with eager attention."""
+        super().__init__()
         self._model, self._tokenizer, self._max_length = model, tokenizer, max_length
-        self._tally = Tally()
-
-    @property
-    def abilities(self) -> frozenset[Ability]:
-        return frozenset(get_args(Ability))
-
-    @property
-    def questions_at_once(self) -> int:
-        return QUESTIONS_AT_ONCE
-
-    @property
-    def tally(self) -> Tally:
-        return self._tally
 
     def num_tokens(self, text: str) -> int:
         return len(self._tokenizer.encode(text).tokens)
@@ -79,7 +65,7 @@ class TransformersModel:
                 own = [begins[index] for index in batch]
                 ends = [len(texts[index]) for index in batch]
                 total[batch] = self._log_probability(final, tokens, own, ends)
-                self._tally.add(sum(ends), sum(ends), tokens.numel())
+                self.tally.add(sum(ends), sum(ends), tokens.numel())
             shared = [group for group in groups if group.size]
             for behind in in_shared_batches(
                 shared, [len(text) for text in texts], MAX_BATCH_TOKENS, self._max_length
@@ -116,7 +102,7 @@ class TransformersModel:
         )[0]
         num_asked = sum(len(texts[index]) for index in batch.indices)
         num_read = sum(map(len, heads)) + sum(map(len, rests))
-        self._tally.add(num_asked, num_read, prefixes.numel() + tokens.numel())
+        self.tally.add(num_asked, num_read, prefixes.numel() + tokens.numel())
         own = [begins[i] - size for i, size in zip(batch.indices, batch.sizes, strict=True)]
         return self._log_probability(final, tokens, own, [len(rest) for rest in rests])
 
