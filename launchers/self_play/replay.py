@@ -42,7 +42,8 @@ class Replay:
 
     Attributes:
       window_games: how many finished games it keeps.
-      num_inserted: positions that ever came in.
+      num_inserted: positions that ever came in; of one that was emptied, those that the
+        updates before have used up and what came in since.
     """
 
     def __init__(self, window_games: int) -> None:

@@ -110,6 +110,9 @@ class SelfPlayRunner:
     def prepare(self, state: SelfPlayState, total_updates: int) -> SelfPlayState:
         """Takes up the games under way; programs are compiled when they first run."""
         self._total_updates = max(total_updates, 1)
+        if not self.replay.num_inserted:  # What was emptied has given what was learned.
+            done = int(state.learner.updates) * self._config.batch_size
+            self.replay.num_inserted = math.ceil(done / self._config.samples_per_position)
         if int(state.env_steps):
             self._player.resume(state.games, self.replay.open_actions())
         return state

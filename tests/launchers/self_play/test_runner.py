@@ -163,6 +163,18 @@ def test_rows_tell_of_the_games(tmp_path):
     assert values["board/gradient_steps"] == int(owed)
 
 
+def test_a_run_that_goes_on_with_an_empty_replay_learns_at_the_rate_of_before(tmp_path):
+    config = replace(SMALL, window_games=1000)  # None of its games leaves.
+    before, _, _ = run(Stones(), tmp_path / "one", [9], config)
+    runner = SelfPlayRunner(AlphaZero(config, Stones()))
+    runner.load_replay(None)
+    state = runner.prepare(runner.place(before), 99)
+    after, _ = runner.train(state, 9)
+    num_learned = int(after.learner.updates) - int(before.learner.updates)
+    owed = len(runner.replay) * config.samples_per_position / config.batch_size
+    assert owed > 5 and owed - 1 < num_learned < owed + 1
+
+
 def test_command_line_trains_and_resumes(tmp_path, capsys):
     words = (
         f"train gumbel_alphazero --env tic_tac_toe --run-dir {tmp_path}/r "
