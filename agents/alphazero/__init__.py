@@ -3,7 +3,7 @@
 from tolman.agents.alphazero.agent import AlphaZero, LearnerState, Positions
 from tolman.agents.alphazero.config import AlphaZeroConfig, GumbelAlphaZeroConfig
 from tolman.agents.alphazero.host_search import HostSearch
-from tolman.agents.alphazero.search import Search, Searched, tree_bytes
+from tolman.agents.alphazero.search import Search, tree_bytes
 
 __all__ = [
     "AlphaZero",
@@ -13,6 +13,5 @@ __all__ = [
     "LearnerState",
     "Positions",
     "Search",
-    "Searched",
     "tree_bytes",
 ]

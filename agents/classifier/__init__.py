@@ -1,6 +1,6 @@
 """A fully connected network that learns to tell classes apart, from examples."""
 
-from tolman.agents.classifier.agent import Classifier, LearnerState
+from tolman.agents.classifier.agent import Classifier
 from tolman.agents.classifier.config import ClassifierConfig
 
-__all__ = ["Classifier", "ClassifierConfig", "LearnerState"]
+__all__ = ["Classifier", "ClassifierConfig"]

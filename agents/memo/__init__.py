@@ -1,6 +1,6 @@
 """MEMO: flexible combination of facts in memory (Banino et al. 2020), and its baselines."""
 
-from tolman.agents.memo.agent import LearnerState, Reasoner
+from tolman.agents.memo.agent import Reasoner
 from tolman.agents.memo.baselines.config import (
     DNCReaderConfig,
     MemoryNetworkConfig,
@@ -12,7 +12,6 @@ from tolman.agents.memo.models import MODELS, ModelConfig
 __all__ = [
     "MODELS",
     "DNCReaderConfig",
-    "LearnerState",
     "MemoConfig",
     "MemoryNetworkConfig",
     "ModelConfig",

@@ -20,7 +20,7 @@ class DoomEnvironment(FirstCopy):
     def reseed(self, seed: int) -> None:
         """Makes the next time step open an episode, with all chance from `seed`."""
         self._doom.reseed(seed)
-        self._has_begun, self.new_task = False, False
+        self.new_task = False
 
     @property
     def keys(self) -> dict[str, int]:

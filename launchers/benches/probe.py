@@ -18,12 +18,8 @@ import numpy as np
 from tolman.agents.llm_probe.content_effects.few_shot import with_examples
 from tolman.agents.llm_probe.content_effects.syllogisms import syllogism_items
 from tolman.launchers.measuring.turns import take_turns
-from tolman.launchers.probe.batches import in_batches
-from tolman.launchers.probe.transformers_model import (
-    EXTRA,
-    MAX_BATCH_TOKENS,
-    load_transformers,
-)
+from tolman.launchers.probe.batches import MAX_BATCH_TOKENS, in_batches
+from tolman.launchers.probe.transformers_model import EXTRA, load_transformers
 
 CONTEXT = 2048  # Tokens.
 HIDDEN_SIZE, NUM_LAYERS, NUM_HEADS = 256, 4, 4

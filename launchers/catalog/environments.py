@@ -68,7 +68,6 @@ class EnvironmentSource:
         first_seed: int = 0,
         on_error: str = "fail",
         timeout_seconds: float = 60.0,
-        specs: Specs | None = None,
         num_processes: int = 0,
     ) -> None:
         """Builds nothing.
@@ -82,13 +81,13 @@ class EnvironmentSource:
             Atari know no faults; other vectors that are stepped as one fail as one, unless
             their family mends copies.
           timeout_seconds: see `SerialVector`.
-          specs: where they are known already; None to ask the first copy.
           num_processes: that step the copies of a vector; 0 for this one.
         """
         self.named, self.settings = named, settings
         self.first_seed = first_seed
         self._on_error, self._timeout_seconds = on_error, timeout_seconds
-        self._specs, self._num_processes = specs, num_processes
+        self._specs: Specs | None = None  # Once they are known.
+        self._num_processes = num_processes
         self._environment: Environment | None = None  # Pure, so one is enough.
         self._first: Any = None  # A vector of the first copy, not handed out yet.
 

@@ -57,7 +57,6 @@ class AgentLearner:
             replay.
           priorities: how they are stored; None where nothing is prioritised.
         """
-        self._layout = layout
         self._next_batch = next_batch
         self._state = state
         self._total_updates = total_updates

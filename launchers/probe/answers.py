@@ -80,20 +80,14 @@ class AnsweredModel:
     the next is put. Arrays of a model's insides are not kept.
     """
 
-    def __init__(
-        self,
-        model: ProbedModel,
-        journal: Journal,
-        told: Callable[[int], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, model: ProbedModel, journal: Journal) -> None:
         """Takes over the answers that the journal holds.
 
         Args:
           model: that is asked what nobody has answered yet.
           journal: of this model alone.
-          told: is called with the number of new answers, after each part.
         """
-        self._model, self._journal, self._told = model, journal, told
+        self._model, self._journal = model, journal
         self._known = {_key(*row["asked"]): row["answer"] for row in journal.rows}
         self.num_sent = 0
 
@@ -184,7 +178,6 @@ class AnsweredModel:
                 _key(*one): answer for one, answer in zip(part, answers, strict=True)
             }
             self.num_sent += len(part)
-            self._told(len(part))
         return [self._known[_key(*one)] for one in asked]
 
 

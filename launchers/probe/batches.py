@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 MIN_LENGTH = 16  # Tokens; the rows of shorter texts are padded to this.
+MAX_BATCH_TOKENS = 4096  # That go through a model at once, padding included.
 
 
 class Batch(NamedTuple):

@@ -14,7 +14,13 @@ import jax
 import numpy as np
 
 from tolman.launchers.probe import haiku_functions as functions
-from tolman.launchers.probe.batches import Batch, in_batches, power_of_two, stack
+from tolman.launchers.probe.batches import (
+    MAX_BATCH_TOKENS,
+    Batch,
+    in_batches,
+    power_of_two,
+    stack,
+)
 from tolman.launchers.probe.model import (
     Sampling,
     Scores,
@@ -38,11 +44,7 @@ class HaikuModel(WhiteBoxModel):
     """
 
     def __init__(
-        self,
-        config: LanguageModelConfig,
-        params: Any,
-        tokenizer: Tokenizer,
-        max_batch_tokens: int = 4096,
+        self, config: LanguageModelConfig, params: Any, tokenizer: Tokenizer
     ) -> None:
         """Keeps the parameters on the device.
 
@@ -50,7 +52,6 @@ class HaikuModel(WhiteBoxModel):
           config: of the model.
           params: of `LanguageModel(config)`.
           tokenizer: that the model was trained with.
-          max_batch_tokens: that go through the model at once, padding included.
 
         Raises:
           ValueError: if the tokenizer has tokens that the model has not.
@@ -63,7 +64,6 @@ class HaikuModel(WhiteBoxModel):
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
         self.params = jax.device_put(params)
-        self._max_batch_tokens = max_batch_tokens
         of_model = functools.partial(functions.transformed, config)
         self._score = jax.jit(of_model(functions.score))
         self._score_behind = jax.jit(of_model(functions.score_behind))
@@ -92,7 +92,7 @@ class HaikuModel(WhiteBoxModel):
         alone = [index for group in groups if not group.size for index in group.indices]
         self._score_alone(texts, begins, alone, total)
         shared = [group for group in groups if group.size]
-        limits = self._max_batch_tokens, self.config.max_length
+        limits = MAX_BATCH_TOKENS, self.config.max_length
         for batch in in_shared_batches(shared, [len(text) for text in texts], *limits):
             self._score_shared(texts, begins, batch, total)
         for index in np.flatnonzero(~np.isfinite(total)):
@@ -236,7 +236,7 @@ class HaikuModel(WhiteBoxModel):
     def _batches(self, texts: Sequence[Sequence[int]]) -> Iterator[Batch]:
         self._check(texts)
         lengths = [len(text) for text in texts]
-        return in_batches(lengths, self._max_batch_tokens, self.config.max_length)
+        return in_batches(lengths, MAX_BATCH_TOKENS, self.config.max_length)
 
     def _check(self, texts: Sequence[Sequence[int]]) -> None:
         limit = self.config.max_length

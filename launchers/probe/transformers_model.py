@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tolman.envs.places import summary
-from tolman.launchers.probe.batches import Batch, in_batches
+from tolman.launchers.probe.batches import MAX_BATCH_TOKENS, Batch, in_batches
 from tolman.launchers.probe.fast_tokenizer import FastTokenizer
 from tolman.launchers.probe.haiku_functions import NUM_FIRST_TOKENS
 from tolman.launchers.probe.model import (
@@ -29,7 +29,6 @@ from tolman.launchers.probe.prefixes import SharedBatch, groups_of, in_shared_ba
 from tolman.launchers.probe.tokenizer import brief, encode_pair, pairs_of
 from tolman.launchers.probe.transformers_writing import Row, Writing, write
 
-MAX_BATCH_TOKENS = 4096
 EXTRA = "pip install 'tolman[llm]'"
 
 

@@ -1,7 +1,7 @@
 """Who wins connect four from here, exactly: alpha-beta over bitboards.
 
-Fast enough in plain Python from about SOLVABLE_STONES stones on; from the empty board it
-would take days.
+Fast enough in plain Python from about 18 stones on; from the empty board it would take
+days.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from tolman.launchers.arena.players.connect_four_board import (
     winning_cells,
 )
 
-SOLVABLE_STONES = 18
 MAX_TABLE_ENTRIES = 2_000_000  # About 300 MB.
 
 

@@ -47,14 +47,12 @@ class ModelComparison:
 
     Attributes:
       fits: the fit of each model.
-      block_volatility: [B].
       bic: summed over the blocks, per model.
       preferred: the model of lowest summed BIC.
       learning_rates: rows of the "abe" fit by volatility.
     """
 
     fits: dict[str, RescorlaWagnerFit]
-    block_volatility: Array
     bic: dict[str, float]
     preferred: str
     learning_rates: dict[float, VolatilityRow]
@@ -181,7 +179,6 @@ def compare_models(
     bic = {model: float(fit.bic.sum()) for model, fit in fits.items()}
     return ModelComparison(
         fits=fits,
-        block_volatility=block_volatility,
         bic=bic,
         preferred=min(bic, key=lambda model: bic[model]),
         learning_rates=learning_rates_by_volatility(fits["abe"], block_volatility),
