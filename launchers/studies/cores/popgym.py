@@ -1,10 +1,10 @@
 """POPGym's tasks by memory core: one table of what each core reaches, feedforward beside.
 
-PPO with the same settings for every core and task; all cores have about as many parameters,
-and their other settings are their defaults. A cell is one core on one task: its seeds are
-trained as one population, then play with frozen weights. It is written when it is done, so
-that a study that was killed goes on with the next one, and a core or a task that is named
-later, with the same `--out`, adds only its own cells.
+PPO with the same settings for every core and task. Widths are such that all networks have
+about as many parameters on `repeat_first`; a core's other settings are its defaults. A cell
+is one core on one task: its seeds are trained as one population, then play with frozen
+weights. It is written when it is done, so that a study that was killed goes on with the
+next one, and a core or task that is named later, with the same `--out`, adds only its own.
 
 The paper's score is the maximum over training of the mean return of an epoch. It is the
 first table here; as a maximum of noisy means it lies above what a policy is worth, the more
@@ -12,8 +12,9 @@ the fewer episodes an epoch has. The checks are therefore about the second table
 weights at the end of training.
 
 Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcement
-  Learning". Departures: the last action is an input only where the row does not show what
-  was chosen, for in `repeat_first` it is a notepad; and no flag tells an episode's start.
+  Learning". Departures: smaller networks and batches; the last action is an input only
+  where the row does not show what was chosen, for in `repeat_first` it is a notepad; and no
+  flag tells an episode's start.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ TITLE = "POPGym's tasks by memory core"
 PAPER = "Morad et al. 2023"
 
 CONTROL, REMEMBERS = "feedforward", "gru"
-QUICK_CORES, QUICK_TASKS = (REMEMBERS,), ("repeat_first", "repeat_previous", "count_recall")
-QUICK_ENV_STEPS, FULL_ENV_STEPS = 200_000, 15_000_000  # The paper's: 15 million.
 MUST_REMEMBER = ("repeat_first", "repeat_previous", "count_recall")
+QUICK_CORES, QUICK_TASKS = (REMEMBERS,), MUST_REMEMBER
+QUICK_ENV_STEPS, FULL_ENV_STEPS = 200_000, 15_000_000  # The paper's: 15 million.
 
 
 @dataclass(frozen=True)
