@@ -165,6 +165,7 @@ def test_the_last_action_is_seen_where_the_row_does_not_tell_it():
         )
         seen += [task] if agent.config.use_previous_action else []
         assert not agent.config.use_previous_reward
+        assert cells.count_parameters(agent) > 1_000
     assert seen == ["battleship", "concentration", "minesweeper", "multiarmed_bandit"]
 
 
@@ -312,4 +313,4 @@ def test_a_killed_study_makes_no_cell_twice(tmp_path, capsys):
         "mean of 2 tasks",
     ]
     cell = json.loads(second.read_text())
-    assert len(cell["frozen"]) == 3 and np.shape(cell["curve"]) == (1, 3)
+    assert len(cell["frozen"]) == 3 and np.shape(cell["curve"]) == (4, 3)  # 4 updates.
