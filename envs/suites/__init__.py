@@ -11,6 +11,7 @@ import importlib
 from typing import Any
 
 from tolman.envs.families import Family, register_family
+from tolman.envs.places import summary
 from tolman.envs.spelling import require_package, suggest
 from tolman.envs.suites.settings import (
     ArcadeSettings,
@@ -58,9 +59,8 @@ def _make(package: str, task: str, settings: Any) -> Any:
     try:
         return _adapter_of(package).make(task, settings)
     except OSError as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(
-            f"{package} could not read or fetch what it needs for it ({reason}). Get its "
+            f"{package} could not read or fetch what it needs for it ({summary(error)}). Get its "
             "files as the package's own pages say."
         ) from error
 

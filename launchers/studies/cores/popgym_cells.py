@@ -218,7 +218,10 @@ def is_made(study: Study, setting: Setting, task: str, core: str) -> bool:
       ValueError: if it is there and of other settings, or cannot be read.
     """
     path = _path(study, task, core)
-    return path.exists() and _read(path, made_with(study, setting)) is not None
+    if not path.exists():
+        return False
+    _read(path, made_with(study, setting))
+    return True
 
 
 def read_cells(study: Study, setting: Setting) -> Cells:
