@@ -60,8 +60,8 @@ def _make(package: str, task: str, settings: Any) -> Any:
         return _adapter_of(package).make(task, settings)
     except OSError as error:
         raise ValueError(
-            f"{package} could not read or fetch what it needs for it ({summary(error)}). Get its "
-            "files as the package's own pages say."
+            f"{package} could not read or fetch what it needs for it ({summary(error)}). "
+            "Get its files as the package's own pages say."
         ) from error
 
 
