@@ -295,6 +295,14 @@ def test_folder_of_something_else_is_left_alone(tolman, tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
+def test_a_restart_that_cannot_be_made_is_warned_of(unbroken, tolman, tiny, tmp_path):
+    words = ["train", "actor_critic", *tiny, "--on-env-error", "restart"]
+    code, _, errors = tolman(*words, "--run-dir", tmp_path / "run")
+    warning = "env 'two_step' are stepped as one, and none can be restarted"
+    assert code == 0 and sum(warning in line for line in errors) == 1
+    assert warning not in (unbroken / "log.txt").read_text()
+
+
 def test_locked_run_cannot_be_resumed_twice(unbroken, tolman):
     from tolman.launchers.runs.folder import hold
 
