@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from tolman.agents.inputs import describe_inputs
@@ -37,9 +38,12 @@ def check_named(name: str, settings: Any = None) -> list[str]:
             f"env {name!r}: making it raised {type(error).__name__}: {error}; must be free "
             "of errors."
         ) from error
-    if looks_like_game(thing):
-        return check_game(thing)
-    return [*check_environment(thing), *describe(thing)]
+    with contextlib.ExitStack() as stack:
+        if close := getattr(thing, "close", None):
+            stack.callback(close)
+        if looks_like_game(thing):
+            return check_game(thing)
+        return [*check_environment(thing), *describe(thing)]
 
 
 def describe(environment: Any) -> list[str]:

@@ -63,6 +63,55 @@ def test_check_finds_games_and_environments():
         check_named("my_rules:Unsound")
 
 
+MY_ENVIRONMENT = """
+import dm_env
+import numpy as np
+from dm_env import specs
+
+closed = []
+
+
+class Walk(dm_env.Environment):
+    def __init__(self, is_sound: bool = True):
+        self.is_sound = is_sound
+
+    def reset(self):
+        self.is_over = False
+        return dm_env.restart(np.int32(0))
+
+    def step(self, action):
+        if self.is_over:
+            return self.reset()
+        self.is_over = True
+        return dm_env.termination(1.0, np.int32(0)) if self.is_sound else None
+
+    def observation_spec(self):
+        return specs.DiscreteArray(2, name="observation")
+
+    def action_spec(self):
+        return specs.DiscreteArray(2, name="action")
+
+    def close(self):
+        closed.append(self.is_sound)
+
+
+def unsound() -> Walk:
+    return Walk(False)
+"""
+
+
+def test_what_was_checked_is_closed(tmp_path, monkeypatch):
+    (tmp_path / "walk_and_close.py").write_text(MY_ENVIRONMENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConformanceError, match="step"):
+        check_named("walk_and_close:unsound")
+    import walk_and_close
+
+    assert walk_and_close.closed == [False]
+    check_named("walk_and_close:Walk")
+    assert walk_and_close.closed == [False, True]
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
