@@ -17,7 +17,7 @@ from dm_env import specs
 
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.evaluation.episodes import check_num_episodes
-from tolman.launchers.film.camera import find_picture, find_speed, nothing_to_see
+from tolman.launchers.film.camera import Camera, make_drawing
 from tolman.launchers.film.writer import Film, check_film
 
 STOP = "x"
@@ -70,20 +70,20 @@ def play_by_hand(
     path = out or Path(f"{env.replace('/', '_')}_s{seed}.mp4")
     check_film(path, fps)
     screen = screen or sys.stdout
-    with contextlib.closing(find_environments(env).host_environment(seed)) as environment:
-        picture, keys = find_picture(environment), keys_of(environment)
-        if picture is None:
-            raise nothing_to_see(env)
+    environment = make_drawing(find_environments(env), seed)
+    with contextlib.closing(Camera(env, environment, num_episodes)) as camera:
+        keys = keys_of(environment)
         draw = _drawer(screen, keys) if screen.isatty() else lambda *_: None
         returns, lengths = [0.0], [0]
         with (
-            Film(path, fps or find_speed(environment)) as film,
+            Film(path, fps or camera.fps) as film,
             _pressed(keyboard or sys.stdin) as pressed,
         ):
 
             def show(timestep: dm_env.TimeStep) -> None:
-                film.add(picture(timestep))
-                draw(picture(timestep), returns[-1])
+                picture = camera.picture(timestep)
+                film.add(picture)
+                draw(picture, returns[-1])
 
             show(environment.reset())
             for key in itertools.takewhile(lambda key: key != STOP, pressed):
@@ -145,7 +145,7 @@ def _drawer(screen: TextIO, keys: Mapping[str, int]) -> Callable[[np.ndarray, fl
 
     def draw(picture: np.ndarray, earned: float) -> None:
         width, height = shutil.get_terminal_size()
-        drawn = half_blocks(np.asarray(picture), width, max(height - 2, 1))
+        drawn = half_blocks(picture, width, max(height - 2, 1))
         line = f"return {earned:g}   {told}"[: width - 1]
         print(f"{HOME}{drawn}\n{line:<{width - 1}}", end="", file=screen, flush=True)
 

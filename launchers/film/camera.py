@@ -57,7 +57,7 @@ class Camera(dm_env.Environment):
         if picture is None:
             environment.close()
             raise nothing_to_see(name)
-        self._picture, self._num_left = picture, num_episodes
+        self._draw, self._num_left = picture, num_episodes
         self._shape: tuple[int, ...] | None = None
         self.film: Film | None = None
         self.fps = find_speed(environment)
@@ -84,12 +84,17 @@ class Camera(dm_env.Environment):
 
     def _filmed(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
         if self._num_left and self.film is not None:
-            self.film.add(self._checked(self._picture(timestep)))
+            self.film.add(self.picture(timestep))
             self._num_left -= timestep.last()
         return timestep
 
-    def _checked(self, picture: Any) -> np.ndarray:
-        picture = np.asarray(picture)
+    def picture(self, timestep: dm_env.TimeStep) -> np.ndarray:
+        """The picture after a time step, `[H, W, 3]` uint8.
+
+        Raises:
+          ConformanceError: if it is none, or has another size than the first.
+        """
+        picture = np.asarray(self._draw(timestep))
         self._shape = self._shape or picture.shape
         is_coloured = picture.ndim == 3 and picture.shape[-1] == 3
         if picture.dtype != np.uint8 or not is_coloured or picture.shape != self._shape:
@@ -115,7 +120,7 @@ class FilmedSource:
         """Builds the environment.
 
         Args:
-          source: of it. A Gymnasium environment is made with another `render_mode`.
+          source: of it; see `make_drawing`.
           seed: of its chance.
           num_episodes: to film.
           timeout: seconds until a step counts as hung.
@@ -124,8 +129,6 @@ class FilmedSource:
           ValueError: if it cannot be built from its settings, or if there is nothing to
             see.
         """
-        for variable, value in HEADLESS.items():
-            os.environ.setdefault(variable, value)
         self._source, self._num_episodes = source, num_episodes
         self.camera: Any = None
         name = source.named.name
@@ -148,12 +151,27 @@ class FilmedSource:
         self._vector.close()
 
     def _make(self, seed: int) -> Camera:
-        named, settings = self._source.named, self._source.settings
-        if RENDER_MODE in _render_modes(named):
-            settings = _drawing_settings(settings)
-        environment = EnvironmentSource(named, settings).host_environment(seed)
-        self.camera = Camera(named.name, environment, self._num_episodes)
+        name, environment = self._source.named.name, make_drawing(self._source, seed)
+        self.camera = Camera(name, environment, self._num_episodes)
         return self.camera
+
+
+def make_drawing(source: EnvironmentSource, seed: int) -> dm_env.Environment:
+    """Builds one environment of a source, made to draw pictures where its class can.
+
+    Args:
+      source: of it. A Gymnasium environment is made with another `render_mode`.
+      seed: of its chance.
+
+    Raises:
+      ValueError: if it cannot be built from its settings.
+    """
+    for variable, value in HEADLESS.items():
+        os.environ.setdefault(variable, value)
+    named, settings = source.named, source.settings
+    if RENDER_MODE in _render_modes(named):
+        settings = _drawing_settings(settings)
+    return EnvironmentSource(named, settings).host_environment(seed)
 
 
 def _render_modes(named: Named) -> Sequence[str]:

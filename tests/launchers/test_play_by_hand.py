@@ -1,6 +1,7 @@
 """A person plays by keys: what each key does, what is filmed, drawn and earned."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tolman.launchers.film.by_hand import half_blocks, keys_of, play_by_hand
 
 MODULE = '''
 import dm_env
+import gymnasium
 import numpy as np
 from dm_env import specs
 
@@ -41,6 +43,34 @@ class Walk(dm_env.Environment):
 
     def action_spec(self):
         return specs.DiscreteArray(self.num_actions)
+
+
+class Drawn(gymnasium.Env):
+    """Draws only where it was told so when it was made, and counts its drawings."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 40}
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(3)
+    num_drawn = 0
+
+    def __init__(self, render_mode: str | None = None):
+        self.render_mode, self.action = render_mode, 0
+
+    def reset(self, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.action = int(action)
+        return np.zeros(2, np.float32), 1.0, False, False, {}
+
+    def render(self):
+        Drawn.num_drawn += 1
+        return np.full((16, 16, 3), 60 * self.action, np.uint8)
+
+
+class Floating(Walk):
+    def render(self):
+        return np.zeros((16, 16, 3))
 
 
 class Deaf(Walk):
@@ -88,6 +118,21 @@ def test_a_terminal_shows_picture_return_and_keys(tmp_path):
     assert len(drawn) == 3
     assert "return 3 " in drawn[2] and "keys: 0 1 2; x stops" in drawn[2]
     assert "120;120;120" in drawn[1] and "120;120;120" not in drawn[0]
+
+
+def test_an_environment_of_gymnasium_is_made_to_draw_once_a_row(tmp_path):
+    name = "walk_by_hand:Drawn"
+    played = play_by_hand(name, keyboard=io.StringIO("21x"), out=tmp_path / "a.mp4")
+    assert (played.returns, brightness(played.film)) == ([2.0], [0, 2, 1])
+    assert read(played.film).fps == 40
+    assert sys.modules["walk_by_hand"].Drawn.num_drawn == 3
+
+
+def test_a_picture_that_is_none_is_told_in_one_line(tmp_path):
+    name, keyboard = "walk_by_hand:Floating", io.StringIO("1")
+    with pytest.raises(ValueError, match=r"picture: got float64 .*; must be uint8"):
+        play_by_hand(name, keyboard=keyboard, out=tmp_path / "a.mp4")
+    assert not (tmp_path / "a.mp4").exists()
 
 
 def test_half_blocks_hold_two_pixels_each():
