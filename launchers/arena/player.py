@@ -103,7 +103,7 @@ def start_player(player: Player) -> None:
     """Starts the process that a player holds, if it does.
 
     Raises:
-      ValueError: if it does not answer.
+      ValueError: if it does not answer; the process is then ended.
     """
     start: Any = getattr(player, "start", None)
     if start is None:
@@ -111,6 +111,7 @@ def start_player(player: Player) -> None:
     try:
         start()
     except PlayerFault as fault:
+        close_player(player)
         raise ValueError(
             f"player {player.name!r}: does not start: {fault}. Name a program that speaks "
             "that protocol."

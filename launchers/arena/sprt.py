@@ -11,7 +11,6 @@ Source: Wald 1945, "Sequential Tests of Statistical Hypotheses", section 3; for 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tolman.launchers.arena.ratings import expected_score
@@ -19,6 +18,31 @@ from tolman.launchers.arena.ratings import expected_score
 # Of one observation at each of the two extremes: without it, equal scores have no variance
 # and the first pair of wins would decide.
 PRIOR_WEIGHT = 0.5
+
+
+class PairScores:
+    """The first player's mean scores over pairs of games, summed up as they come.
+
+    Attributes:
+      num_pairs: openings from which both games have been played.
+      total: the sum of their mean scores.
+      square: the sum of the squares of these.
+    """
+
+    def __init__(self) -> None:
+        """No game yet."""
+        self.num_pairs, self.total, self.square = 0, 0.0, 0.0
+        self._waiting: dict[int, float] = {}  # For the second game from their opening.
+
+    def add(self, opening: int, score: float) -> None:
+        """Takes the first player's score, 1, 0.5 or 0, in a game from that opening."""
+        if opening not in self._waiting:
+            self._waiting[opening] = score
+            return
+        mean = (self._waiting.pop(opening) + score) / 2.0
+        self.num_pairs += 1
+        self.total += mean
+        self.square += mean * mean
 
 
 @dataclass(frozen=True)
@@ -45,25 +69,21 @@ class Sprt:
             math.log((1.0 - self.beta) / self.alpha),
         )
 
-    def log_likelihood_ratio(self, scores: Sequence[float]) -> float:
-        """Of H1 over H0.
-
-        Args:
-          scores: of the first player, the mean of each pair of games.
-        """
-        weight = len(scores) + 2.0 * PRIOR_WEIGHT
-        mean = (sum(scores) + PRIOR_WEIGHT) / weight  # One extreme is 1, the other 0.
-        square = (sum(score * score for score in scores) + PRIOR_WEIGHT) / weight
+    def log_likelihood_ratio(self, scores: PairScores) -> float:
+        """Of H1 over H0, in nats."""
+        weight = scores.num_pairs + 2.0 * PRIOR_WEIGHT
+        mean = (scores.total + PRIOR_WEIGHT) / weight  # One extreme is 1, the other 0.
+        square = (scores.square + PRIOR_WEIGHT) / weight
         variance = square - mean * mean
         score_0, score_1 = expected_score(self.elo_0), expected_score(self.elo_1)
         return (
-            len(scores)
+            scores.num_pairs
             * (score_1 - score_0)
             * (2.0 * mean - score_0 - score_1)
             / (2.0 * variance)
         )
 
-    def verdict(self, scores: Sequence[float]) -> str | None:
+    def verdict(self, scores: PairScores) -> str | None:
         """Which hypothesis is accepted: H0, H1, or None where more games are needed."""
         low, high = self.bounds
         ratio = self.log_likelihood_ratio(scores)

@@ -30,7 +30,7 @@ from tolman.launchers.arena.openings import make_openings
 from tolman.launchers.arena.player import Player, close_player, start_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import make_player
-from tolman.launchers.arena.sprt import Sprt
+from tolman.launchers.arena.sprt import PairScores, Sprt
 from tolman.launchers.runs.folder import LOCK, hold, replace_text
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.flags import parse_verb
@@ -137,9 +137,12 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
     check_settings(config)
     sprt = None if config.sprt is None else Sprt(*config.sprt)
     game = make_host_game(config.game)
-    players = [make_player(spec) for spec in config.players]
-    names = [player.name for player in players]
-    try:
+    with contextlib.ExitStack() as closing:
+        players = []
+        for spec in config.players:
+            players.append(make_player(spec))
+            closing.callback(close_player, players[-1])
+        names = [player.name for player in players]
         if config.anchor is not None and config.anchor not in names:
             raise ValueError(
                 f"anchor {config.anchor!r}: must be one of {', '.join(names)}. Set "
@@ -161,9 +164,6 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
                     _clear(folder, is_new)
                 raise
             return _conclude(config, folder, game, names, played, sprt)
-    finally:
-        for player in players:
-            close_player(player)
 
 
 def ranking(result: dict[str, Any]) -> list[str]:
@@ -190,12 +190,13 @@ def _play_missing(
 ) -> None:
     """Appends to `played` and to games.jsonl."""
     done = {one.pairing for one in played}
+    scores = pair_scores(played)
     with (folder / "games.jsonl").open("a") as file:
         for pairing in schedule(len(players), len(openings)):
-            if sprt is not None and sprt.verdict(pair_scores(played)) is not None:
-                return
             if pairing in done:
                 continue
+            if sprt is not None and sprt.verdict(scores) is not None:
+                return
             record = play_game(
                 game,
                 (players[pairing.first], players[pairing.second]),
@@ -203,18 +204,23 @@ def _play_missing(
                 seed=config.seed + pairing.opening,
             )
             played.append(Played(pairing, record))
+            scores.add(pairing.opening, _score_of_first(played[-1]))
             file.write(_written(played[-1]))
             file.flush()
             print(_line(record), flush=True)
 
 
-def pair_scores(played: Sequence[Played]) -> list[float]:
-    """The first player's mean score over the two games of each opening that has both."""
-    scores: dict[int, list[float]] = {}
-    for pairing, record in played:
-        score = record.score if pairing.first == 0 else 1.0 - record.score
-        scores.setdefault(pairing.opening, []).append(score)
-    return [sum(pair) / 2.0 for pair in scores.values() if len(pair) == 2]
+def pair_scores(played: Sequence[Played]) -> PairScores:
+    """Of a tournament of two players: what the first of them has scored so far."""
+    scores = PairScores()
+    for one in played:
+        scores.add(one.pairing.opening, _score_of_first(one))
+    return scores
+
+
+def _score_of_first(played: Played) -> float:
+    score = played.record.score
+    return score if played.pairing.first == 0 else 1.0 - score
 
 
 def _line(record: GameRecord) -> str:
@@ -330,11 +336,11 @@ def _conclude(
             "log_likelihood_ratio": sprt.log_likelihood_ratio(scores),
             "verdict": sprt.verdict(scores),
         }
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    replace_text(folder / "result.json", json.dumps(result, indent=2) + "\n")
     records = [record for _, record in played]
     komi = getattr(getattr(game, "rules", None), "komi", 7.5)
     text = write_records(records, datetime.datetime.now(datetime.UTC).date(), komi)
-    (folder / f"games.{suffix_of(game.info.name)}").write_text(text)
+    replace_text(folder / f"games.{suffix_of(game.info.name)}", text)
     write_page(result, folder / "report.html")
     return result
 

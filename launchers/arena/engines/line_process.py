@@ -13,6 +13,8 @@ import time
 
 from tolman.launchers.arena.player import PlayerFault
 
+MAX_LINES = 10_000  # That wait to be read; a program that writes more waits, too.
+
 
 class LineProcess:
     """A running program; every wait for it has an end."""
@@ -45,7 +47,8 @@ class LineProcess:
                 f"engine {command!r}: cannot be started ({error}). Give the path of an "
                 "installed program."
             ) from error
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines: queue.Queue[str | None] = queue.Queue(MAX_LINES)
+        self._is_killed = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def send(self, line: str) -> None:
@@ -68,10 +71,14 @@ class LineProcess:
           deadline: of `time.monotonic()`.
 
         Raises:
-          PlayerFault: if none comes by then, or the program ends.
+          PlayerFault: if none comes by then, or the program ends; after the deadline also
+            where lines wait to be read, as a program may write without end.
         """
+        left = deadline - time.monotonic()
         try:
-            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            if left <= 0.0:
+                raise queue.Empty
+            line = self._lines.get(timeout=left)
         except queue.Empty:
             raise PlayerFault("no answer in time") from None
         if line is None:
@@ -80,6 +87,7 @@ class LineProcess:
 
     def kill(self) -> None:
         """Ends the program and its children at once."""
+        self._is_killed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -87,12 +95,17 @@ class LineProcess:
             with contextlib.suppress(OSError):
                 if stream is not None:
                     stream.close()
+        with contextlib.suppress(queue.Empty):  # The reader may wait for room.
+            while True:
+                self._lines.get_nowait()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         with contextlib.suppress(ValueError, OSError):  # Closed by `kill`.
             for line in self._process.stdout:
                 self._lines.put(line.rstrip("\r\n"))
+                if self._is_killed:
+                    return
         self._lines.put(None)
 
     def _end(self) -> str:

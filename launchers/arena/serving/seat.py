@@ -80,10 +80,9 @@ class Seat:
         return position
 
     def close(self) -> None:
-        """Ends the player's process, if it has one."""
+        """Ends the player's process, if it has one; of a player in the making, later."""
         self._worker.shutdown(wait=False, cancel_futures=True)
-        if self._made.done() and not self._made.cancelled() and not self._made.exception():
-            close_player(self._made.result())
+        self._made.add_done_callback(_close_made)
 
     def _make(self, make_player: Callable[[], Player]) -> Player:
         player = make_player()
@@ -92,6 +91,12 @@ class Seat:
         if isinstance(player, BoundedPlayer):
             player.think(self.start(), Budget(nodes=1))  # Compiles.
         return player
+
+
+def _close_made(made: Future[Player]) -> None:
+    """Ends the process of a player, unless it could not be made."""
+    if not made.cancelled() and not made.exception():
+        close_player(made.result())
 
 
 def share_of_clock(

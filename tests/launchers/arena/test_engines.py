@@ -1,15 +1,18 @@
 """Engines that hang, crash and cheat; real ones where they are installed."""
 
+import os
 import shutil
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tolman.envs.board.openspiel_games import openspiel_game
+from tolman.launchers.arena.engines.line_process import MAX_LINES, LineProcess
 from tolman.launchers.arena.match import play_game
-from tolman.launchers.arena.player import PlayerFault, close_player
+from tolman.launchers.arena.player import PlayerFault, close_player, start_player
 from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.arena.recorded import RecordedGame
 from tolman.launchers.arena.specs import make_player
@@ -85,6 +88,35 @@ def test_an_engine_that_hangs_is_killed_in_time(protocol, closing):
     with pytest.raises(PlayerFault, match="no answer in time"):
         slow.choose(game)
     assert 6 < time.monotonic() - began < 90
+
+
+def test_a_program_that_writes_without_end_is_no_answer_either():
+    num_threads = threading.active_count()
+    process = LineProcess(f"{sys.executable} -c 'while True: print(1)'")
+    assert process.receive(time.monotonic() + 60.0) == "1"
+    with pytest.raises(PlayerFault, match="no answer in time"):
+        process.receive(time.monotonic())
+    # It waits for its reader, so that what it writes fills no memory; both then end.
+    deadline = time.monotonic() + 60.0
+    while process._lines.qsize() < MAX_LINES and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    assert process._lines.qsize() == MAX_LINES
+    process.kill()
+    while threading.active_count() > num_threads and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() == num_threads
+
+
+def test_an_engine_that_does_not_start_is_ended(tmp_path):
+    alive = tmp_path / "alive"
+    program = f"import time; open('{alive}', 'a').write(str(__import__('os').getpid()))"
+    words = f'{sys.executable} -c "{program}; time.sleep(60)"'
+    player = make_player(f"usi:{words}?timeout=8")
+    with pytest.raises(ValueError, match="does not start: no answer in time"):
+        start_player(player)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(alive.read_text()), 0)
 
 
 def test_programs_that_are_not_there_are_a_users_mistake():

@@ -8,7 +8,7 @@ import pytest
 
 from tolman.launchers.arena import ratings
 from tolman.launchers.arena.ratings import Result
-from tolman.launchers.arena.sprt import Sprt
+from tolman.launchers.arena.sprt import PairScores, Sprt
 
 
 def games(first, second, wins, draws, losses, opening=0):
@@ -217,6 +217,15 @@ def test_cross_table_counts_both_ways():
     assert table == {("a", "b"): (3, 2, 1), ("b", "a"): (1, 2, 3)}
 
 
+def of_pairs(*means):
+    """Two games of that mean score from each opening."""
+    scores = PairScores()
+    for opening, mean in enumerate(means):
+        scores.add(opening, mean)
+        scores.add(opening, mean)
+    return scores
+
+
 def test_sprt_bounds_and_ratio():
     sprt = Sprt(0.0, 50.0)
     # log(0.95 / 0.05) = log(19) = 2.9444; to accept H1 wrongly is alpha's part.
@@ -225,15 +234,15 @@ def test_sprt_bounds_and_ratio():
     np.testing.assert_allclose(sprt.bounds, (-math.log(19), math.log(19)))
     # Scores 1/2 and 0.57146 at 50 Elo. 20 pairs: 10 of 3/4, 10 of 1/2, and the prior's
     # half a pair at each end: mean (12.5 + 0.5) / 21, square (8.125 + 0.5) / 21.
-    scores = [0.75] * 10 + [0.5] * 10
+    scores = of_pairs(*[0.75] * 10, *[0.5] * 10)
     expected = 1 / (1 + 10 ** (-50 / 400))
     mean, square = 13 / 21, 8.625 / 21
     ratio = 20 * (expected - 0.5) * (2 * mean - 0.5 - expected) / (2 * (square - mean**2))
     assert sprt.log_likelihood_ratio(scores) == pytest.approx(ratio)
     assert ratio == pytest.approx(4.331, abs=1e-3) and sprt.verdict(scores) == "H1"
-    assert sprt.verdict([0.25] * 20) == "H0"
-    assert sprt.verdict([]) is None and sprt.verdict([1.0]) is None
-    assert sprt.verdict([0.5, 0.75, 0.5, 0.25]) is None
+    assert sprt.verdict(of_pairs(*[0.25] * 20)) == "H0"
+    assert sprt.verdict(of_pairs()) is None and sprt.verdict(of_pairs(1.0)) is None
+    assert sprt.verdict(of_pairs(0.5, 0.75, 0.5, 0.25)) is None
 
 
 def test_sprt_errs_as_rarely_as_it_says():
@@ -242,10 +251,10 @@ def test_sprt_errs_as_rarely_as_it_says():
     for elo, right in ((0.0, "H0"), (200.0, "H1")):
         verdicts = []
         for _ in range(100):
-            scores, verdict = [], None
+            scores, verdict = PairScores(), None
             while verdict is None:
-                wins = rng.random(2) < ratings.expected_score(elo)
-                scores.append(float(wins.mean()))
+                for won in rng.random(2) < ratings.expected_score(elo):
+                    scores.add(scores.num_pairs, float(won))
                 verdict = sprt.verdict(scores)
             verdicts.append(verdict)
         # 5 % of 100 is 5, standard deviation 2.2.

@@ -13,7 +13,7 @@ import pytest
 
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers import cli
-from tolman.launchers.arena import records
+from tolman.launchers.arena import records, tournament
 from tolman.launchers.arena.match import GameRecord, play_game, play_games, record_from_dict
 from tolman.launchers.arena.openings import make_openings
 from tolman.launchers.arena.page import rating_curves
@@ -113,7 +113,11 @@ def test_pair_scores_wait_for_both_colours():
         Played(Pairing(1, 0, 1), drawn),
         Played(Pairing(0, 1, 2), won),
     ]
-    assert pair_scores(played) == [0.5, 0.75]
+    scores = pair_scores(played)
+    assert (scores.num_pairs, scores.total) == (2, 0.5 + 0.75)
+    assert scores.square == 0.25 + 0.5625
+    scores.add(2, 1.0)  # The second game of the opening that waits.
+    assert (scores.num_pairs, scores.total) == (3, 2.25)
 
 
 def small(**changes):
@@ -173,6 +177,40 @@ def test_one_tournament_in_a_folder(tmp_path):
     with pytest.raises(ValueError, match="is no JSON of a tournament") as error:
         run_tournament(small(), tmp_path)
     assert "\n" not in str(error.value)
+
+
+class Held:
+    """A player with something to close; the second cannot be closed."""
+
+    def __init__(self, name, closed):
+        self.name, self.closed = name, closed
+
+    def reset(self, seed):
+        pass
+
+    def choose(self, game):
+        return 0
+
+    def close(self):
+        self.closed.append(self.name)
+        if self.name == "two":
+            raise OSError("cannot be closed")
+
+
+@pytest.mark.parametrize("last", ["three", None])
+def test_every_player_is_closed_whatever_befalls_the_others(last, tmp_path, monkeypatch):
+    names, closed = iter(["one", "two", last]), []
+
+    def make(spec):
+        if (name := next(names)) is None:
+            raise ValueError("cannot be made")
+        return Held(name, closed)
+
+    monkeypatch.setattr(tournament, "make_player", make)
+    config = small(players=("a", "b", "c"), anchor="nobody")
+    with pytest.raises(OSError, match="cannot be closed"):
+        run_tournament(config, tmp_path / "out")
+    assert sorted(closed) == sorted(name for name in ("one", "two", last) if name)
 
 
 def test_an_unknown_anchor_is_told_before_a_game_is_played(tmp_path):
