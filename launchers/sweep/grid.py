@@ -131,7 +131,8 @@ def plan_runs(sweep: Sweep) -> list[Planned]:
     """The runs, setting by setting.
 
     Raises:
-      ValueError: if a list holds a value twice or none, or there are too many runs.
+      ValueError: if a list holds a value twice or none, there are too many runs, or two
+        of them would have one folder.
     """
     places = [
         (index, *_values(word)) for index, word in enumerate(sweep.words) if "," in word
@@ -145,11 +146,19 @@ def plan_runs(sweep: Sweep) -> list[Planned]:
             )
     if number > MAX_RUNS:
         raise ValueError(f"seeds: {number} runs, must be at most {MAX_RUNS}.")
-    return [
+    runs = [
         run
         for chosen in product(*(values for _, _, values in places))
         for run in _of_setting(sweep, places, chosen)
     ]
+    settings: dict[str, str] = {}
+    for run in runs:
+        if settings.setdefault(run.name, run.setting) != run.setting:
+            raise ValueError(
+                f"{run.setting!r} and {settings[run.name]!r}: their runs would have one "
+                f"folder, {run.name}. Sweep them apart."
+            )
+    return runs
 
 
 def _of_setting(
@@ -159,8 +168,11 @@ def _of_setting(
     words, parts = list(sweep.words), []
     for (index, start, _), value in zip(places, chosen, strict=True):
         words[index] = start + value
-        flag = start.rstrip("=") or sweep.words[index - 1]
-        parts.append(f"{flag.lstrip('-')}={value}")
+        before = start.rstrip("=") or (sweep.words[index - 1] if index else "")
+        # A word that follows no flag is the agent.
+        is_flag = before.startswith("--") and "=" not in before
+        flag = before.removeprefix("--") if is_flag else "agent"
+        parts.append(f"{flag}={value}")
     folder = "__".join(re.sub(r"[^\w.=+-]+", "-", part) for part in parts)
     for seed in sweep.seeds:
         name = f"{folder}__s{seed}" if folder else f"s{seed}"

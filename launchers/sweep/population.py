@@ -93,6 +93,8 @@ def train_groups(folder: Path, groups: Sequence[Group]) -> list[Planned]:
     for group in groups:
         if not all(_is_over(folder, run) for run in group.runs):
             _train(folder, group)
+        # Here too where this process was killed before it came to this.
+        shutil.rmtree(folder / group.name, ignore_errors=True)
         failed += [run for run in group.runs if _state(folder, run) != "finished"]
     return failed
 
@@ -162,23 +164,38 @@ def _train(folder: Path, group: Group) -> None:
             start = pick_up(runner, sink, start.state)
         else:
             stage.write_versions(runner.describe_devices())
-        end = None
-        with contextlib.suppress(DivergenceError):  # Of every member.
+        end, ended_by = None, ""
+        try:
             end = TrainingLoop(runner, sink, plan, start).run()
-        _hand_out(folder, group, runner, end)
-    shutil.rmtree(stage.path)
+        except DivergenceError as error:  # Of every member.
+            ended_by = str(error)
+        _hand_out(folder, group, runner, end, ended_by)
 
 
 def _hand_out(
-    folder: Path, group: Group, runner: OnDeviceRunner, end: Progressed | None
+    folder: Path,
+    group: Group,
+    runner: OnDeviceRunner,
+    end: Progressed | None,
+    ended_by: str,
 ) -> None:
-    """Writes the run folder of every member; `end` is None where all have diverged."""
+    """Writes the run folder of every member.
+
+    Args:
+      folder: of the sweep.
+      group: the members.
+      runner: that has trained them.
+      end: None where all have diverged.
+      ended_by: what ended the training then. The row in which the last ones diverged is
+        not among those that were logged.
+    """
     rows = read_rows(folder / group.name / METRICS)
     state: Any = None if end is None else jax.device_get(end.state)
     for index, (run, job) in enumerate(zip(group.runs, group.jobs, strict=True)):
         if _is_over(folder, run):  # This process was killed here before.
             continue
         own, reason = _rows_of(rows, index)
+        reason = reason or ended_by
         unfinished = folder / f"{run.name}.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()

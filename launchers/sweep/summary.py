@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ class Summary(NamedTuple):
       setting: of the swept flags.
       num_seeds: runs that have finished.
       score: the interquartile mean of their final scores; NaN where none has one.
-      low: of its 95 % interval.
+      low: of its 95 % interval; NaN where fewer than two runs have finished.
       high: of it.
     """
 
@@ -57,15 +58,16 @@ def interquartile_mean(scores: np.ndarray) -> tuple[float, float, float]:
     Runs are drawn anew within their setting, with replacement. Fewer than four lose none.
 
     Args:
-      scores: `[S]` of the seeds of one setting; NaN all over where S is 0.
+      scores: `[S]` of the seeds of one setting; NaN all over where S is 0. One seed says
+        nothing of others: its interval is NaN.
 
     Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
       Statistical Precipice", section 4.
     """
     from scipy.stats import trim_mean
 
-    if not len(scores):
-        return float("nan"), float("nan"), float("nan")
+    if len(scores) < 2:
+        return float(scores[0]) if len(scores) else math.nan, math.nan, math.nan
     rng = np.random.default_rng(0)
     drawn = scores[rng.integers(len(scores), size=(NUM_RESAMPLES, len(scores)))]
     low, high = np.percentile(trim_mean(drawn, TRIMMED, axis=1), [2.5, 97.5])
@@ -79,8 +81,8 @@ def table(rows: Sequence[Summary]) -> list[str]:
         (
             row.setting or "as it is",
             str(row.num_seeds),
-            f"{row.score:.4g}",
-            f"{row.low:.4g} to {row.high:.4g}",
+            "-" if math.isnan(row.score) else f"{row.score:.4g}",
+            "-" if math.isnan(row.low) else f"{row.low:.4g} to {row.high:.4g}",
         )
         for row in rows
     ]

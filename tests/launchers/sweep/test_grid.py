@@ -42,6 +42,18 @@ def test_every_value_with_every_other_and_every_seed():
     assert [(run.name, run.setting) for run in alone] == [("s0", ""), ("s1", "")]
 
 
+def test_an_agent_is_called_so_wherever_it_stands():
+    for words in ("dqn,ppo --env a", "--env a dqn,ppo", "--env=a dqn,ppo"):
+        runs = plan_runs(Sweep(tuple(words.split()), (0,)))
+        assert [run.name for run in runs] == ["agent=dqn__s0", "agent=ppo__s0"]
+        assert [run.setting for run in runs] == ["agent=dqn", "agent=ppo"]
+
+
+def test_two_runs_never_share_a_folder():
+    with pytest.raises(ValueError, match=r"would have one folder, env=a-b__s0\. Sweep"):
+        plan_runs(Sweep(("dqn", "--env", "a/b,a:b"), (0, 1)))
+
+
 def test_mistakes_end_in_one_line():
     for words, told in [
         ("--seed 3", "--seed: a sweep sets it for each run"),

@@ -131,3 +131,19 @@ def test_a_member_that_diverges_fails_alone_and_a_broken_off_sweep_goes_on(
     before = (good / "status.json").read_bytes()
     assert tolman("sweep", "--sweep-dir", folder)[0] == 1
     assert (good / "status.json").read_bytes() == before
+
+
+def test_members_that_all_diverge_at_once_have_failed(tolman, tmp_path):
+    folder = tmp_path / "sweep"
+    words = ["sweep", *TINY, "--agent.learning-rate", "1e38,2e38", "--sweep-dir", folder]
+    code, _, errors = tolman(*words)
+    assert code == 1
+    assert sum(line.startswith("failed: ") for line in errors) == 2
+    for rate in ("1e38", "2e38"):
+        run = folder / f"agent.learning-rate={rate}__s0"
+        told = json.loads((run / "status.json").read_text())
+        assert told["state"] == "failed" and "is finite for no member" in told["reason"]
+    # What a kill left behind is cleared away by the next call.
+    (folder / "population-0").mkdir()
+    assert tolman("sweep", "--sweep-dir", folder)[0] == 1
+    assert not (folder / "population-0").exists()

@@ -25,6 +25,8 @@ def test_the_interquartile_mean_by_hand():
     assert 1.0 <= low < 2.5 < high <= 100.0
     assert interquartile_mean(np.array([1.0, 3.0])) == (2.0, 1.0, 3.0)
     assert all(math.isnan(value) for value in interquartile_mean(np.zeros(0)))
+    alone = interquartile_mean(np.array([5.0]))
+    assert alone[0] == 5.0 and all(math.isnan(end) for end in alone[1:])
     # Of many, the interval is that of the normal distribution.
     scores = np.random.default_rng(0).normal(size=4000)
     score, low, high = interquartile_mean(scores)
@@ -32,13 +34,18 @@ def test_the_interquartile_mean_by_hand():
 
 
 def test_the_table_says_what_is_best():
-    rows = [Summary("a=1", 2, 3.0, 2.0, 4.0), Summary("", 0, *[math.nan] * 3)]
+    rows = [
+        Summary("a=1", 2, 3.0, 2.0, 4.0),
+        Summary("a=2", 1, 5.0, math.nan, math.nan),
+        Summary("", 0, *[math.nan] * 3),
+    ]
     assert table(rows) == [
         "setting   seeds  score  95 % interval",
         "a=1       2      3      2 to 4",
-        "as it is  0      nan    nan to nan",
+        "a=2       1      5      -",
+        "as it is  0      -      -",
     ]
-    assert as_json(rows)[1]["score"] is None
+    assert as_json(rows)[2]["score"] is None and as_json(rows)[1]["low"] is None
 
 
 def test_a_sweep_trains_and_goes_on(tolman, tmp_path):
