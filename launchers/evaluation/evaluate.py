@@ -146,7 +146,9 @@ def _returns_of_tasks(
             job=replace(job, source=source, tasks={}),
             params=restored.for_task(task),
         )
-        found.append(_returns(alone, key, num_episodes))
+        # With one key for all, tasks that are alike would share their chance.
+        own_key = jax.random.fold_in(key, task)
+        found.append(_returns(alone, own_key, num_episodes))
         measured[f"eval/{name}/episode_return"] = found[-1]["eval/episode_return"]
     means = {name: float(np.mean([one[name] for one in found])) for name in RETURN_METRICS}
     error = "eval/episode_return_standard_error"  # Of a mean of independent means.

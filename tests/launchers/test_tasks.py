@@ -1,15 +1,21 @@
 """Tasks in turn from the command line: named, trained, killed and evaluated."""
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pytest
 
+from tolman.launchers.evaluation import evaluate
+from tolman.launchers.evaluation.episodes import Episodes
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.files import make_config
@@ -90,6 +96,42 @@ MISTAKES = [
 def test_mistakes_are_told_in_one_line(tolman, words, told):
     code, _, errors = tolman("train", *words.split())
     assert code == 2 and told in errors[-1], errors
+
+
+class Restored(NamedTuple):
+    job: Any
+    agent: Any = None
+    params: Any = None
+
+    def for_task(self, task):
+        return task
+
+
+@dataclasses.dataclass
+class Job:
+    tasks: dict
+    source: str = ""
+    config: Any = dataclasses.field(default_factory=lambda: SimpleNamespace(env="a"))
+
+
+def test_no_two_tasks_are_judged_by_the_same_chance(monkeypatch):
+    """Else the error of their mean, which takes them for independent, is too small."""
+    asked = {}
+
+    def play(job, agent, params, key, num_episodes):
+        asked[job.source] = params, tuple(np.asarray(key).tolist())
+        returns = np.array([0.0, 2.0]) if job.source == "a" else np.array([4.0, 10.0])
+        return Episodes(returns, np.array([3, 5]))
+
+    monkeypatch.setattr(evaluate, "play_episodes_of", play)
+    restored = Restored(Job({"one": "a", "two": "b"}))
+    found = evaluate._returns(restored, jax.random.PRNGKey(0), 2)
+    assert [asked[name][0] for name in "ab"] == [0, 1]
+    assert asked["a"][1] != asked["b"][1]
+    assert found["eval/episode_return"] == (1.0 + 7.0) / 2
+    # Errors of 1 and 3, of two returns each.
+    wanted = (1.0**2 + 3.0**2) ** 0.5 / 2
+    assert found["eval/episode_return_standard_error"] == pytest.approx(wanted)
 
 
 SMALL = f"""train ewc --tasks {TASKS} --steps-per-task 120 --core feedforward --num-envs 4
