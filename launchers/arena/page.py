@@ -11,6 +11,8 @@ from typing import Any
 
 import jinja2
 
+from tolman.launchers.runs.folder import replace_text
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 CHECKPOINT = re.compile(r"^(?P<run>.+)@(?P<steps>\d+)(?P<keys>\?.*)?$")
 
@@ -31,7 +33,7 @@ def write_page(result: Mapping[str, Any], path: Path) -> None:
         ratings_figure=_ratings_figure(ratings, names, result["anchor"]),
         curve_figure=_curve_figure(curves, ratings) if curves else "",
     )
-    path.write_text(page)
+    replace_text(path, page)
 
 
 def rating_curves(

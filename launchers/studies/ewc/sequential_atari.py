@@ -255,6 +255,12 @@ def run(study: Study, options: Options) -> None:
     if options.steps_per_visit:
         budget = replace(budget, num_env_steps=options.steps_per_visit)
     if options.capacity:
+        least = budget.agent["min_size"]
+        if options.capacity < least:
+            raise ValueError(
+                f"capacity={options.capacity}: must be 0, or at least the {least} "
+                "decisions before the first update. Set --capacity."
+            )
         budget = replace(budget, agent={**budget.agent, "capacity": options.capacity})
     study.settings = {**asdict(budget), "order": order, "arms": arms}
     if study.quick:

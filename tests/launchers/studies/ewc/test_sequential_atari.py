@@ -48,11 +48,14 @@ def test_a_smaller_replay_can_be_asked_for(monkeypatch, tmp_path):
         raise StopIteration
 
     monkeypatch.setattr(sequential_atari, "learn", learn)
-    for options in (Options(), Options(capacity=70)):
+    study = Study("ewc/sequential_atari", "", "", False, 0, tmp_path)
+    for options in (Options(), Options(capacity=50_000)):
         with pytest.raises(StopIteration):
-            study = Study("ewc/sequential_atari", "", "", False, 0, tmp_path)
             sequential_atari.run(study, options)
-    assert taken == [500_000, 70]
+    assert taken == [500_000, 50_000]
+    told = r"^capacity=49999: must be 0, or at least the 50000 .* Set --capacity\.$"
+    with pytest.raises(ValueError, match=told):
+        sequential_atari.run(study, Options(capacity=49_999))
 
 
 def learned(scores, visits=(0, 0, 1, 2)):
