@@ -5,10 +5,12 @@ Shapes: C classes, E examples of each, S pixels a side.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import logging
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -66,7 +68,8 @@ def load_images(source: str, split: str, size: int, num_images: int) -> np.ndarr
       `[C, E, S, S, 3]` uint8, read-only.
 
     Raises:
-      ValueError: for an unknown or absent source, or an unknown split.
+      ValueError: for an unknown or absent source, a folder without pictures, or an unknown
+        split.
     """
     check_choice("split", split, SPLITS)
     found = find_source(source)
@@ -108,12 +111,22 @@ def _table(classes: list[list[str]], num_images: int) -> list[list[str]]:
 
 
 def _omniglot(folder: Path, split: str, size: int, num_images: int) -> np.ndarray:
+    paths = sorted(folder.glob("images_background*.zip"))
+    if not paths:
+        raise _nothing_in(folder, "images_background*.zip")
+    with contextlib.ExitStack() as stack:
+        archives = [stack.enter_context(zipfile.ZipFile(path)) for path in paths]
+        return _read_omniglot(archives, split, size, num_images)
+
+
+def _read_omniglot(
+    opened: Sequence[zipfile.ZipFile], split: str, size: int, num_images: int
+) -> np.ndarray:
     from PIL import Image
 
     archives: dict[str, zipfile.ZipFile] = {}  # Character to archive; some are in both.
     drawings: dict[str, list[str]] = {}
-    for path in sorted(folder.glob("images_background*.zip")):
-        archive = zipfile.ZipFile(path)
+    for archive in opened:
         members: dict[str, list[str]] = {}
         for name in sorted(archive.namelist()):
             if name.endswith(".png") and not name.startswith("__MACOSX"):
@@ -146,11 +159,15 @@ def _fruits(folder: Path, split: str, size: int, num_images: int) -> np.ndarray:
     seen: set[bytes] = set()
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = sorted(path.glob("*.jpg"))
+        if not files:
+            continue
         # Some varieties are there twice, under two names; one could be held out.
         first = files[0].read_bytes()
         if first not in seen:
             photographs[path.name] = [str(file) for file in files]
         seen.add(first)
+    if not photographs:
+        raise _nothing_in(folder, "folders of *.jpg")
     varieties = _split(list(photographs), split)
 
     def read(path: str) -> np.ndarray:
@@ -160,6 +177,13 @@ def _fruits(folder: Path, split: str, size: int, num_images: int) -> np.ndarray:
 
     table = _table([photographs[variety] for variety in varieties], num_images)
     return np.stack([np.stack([read(path) for path in paths]) for paths in table])
+
+
+def _nothing_in(folder: Path, wanted: str) -> ValueError:
+    return ValueError(
+        f"{folder}: has no {wanted}. Copy the pictures there anew, or use --env.source "
+        "generated."
+    )
 
 
 def draw_image(split: str, index: int, size: int) -> np.ndarray:

@@ -1,7 +1,11 @@
 """The pictures: where they are from, and that held-out ones were never shown."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tolman.envs.data import data_set
 from tolman.envs.meta_rl import HarlowChoice
@@ -92,3 +96,38 @@ def test_auto_prefers_characters_then_photographs(monkeypatch, tmp_path):
     assert find_source("auto") == "fruits"
     (tmp_path / FOLDERS["omniglot"]).mkdir()
     assert find_source("auto") == "omniglot"
+
+
+@pytest.mark.parametrize(
+    "source, wanted", [("omniglot", r"images_background\*.zip"), ("fruits", r"\*.jpg")]
+)
+def test_a_folder_without_pictures_is_one_line(source, wanted, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOLMAN_DATA", str(tmp_path))
+    (tmp_path / FOLDERS[source] / "empty").mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"has no .*{wanted}. Copy") as caught:
+        load_images(source, "train", 14, 8)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_archives_are_closed(monkeypatch, tmp_path):
+    monkeypatch.setenv("TOLMAN_DATA", str(tmp_path))
+    (tmp_path / FOLDERS["omniglot"]).mkdir()
+    picture = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(picture, "PNG")
+    path = tmp_path / FOLDERS["omniglot"] / "images_background.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(4):
+            name = f"images_background/alphabet_{number}/character/one.png"
+            archive.writestr(name, picture.getvalue())
+    opened = []
+
+    class Watched(zipfile.ZipFile):
+        def __init__(self, *given):
+            super().__init__(*given)
+            opened.append(self)
+
+    monkeypatch.setattr(zipfile, "ZipFile", Watched)
+    assert load_images("omniglot", "train", 4, 8).shape == (3, 1, 4, 4, 3)
+    (archive,) = opened
+    assert archive.fp is None  # Closed.
