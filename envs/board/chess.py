@@ -13,14 +13,20 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Interval
 from dm_env import specs
 
 from tolman.envs.board import chess_board as board_of
 from tolman.envs.board import packing
 from tolman.envs.board.chess_moves import num_planes, uci_to_action
 from tolman.envs.board.game import Array, GameInfo, register_game
-from tolman.envs.board.position import GOES_ON, BoardGame, Position, judged
+from tolman.envs.board.position import (
+    GOES_ON,
+    LONGEST_GAME,
+    BoardGame,
+    Position,
+    judged,
+)
 
 SIZE = 8
 NUM_ACTIONS = SIZE * SIZE * num_planes(SIZE)
@@ -62,7 +68,7 @@ class Chess(BoardGame):
         maximum number of steps".
     """
 
-    max_num_moves: Annotated[int, Ge(1)] = 512
+    max_num_moves: Annotated[int, Interval(ge=1, le=LONGEST_GAME)] = 512
 
     @property
     def info(self) -> GameInfo:

@@ -21,8 +21,9 @@ def chess_from_fen(game: Chess, fen: str) -> Position:
 
     Args:
       game: whose rules go on from there.
-      fen: the last two fields, the counts of moves, may be left out; castling is spelled
-        KQkq, or by the files of the rooks, HAha.
+      fen: the last two fields, the counts of moves, may be left out, and move 0, as some
+        programs write it, is taken for 1; castling is spelled KQkq, or by the files of the
+        rooks, HAha.
 
     Raises:
       ValueError: if it is no position of chess.
@@ -36,8 +37,8 @@ def chess_from_fen(game: Chess, fen: str) -> Position:
         grid = _grid(placement)
         is_black = {"w": False, "b": True}[side]
         passed = _pgx_square(en_passant, is_black) if en_passant != "-" else -1
-        num_plies = 2 * (int(move) - 1) + is_black
-        quiet = int(num_quiet)
+        num_plies = 2 * (max(_count(move), 1) - 1) + is_black
+        quiet = _count(num_quiet)
     except (KeyError, ValueError, IndexError):
         raise ValueError(
             f"FEN {fen!r}: must be of six fields such as '8/8/8/8/8/8/R6K/7k w - - 0 1'."
@@ -89,6 +90,12 @@ def _grid(placement: str) -> np.ndarray:
     if grid.shape != (SIZE, SIZE):
         raise ValueError(placement)
     return grid
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
 
 
 def _number(letter: str) -> int:

@@ -17,17 +17,24 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Interval
+from annotated_types import Interval
 from dm_env import specs
 from jax import lax
 
 from tolman.envs.board import packing, symmetry
 from tolman.envs.board.game import Array, GameInfo, register_game
-from tolman.envs.board.position import GOES_ON, BoardGame, Position, judged
+from tolman.envs.board.position import (
+    GOES_ON,
+    LONGEST_GAME,
+    BoardGame,
+    Position,
+    judged,
+)
 
 NUM_HISTORY = 8
 KEY_WORDS = 2
 MAX_SIZE = 19
+NumMoves = Annotated[int, Interval(ge=0, le=LONGEST_GAME)]
 
 
 class GoRules(NamedTuple):
@@ -62,7 +69,7 @@ class Go(BoardGame):
 
     size: Annotated[int, Interval(ge=2, le=MAX_SIZE)] = 19
     komi: float = 7.5
-    max_num_moves: Annotated[int, Ge(0)] = 0
+    max_num_moves: NumMoves = 0
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
         most = self.size**2
@@ -167,7 +174,7 @@ class Go(BoardGame):
 @register_game("go_19x19")
 def go_19x19(
     komi: Annotated[float, Interval(ge=-361, le=361)] = 7.5,
-    max_num_moves: Annotated[int, Ge(0)] = 0,
+    max_num_moves: NumMoves = 0,
 ) -> Go:
     """Go on 19 x 19, as in the paper."""
     return Go(19, komi, max_num_moves)
@@ -176,7 +183,7 @@ def go_19x19(
 @register_game("go_9x9")
 def go_9x9(
     komi: Annotated[float, Interval(ge=-81, le=81)] = 7.5,
-    max_num_moves: Annotated[int, Ge(0)] = 0,
+    max_num_moves: NumMoves = 0,
 ) -> Go:
     """Go on 9 x 9."""
     return Go(9, komi, max_num_moves)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from tolman.envs.board.game import Array
 
 GOES_ON, DRAWN, WON_BY_0, WON_BY_1 = 0, 1, 2, 3
+LONGEST_GAME = 2**15 - 1  # Moves; a compact position counts them in 16 bits.
 
 
 class Position(NamedTuple):

@@ -22,7 +22,7 @@ def shogi_from_sfen(game: Shogi, sfen: str) -> Position:
 
     Args:
       game: whose rules go on from there.
-      sfen: the number of the move may be left out.
+      sfen: the number of the move may be left out; none is below 1.
 
     Raises:
       ValueError: if it is no position of shogi.
@@ -35,7 +35,7 @@ def shogi_from_sfen(game: Shogi, sfen: str) -> Position:
         grid = _grid(placement)
         mover = {"b": 0, "w": 1}[side]
         hands = _hands(in_hand)
-        num_plies = int(move) - 1
+        num_plies = max(int(move), 1) - 1
     except (KeyError, ValueError, IndexError):
         raise ValueError(
             f"SFEN {sfen!r}: must be of four fields such as '8k/9/9/9/9/9/9/9/K8 b 2P 1'."

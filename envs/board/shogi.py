@@ -13,13 +13,19 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Interval
 from dm_env import specs
 
 from tolman.envs.board import packing, shogi_rules
 from tolman.envs.board import shogi_board as board_of
 from tolman.envs.board.game import Array, GameInfo, register_game
-from tolman.envs.board.position import GOES_ON, BoardGame, Position, judged
+from tolman.envs.board.position import (
+    GOES_ON,
+    LONGEST_GAME,
+    BoardGame,
+    Position,
+    judged,
+)
 from tolman.envs.board.shogi_moves import NUM_ACTIONS, NUM_PLANES, SIZE
 
 NUM_KINDS = 14
@@ -63,7 +69,7 @@ class Shogi(BoardGame):
         rule of computer shogi; see `shogi_rules.can_declare`. The paper does not say.
     """
 
-    max_num_moves: Annotated[int, Ge(1)] = 512
+    max_num_moves: Annotated[int, Interval(ge=1, le=LONGEST_GAME)] = 512
     with_declaration: bool = True
 
     @property

@@ -10,10 +10,13 @@ from tolman.agents.agent import DataSpec
 from tolman.agents.alphazero import GumbelAlphaZeroConfig
 from tolman.agents.dqn import DQNConfig
 from tolman.agents.ewc import ElasticConfig
+from tolman.agents.llm_probe.glasses.tasks import Sequences
 from tolman.agents.memo import config as memo
 from tolman.agents.memo.baselines import config as baselines
 from tolman.envs.atari import AtariSettings
+from tolman.envs.board.chess import Chess
 from tolman.envs.board.go import Go
+from tolman.envs.board.shogi import Shogi
 from tolman.envs.gymnasium_settings import GymnasiumSettings
 from tolman.envs.memory import AssociativeRecall
 from tolman.envs.meta_rl import Harlow, TwoStep
@@ -352,6 +355,19 @@ def test_long_values_are_cut_and_strange_bounds_named():
 
     with pytest.raises(ValueError, match="Hidden: the type of a field is not known"):
         check_settings(Hidden())
+
+
+@pytest.mark.parametrize("game", [Chess, Shogi, Go])
+def test_no_game_outlasts_the_numbers_that_count_its_moves(game):
+    check_settings(game(max_num_moves=2**15 - 1))
+    with pytest.raises(ValueError, match=r"^max_num_moves=32768: must be in .*32767\]"):
+        check_settings(game(max_num_moves=2**15))
+
+
+def test_a_count_has_the_digits_that_its_answer_has():
+    check_settings(Sequences(max_digits=999))
+    with pytest.raises(ValueError, match=r"^max_digits=1000: must be in \[1, 1000\)"):
+        check_settings(Sequences(max_digits=1000))
 
 
 def test_the_data_that_an_agent_wants_is_checked_where_it_is_built():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge
+from annotated_types import Interval
 
 from tolman.agents.agent import Array
 from tolman.agents.llm_probe.learner import TokenExamples
@@ -37,7 +37,7 @@ class Sequences:
     """
 
     question: Literal["count", "copy"] = "count"
-    max_digits: Annotated[int, Ge(1)] = 24
+    max_digits: Annotated[int, Interval(ge=1, lt=10**NUM_DIGITS)] = 24
     has_commas: bool = False
 
     @property

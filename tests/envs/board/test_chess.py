@@ -369,7 +369,23 @@ def test_a_bad_move_is_named(text):
         uci_to_action(text, False)
 
 
-@pytest.mark.parametrize("fen", ["", "8/8/8/8/8/8/8/8 w - - 0 1", "8/8 w - - 0 1", "x"])
+BARE = "8/8/8/8/8/8/R6K/7k"
+
+
+def test_move_0_is_the_first():
+    for side in "wb":
+        states = [chess_from_fen(Chess(), f"{BARE} {side} - - 3 {move}") for move in (0, 1)]
+        for zero, one in zip(*map(jax.tree.leaves, states), strict=True):
+            np.testing.assert_array_equal(zero, one)
+
+
+@pytest.mark.parametrize(
+    "fen",
+    [
+        *("", "8/8/8/8/8/8/8/8 w - - 0 1", "8/8 w - - 0 1", "x"),
+        *(f"{BARE} w - - -5 1", f"{BARE} w - - 0 -1"),
+    ],
+)
 def test_a_bad_fen_is_named(fen):
     with pytest.raises(ValueError, match="must"):
         chess_from_fen(Chess(), fen)

@@ -296,6 +296,16 @@ def test_a_mated_player_loses():
     assert Shogi().outcome(state).tolist() == [1.0, -1.0]
 
 
+@pytest.mark.parametrize("side", ["b", "w"])
+def test_move_0_is_the_first(side):
+    states = [
+        shogi_from_sfen(Shogi(), f"4k4/9/9/9/9/9/9/9/4K4 {side} P {move}")
+        for move in (0, 1)
+    ]
+    for zero, one in zip(*map(jax.tree.leaves, states), strict=True):
+        np.testing.assert_array_equal(zero, one)
+
+
 def test_planes_are_those_of_the_paper():
     chosen = compiled(Shogi())
     planes = np.asarray(chosen.observe(chosen.start()))
