@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple
 
-from tolman.launchers.catalog.environments import EnvironmentSource, Specs
+from tolman.launchers.catalog.environments import Specs
+from tolman.launchers.cluster.parameter_server import ONLY_TURN, Turn
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.work import (
     ActingLoop,
@@ -16,7 +17,8 @@ from tolman.launchers.cluster.work import (
 )
 from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.parameters import Closed
-from tolman.launchers.runs.job import resolve
+from tolman.launchers.runs.job import Job, resolve
+from tolman.launchers.runs.turns import check_tasks
 from tolman.launchers.settings.config import TrainConfig
 
 SECONDS_TO_CLOSE = 2.0
@@ -29,7 +31,8 @@ class ActorReport(NamedTuple):
       num_steps: environment steps.
       seconds: spent in them.
       version: of its parameters.
-      episodes: that ended since the report before.
+      turn: that it acts in.
+      episodes: that ended since the report before, of that turn.
       log: records since then, level and text.
       failure: what ended it; None while it acts.
     """
@@ -37,6 +40,7 @@ class ActorReport(NamedTuple):
     num_steps: int
     seconds: float
     version: int
+    turn: Turn
     episodes: list[Episode]
     log: list[tuple[int, str]]
     failure: Exception | None
@@ -48,7 +52,7 @@ class ActorRole:
     def __init__(self) -> None:
         """Does nothing before `start`."""
         self._log = LogBuffer()
-        self._source: EnvironmentSource | None = None
+        self._job: Job | None = None
         self._parameters: ParameterClient | None = None
         self._thread: threading.Thread | None = None
         self._loop: ActingLoop | None = None
@@ -57,13 +61,18 @@ class ActorRole:
     def specs(self, config: TrainConfig, env_seed: int) -> Specs:
         """The specs of the environment, of which it builds the first copy if it must.
 
+        Of tasks in turn it looks at them all, and whether one agent can learn them.
+
         Args:
           config: resolved.
           env_seed: of the environments that `start` is to make; they include that copy.
         """
-        self._source = resolve(config, env_seed).source
+        job = self._job = resolve(config, env_seed)
         try:
-            return self._source.specs()
+            specs = job.source.specs()
+            if job.tasks:
+                check_tasks(job.make_agent(specs), job.tasks)
+            return specs
         except Exception as error:
             raise portable(error) from None
 
@@ -91,6 +100,7 @@ class ActorRole:
             loop.num_steps if loop else 0,
             loop.seconds if loop else 0.0,
             loop.version if loop else -1,
+            loop.turn if loop else ONLY_TURN,  # Read first: episodes may be the next's.
             loop.take_episodes() if loop else [],
             self._log.take(),
             self._failure,
@@ -101,15 +111,15 @@ class ActorRole:
         if self._thread is not None and self._parameters is not None:
             self._parameters.close()
             self._thread.join(SECONDS_TO_CLOSE)
-        elif self._source is not None:
-            self._source.close()
+        elif self._job is not None:
+            self._job.close()
         self._log.close()
 
     def _act(
         self, work: Work, identity: ActorIdentity, parameters: ParameterClient
     ) -> None:
         try:
-            self._loop = work.acting_loop(identity, parameters, self._source)
+            self._loop = work.acting_loop(identity, parameters, self._job)
             while not parameters.is_closed.is_set():
                 self._loop.unroll()
         except Closed:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
 
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.work import LogBuffer, Work
+
+if TYPE_CHECKING:
+    from tolman.agents.agent import Params
 
 
 class EvaluatorReport(NamedTuple):
@@ -28,18 +33,22 @@ class EvaluatorRole:
         self._parameters = ParameterClient(server)
         self._evaluate = work.evaluator(work.agent())
 
-    def evaluate(self, num_episodes: int, number: int) -> dict[str, float]:
-        """Plays episodes with the parameters that are the newest when it begins.
+    def evaluate(
+        self, num_episodes: int, number: int, params: Params | None = None
+    ) -> dict[str, float]:
+        """Plays episodes.
 
         Args:
           num_episodes: to play.
           number: of the evaluation; its seeds come from it.
+          params: to play with; None for those that are the newest when it begins.
 
         Returns:
           Metrics: means over the episodes.
         """
-        _, params = self._parameters.get()
-        return self._evaluate(params, num_episodes, number)
+        if params is None:
+            _, params = self._parameters.get()
+        return self._evaluate(jax.device_put(params), num_episodes, number)
 
     def report(self) -> EvaluatorReport:
         """What it logged."""

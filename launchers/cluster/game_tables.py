@@ -173,7 +173,7 @@ class GameCounter:
         self._totals += self._read(num_new)
         self._num_read += num_new
         return TableStatistics(
-            int(self._totals[1]),
+            (int(self._totals[1]),),
             _sampled(tables[GAMES]) - self._sampled_before,
             tables[GAMES].current_size,
             tuple(self._totals.tolist()),

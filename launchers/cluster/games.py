@@ -16,6 +16,7 @@ from tolman.envs.board.game import Game, HostGame
 from tolman.launchers.arena.agent_player import AgentPlayer
 from tolman.launchers.arena.match import play_game
 from tolman.launchers.arena.players.uniform import RandomPlayer
+from tolman.launchers.cluster.parameter_server import ONLY_TURN
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.statistics import RateLimiter
 from tolman.launchers.cluster.work import ActorIdentity, TableStatistics
@@ -58,7 +59,7 @@ class GameWork:
         return self.layout(agent).tables(self.num_shards)
 
     def acting_loop(
-        self, actor: ActorIdentity, parameters: ParameterClient, source: Any = None
+        self, actor: ActorIdentity, parameters: ParameterClient, job: Any = None
     ) -> SelfPlayLoop:
         return SelfPlayLoop(self, actor, parameters)
 
@@ -101,6 +102,7 @@ class SelfPlayLoop:
             parameters.is_closed,
         )
         self.num_steps, self.seconds, self.version = 0, 0.0, -1
+        self.turn = ONLY_TURN
 
     def unroll(self) -> None:
         """Makes T moves in each game, and writes the games that have ended."""

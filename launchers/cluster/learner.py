@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -13,9 +14,13 @@ import numpy as np
 
 from tolman.agents.agent import LearnerState
 from tolman.envs.places import summary
+from tolman.launchers.cluster.parameter_server import ONLY_TURN, Turn
 from tolman.launchers.cluster.parameters import ParameterPublisher
 from tolman.launchers.cluster.work import LogBuffer, Work
+from tolman.launchers.host.layout import examples_of, table_of
 from tolman.launchers.host.priorities import PriorityScale
+from tolman.launchers.host.schedule import Switch
+from tolman.launchers.runs.turns import no_examples
 
 if TYPE_CHECKING:
     import reverb
@@ -76,10 +81,13 @@ class LearnerRole:
         self._agent = work.agent()
         self._layout = work.layout(self._agent)
         self._seed = work.config.seed
+        self._names = list(dict.fromkeys(work.config.tasks))
         self._publisher = ParameterPublisher(server, self._new_priority)
         self._addresses: tuple[str, ...] = ()
         self._clients: dict[str, reverb.Client] = {}  # By address.
-        self._batches: Batches | None = None
+        self._batches: dict[int, Batches] = {}  # By label; those of all stay open.
+        self._turn = ONLY_TURN
+        self._tell = Switch(self._agent, self._layout)
         self._learner: AgentLearner | None = None
         self._max_updates: int | None = None
         self._bound_changed = threading.Event()
@@ -90,6 +98,7 @@ class LearnerRole:
         total_updates: int,
         addresses: tuple[str, ...],
         max_updates: int | None,
+        turn: Turn,
     ) -> str:
         """Continues from a state and publishes its parameters.
 
@@ -98,6 +107,7 @@ class LearnerRole:
           total_updates: of the whole run.
           addresses: of the replays' servers.
           max_updates: after which it waits for `set_max_updates`; None for no bound.
+          turn: what the state is of; the actors go where it is.
 
         Returns:
           The kind of device that learns.
@@ -105,6 +115,9 @@ class LearnerRole:
         from tolman.launchers.host.learner import AgentLearner
 
         self._addresses, self._max_updates = addresses, max_updates
+        if turn != self._turn and self._agent.data.replay == "queue":
+            self._empty_queues(turn.label)
+        self._turn = turn
         device = jax.devices()[0]
         self._learner = AgentLearner(
             self._agent,
@@ -118,15 +131,13 @@ class LearnerRole:
             PriorityScale(state.priorities),
         )
         (params,) = self._learner.get_variables()
-        self._publisher.publish(self._learner.num_updates, params)
+        self._publisher.publish(self._learner.num_updates, params, turn)
         return device.device_kind
 
     def set_addresses(self, addresses: tuple[str, ...]) -> None:
         """Has the next batch come from servers at these addresses."""
-        self._addresses, batches = addresses, self._batches
-        self._batches = None
-        if batches is not None:
-            batches.close()
+        self._addresses = addresses
+        self._close_batches()
 
     def set_max_updates(self, max_updates: int) -> None:
         """Sets after how many updates it waits."""
@@ -136,9 +147,29 @@ class LearnerRole:
     def train(self, num_updates: int) -> TrainResult:
         """Takes updates."""
         assert self._learner is not None
-        metrics = self._learner.train(num_updates, self._publisher.publish)
+        publish = partial(self._publisher.publish, turn=self._turn)
+        metrics = self._learner.train(num_updates, publish)
         state = jax.device_get(self._learner.save())
         return TrainResult(state, self._learner.priorities.state(), metrics)
+
+    def switch(self, key: Any, ended: int, begun: int) -> LearnerState:
+        """The state, on the host, after one task follows another; learns from it only
+        once it is told to `start`.
+
+        Args:
+          key: `[2]`.
+          ended: the label of the present task, whose examples it draws.
+          begun: that of the next.
+
+        Raises:
+          ValueError: if there are no examples.
+        """
+        assert self._learner is not None
+        items, number = None, self._tell.num_examples
+        if number:
+            items = self._examples(ended, number)
+        state = self._tell(self._learner.save(), items, key, ended, begun)
+        return jax.device_get(state)
 
     def report(self) -> LearnerReport:
         """How far it is."""
@@ -148,8 +179,7 @@ class LearnerRole:
     def close(self) -> None:
         """Ends the threads; the servers should be stopped before."""
         self._publisher.close()
-        if self._batches is not None:
-            self._batches.close()
+        self._close_batches()
         self._log.close()
 
     def _new_priority(self) -> float:
@@ -164,9 +194,10 @@ class LearnerRole:
             self._bound_changed.wait(SECONDS_BETWEEN_TRIES)
         while True:
             try:
-                batches = self._batches
+                label = self._turn.label
+                batches = self._batches.get(label)
                 if batches is None:
-                    batches = self._batches = self._open()
+                    batches = self._batches[label] = self._open(label)
                 batch = batches.next()
             except Exception as error:  # Whatever TensorFlow makes of a lost connection.
                 logger.warning("no batch for now, a replay is gone: %s", summary(error))
@@ -176,23 +207,57 @@ class LearnerRole:
             if batch is not None:
                 return batch
 
-    def _open(self) -> Batches:
+    def _open(self, label: int) -> Batches:
         from tolman.launchers.host.reverb.batches import Batches
 
-        device = jax.devices()[0]
-        return Batches(self._addresses, self._agent.data, self._layout, device)
+        device, data = jax.devices()[0], self._agent.data
+        # That of the layout is of games, too.
+        table = table_of(label) if label else None
+        return Batches(self._addresses, data, self._layout, device, table=table)
+
+    def _close_batches(self) -> None:
+        batches, self._batches = self._batches, {}
+        for each in batches.values():
+            each.close()
+
+    def _empty_queues(self, label: int) -> None:
+        """Drops what waits from before, which gets too old."""
+        self._close_batches()
+        for address in self._addresses:
+            try:
+                self._client(address).reset(table_of(label))
+            except Exception as error:  # Whatever Reverb makes of a lost connection.
+                logger.warning("a queue was not emptied: %s", summary(error))
+
+    def _examples(self, label: int, number: int) -> Any:
+        """Columns of items of a task that ended."""
+        from tolman.launchers.host.reverb.batches import draw_examples
+
+        while True:
+            try:
+                clients = [self._client(address) for address in self._addresses]
+                items = draw_examples(clients, examples_of(label), number)
+                break
+            except Exception as error:  # Likewise.
+                logger.warning("no examples for now, a replay is gone: %s", summary(error))
+                time.sleep(SECONDS_BETWEEN_TRIES)
+        if items is None:
+            raise no_examples(self._names[label])
+        return items
+
+    def _client(self, address: str) -> reverb.Client:
+        import reverb
+
+        if address not in self._clients:
+            self._clients[address] = reverb.Client(address)
+        return self._clients[address]
 
     def _set_priorities(self, batch: Batch, priorities: np.ndarray) -> None:
         """Tells the server that a batch came from; drops them while it is gone."""
-        import reverb
-
-        from tolman.launchers.host.layout import TABLE
-
-        address = self._addresses[batch.shard]
-        if address not in self._clients:
-            self._clients[address] = reverb.Client(address)
+        client = self._client(self._addresses[batch.shard])
+        table = table_of(self._turn.label)
         updates = dict(zip(batch.keys.tolist(), priorities.tolist(), strict=True))
         try:
-            self._clients[address].mutate_priorities(TABLE, updates=updates)
+            client.mutate_priorities(table, updates=updates)
         except RuntimeError as error:
             logger.warning("priorities were not taken: %s", summary(error))

@@ -10,6 +10,21 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
+class Turn(NamedTuple):
+    """What is acted in, of tasks in turn; of one environment always the same.
+
+    Attributes:
+      stretch: of the schedule, whose task it is.
+      label: under which it is acted, and so into which tables.
+    """
+
+    stretch: int = 0
+    label: int = 0
+
+
+ONLY_TURN = Turn()  # Of one environment.
+
+
 class Snapshot(NamedTuple):
     """What the server holds.
 
@@ -20,6 +35,7 @@ class Snapshot(NamedTuple):
       new_priority: of a new item of a prioritised replay.
       addresses: of the replays' servers, by shard; empty before they are known.
       is_ahead: there is more data than the learner can use for now: actors wait.
+      turn: what the parameters are for.
     """
 
     version: int = -1
@@ -27,6 +43,7 @@ class Snapshot(NamedTuple):
     new_priority: float = 1.0
     addresses: tuple[str, ...] = ()
     is_ahead: bool = False
+    turn: Turn = ONLY_TURN
 
 
 class ParameterServer:
@@ -39,7 +56,9 @@ class ParameterServer:
     def __init__(self) -> None:
         self._snapshot = Snapshot()
 
-    async def publish(self, version: int, params: list[Any], new_priority: float) -> None:
+    async def publish(
+        self, version: int, params: list[Any], new_priority: float, turn: Turn = ONLY_TURN
+    ) -> None:
         """Replaces the parameters.
 
         Args:
@@ -47,9 +66,10 @@ class ParameterServer:
             than the one before it.
           params: a list of the one reference.
           new_priority: of a new item of a prioritised replay.
+          turn: what they are for; each label counts its updates by itself.
         """
         self._snapshot = self._snapshot._replace(
-            version=version, params=params, new_priority=new_priority
+            version=version, params=params, new_priority=new_priority, turn=turn
         )
 
     async def set_addresses(
@@ -58,8 +78,8 @@ class ParameterServer:
         """Sets where the replays are, and whether actors are to wait."""
         self._snapshot = self._snapshot._replace(addresses=addresses, is_ahead=is_ahead)
 
-    async def get(self, known_version: int) -> Snapshot:
+    async def get(self, known_version: int, known_turn: Turn = ONLY_TURN) -> Snapshot:
         """All of it; without the parameters where they are known."""
-        if known_version == self._snapshot.version:
+        if (known_version, known_turn) == (self._snapshot.version, self._snapshot.turn):
             return self._snapshot._replace(params=[])
         return self._snapshot

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from tolman.agents.agent import Params
-from tolman.launchers.cluster.parameter_server import Snapshot
+from tolman.launchers.cluster.parameter_server import ONLY_TURN, Snapshot, Turn
 from tolman.launchers.host.parameters import Closed
 
 SECONDS_TO_WAIT = 0.05  # For an answer, at most, where there are parameters to act with.
@@ -28,6 +28,7 @@ class ParameterClient:
     parameters, does not answer in time, the ones before serve on.
 
     Attributes:
+      turn: what the parameters of the last `get` are for.
       is_closed: set by `close`, for all that works with it.
     """
 
@@ -41,6 +42,8 @@ class ParameterClient:
         self._version, self._params = -1, None
         self._known = Snapshot()
         self._request: Any = None
+        self._asked_at = 0.0
+        self.turn = ONLY_TURN
         self.is_closed = threading.Event()
 
     def get(self, num_unrolls: int = 0) -> tuple[int, Params]:
@@ -58,6 +61,16 @@ class ParameterClient:
     def new_priority(self) -> float:
         """Of a new item of a prioritised replay, as of the last `get`."""
         return self._known.new_priority
+
+    def is_over(self, turn: Turn) -> bool:
+        """Whether something else is to be acted in by now; asks now and then."""
+        if self.is_closed.is_set():
+            return True
+        now = time.monotonic()
+        if now - self._asked_at >= SECONDS_BETWEEN_REQUESTS:
+            self._asked_at = now
+            self._update(0.0)
+        return self.turn != turn
 
     def wait_while_ahead(self) -> None:
         """Waits while there is more data than the learner can use.
@@ -89,7 +102,7 @@ class ParameterClient:
         if self.is_closed.is_set():
             raise Closed
         if self._request is None:
-            self._request = self._server.get.remote(self._version)
+            self._request = self._server.get.remote(self._version, self.turn)
         if not ray.wait([self._request], timeout=seconds)[0]:
             return
         request, self._request = self._request, None
@@ -100,7 +113,7 @@ class ParameterClient:
             if snapshot.params:
                 params = ray.get(snapshot.params[0], timeout=seconds + SECONDS_TO_WAIT)
                 self._params = jax.device_put(params)
-                self._version = snapshot.version
+                self._version, self.turn = snapshot.version, snapshot.turn
         except GetTimeoutError:
             pass  # On its way from another machine: the next request finds it here.
         except RayError:
@@ -125,16 +138,16 @@ class ParameterPublisher:
         """
         self._server = server
         self._new_priority = new_priority
-        self._latest: tuple[int, Params] | None = None
+        self._latest: tuple[Turn, int, Params] | None = None
         self._changed = threading.Event()
         self._is_closed = False
         self.num_published = 0
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
 
-    def publish(self, version: int, params: Params) -> None:
+    def publish(self, version: int, params: Params, turn: Turn = ONLY_TURN) -> None:
         """Hands over parameters, on any device; they must never be changed after."""
-        self._latest = (version, params)
+        self._latest = (turn, version, params)
         self._changed.set()
 
     def close(self) -> None:
@@ -144,20 +157,21 @@ class ParameterPublisher:
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
-        sent, reference = -1, None
+        sent: tuple[Turn, int] | None = None
+        reference = None
         while not self._is_closed:
             self._changed.wait(SECONDS_TO_REPEAT)  # A server that was restarted is empty.
             self._changed.clear()
             if self._latest is None:
                 continue
-            version, params = self._latest
-            if version != sent:
+            turn, version, params = self._latest
+            if (turn, version) != sent:
                 reference = ray.put(jax.device_get(params))
-                sent = version
+                sent = turn, version
                 self.num_published += 1
             try:
                 priority = self._new_priority()
-                ray.get(self._server.publish.remote(version, [reference], priority))
+                ray.get(self._server.publish.remote(version, [reference], priority, turn))
             except RayError:
                 self._changed.wait(SECONDS_BETWEEN_REQUESTS)
             time.sleep(SECONDS_BETWEEN_PUBLICATIONS)

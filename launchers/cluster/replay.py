@@ -21,7 +21,7 @@ class ReplayReport(NamedTuple):
 
     Attributes:
       address: where clients reach it.
-      num_inserted: sequences.
+      inserted: sequences, by label.
       num_sampled: sequences.
       size: items that it holds.
       totals: further sums; see `TableStatistics`.
@@ -29,11 +29,16 @@ class ReplayReport(NamedTuple):
     """
 
     address: str
-    num_inserted: int
+    inserted: tuple[int, ...]
     num_sampled: int
     size: int
     totals: tuple[float, ...]
     log: list[tuple[int, str]]
+
+    @property
+    def num_inserted(self) -> int:
+        """Sequences, under all labels."""
+        return sum(self.inserted)
 
 
 class ReplayRole:

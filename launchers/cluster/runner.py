@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,18 @@ from tolman.launchers.cluster.connection import Roles
 from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.games import GameWork
 from tolman.launchers.cluster.launcher import ProcessLauncher
+from tolman.launchers.cluster.parameter_server import ONLY_TURN, Turn
 from tolman.launchers.cluster.session import SECONDS_A_POLL, Session
 from tolman.launchers.cluster.supervisor import Process, Supervisor
 from tolman.launchers.cluster.work import ActorIdentity, Work
+from tolman.launchers.host.schedule import num_labels_of
 from tolman.launchers.host.state import HostRun, HostState, default_num_envs, group_size
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.checkpoints import Checkpoints
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import RoleRow
+from tolman.launchers.runs.turns import check_tasks
 from tolman.launchers.settings.config import TrainConfig
 
 DEFAULT_ACTORS = 2
@@ -72,16 +76,22 @@ class RayRunner(HostRun):
 
     def prepare(self, state: HostState, total_updates: int) -> HostState:
         """Starts every process, and waits for all but the actors and the evaluator."""
+        self.start([state], ONLY_TURN, total_updates)
+        return state
+
+    def start(self, states: Sequence[HostState], turn: Turn, total_updates: int) -> Session:
+        """Starts every process, as `prepare` does; see `Session`."""
         self._session = Session(
             self.agent.data,
             self.work,
             self._processes,
             self._first_actor,
             self.replay_before,
-            state,
+            states,
+            turn,
             total_updates,
         )
-        return state
+        return self._session
 
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
         """Takes `num_updates` updates; see `OnDeviceRunner.train` for the metrics.
@@ -131,9 +141,15 @@ def make_ray_runner(job: Job, folder: RunFolder) -> RayRunner:
     """The runner of a job in environments.
 
     Raises:
-      ValueError: as `RayRunner` does, or for more shards than actors.
+      ValueError: as `RayRunner` does, or for more shards than actors; of tasks in turn,
+        where one agent cannot learn them all.
     """
     roles, specs, actor = _roles(job.config), job.source.known_specs(), None
+    others = [task.known_specs() for task in job.tasks.values()]
+    if None in others:
+        specs = None
+    elif job.tasks:
+        check_tasks(job.make_agent(specs), job.tasks)
     processes = ProcessLauncher(job.config, roles, folder.checkpoints)
     with contextlib.ExitStack() as stack:
         stack.callback(processes.close)
@@ -144,7 +160,11 @@ def make_ray_runner(job: Job, folder: RunFolder) -> RayRunner:
             stack.callback(actor.end)
         agent = job.make_agent(specs)
         num_envs = job.config.num_envs or default_num_envs(agent.data)
-        work = EnvironmentWork(job.config, specs, num_envs, roles.shards)
+        number = 1
+        if job.tasks:
+            config = job.config
+            number = num_labels_of(config.labels, len(job.tasks), agent, config.agent)
+        work = EnvironmentWork(job.config, specs, num_envs, roles.shards, number)
         runner = RayRunner(agent, work, processes, actor)
         stack.pop_all()
     return runner

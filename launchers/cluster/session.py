@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
-from tolman.agents.agent import DataSpec
+from tolman.agents.agent import DataSpec, LearnerState, Params
 from tolman.envs.places import summary
 from tolman.launchers.cluster.launcher import ProcessLauncher
+from tolman.launchers.cluster.parameter_server import Turn
 from tolman.launchers.cluster.statistics import (
     EvaluationScheduler,
     StepCounter,
@@ -47,7 +48,8 @@ class Session:
         processes: ProcessLauncher,
         first_actor: Process | None,
         replay_before: Path | None,
-        state: HostState,
+        states: Sequence[HostState],
+        turn: Turn,
         total_updates: int,
     ) -> None:
         """Starts every process, and waits for the learner and the replays.
@@ -58,13 +60,14 @@ class Session:
           processes: starts them; open.
           first_actor: one that waits to be started; None for none yet.
           replay_before: the checkpoint whose replays are taken up; None to start empty.
-          state: to continue from.
-          total_updates: of the whole run.
+          states: to continue from, by label; of one environment there is one.
+          turn: what is acted in first.
+          total_updates: of the whole run; of tasks in turn, under that label.
         """
-        roles = processes.roles
-        self._data, self._total_updates = data, total_updates
+        roles, state = processes.roles, states[turn.label]
+        self._data, self._total_updates, self._turn = data, total_updates, turn
         self._num_shards = roles.shards
-        self._env_steps = StepCounter(data, work.num_envs, state)
+        self._env_steps = [StepCounter(data, work.num_envs, each) for each in states]
         self._evaluations = EvaluationScheduler(work.config.eval_episodes)
         self._throughput = Throughput()
         self._statistics = work.run_statistics()
@@ -78,7 +81,8 @@ class Session:
 
         self._replay_before = replay_before
         self._launcher, self._server = processes, processes.server
-        processes.set_work(work, state)
+        updates = sum(int(each.updates) for each in states)
+        processes.set_work(work, state._replace(updates=np.int64(updates)))
         self._learner = Process("learner", 0, self._launcher.learner)
         self._replays = [
             Process("replay", index, functools.partial(self._launch_replay, index))
@@ -117,10 +121,52 @@ class Session:
             result.learner,
             state.key,
             np.int64(updates),
-            np.int64(self._env_steps.total(updates)),
+            np.int64(self._env_steps[self._turn.label].total(updates)),
             result.priorities,
         )
         return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
+
+    def switch(self, state: HostState, key: Any, ended: int, begun: int) -> LearnerState:
+        """The learner after one task follows another; see `LearnerRole.switch`.
+
+        Args:
+          state: of the label that ends.
+          key: `[2]`.
+          ended: that label.
+          begun: the next one.
+        """
+        return self._with_learner(
+            state, lambda learner: learner.switch.remote(np.asarray(key), ended, begun)
+        )
+
+    def move(self, turn: Turn, state: HostState, total_updates: int) -> None:
+        """Has the learner go on with another turn, and the actors follow it.
+
+        Args:
+          turn: what is acted in from now on.
+          state: of its label.
+          total_updates: under that label.
+        """
+        self._turn, self._total_updates, self._started = turn, total_updates, None
+        self._statistics.metrics()  # Of episodes before.
+        self._with_learner(state, lambda learner: None)
+
+    def evaluate(self, params: Params) -> dict[str, float]:
+        """Has the evaluator play with these parameters; nothing where there is none."""
+        for process in self._evaluators:
+            while True:
+                handle = process.handle
+                if process.report is None:
+                    self._poll(SECONDS_A_POLL)
+                    continue
+                try:
+                    return self._finish(self._evaluations.request(handle, params))
+                except RayActorError as error:
+                    if process.handle is handle:
+                        process.die(error)
+                except RayTaskError as error:
+                    raise error.cause from None
+        return {}
 
     def add_actors(self, count: int) -> None:
         """Starts so many more actors."""
@@ -222,6 +268,7 @@ class Session:
                 self._total_updates,
                 self._addresses,
                 self._max_updates,
+                self._turn,
             )
         )
         self._started = handle
@@ -243,7 +290,8 @@ class Session:
             if process.kind == "actor":
                 if report.failure is not None:
                     raise report.failure
-                self._statistics.take_actor(report)
+                if report.turn == self._turn:
+                    self._statistics.take_actor(report)
             elif process.kind == "replay":
                 self._take_counts(process, report)
                 self._note_address(process, report.address)
@@ -293,14 +341,15 @@ class Session:
             self._take_counts(process, report)
 
     def _take_counts(self, replay: Process, report: Any) -> None:
-        self._env_steps.take(replay.index, replay.incarnation, report.num_inserted)
+        for counter, inserted in zip(self._env_steps, report.inserted, strict=True):
+            counter.take(replay.index, replay.incarnation, inserted)
         self._statistics.take_replay(replay.index, replay.incarnation, report)
 
     def _limit_rates(self) -> None:
         """Bounds the learner's updates, or has the actors wait for the learner."""
         if self._rate_limiter is None:
             return
-        num_steps = self._env_steps.total(0)
+        num_steps = self._env_steps[self._turn.label].total(0)
         allowed = self._rate_limiter.max_updates(num_steps)
         if allowed != self._max_updates:
             self._max_updates = allowed

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from tolman.agents.agent import DataSpec
+from tolman.agents.agent import DataSpec, Params
 from tolman.launchers.cluster.supervisor import Process
 from tolman.launchers.host.episodes import Episode, episode_means
 from tolman.launchers.host.state import HostState, group_size
@@ -152,7 +152,9 @@ class Throughput:
     def _count(self, key: tuple[Any, ...], value: float) -> None:
         now = time.monotonic()
         since, before = self._marks.setdefault(key, (now, value))
-        if now - since >= SECONDS_OF_A_RATE:
+        if value < before:  # Each label of tasks in turn counts by itself.
+            self._marks[key] = (now, value)
+        elif now - since >= SECONDS_OF_A_RATE:
             self._rates[key] = (value - before) / (now - since)
             self._marks[key] = (now, value)
 
@@ -196,6 +198,20 @@ class EvaluationScheduler:
             return  # The supervisor reports it.
         except RayTaskError as error:
             raise error.cause from None
+
+    def request(self, evaluator: Any, params: Params) -> Any:
+        """Requests an evaluation with given parameters, in place of the one under way.
+
+        Args:
+          evaluator: handle of one that answers.
+          params: on the host.
+
+        Returns:
+          A reference to its metrics.
+        """
+        self._request, self._result, self._done_at = None, {}, time.monotonic()
+        self._number += 1
+        return evaluator.evaluate.remote(self._num_episodes, self._number - 1, params)
 
     def take(self) -> dict[str, float]:
         """The metrics of an evaluation that ended since the last call, if one did."""

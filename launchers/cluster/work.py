@@ -17,11 +17,12 @@ from tolman.launchers.settings.config import TrainConfig
 
 if TYPE_CHECKING:
     from tolman.agents.agent import Params
-    from tolman.launchers.catalog.environments import EnvironmentSource
+    from tolman.launchers.cluster.parameter_server import Turn
     from tolman.launchers.cluster.parameters import ParameterClient
     from tolman.launchers.cluster.statistics import RateLimiter, RunStatistics
     from tolman.launchers.host.episodes import Episode
     from tolman.launchers.host.state import HostState
+    from tolman.launchers.runs.job import Job
 
 MAX_LOG_RECORDS = 100
 
@@ -57,6 +58,11 @@ class ActingLoop(Protocol):
         """Of its parameters; -1 before the first."""
         ...
 
+    @property
+    def turn(self) -> Turn:
+        """What it acts in."""
+        ...
+
     def unroll(self) -> None:
         """Takes the newest parameters, and T steps with them."""
         ...
@@ -74,13 +80,13 @@ class TableStatistics(NamedTuple):
     """Counts of a replay's tables, in this incarnation of the process.
 
     Attributes:
-      num_inserted: sequences.
+      inserted: sequences, by label.
       num_sampled: sequences.
       size: items that it holds now.
       totals: further sums over what was inserted; see `RunStatistics`.
     """
 
-    num_inserted: int
+    inserted: tuple[int, ...]
     num_sampled: int
     size: int
     totals: tuple[float, ...] = ()
@@ -120,14 +126,14 @@ class Work(Protocol):
         self,
         actor: ActorIdentity,
         parameters: ParameterClient,
-        source: EnvironmentSource | None = None,
+        job: Job | None = None,
     ) -> ActingLoop:
         """Builds an actor's loop; returns once there is a replay to write to.
 
         Args:
           actor: which one.
           parameters: where it gets them.
-          source: of environments, where the actor has told their specs by it.
+          job: the run's, where the actor has told specs by its environments.
         """
         ...
 
@@ -156,16 +162,18 @@ class ActorIdentity(NamedTuple):
       incarnation: 0, and one more at each restart.
       updates: of the run when it was started or resumed.
       run_key: `[2]`, of the run.
+      stretch: of tasks in turn, that is acted in.
     """
 
     number: int
     incarnation: int
     updates: int
     run_key: np.ndarray
+    stretch: int = 0
 
     def env_seed(self, seed: int) -> int:
         """A seed of its environments, below 2**32."""
-        words = [seed, self.updates, self.number, self.incarnation]
+        words = [seed, self.updates, self.number, self.incarnation, self.stretch]
         return int(np.random.SeedSequence(words).generate_state(1)[0])
 
     def key(self) -> Any:
@@ -173,7 +181,7 @@ class ActorIdentity(NamedTuple):
         import jax
 
         own = jax.numpy.asarray(self.run_key)
-        for word in (self.updates, self.number, self.incarnation):
+        for word in (self.updates, self.number, self.incarnation, self.stretch):
             own = jax.random.fold_in(own, word)
         return own
 

@@ -22,6 +22,16 @@ TABLE = "unrolls"  # Where a server keeps them.
 EXAMPLES = "examples"  # The same ones once more, to draw from without being counted.
 
 
+def table_of(label: int) -> str:
+    """The name of the table for what is acted under a label of tasks in turn."""
+    return f"{TABLE}-{label}" if label else TABLE
+
+
+def examples_of(label: int) -> str:
+    """Likewise of the table that holds the same items once more."""
+    return f"{EXAMPLES}-{label}" if label else EXAMPLES
+
+
 @dataclass(frozen=True)
 class ItemLayout:
     """How an `Unroll` of G environments lies in an item.

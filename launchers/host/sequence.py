@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from tolman.agents.agent import Agent, Array, LearnerState, Params
+from tolman.agents.agent import Agent, Array, Params
 from tolman.agents.ewc.forget_me_not import ForgetMeNotConfig, Recognition
 from tolman.agents.greedy import greedy
 from tolman.agents.tasks import for_task
@@ -30,7 +29,19 @@ from tolman.launchers.host.evaluation import play_host_episodes
 from tolman.launchers.host.layout import ItemLayout, item_layout
 from tolman.launchers.host.local import LocalRunner, make_runner
 from tolman.launchers.host.recognition import Watch
-from tolman.launchers.host.state import HostCounts, HostState
+from tolman.launchers.host.schedule import (
+    HostSequenceState,
+    Schedule,
+    Switch,
+    begin,
+    make_schedule,
+    num_labels_of,
+    of_label,
+    switch_key,
+    updates_of,
+    with_trained,
+)
+from tolman.launchers.host.state import HostCounts
 from tolman.launchers.measuring.continual import rand_index_of_counts
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
@@ -39,40 +50,13 @@ from tolman.launchers.runs.protocol import RoleRow
 from tolman.launchers.runs.turns import (
     DEFAULT_EPISODES,
     Stretch,
-    Turns,
     check_tasks,
     combine,
-    lengths_of,
     no_examples,
 )
 
-Labels = Literal["given", "inferred", "none"]
 MAX_EVAL_ENVS = 16
 EVALUATION = 2**31 - 1  # In the place of updates, for seeds: no run gets so far.
-
-
-class HostSequenceState(NamedTuple):
-    """What a checkpoint holds.
-
-    Attributes:
-      learner: of the agent.
-      updates: `[]` int64, done so far, over all tasks.
-      env_steps: `[]` int64, likewise.
-      places: of each label, the other fields of its `HostState`.
-      label: `[]` int64, under which the learner learns.
-      labels: `[K]` int64, under which each task is played.
-      met: see `Watch`; `()` where no labels are inferred, as for the next.
-      known: see `Watch`.
-    """
-
-    learner: LearnerState
-    updates: np.ndarray | np.int64
-    env_steps: np.ndarray | np.int64
-    places: tuple[dict[str, Any], ...]
-    label: np.ndarray | np.int64
-    labels: np.ndarray
-    met: np.ndarray | tuple[()] = ()
-    known: Recognition | tuple[()] = ()
 
 
 class HostSequenceRunner(HostCounts):
@@ -91,9 +75,7 @@ class HostSequenceRunner(HostCounts):
         runners: Sequence[LocalRunner],
         tasks: Mapping[str, EnvironmentSource],
         evaluated: Mapping[str, EnvironmentSource],
-        order: Sequence[str],
-        steps_per_task: int,
-        labels: Labels = "given",
+        schedule: Schedule,
         num_eval_episodes: int = DEFAULT_EPISODES,
         eval_greedy: bool = False,
     ) -> None:
@@ -104,9 +86,7 @@ class HostSequenceRunner(HostCounts):
           runners: of each label.
           tasks: the environments of each, by name.
           evaluated: likewise, those that it is evaluated on.
-          order: names of the stretches; one that was there before returns.
-          steps_per_task: env steps of a stretch, rounded up to whole updates.
-          labels: "given", "inferred" or "none".
+          schedule: which task is trained when; has as many labels as there are runners.
           num_eval_episodes: of each task, with frozen parameters, for every row of
             metrics; 0 for no evaluations.
           eval_greedy: whether evaluations act without exploring.
@@ -119,56 +99,30 @@ class HostSequenceRunner(HostCounts):
         self.num_servers = len(runners)
         self.episodes: list[Episode] = []
         self._runners, self._tasks, self._evaluated = [*runners], tasks, evaluated
-        self._places = [self.names.index(name) for name in order]
-        self._is_given = labels == "given"
-        spec = evaluated[order[0]].observation_spec()
+        self._schedule = schedule
+        self._is_given = schedule.labels == "given"
+        spec = evaluated[self.names[0]].observation_spec()
         self.watch: Watch | None = None
-        if labels == "inferred":
+        if schedule.labels == "inferred":
             config = ForgetMeNotConfig(max_contexts=len(runners))
             self.watch = Watch(config, spec, len(tasks))
-        number = 1 if labels == "none" else len(tasks)
-        lengths, totals = lengths_of(
-            [steps_per_task] * len(order),
-            [place % number for place in self._places],
-            [runners[0].total_updates] * number,
-        )
-        if self.watch is not None:  # Which label a task will have is not known.
-            totals = [-(-sum(lengths) // number)] * len(runners)
-        self._turns, self._totals = Turns(lengths, 1), totals
         self._num_eval_episodes = num_eval_episodes
         self._player: Any = greedy(agent) if eval_greedy else agent
         self._vectors: dict[str, HostVector] = {}
         self._layout: ItemLayout = item_layout(agent, spec, self._runners[0].num_envs)
         self._at: tuple[int, int] | None = None  # Label and stretch that is acted in.
-        self._tell = jax.jit(self._told)
+        self._tell = Switch(agent, self._layout)
         self._for_task = jax.jit(lambda params, task: for_task(agent, params, task))
 
     def total_updates(self, num_units: int) -> int:
         """Those of the whole sequence, whatever is asked."""
         del num_units
-        return self._turns.num_updates
+        return self._schedule.turns.num_updates
 
     def init(self, keys: Array, hyperparameters: Any = None) -> HostSequenceState:
         """Starts a run; equal keys start equal runs."""
-        first, *others = (
-            runner.init(
-                jax.vmap(jax.random.fold_in, (0, None))(keys, place), hyperparameters
-            )
-            if place
-            else runner.init(keys, hyperparameters)
-            for place, runner in enumerate(self._runners)
-        )
-        number = len(self.names)
-        labels = np.arange(number) if self._is_given else np.zeros(number, np.int64)
-        state = HostSequenceState(
-            first.learner,
-            np.int64(0),
-            np.int64(0),
-            tuple(_place(one) for one in (first, *others)),
-            np.int64(0),
-            labels,
-        )
-        return self._with_known(state)
+        state = begin(self.agent, self._schedule, keys, hyperparameters)
+        return self._with_known(self.place(state))
 
     def place(self, state: HostSequenceState) -> HostSequenceState:
         """Puts a state on the learner's device."""
@@ -199,7 +153,11 @@ class HostSequenceRunner(HostCounts):
         Raises:
           Exception: whatever the environments raised in the actor's thread.
         """
-        state, metrics = self._turns.train(state, num_updates, _done, self._stretch)
+        turns = self._schedule.turns
+        state, metrics = turns.train(state, num_updates, updates_of, self._stretch)
+        metrics["task/label"] = np.array([float(state.label)])
+        if self.watch is not None:
+            metrics["task/agreement"] = np.array([rand_index_of_counts(self.watch.met)])
         return state, metrics | self.evaluate(state)
 
     def evaluate(self, state: HostSequenceState) -> dict[str, np.ndarray]:
@@ -212,7 +170,7 @@ class HostSequenceRunner(HostCounts):
                 self._vectors[name] = make(seed, min(number, MAX_EVAL_ENVS))
             label = int(state.labels[place])
             params: Params = self._for_task(state.learner.params, label)
-            key = jax.random.fold_in(jax.random.PRNGKey(place), _done(state))
+            key = jax.random.fold_in(jax.random.PRNGKey(place), updates_of(state))
             played = play_host_episodes(
                 self._player, self._vectors[name], params, key, number
             )
@@ -245,30 +203,25 @@ class HostSequenceRunner(HostCounts):
 
     def _stretch(self, state: HostSequenceState, stretch: Stretch) -> Any:
         """Trains on one environment, under one label after another where it changes."""
-        wanted = _done(state) + stretch.num_updates
+        wanted = updates_of(state) + stretch.num_updates
         pieces: list[tuple[int, dict[str, Any]]] = []
         self.episodes = []
-        while _done(state) < wanted:
+        while updates_of(state) < wanted:
             state = self._act_under(state, stretch.task)
-            label, before = int(state.label), _done(state)
-            at = HostState(learner=state.learner, **state.places[label])
-            trained, metrics = self._runners[label].train(at, wanted - before)
-            self.episodes += self._runners[label].episodes
-            places = [*state.places]
-            places[label] = _place(trained)
-            state = self._with_known(_whole(state, trained.learner, places))
-            if _done(state) > before:
-                pieces.append((_done(state) - before, metrics))
+            label, before = int(state.label), updates_of(state)
+            runner = self._runners[label]
+            trained, metrics = runner.train(of_label(state, label), wanted - before)
+            self.episodes += runner.episodes
+            state = self._with_known(with_trained(state, label, trained))
+            if updates_of(state) > before:
+                pieces.append((updates_of(state) - before, metrics))
         metrics = combine(pieces)
-        metrics["task/label"] = np.array([float(state.label)])
-        if self.watch is not None:
-            metrics["task/agreement"] = np.array([rand_index_of_counts(self.watch.met)])
         return state, metrics
 
     def _act_under(self, state: HostSequenceState, stretch: int) -> HostSequenceState:
         """Has the right label's runner act in the environment of a stretch."""
-        place, old = self._places[stretch], int(state.label)
-        label = place if self._is_given else self.watch.label if self.watch else 0
+        place, old = self._schedule.order[stretch], int(state.label)
+        label = self.watch.label if self.watch else self._schedule.label_of(stretch)
         if self._at == (label, stretch):
             return state
         if self._at is not None:
@@ -282,8 +235,7 @@ class HostSequenceRunner(HostCounts):
         runner.make_vector = self._tasks[self.names[place]].make_vector
         if self.watch is not None:
             self.watch.begin(place)
-        at = HostState(learner=state.learner, **state.places[label])
-        runner.prepare(at, self._totals[label])
+        runner.prepare(of_label(state, label), self._schedule.totals[label])
         self._at = label, stretch
         return state
 
@@ -300,45 +252,17 @@ class HostSequenceRunner(HostCounts):
         self, state: HostSequenceState, ended: int, begun: int
     ) -> HostSequenceState:
         """Tells the agent that one task follows another."""
-        items, batches = None, getattr(self.agent, "num_switch_batches", 0)
-        if batches and self.agent.data.replay != "queue":
+        items, number = None, self._tell.num_examples
+        if number:
             replay = self._runners[ended].open_replay(self._layout)
             least = 1 if self._is_given else self.agent.data.min_size
             if replay.num_items() >= least:
-                items = replay.examples(batches * self._layout.num_items)
+                items = replay.examples(number)
             elif self._is_given:
                 raise no_examples(self.names[ended])
-        key = jax.random.fold_in(state.places[ended]["key"], _done(state))
-        learner = self._tell(state.learner, items, key, jnp.int32(ended), jnp.int32(begun))
+        key = switch_key(state, ended)
+        learner = self._tell(state.learner, items, key, ended, begun)
         return state._replace(learner=learner)
-
-    def _told(
-        self, learner: LearnerState, items: Any, key: Array, ended: Array, begun: Array
-    ) -> LearnerState:
-        """The learner after a switch; one program, so only what is read is unpacked."""
-        examples = None if items is None else self._layout.assemble(items, None)
-        agent: Any = self.agent
-        return agent.switch(learner, examples, key, ended, begun)
-
-
-def _done(state: HostSequenceState) -> int:
-    return int(state.updates)
-
-
-def _place(state: HostState) -> dict[str, Any]:
-    return {name: value for name, value in state._asdict().items() if name != "learner"}
-
-
-def _whole(
-    state: HostSequenceState, learner: LearnerState, places: Sequence[dict[str, Any]]
-) -> HostSequenceState:
-    updates, env_steps = (
-        np.int64(sum(int(place[name]) for place in places))
-        for name in ("updates", "env_steps")
-    )
-    return state._replace(
-        learner=learner, updates=updates, env_steps=env_steps, places=tuple(places)
-    )
 
 
 @register_runner("local/acts-in-turn")
@@ -353,27 +277,25 @@ def make_host_sequence_runner(job: Job, folder: RunFolder) -> HostSequenceRunner
     (seed,) = vector_seeds(config.seed, EVALUATION, 1)
     judged = resolve(config, seed, for_evaluation=True).tasks
     check_tasks(agent, judged)
-    number = {"given": len(job.tasks), "none": 1}.get(config.labels)
-    if number is None:
-        number = getattr(agent, "max_tasks", 0)
-        if not number:
-            raise ValueError(
-                f"labels='inferred': agent {config.agent!r} has no room for tasks of its "
-                "own. Train ewc, or set --labels given or none."
-            )
+    number = num_labels_of(config.labels, len(job.tasks), agent, config.agent)
     runners = [
         make_runner(job, folder, agent, job.source, label, number)
         for label in range(number)
     ]
     assert config.steps_per_task is not None  # A job with tasks has it.
+    schedule = make_schedule(
+        config.tasks,
+        config.steps_per_task,
+        runners[0].total_updates,
+        config.labels,
+        number,
+    )
     return HostSequenceRunner(
         agent,
         runners,
         job.tasks,
         judged,
-        config.tasks,
-        config.steps_per_task,
-        config.labels,
+        schedule,
         DEFAULT_EPISODES if config.eval_episodes is None else config.eval_episodes,
         config.eval_greedy,
     )

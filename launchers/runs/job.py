@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -180,7 +180,7 @@ def _tasks(
             settings, usual = _judged(settings), _judged(usual)
         if named.settings_type is first.settings_type:
             settings = config.env_config
-        elif config.env_config != usual:
+        elif asdict(config.env_config) != asdict(usual):  # Types may be made twice.
             raise ValueError(
                 f"task {name!r}: takes other settings than {config.env!r}, so --env.KEY "
                 "cannot set those of both. Leave it out."
@@ -345,10 +345,10 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
         raise ValueError(
             "eval_episodes=0: must be at least 1 with --eval-every. Set --eval-episodes."
         )
-    if launcher == "ray" and config.tasks:
+    if launcher == "ray" and config.labels == "inferred":
         raise ValueError(
-            f"tasks={','.join(config.tasks)}: launcher 'ray' does not train tasks in turn. "
-            "Set --launcher local."
+            "labels='inferred': launcher 'ray' has nobody who watches the screens. Set "
+            "--labels given or none, or --launcher local."
         )
     for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
         value = getattr(config, name)

@@ -121,7 +121,7 @@ def restore(run: Path, checkpoint: int | None, job: Job | None = None) -> Restor
     if not job.tasks:
         return found
     labels = np.arange(len(job.tasks))
-    if job.config.launcher == "local":
+    if job.config.launcher != "on-device":
         labels = checkpoints.restore(labels, restored.units, part=LABELS).state
     found = found._replace(labels=tuple(map(int, labels)))
     return found._replace(params=found.for_task(0))  # That of `job.source`.

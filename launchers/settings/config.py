@@ -30,6 +30,7 @@ OWN_SETTINGS = {
     "ray": (
         *("num_envs", "replay", "actors", "address", "replay_shards", "learner_gpus"),
         *("eval_episodes", "eval_every", "eval_greedy"),
+        *("tasks", "steps_per_task", "labels"),
     ),
 }
 NO_CORE = "feedforward"  # Of agents that play games.
@@ -83,10 +84,11 @@ class TrainConfig:
         for none. The checkpoint of the best one is kept: RUN@best.
       eval_greedy: whether evaluations act without exploring; not those of Ray's process.
       tasks: environments to train on in turn, by name; env is the first of them, and one
-        that is named again returns. They have the same specs. Not over Ray.
+        that is named again returns. They have the same specs.
       steps_per_task: env steps of each of them.
       labels: how an agent knows which task it is in: given; inferred from the screens
-        alone, by Forget-Me-Not; none, with one replay and one schedule for all. Local only.
+        alone, by Forget-Me-Not, locally only; none, with one replay and one schedule for
+        all. On the host only.
       init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
       fresh: patterns of paths of parameters that are not taken from there: heads.
       preset: of the agent, that the settings are from; see `tolman list presets`.

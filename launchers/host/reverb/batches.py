@@ -18,6 +18,7 @@ from tolman.launchers.host.replay import Batch
 
 SECONDS_TO_WAIT = 0.5
 SECONDS_A_REQUEST = 2.0  # Reverb says a line on standard error when one times out.
+SECONDS_TO_ANSWER = 10  # A number of whole ones.
 NUM_READERS = 2  # Requests to a replay under way at a time.
 
 
@@ -62,6 +63,37 @@ def make_dataset(
     return batches if in_order else batches.prefetch(1)
 
 
+def draw_examples(clients: Sequence[reverb.Client], table: str, number: int) -> Any:
+    """Columns of so many items of a table that servers share out, all as likely.
+
+    Args:
+      clients: of the servers.
+      table: that may be drawn from without limit, such as `make_examples_table` makes.
+      number: of items.
+
+    Returns:
+      `[number, ...]` of each column; None where the table is empty everywhere.
+
+    Raises:
+      Exception: whatever Reverb makes of a server that is gone.
+    """
+    ends = np.cumsum([0] + [_size_of(client, table) for client in clients])
+    if not ends[-1]:
+        return None
+    counts = np.diff(ends * number // ends[-1]).tolist()
+    drawn: list[Any] = []
+    for client, count in zip(clients, counts, strict=True):
+        if count:
+            drawn += client.sample(
+                table, count, emit_timesteps=False, unpack_as_table_signature=True
+            )
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *(one.data for one in drawn))
+
+
+def _size_of(client: reverb.Client, table: str) -> int:
+    return client.server_info(SECONDS_TO_ANSWER)[table].current_size
+
+
 class Batches:
     """Reads batches in a thread of its own and puts them where the device reads them.
 
@@ -76,6 +108,7 @@ class Batches:
         layout: Any,
         device: jax.Device,
         num_prefetched: int = 2,
+        table: str | None = None,
     ) -> None:
         """Starts to read.
 
@@ -85,6 +118,7 @@ class Batches:
           layout: of the items, such as an `ItemLayout`.
           device: the learner's.
           num_prefetched: batches that wait on the device.
+          table: that is read; None for the layout's.
         """
         self._device, self._layout = device, layout
         self._is_closed = threading.Event()
@@ -97,7 +131,7 @@ class Batches:
                     layout.num_items,
                     is_queue,
                     self._is_over,
-                    layout.table,
+                    layout.table if table is None else table,
                     layout.pick,
                 )
             )

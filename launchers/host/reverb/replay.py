@@ -13,7 +13,7 @@ import numpy as np
 from tolman.agents.agent import DataSpec
 from tolman.launchers.host.layout import EXAMPLES, TABLE, ItemLayout
 from tolman.launchers.host.replay import Batch
-from tolman.launchers.host.reverb.batches import Batches
+from tolman.launchers.host.reverb.batches import Batches, draw_examples
 from tolman.launchers.host.reverb.server import (
     ReplayServer,
     make_examples_table,
@@ -74,10 +74,7 @@ class ReverbReplay:
         return self._client.server_info()[TABLE].current_size
 
     def examples(self, number: int) -> Any:
-        drawn = self._client.sample(
-            EXAMPLES, number, emit_timesteps=False, unpack_as_table_signature=True
-        )
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *(one.data for one in drawn))
+        return draw_examples([self._client], EXAMPLES, number)
 
     def save(self, folder: Path) -> None:
         self.server.save(folder)

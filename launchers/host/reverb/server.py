@@ -85,17 +85,19 @@ class ReplayServer:
         self._server.stop()
 
 
-def make_table(data: DataSpec, layout: ItemLayout, share: int = 1) -> reverb.Table:
+def make_table(
+    data: DataSpec, layout: ItemLayout, share: int = 1, name: str = TABLE
+) -> reverb.Table:
     """The table that `data` asks for, or one of `share` that hold a part of it each."""
     limits = limits_of(data, layout.num_items, share)
     signature = _signature(layout)
     if data.replay == "queue":
-        return reverb.Table.queue(TABLE, limits.capacity, signature=signature)
+        return reverb.Table.queue(name, limits.capacity, signature=signature)
     sampler = reverb.selectors.Uniform()
     if data.replay == "prioritized":
         sampler = reverb.selectors.Prioritized(data.priority_exponent)
     return reverb.Table(
-        TABLE,
+        name,
         sampler=sampler,
         remover=reverb.selectors.Fifo(),
         max_size=limits.capacity,
@@ -106,13 +108,15 @@ def make_table(data: DataSpec, layout: ItemLayout, share: int = 1) -> reverb.Tab
     )
 
 
-def make_examples_table(data: DataSpec, layout: ItemLayout) -> reverb.Table:
+def make_examples_table(
+    data: DataSpec, layout: ItemLayout, share: int = 1, name: str = EXAMPLES
+) -> reverb.Table:
     """Holds the items of `make_table`'s once more; draws from it are not limited."""
     return reverb.Table(
-        EXAMPLES,
+        name,
         sampler=reverb.selectors.Uniform(),
         remover=reverb.selectors.Fifo(),
-        max_size=limits_of(data, layout.num_items).capacity,
+        max_size=limits_of(data, layout.num_items, share).capacity,
         rate_limiter=reverb.rate_limiters.MinSize(1),
         signature=_signature(layout),
     )

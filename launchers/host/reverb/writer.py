@@ -6,9 +6,8 @@ Shapes: S streams, N bytes a row, M bytes a state.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import reverb
@@ -18,6 +17,12 @@ from tolman.launchers.host.layout import TABLE
 
 MILLISECONDS_A_WAIT = 500
 ITEMS_IN_FLIGHT = 2  # Of each writer to a replay; nobody waits for them.
+
+
+class Flag(Protocol):
+    """An event, or what stands in for one."""
+
+    def is_set(self) -> bool: ...
 
 
 class RowWriter:
@@ -31,7 +36,7 @@ class RowWriter:
         self,
         address: str,
         max_rows: int,
-        is_over: threading.Event,
+        is_over: Flag,
         items_in_flight: int = 0,
     ) -> None:
         """Connects.
@@ -91,7 +96,7 @@ class ReverbStreams:
         address: str,
         data: DataSpec,
         num_streams: int,
-        is_over: threading.Event,
+        is_over: Flag,
         tables: Sequence[str] = (TABLE,),
     ) -> None:
         """Connects.

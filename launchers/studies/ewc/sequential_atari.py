@@ -23,7 +23,8 @@ from tolman.agents.ewc.config import SequentialConfig
 from tolman.envs.atari import GAMES, AtariSettings, human_normalized_score
 from tolman.envs.spelling import suggest
 from tolman.launchers.catalog.names import CORE, find
-from tolman.launchers.host.sequence import Labels, make_host_sequence_runner
+from tolman.launchers.host.schedule import Labels
+from tolman.launchers.host.sequence import make_host_sequence_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.config import TrainConfig

@@ -14,6 +14,7 @@ from cluster_runs import Run, role_processes, wait_for
 from tolman.envs.host import EnvironmentFault
 from tolman.launchers.cluster.actor import ActorRole
 from tolman.launchers.cluster.environments import EnvironmentWork
+from tolman.launchers.cluster.parameter_server import Turn
 from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
@@ -97,8 +98,9 @@ def test_the_copy_that_told_the_specs_is_one_of_those_that_are_stepped(noted, tm
         new_priority=lambda: 1.0,
         address=lambda shard: replay.address,
         is_closed=threading.Event(),
+        turn=Turn(),
     )
-    loop = work.acting_loop(identity, parameters, role._source)
+    loop = work.acting_loop(identity, parameters, role._job)
     try:
         loop.unroll()
         loop.unroll()

@@ -9,6 +9,7 @@ import pytest
 from tolman.launchers.catalog.environments import Specs
 from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.learner import LearnerRole
+from tolman.launchers.cluster.parameter_server import Turn
 from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.replay import Batch
 from tolman.launchers.host.reverb.server import ReplayServer
@@ -27,6 +28,8 @@ class Parameters:
     def __init__(self, params, address):
         self.params, self._address = params, address
         self.is_closed = threading.Event()
+
+    turn = Turn()
 
     def get(self, num_unrolls=0):
         return 3, self.params
@@ -50,7 +53,7 @@ def test_items_enter_with_the_largest_priority_that_the_learner_published(tmp_pa
     parameters = Parameters(params, replay.address)
     loop = work.acting_loop(ActorIdentity(0, 0, 0, key), parameters)
     try:
-        while statistics().num_inserted < 12:
+        while sum(statistics().inserted) < 12:
             loop.unroll()
         samples = list(replay.client().sample("unrolls", 8, emit_timesteps=False))
         assert {sample.info.priority for sample in samples} == {7.5}
@@ -82,6 +85,7 @@ def test_priorities_go_to_the_shard_that_the_batch_is_from(caplog, message, told
 
     role = LearnerRole.__new__(LearnerRole)  # Without a run.
     role._addresses, role._clients = ["a", "b"], {"a": Gone(), "b": Client()}
+    role._turn = Turn()
     batch = Batch({}, np.ones(2), np.array([5, 7], np.uint64), np.zeros(2), shard=1)
     role._set_priorities(batch, np.array([2.0, 3.0]))
     assert role._clients["b"].told == ("unrolls", {5: 2.0, 7: 3.0})

@@ -115,7 +115,7 @@ def test_each_game_counts_once_in_this_incarnation_and_in_no_other(serve, tmp_pa
     assert server.counter.statistics() == server.counter.statistics() == expected
     server.writer.write(game(4, 2))
     server.replay.save(tmp_path / "saved")  # With an entry that is not counted yet.
-    assert server.counter.statistics().num_inserted == 21
+    assert server.counter.statistics().inserted == (21,)
     server.stop()
     again = serve(saved=tmp_path / "saved")
     assert again.counter.statistics() == (0, 0, 3, (0.0,) * 5)
@@ -172,10 +172,10 @@ def test_actor_replay_and_learner_without_processes(serve, work):
     source = Parameters(state.params, server.replay.address)
     key = np.asarray(jax.random.PRNGKey(2))
     loop = SelfPlayLoop(work, ActorIdentity(0, 0, 0, key), source)
-    while server.counter.statistics().num_inserted < 40:
+    while sum(server.counter.statistics().inserted) < 40:
         loop.unroll()
     statistics = server.counter.statistics()
-    assert statistics.num_inserted <= loop.num_steps and loop.version == 7
+    assert sum(statistics.inserted) <= loop.num_steps and loop.version == 7
     observe = make_player(agent).observe
     samples = server.replay.client().sample(
         "games", 20, emit_timesteps=False, unpack_as_table_signature=True

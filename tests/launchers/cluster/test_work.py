@@ -47,6 +47,7 @@ def test_every_incarnation_has_seeds_of_its_own():
     identities = [
         ActorIdentity(*words, key) for words in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
     ]
+    identities.append(identities[0]._replace(stretch=1))
     assert len({each.env_seed(5) for each in identities}) == len(identities)
     assert len({tuple(np.asarray(each.key())) for each in identities}) == len(identities)
     assert identities[0].env_seed(5) != identities[0].env_seed(6)

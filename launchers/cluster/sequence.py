@@ -1,0 +1,167 @@
+"""Tasks in turn over Ray: the schedule, and what is done at each switch.
+
+The driver has the state and knows the schedule. At a switch it has the learner tell the
+agent, and starts it on the next task; the parameters that the learner publishes then say
+which environments the actors are to be in, and which tables they are to write to. Each
+label has tables of its own in every replay, which all stay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from tolman.agents.agent import Array
+from tolman.launchers.cluster.parameter_server import ONLY_TURN, Turn
+from tolman.launchers.cluster.runner import RayRunner, make_ray_runner
+from tolman.launchers.cluster.session import Session
+from tolman.launchers.host.schedule import (
+    HostSequenceState,
+    Schedule,
+    begin,
+    make_schedule,
+    num_labels_of,
+    of_label,
+    switch_key,
+    updates_of,
+    with_trained,
+)
+from tolman.launchers.host.state import HostCounts
+from tolman.launchers.runs.build import register_runner
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.job import Job
+from tolman.launchers.runs.protocol import RoleRow
+from tolman.launchers.runs.turns import Stretch
+
+
+class RaySequenceRunner(HostCounts):
+    """Trains one agent on environments in turn, over many processes and machines.
+
+    Attributes:
+      agent: what learns.
+    """
+
+    def __init__(self, ray_runner: RayRunner, schedule: Schedule) -> None:
+        """Takes the runner of the processes; starts none yet.
+
+        Args:
+          ray_runner: of as many labels as the schedule has.
+          schedule: which task is trained when.
+        """
+        self.agent, self.num_servers = ray_runner.agent, ray_runner.num_servers
+        self._ray, self._schedule = ray_runner, schedule
+        self._session: Session | None = None
+        self._turn = ONLY_TURN
+        self._judged: dict[str, Any] = {}  # By the evaluations since the last row.
+
+    def total_updates(self, num_units: int) -> int:
+        """Those of the whole sequence, whatever is asked."""
+        del num_units
+        return self._schedule.turns.num_updates
+
+    def init(self, keys: Array, hyperparameters: Any = None) -> HostSequenceState:
+        """Starts a run; equal keys start equal ones, which actors then make differ."""
+        return self.place(begin(self.agent, self._schedule, keys, hyperparameters))
+
+    def place(self, state: HostSequenceState) -> HostSequenceState:
+        """Puts a state on the host: the learner is elsewhere."""
+        return jax.device_get(state)
+
+    def load_replay(self, folder: Path | None) -> None:
+        """Has `prepare` take up the replays of all labels."""
+        self._ray.load_replay(folder)
+
+    def prepare(self, state: HostSequenceState, total_updates: int) -> HostSequenceState:
+        """Starts every process, where the updates so far have ended."""
+        del total_updates
+        label = int(state.label)
+        stretch = self._schedule.turns.index(max(updates_of(state) - 1, 0))
+        self._turn = Turn(stretch, label)
+        states = [of_label(state, each) for each in range(len(state.places))]
+        total = self._schedule.totals[label]
+        self._session = self._ray.start(states, self._turn, total)
+        return state
+
+    def train(
+        self, state: HostSequenceState, num_updates: int
+    ) -> tuple[HostSequenceState, dict[str, Any]]:
+        """Takes updates; see `SequenceRunner.train` for the metrics.
+
+        Raises:
+          EnvironmentFault: if an environment breaks down and is not to be restarted.
+          ProcessFailure: if a process dies again and again.
+          ValueError: if a task ends of which there is no data.
+        """
+        turns, self._judged = self._schedule.turns, {}
+        state, metrics = turns.train(state, num_updates, updates_of, self._stretch)
+        metrics["task/label"] = np.array([float(state.label)])
+        judged = {name: np.array([value]) for name, value in self._judged.items()}
+        return state, metrics | judged
+
+    def save_replay(self, folder: Path) -> None:
+        """Saves what the replays hold of all labels; a queue has nothing to save."""
+        self._ray.save_replay(folder)
+
+    def roles(self) -> list[RoleRow]:
+        """The processes of the run."""
+        return self._ray.roles()
+
+    def describe_devices(self) -> str:
+        """What learns, in words."""
+        return self._ray.describe_devices()
+
+    def close(self) -> None:
+        """Ends every process, and Ray where it was started for this run."""
+        self._ray.close()
+        self._session = None
+
+    def _stretch(self, state: HostSequenceState, stretch: Stretch) -> Any:
+        """Trains on one task; where that ends, has all of them played."""
+        if self._session is None:
+            raise ValueError("the runner is not prepared: call prepare(state, total).")
+        state = self._act_in(self._session, state, stretch.task)
+        label = int(state.label)
+        trained, metrics = self._session.train(of_label(state, label), stretch.num_updates)
+        state = with_trained(state, label, trained)
+        for name in [name for name in metrics if name.startswith("eval/")]:
+            self._judged[name] = metrics.pop(name)[0]
+        done, turns = updates_of(state), self._schedule.turns
+        if turns.index(done) != stretch.task or done >= turns.num_updates:
+            self._judged |= self._session.evaluate(state.learner.params)
+        return state, metrics
+
+    def _act_in(
+        self, session: Session, state: HostSequenceState, stretch: int
+    ) -> HostSequenceState:
+        """Has learner and actors be where a stretch is."""
+        ended, label = int(state.label), self._schedule.label_of(stretch)
+        turn = Turn(stretch, label)
+        if turn == self._turn:
+            return state
+        if label != ended and hasattr(self.agent, "switch"):
+            key = switch_key(state, ended)
+            learner = session.switch(of_label(state, ended), key, ended, label)
+            state = state._replace(learner=learner)
+        state = state._replace(label=np.int64(label))
+        session.move(turn, of_label(state, label), self._schedule.totals[label])
+        self._turn = turn
+        return state
+
+
+@register_runner("ray/acts-in-turn")
+def make_ray_sequence_runner(job: Job, folder: RunFolder) -> RaySequenceRunner:
+    """The runner of a job in several environments in turn; see `make_ray_runner`."""
+    config, runner = job.config, make_ray_runner(job, folder)
+    assert config.steps_per_task is not None  # A job with tasks has it.
+    number = num_labels_of(config.labels, len(job.tasks), runner.agent, config.agent)
+    schedule = make_schedule(
+        config.tasks,
+        config.steps_per_task,
+        runner.total_updates,
+        config.labels,
+        number,
+    )
+    return RaySequenceRunner(runner, schedule)
