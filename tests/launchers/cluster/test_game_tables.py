@@ -106,21 +106,21 @@ def take(batches, count):
 
 def test_each_game_counts_once_in_this_incarnation_and_in_no_other(serve, tmp_path):
     server = serve()
-    assert server.counter.statistics()[:3] == (0, 0, 0)
+    assert server.counter.statistics()[:3] == ((0,), 0, 0)
     for number, (length, outcome) in enumerate([(4, 1.0), (1, 0.0), (9, -1.0), (5, 0.0)]):
         server.writer.write(game(number, length, outcome))
     # 4 games, 19 moves, 1 + 0.5 + 0 + 0.5 points, 2 draws, 4 errors of 0.5 ** 2; the first
     # game has left.
-    expected = (19, 0, 3, (4.0, 19.0, 2.0, 2.0, 1.0))
+    expected = ((19,), 0, 3, (4.0, 19.0, 2.0, 2.0, 1.0))
     assert server.counter.statistics() == server.counter.statistics() == expected
     server.writer.write(game(4, 2))
     server.replay.save(tmp_path / "saved")  # With an entry that is not counted yet.
     assert server.counter.statistics().inserted == (21,)
     server.stop()
     again = serve(saved=tmp_path / "saved")
-    assert again.counter.statistics() == (0, 0, 3, (0.0,) * 5)
+    assert again.counter.statistics() == ((0,), 0, 3, (0.0,) * 5)
     again.writer.write(game(5, 7))
-    assert again.counter.statistics() == (7, 0, 3, (1.0, 7.0, 1.0, 0.0, 0.25))
+    assert again.counter.statistics() == ((7,), 0, 3, (1.0, 7.0, 1.0, 0.0, 0.25))
 
 
 def test_the_window_is_in_games_and_its_positions_are_drawn_alike(serve, work):
