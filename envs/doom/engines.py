@@ -50,7 +50,8 @@ class Engines:
             for copy in range(number):
                 self._all.append(self._start(copy, 0))
         except BaseException:
-            self.close()
+            with contextlib.suppress(Exception):  # What did not start is told.
+                self.close()
             raise
 
     def __getitem__(self, copy: int) -> Engine:
@@ -93,10 +94,11 @@ class Engines:
             self._failures[copy] = 0
 
     def close(self) -> None:
-        """Ends them, and the threads."""
+        """Ends them, and the threads; each of them, also where one does not end."""
         self._pool.shutdown()
-        for engine in self._all:
-            engine.close()
+        with contextlib.ExitStack() as stack:
+            for engine in self._all:
+                stack.callback(engine.close)
 
     def _start(self, copy: int, step: int) -> Engine:
         try:

@@ -90,7 +90,26 @@ def test_an_engine_that_does_not_start_ends_the_others():
 
     with pytest.raises(EnvironmentFault, match=r"copy 2, step 0: .* no screen; must be"):
         Engines(start, 3, "doom/x", "fail")
-    assert closed == [10, 11]
+    assert sorted(closed) == [10, 11]
+
+
+def test_one_that_does_not_end_leaves_none_of_the_others_running():
+    engines, closed = make(3)
+    with pytest.raises(RuntimeError, match="gone already"):
+        engines.close()
+    assert sorted(closed) == [0, 1, 2]
+
+    def start():
+        if len(started) == 2:
+            raise RuntimeError("no screen")
+        started.append(StandIn(len(started), closed))
+        return started[-1]
+
+    started = []
+    closed.clear()
+    with pytest.raises(EnvironmentFault, match="no screen"):
+        Engines(start, 3, "doom/x", "fail")
+    assert sorted(closed) == [0, 1]
 
 
 class Walker:
