@@ -6,16 +6,20 @@ Source: Weston et al. 2015, "Towards AI-complete question answering: a set of
 
 from __future__ import annotations
 
+import gzip
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Len
 
 from tolman.envs.data import DATA_VARIABLE, data_set
+from tolman.envs.places import summary
 from tolman.envs.reasoning.stories import SPLITS, Story, StoryTask, read_stories
 from tolman.envs.reasoning.task import register_source
 
@@ -91,12 +95,18 @@ def _read_large(folder: Path) -> dict[str, str]:
     """The files of `en-10k` by name."""
     if (folder / "en-10k").is_dir():
         return {path.name: path.read_text() for path in (folder / "en-10k").glob("qa*.txt")}
-    texts = {}
-    with tarfile.open(folder / "en-10k.tar.gz") as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            if file is not None:
-                texts[Path(member.name).name] = file.read().decode()
+    path, texts = folder / "en-10k.tar.gz", {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                file = archive.extractfile(member) if fnmatch(name, "qa*.txt") else None
+                if file is not None:
+                    texts[name] = file.read().decode()
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(
+            f"{path}: {summary(error)}; must be a whole archive. Download it anew."
+        ) from error
     return texts
 
 

@@ -67,10 +67,19 @@ def test_archive_reads_like_the_folder(tmp_path):
     (tmp_path / "plain").mkdir()
     (tmp_path / "packed").mkdir()
     plain = make_folder(tmp_path / "plain")
-    with tarfile.open(tmp_path / "packed" / "en-10k.tar.gz", "w:gz") as archive:
+    # What a Mac adds to its archives is no text.
+    (tmp_path / "plain" / "en-10k" / f"._{NAME}_test.txt").write_bytes(b"\xff\xb0")
+    path = tmp_path / "packed" / "en-10k.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
         archive.add(tmp_path / "plain" / "en-10k", "en-10k")
     packed = Babi(str(tmp_path / "packed"), tasks=(1,))
     assert packed.read() == plain.read()
+    whole = path.read_bytes()
+    for torn in (b"", b"no archive", whole[:-60], whole[:200] + b"x" * 50 + whole[250:]):
+        path.write_bytes(torn)
+        with pytest.raises(ValueError, match=r"must be a whole archive\. Download") as told:
+            packed.read()
+        assert "\n" not in str(told.value)
 
 
 def test_what_is_missing_is_told_in_one_line(tmp_path, monkeypatch):
