@@ -29,22 +29,25 @@ def make_openings(
     """
     rng = random.Random(seed)
     openings: list[tuple[str, ...]] = []
+    found: set[tuple[str, ...]] = set()
+    num_tries = MAX_TRIES if num_moves else 1  # There is one start.
     while len(openings) < num_openings:
         candidate: tuple[str, ...] | None = None
-        for _ in range(MAX_TRIES):
+        for _ in range(num_tries):
             current = RecordedGame(game.new())
             while not current.is_over() and len(current.texts) < num_moves:
                 current.step(rng.choice(current.legal_actions()))
             if len(current.texts) == num_moves and not _is_decided(current):
                 candidate = current.texts
-                if candidate not in openings:
+                if candidate not in found:
                     break
         if candidate is None:
             raise ValueError(
-                f"opening_moves={num_moves} of {game.info.name}: {MAX_TRIES} random "
+                f"opening_moves={num_moves} of {game.info.name}: {num_tries} random "
                 "openings of that length all led to a win at once; take fewer."
             )
         openings.append(candidate)
+        found.add(candidate)
     return openings
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tolman.envs.board.openspiel_games import openspiel_game
 from tolman.launchers import cli
-from tolman.launchers.arena import records, tournament
+from tolman.launchers.arena import openings, records, tournament
 from tolman.launchers.arena.match import GameRecord, play_game, play_games, record_from_dict
 from tolman.launchers.arena.openings import make_openings
 from tolman.launchers.arena.page import rating_curves
@@ -76,10 +76,10 @@ def test_a_bug_in_a_player_is_not_hidden():
 
 def test_openings_differ_and_are_undecided():
     game = openspiel_game("connect_four")
-    openings = make_openings(game, 30, 8, seed=0)
-    assert len(set(openings)) == 30 and {len(one) for one in openings} == {8}
-    assert openings == make_openings(game, 30, 8, seed=0) != make_openings(game, 30, 8, 1)
-    for opening in openings:
+    made = make_openings(game, 30, 8, seed=0)
+    assert len(set(made)) == 30 and {len(one) for one in made} == {8}
+    assert made == make_openings(game, 30, 8, seed=0) != make_openings(game, 30, 8, 1)
+    for opening in made:
         current = game.new()
         for text in opening:
             current.step(current.text_to_action(text))
@@ -90,9 +90,15 @@ def test_openings_differ_and_are_undecided():
     # One move of tic-tac-toe has nine answers: the tenth opening is one of the nine.
     few = make_openings(openspiel_game("tic_tac_toe"), 12, 1, seed=0)
     assert len(set(few)) == 9
-    assert make_openings(game, 2, 0, 0) == [(), ()]
     with pytest.raises(ValueError, match="take fewer"):
         make_openings(openspiel_game("tic_tac_toe"), 1, 9, 0)
+
+
+def test_the_start_is_looked_at_once_an_opening(monkeypatch):
+    looked = []
+    monkeypatch.setattr(openings, "_is_decided", lambda game: looked.append(game))
+    assert make_openings(openspiel_game("tic_tac_toe"), 3, 0, 0) == [()] * 3
+    assert len(looked) == 3
 
 
 def test_schedule_balances_colours():
