@@ -86,9 +86,14 @@ def _begins(item):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled():
-    """What one file has compiled no other asks for: a worker would hold all of it."""
+    """What one file has compiled no other asks for: a worker would hold all of it.
+
+    What lives on is imported or cached for good; without `gc.freeze`, each later file
+    would have all of it searched for garbage again.
+    """
     yield
     import jax
 
     jax.clear_caches()
     gc.collect()
+    gc.freeze()
