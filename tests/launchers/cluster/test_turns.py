@@ -143,12 +143,14 @@ def test_each_label_has_tables_and_counts_of_its_own(served):
         parameters.turn = Turn(1, 1)
         while statistics().inserted[1] < 2:
             loop.unroll()
+        loop.close()  # So that what is on its way comes in.
         first, second = statistics().inserted
         served_now = replay.client().server_info()
         assert served_now["unrolls"].current_size == first
         assert served_now["unrolls-1"].current_size == second
-        # What is drawn for the Fisher is no draw of the learner's.
-        draw_examples([replay.client()], "examples-1", 64)
+        # What is drawn for the Fisher is of this label, and no draw of the learner's.
+        assert served_now["examples-1"].current_size == second
+        assert len(draw_examples([replay.client()], "examples-1", 64)["row"]) == 64
         assert statistics().num_sampled == 0
         assert statistics().size == first + second
     finally:
