@@ -199,7 +199,9 @@ class LearnerRole:
                 if batches is None:
                     batches = self._batches[label] = self._open(label)
                 batch = batches.next()
-            except Exception as error:  # Whatever TensorFlow makes of a lost connection.
+            except Exception as error:
+                if not _is_of_lost_replay(error):
+                    raise
                 logger.warning("no batch for now, a replay is gone: %s", summary(error))
                 self.set_addresses(self._addresses)
                 time.sleep(SECONDS_BETWEEN_TRIES)
@@ -226,7 +228,9 @@ class LearnerRole:
         for address in self._addresses:
             try:
                 self._client(address).reset(table_of(label))
-            except Exception as error:  # Whatever Reverb makes of a lost connection.
+            except Exception as error:
+                if not _is_of_lost_replay(error):
+                    raise
                 logger.warning("a queue was not emptied: %s", summary(error))
 
     def _examples(self, label: int, number: int) -> Any:
@@ -238,7 +242,9 @@ class LearnerRole:
                 clients = [self._client(address) for address in self._addresses]
                 items = draw_examples(clients, examples_of(label), number)
                 break
-            except Exception as error:  # Likewise.
+            except Exception as error:
+                if not _is_of_lost_replay(error):
+                    raise
                 logger.warning("no examples for now, a replay is gone: %s", summary(error))
                 time.sleep(SECONDS_BETWEEN_TRIES)
         if items is None:
@@ -261,3 +267,14 @@ class LearnerRole:
             client.mutate_priorities(table, updates=updates)
         except RuntimeError as error:
             logger.warning("priorities were not taken: %s", summary(error))
+
+
+def _is_of_lost_replay(error: Exception) -> bool:
+    """Whether it may be what TensorFlow or Reverb makes of a server that is gone."""
+    import tensorflow as tf
+    from reverb.errors import ReverbError
+
+    # Jax's is a RuntimeError too, such as for a device whose memory is full.
+    return isinstance(
+        error, (tf.errors.OpError, ReverbError, RuntimeError)
+    ) and not isinstance(error, jax.errors.JaxRuntimeError)

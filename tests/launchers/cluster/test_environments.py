@@ -5,13 +5,17 @@ import threading
 import jax
 import numpy as np
 import pytest
+import tensorflow as tf
+from reverb.errors import DeadlineExceededError
 
 from tolman.launchers.catalog.environments import Specs
+from tolman.launchers.cluster import learner
 from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.learner import LearnerRole
 from tolman.launchers.cluster.parameter_server import Turn
 from tolman.launchers.cluster.work import ActorIdentity
 from tolman.launchers.host.replay import Batch
+from tolman.launchers.host.reverb import batches
 from tolman.launchers.host.reverb.server import ReplayServer
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
@@ -91,3 +95,55 @@ def test_priorities_go_to_the_shard_that_the_batch_is_from(caplog, message, told
     assert role._clients["b"].told == ("unrolls", {5: 2.0, 7: 3.0})
     role._set_priorities(batch._replace(shard=0), np.array([2.0, 3.0]))
     assert caplog.messages == [f"priorities were not taken: {told}"]
+
+
+def role_whose_replay(raises, monkeypatch):
+    """Without a run; its batches are "batch" once all errors were raised."""
+    monkeypatch.setattr(learner, "SECONDS_BETWEEN_TRIES", 0.0)
+    role = LearnerRole.__new__(LearnerRole)
+    role._learner, role._max_updates = object(), None
+    role._addresses, role._batches, role._turn = ("a",), {}, Turn()
+    role._clients, left = {}, list(raises)
+
+    class Replay:
+        def next(self):
+            if left:
+                raise left.pop(0)
+            return "batch"
+
+        def reset(self, table):
+            self.next()
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(role, "_open", lambda label: Replay())
+    monkeypatch.setattr(role, "_client", lambda address: Replay())
+    monkeypatch.setattr(batches, "draw_examples", lambda clients, *_: clients[0].next())
+    return role
+
+
+CALLS = {
+    "batch": lambda role: role._next_batch(),
+    "examples": lambda role: role._examples(0, 2),
+    "queue": lambda role: role._empty_queues(0),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_only_what_a_lost_replay_raises_is_tried_again(call, monkeypatch, caplog):
+    lost = [
+        tf.errors.UnavailableError(None, None, "gone"),
+        DeadlineExceededError("gone"),
+        RuntimeError("gone"),
+    ]
+    role = role_whose_replay(lost, monkeypatch)
+    for _ in range(len(lost) if call == "queue" else 1):
+        assert CALLS[call](role) == (None if call == "queue" else "batch")
+    assert len(caplog.messages) == 3
+    for error in (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED"), KeyError("ours")):
+        # A second time, it would be lost, and end the test.
+        role = role_whose_replay([error, AssertionError], monkeypatch)
+        with pytest.raises(type(error)):
+            CALLS[call](role)
+    assert len(caplog.messages) == 3
