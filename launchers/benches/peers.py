@@ -22,7 +22,7 @@ from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.host.local import LocalRunner, replay_maker
 from tolman.launchers.host.state import groups_of
 from tolman.launchers.measuring.parts import training
-from tolman.launchers.measuring.peers import jax_a2c
+from tolman.launchers.measuring.peers import jax_a2c, pgx_alphazero
 from tolman.launchers.measuring.peers.settings import (
     A2CSettings,
     DQNSettings,
@@ -31,6 +31,7 @@ from tolman.launchers.measuring.peers.settings import (
 )
 from tolman.launchers.measuring.turns import processor_seconds
 from tolman.launchers.runs.job import resolve
+from tolman.launchers.self_play.runner import SelfPlayRunner
 from tolman.launchers.settings.commands import parse_train
 
 NUM_ROUNDS = 9
@@ -40,6 +41,7 @@ ON_DEVICE = {
     "bandit/independent": jax_a2c.Settings(64, 101),
     "cartpole": jax_a2c.Settings(256, 32),
 }
+SELF_PLAY = {"connect_four": pgx_alphazero.Settings()}
 ON_HOST = "CartPole-v1"
 LOCAL: dict[str, Settings] = {
     "ppo": PPOSettings(),
@@ -97,6 +99,14 @@ def _pairs() -> Iterator[Pair]:
             settings.batch_size * settings.unroll_length,
             partial(our_a2c, environment, settings),
             partial(their_a2c, environment, settings),
+        )
+    for game, playing in SELF_PLAY.items():
+        yield Pair(
+            "pgx's AlphaZero example",
+            f"Gumbel AlphaZero, {game} x {playing.num_games}",
+            playing.num_games * playing.num_moves,
+            partial(our_alphazero, game, playing),
+            partial(their_alphazero, game, playing),
         )
     if importlib.util.find_spec("torch") is None:
         print("Left out: CleanRL's shape needs torch (pip install torch).")
@@ -197,6 +207,22 @@ def their_a2c(name: str, settings: jax_a2c.Settings, stack: ExitStack) -> Part:
     """The same agent and environment in PureJaxRL's shape."""
     del stack
     return Part(*jax_a2c.make(find_environments(name).environment(), settings))
+
+
+def our_alphazero(game: str, settings: pgx_alphazero.Settings, stack: ExitStack) -> Part:
+    """Self-play, its replay and its updates."""
+    del stack
+    words = f"gumbel_alphazero --env {game} {settings.words()}"
+    agent = resolve(parse_train(words.split())).make_agent()
+    runner = SelfPlayRunner(agent, jax.devices()[:1])
+    state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 10**6)
+    return Part(training(runner, state), _weights(agent))
+
+
+def their_alphazero(game: str, settings: pgx_alphazero.Settings, stack: ExitStack) -> Part:
+    """The same game, search and tower in the shape of pgx's example."""
+    del stack
+    return Part(*pgx_alphazero.make(game, settings))
 
 
 def _our_local(agent_name: str, stack: ExitStack) -> Part:

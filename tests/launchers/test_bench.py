@@ -28,7 +28,7 @@ from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.measuring import turns
 from tolman.launchers.measuring.core_tasks import make_player, t_maze
 from tolman.launchers.measuring.parts import acting, network_pass
-from tolman.launchers.measuring.peers import jax_a2c
+from tolman.launchers.measuring.peers import jax_a2c, pgx_alphazero
 
 
 @pytest.fixture
@@ -201,10 +201,25 @@ def test_a_peer_learns_and_does_as_much_work(monkeypatch, capsys):
     monkeypatch.setattr(peers, "NUM_ROUNDS", 1)
     monkeypatch.setattr(peers, "SECONDS_PER_SAMPLE", 0.0)
     monkeypatch.setattr(peers, "ON_DEVICE", {"cartpole": jax_a2c.Settings(4, 5)})
+    small = pgx_alphazero.Settings(4, 12, 2, 8, 1, batch_size=16)
+    monkeypatch.setattr(peers, "SELF_PLAY", {"tic_tac_toe": small})
     monkeypatch.setattr(peers, "LOCAL", {})
-    (row,) = peers.run()
-    assert row["weights"] == "10,899 and 10,899"
-    assert row["ratio in processor time"] > 0 and row["ours, steps per CPU-second"] > 0
+    recurrent, self_play = peers.run()
+    assert recurrent["weights"] == "10,899 and 10,899"
+    # Theirs has an offset for each of 3 x 8 filters, and norms of the heads' three planes.
+    assert self_play["weights"] == "1,631 and 1,661"
+    for row in (recurrent, self_play):
+        assert row["ratio in processor time"] > 0 < row["ours, steps per CPU-second"]
+
+
+def test_the_self_playing_peer_s_outcomes_turn_with_the_mover():
+    """By hand: the second game's third move wins; what comes after is not over."""
+    reward = jnp.zeros((4, 2)).at[2, 1].set(1.0)
+    moves = pgx_alphazero.Moves(reward, reward, reward, reward > 0)
+    outcome, has_ended = pgx_alphazero.value_targets(moves)
+    np.testing.assert_array_equal(outcome[:, 1], [1.0, -1.0, 1.0, 0.0])
+    np.testing.assert_array_equal(has_ended[:, 1], [True, True, True, False])
+    assert not outcome[:, 0].any() and not has_ended[:, 0].any()
 
 
 def test_the_peer_s_advantages_are_the_sums_of_errors():

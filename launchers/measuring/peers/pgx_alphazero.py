@@ -1,0 +1,193 @@
+"""AlphaZero in the shape of pgx's example, written plainly on bare pgx and mctx.
+
+All games start anew in each iteration and are cut off at its end; a position without an
+outcome has no part in the value's loss. Every position is learned from once.
+
+Shapes: T moves, B games, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import mctx
+import numpy as np
+import optax
+import pgx
+from jax import lax
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    num_games: B, side by side.
+    num_moves: T, of each game between two rounds of updates.
+    num_simulations: for each move.
+    num_filters: of each convolution of the tower.
+    num_blocks: of two convolutions.
+    batch_size: positions in an update.
+    learning_rate: of Adam.
+    """
+
+    num_games: int = 32
+    num_moves: int = 64
+    num_simulations: int = 32
+    num_filters: int = 32
+    num_blocks: int = 3
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+
+    def words(self) -> str:
+        """The same for `tolman train`."""
+        return f"""--agent.num-parallel-games {self.num_games}
+        --agent.moves-per-iteration {self.num_moves}
+        --agent.num-simulations {self.num_simulations}
+        --agent.num-filters {self.num_filters} --agent.num-blocks {self.num_blocks}
+        --agent.policy-filters 2 --agent.value-filters 1
+        --agent.value-units {self.num_filters} --agent.policy-head flat
+        --agent.batch-size {self.batch_size} --agent.learning-rate {self.learning_rate}
+        --agent.samples-per-position 1 --agent.no-use-symmetries
+        --agent.num-random-moves 0 --agent.min-positions {self.batch_size}"""
+
+
+class Moves(NamedTuple):
+    """Attributes:
+    observation: `[T, B, ...]`, of who moves.
+    weights: `[T, B, A]`, of the search's improved policy.
+    reward: `[T, B]`, of who moved.
+    is_last: `[T, B]`, the game ended with this move.
+    """
+
+    observation: Any
+    weights: Any
+    reward: Any
+    is_last: Any
+
+
+def tower(x: Any, settings: Settings, num_actions: int, is_training: bool) -> Any:
+    """Pre-activated residual blocks with batch normalisation; logits and value."""
+
+    def normed(x: Any) -> Any:
+        norm = hk.BatchNorm(create_scale=True, create_offset=True, decay_rate=0.9)
+        return jax.nn.relu(norm(x, is_training))
+
+    x = hk.Conv2D(settings.num_filters, 3)(x.astype(jnp.float32))
+    for _ in range(settings.num_blocks):
+        y = hk.Conv2D(settings.num_filters, 3)(normed(x))
+        x = x + hk.Conv2D(settings.num_filters, 3)(normed(y))
+    x = normed(x)
+    logits = hk.Linear(num_actions)(hk.Flatten()(normed(hk.Conv2D(2, 1)(x))))
+    value = hk.Linear(settings.num_filters)(hk.Flatten()(normed(hk.Conv2D(1, 1)(x))))
+    return logits, jnp.tanh(hk.Linear(1)(jax.nn.relu(value)))[:, 0]
+
+
+def value_targets(moves: Moves) -> tuple[Any, Any]:
+    """Each move's outcome for who made it, and whether its game ended, both `[T, B]`."""
+
+    def back(later: Any, move: Moves) -> Any:
+        outcome, has_ended = later
+        outcome = jnp.where(move.is_last, move.reward, -outcome)
+        has_ended = has_ended | move.is_last
+        return (outcome, has_ended), (outcome, has_ended)
+
+    num_games = moves.reward.shape[1]
+    start = jnp.zeros(num_games), jnp.zeros(num_games, bool)
+    return lax.scan(back, start, moves, reverse=True)[1]
+
+
+def make(game: str, settings: Settings) -> tuple[Callable[[int], None], int]:
+    """Returns what takes so many iterations, and the number of weights."""
+    env = pgx.make(game)  # type: ignore[arg-type]
+    init, step = jax.vmap(env.init), jax.vmap(env.step)
+    rows = jnp.arange(settings.num_games)
+
+    def forward(x: Any, is_training: bool) -> Any:
+        return tower(x, settings, env.num_actions, is_training)
+
+    network: Any = hk.without_apply_rng(hk.transform_with_state(forward))
+    optimizer = optax.adam(settings.learning_rate)
+
+    def evaluate(model: Any, state: Any) -> Any:
+        (logits, value), _ = network.apply(*model, state.observation, False)
+        least = jnp.finfo(jnp.float32).min
+        return jnp.where(state.legal_action_mask, logits, least), value
+
+    def simulate(model: Any, key: Any, action: Any, state: Any) -> Any:
+        del key
+        mover, state = state.current_player, step(state, action)
+        logits, value = evaluate(model, state)
+        output = mctx.RecurrentFnOutput(  # type: ignore[call-arg]
+            reward=state.rewards[rows, mover],
+            discount=jnp.where(state.terminated, 0.0, -1.0),
+            prior_logits=logits,
+            value=jnp.where(state.terminated, 0.0, value),
+        )
+        return output, state
+
+    def move(model: Any, state: Any, key: Any) -> tuple[Any, Moves]:
+        search_key, fresh_key = jax.random.split(key)
+        logits, value = evaluate(model, state)
+        root = mctx.RootFnOutput(  # type: ignore[call-arg]
+            prior_logits=logits, value=value, embedding=state
+        )
+        found = mctx.gumbel_muzero_policy(
+            model, search_key, root, simulate, settings.num_simulations,
+            invalid_actions=~state.legal_action_mask,
+        )  # fmt: skip
+        after = step(state, found.action)
+        made = Moves(
+            state.observation, found.action_weights,
+            after.rewards[rows, state.current_player], after.terminated,
+        )  # fmt: skip
+        fresh = init(jax.random.split(fresh_key, settings.num_games))
+
+        def choose(new: Any, old: Any) -> Any:
+            over = after.terminated.reshape(-1, *(1,) * (old.ndim - 1))
+            return jnp.where(over, new, old)
+
+        return jax.tree.map(choose, fresh, after), made
+
+    @jax.jit
+    def play(model: Any, key: Any) -> Any:
+        start_key, move_key = jax.random.split(key)
+        start = init(jax.random.split(start_key, settings.num_games))
+        keys = jax.random.split(move_key, settings.num_moves)
+        _, moves = lax.scan(lambda state, one: move(model, state, one), start, keys)
+        return moves.observation, moves.weights, *value_targets(moves)
+
+    def loss(params: Any, state: Any, batch: Any) -> Any:
+        x, weights, outcome, has_ended = batch
+        (logits, value), state = network.apply(params, state, x, True)
+        policy_loss = optax.softmax_cross_entropy(logits, weights).mean()
+        return policy_loss + (optax.l2_loss(value, outcome) * has_ended).mean(), state
+
+    @jax.jit
+    def learn(model: Any, moments: Any, batch: Any) -> Any:
+        params, state = model
+        gradients, state = jax.grad(loss, has_aux=True)(params, state, batch)
+        updates, moments = optimizer.update(gradients, moments)
+        return (optax.apply_updates(params, updates), state), moments
+
+    example = jax.eval_shape(init, jax.random.split(jax.random.PRNGKey(0), 1)).observation
+    model = network.init(jax.random.PRNGKey(0), jnp.zeros(example.shape), True)
+    moments = optimizer.init(model[0])
+    rng = np.random.default_rng(0)
+
+    def take(count: int) -> None:
+        nonlocal model, moments
+        for _ in range(count):
+            key = jax.random.PRNGKey(int(rng.integers(2**31)))
+            played = jax.device_get(play(model, key))
+            flat = [leaf.reshape(-1, *leaf.shape[2:]) for leaf in played]
+            order = rng.permutation(len(flat[0]))
+            for begin in range(0, len(order), settings.batch_size):
+                drawn = order[begin : begin + settings.batch_size]
+                model, moments = learn(model, moments, [leaf[drawn] for leaf in flat])
+        jax.block_until_ready(model)
+
+    return take, sum(leaf.size for leaf in jax.tree.leaves(model[0]))
