@@ -10,8 +10,9 @@ An agent without memory still sees its last action and reward, and the reward ca
 as a notepad: after a success it takes the darker picture, say, and after a failure the
 lighter one. Where the darker one pays it is always right; where not, it is wrong and right
 by turns. It is thus right in all even trials and in half of the odd ones, 7 of 9 later
-trials in the mean. So neither chance in general nor the second trial tells memory from a
-notepad; the third trial does, and all later ones together. Both are checked.
+trials in the mean. One that guesses after a failure is right in 5 of 8 third trials. So
+neither chance in general nor the second trial tells memory from a notepad; the third trial
+does, and all later ones together. Both are checked, against the best that a notepad can.
 
 Source: Wang et al. 2016, section 3.2.2.
   Departure: the pictures stand side by side and one action takes one of them (`harlow/
@@ -42,7 +43,13 @@ from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies import figures
 from tolman.launchers.studies.checks import SIGMAS
 from tolman.launchers.studies.meta_rl import common, harlow_plots
-from tolman.launchers.studies.meta_rl.harlow_choices import CEILING, Player, choose
+from tolman.launchers.studies.meta_rl.harlow_choices import (
+    CEILING,
+    NOTEPAD_LATER,
+    NOTEPAD_THIRD,
+    Player,
+    choose,
+)
 from tolman.launchers.studies.study import Study, Training
 
 TITLE = "Harlow's task: one trial tells which of two new pictures pays"
@@ -53,12 +60,12 @@ IMAGE_SIZE = 14  # Pixels.
 AGENT = {
     "unroll_length": NUM_TRIALS + 1, "batch_size": 16, "value_cost": 0.4,
     "torso": "tiles", "torso_size": 16, "final_learning_rate_scale": 0.0,
-    **common.MEASURED_WITH,
+    "optimizer": "adam", "adam_epsilon": 1e-8,
 }  # fmt: skip
 CORE_SIZE = 128
-QUICK = common.Sweep(6, 3, (1.2e-3, 1.6e-3), (0.25, 0.35), (0.05, 0.05))
-FULL = common.Sweep(12, 5, (8e-4, 2e-3), (0.1, 0.5), (0.03, 0.08))
-QUICK_EPISODES, FULL_EPISODES = 44_800, 70_400
+QUICK = common.Sweep(6, 3, (9e-4, 1.4e-3), (0.25, 0.35), (0.05, 0.05))
+FULL = common.Sweep(12, 5, (6e-4, 1.6e-3), (0.1, 0.5), (0.03, 0.08))
+QUICK_EPISODES, FULL_EPISODES = 56_000, 70_400
 NUM_CONTROLS = 2  # Members of each control; their settings are the first of the sweep's.
 
 AGENT_NAME, STACKED = "meta-RL", "stacked LSTM"
@@ -191,13 +198,11 @@ def _check(study: Study, players: dict[str, Player]) -> None:
         "no reward input: trials 2 to 10", blind.later, "chance",
         expected=0.5, error=blind.error(slice(1, None)),
     )  # fmt: skip
-    # Its last action can tell it one bit of what came before.
-    best = 7 / 9 + SIGMAS * notepad.error(slice(1, None))
+    best = NOTEPAD_LATER + SIGMAS * notepad.error(slice(1, None))
     study.check("no memory: trials 2 to 10", notepad.later, "7/9 at best", below=best)
-    study.check_chance(
-        "no memory: third trial", float(np.median(notepad.by_trial[:, 2])), "chance",
-        expected=0.5, error=notepad.error(slice(2, 3)),
-    )  # fmt: skip
+    best = NOTEPAD_THIRD + SIGMAS * notepad.error(slice(2, 3))
+    third = float(np.median(notepad.by_trial[:, 2]))
+    study.check("no memory: third trial", third, "5/8 at best", below=best)
     if STACKED in players:
         study.check(
             "stacked LSTM, held-out pictures, trials 2 to 10",

@@ -10,6 +10,8 @@ from tolman.launchers.studies.checks import standard_error
 from tolman.launchers.studies.meta_rl import common
 
 CEILING = 0.9  # Share of correct choices from the second trial on.
+# The best shares of a player that knows its last reward alone, trials 2 to 10 and trial 3.
+NOTEPAD_LATER, NOTEPAD_THIRD = 7 / 9, 5 / 8
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from tolman.launchers.studies.meta_rl import harlow as study
-from tolman.launchers.studies.meta_rl.harlow_choices import choose
+from tolman.launchers.studies.meta_rl.harlow_choices import (
+    NOTEPAD_LATER,
+    NOTEPAD_THIRD,
+    choose,
+)
 from tolman.launchers.studies.study import run_study
 
 RIGHT, WRONG = True, False
@@ -66,6 +70,22 @@ def test_members_are_chosen_and_shown_on_different_episodes():
     assert player.shown.tolist() == [0]
     assert player.episodes.tolist() == [2, 3]
     assert player.later == 0.0
+
+
+def test_what_a_last_reward_alone_can_do_at_best():
+    """All players that take the darker picture by chances of the last reward."""
+    at_first, won, lost = np.meshgrid(*[np.linspace(0, 1, 41)] * 3, indexing="ij")
+    shares = []
+    for dark_pays in (True, False):
+        chances = [c if dark_pays else 1 - c for c in (at_first, won, lost)]
+        right = [chances[0]]
+        for _ in range(study.NUM_TRIALS - 1):
+            right.append(right[-1] * chances[1] + (1 - right[-1]) * chances[2])
+        shares.append(right)
+    by_trial = np.mean(shares, axis=0)  # [N, ...]; either picture pays as often.
+    np.testing.assert_allclose(by_trial[0], 0.5)
+    assert by_trial[1:].mean(0).max() == pytest.approx(NOTEPAD_LATER)
+    assert by_trial[2].max() == pytest.approx(NOTEPAD_THIRD)
 
 
 def test_second_trial_tells_a_player_that_stays_from_one_that_learns():
