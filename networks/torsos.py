@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from tolman.networks.activations import Activation, activation
 from tolman.networks.core import Array
+from tolman.networks.images import Conv2D
 
 # Filters, side and stride of each convolution.
 SHALLOW = ((16, 8, 4), (32, 4, 2))
@@ -64,7 +65,7 @@ class ConvTorso(hk.Module):
         x = image.reshape(-1, *spatial)  # [N, H, W, C]
         for channels, size, stride in self._layers:
             padding = [_padding(side, size, stride) for side in x.shape[1:3]]
-            x = jax.nn.relu(hk.Conv2D(channels, size, stride, padding=padding)(x))
+            x = jax.nn.relu(Conv2D(channels, size, stride, padding)(x))
         x = jax.nn.relu(hk.Linear(self._output_size)(hk.Flatten()(x)))
         return x.reshape(*leading, -1)
 

@@ -27,6 +27,7 @@ from tolman.launchers.measuring.peers.settings import (
     A2CSettings,
     DQNSettings,
     PPOSettings,
+    ScreensPPOSettings,
     Settings,
 )
 from tolman.launchers.measuring.turns import processor_seconds
@@ -42,7 +43,7 @@ ON_DEVICE = {
     "cartpole": jax_a2c.Settings(256, 32),
 }
 SELF_PLAY = {"connect_four": pgx_alphazero.Settings()}
-ON_HOST = "CartPole-v1"
+ON_HOST, ON_SCREENS = "CartPole-v1", "ALE/Pong-v5"
 LOCAL: dict[str, Settings] = {
     "ppo": PPOSettings(),
     "actor_critic": A2CSettings(),
@@ -131,9 +132,20 @@ def _pairs() -> Iterator[Pair]:
                     library,
                     f"{agent}, {ON_HOST} x {own.num_envs}",
                     _steps(own),
-                    partial(_our_local, agent),
-                    partial(_their_local, make, own),
+                    partial(_our_local, agent, ON_HOST, own),
+                    partial(_their_local, make, ON_HOST, own),
                 )
+    if importlib.util.find_spec("envpool") is None:
+        print("Left out: games of Atari in EnvPool (pip install envpool).")
+        return
+    screens = ScreensPPOSettings()
+    yield Pair(
+        "CleanRL's shape, EnvPool",
+        f"ppo, {ON_SCREENS} x {screens.num_envs}",
+        _steps(screens),
+        partial(_our_local, "ppo", ON_SCREENS, screens),
+        partial(_their_local, torch_loops.screens_ppo, ON_SCREENS, screens),
+    )
 
 
 def _steps(settings: Settings) -> int:
@@ -225,9 +237,10 @@ def their_alphazero(game: str, settings: pgx_alphazero.Settings, stack: ExitStac
     return Part(*pgx_alphazero.make(game, settings))
 
 
-def _our_local(agent_name: str, stack: ExitStack) -> Part:
-    settings = LOCAL[agent_name]
-    words = f"{agent_name} --env {ON_HOST} --launcher local {settings.words()}"
+def _our_local(
+    agent_name: str, environment: str, settings: Settings, stack: ExitStack
+) -> Part:
+    words = f"{agent_name} --env {environment} --launcher local {settings.words()}"
     job = resolve(parse_train(words.split()))
     vector = job.source.make_vector(0, settings.num_envs)
     stack.callback(vector.close)
@@ -248,12 +261,13 @@ def _our_local(agent_name: str, stack: ExitStack) -> Part:
 
 
 def _their_local(
-    make: Callable[[str, Settings], tuple[Callable[[int], None], int]],
+    make: Callable[[str, Any], tuple[Callable[[int], None], int]],
+    environment: str,
     settings: Settings,
     stack: ExitStack,
 ) -> Part:
     del stack
-    return Part(*make(ON_HOST, settings))
+    return Part(*make(environment, settings))
 
 
 def _weights(agent: Any) -> int:

@@ -252,7 +252,7 @@ def test_a_loop_of_cleanrls_shape_learns_with_a_network_like_ours(agent):
         take, weights = getattr(torch_loops, agent)("CartPole-v1", settings)
         before = [leaf.detach().clone() for leaf in made[0]]
         take(2)
-        ours = peers._our_local(agent, stack).weights
+        ours = peers._our_local(agent, "CartPole-v1", settings, stack).weights
     assert all((a != b).any() for a, b in zip(before, made[0], strict=True))
     assert abs(weights - ours) <= 1
 

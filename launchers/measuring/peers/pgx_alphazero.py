@@ -100,17 +100,14 @@ def value_targets(moves: Moves) -> tuple[Any, Any]:
     return lax.scan(back, start, moves, reverse=True)[1]
 
 
-def make(game: str, settings: Settings) -> tuple[Callable[[int], None], int]:
-    """Returns what takes so many iterations, and the number of weights."""
-    env = pgx.make(game)  # type: ignore[arg-type]
+def playing(env: Any, network: Any, settings: Settings) -> Callable[[Any, Any], Any]:
+    """Returns what plays all games for so many moves.
+
+    It takes a model and a key and returns `[T, B, ...]`: what was seen, the search's
+    policy, each move's outcome, and whether that is known.
+    """
     init, step = jax.vmap(env.init), jax.vmap(env.step)
     rows = jnp.arange(settings.num_games)
-
-    def forward(x: Any, is_training: bool) -> Any:
-        return tower(x, settings, env.num_actions, is_training)
-
-    network: Any = hk.without_apply_rng(hk.transform_with_state(forward))
-    optimizer = optax.adam(settings.learning_rate)
 
     def evaluate(model: Any, state: Any) -> Any:
         (logits, value), _ = network.apply(*model, state.observation, False)
@@ -160,6 +157,12 @@ def make(game: str, settings: Settings) -> tuple[Callable[[int], None], int]:
         _, moves = lax.scan(lambda state, one: move(model, state, one), start, keys)
         return moves.observation, moves.weights, *value_targets(moves)
 
+    return play
+
+
+def learning(network: Any, optimizer: Any) -> Callable[[Any, Any, Any], Any]:
+    """Returns what takes one gradient step on a batch of `playing`'s positions."""
+
     def loss(params: Any, state: Any, batch: Any) -> Any:
         x, weights, outcome, has_ended = batch
         (logits, value), state = network.apply(params, state, x, True)
@@ -173,8 +176,21 @@ def make(game: str, settings: Settings) -> tuple[Callable[[int], None], int]:
         updates, moments = optimizer.update(gradients, moments)
         return (optax.apply_updates(params, updates), state), moments
 
-    example = jax.eval_shape(init, jax.random.split(jax.random.PRNGKey(0), 1)).observation
-    model = network.init(jax.random.PRNGKey(0), jnp.zeros(example.shape), True)
+    return learn
+
+
+def make(game: str, settings: Settings) -> tuple[Callable[[int], None], int]:
+    """Returns what takes so many iterations, and the number of weights."""
+    env = pgx.make(game)  # type: ignore[arg-type]
+
+    def forward(x: Any, is_training: bool) -> Any:
+        return tower(x, settings, env.num_actions, is_training)
+
+    network: Any = hk.without_apply_rng(hk.transform_with_state(forward))
+    optimizer = optax.adam(settings.learning_rate)
+    play, learn = playing(env, network, settings), learning(network, optimizer)
+    example = jax.eval_shape(env.init, jax.random.PRNGKey(0)).observation
+    model = network.init(jax.random.PRNGKey(0), jnp.zeros((1, *example.shape)), True)
     moments = optimizer.init(model[0])
     rng = np.random.default_rng(0)
 

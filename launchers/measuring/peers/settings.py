@@ -50,6 +50,16 @@ class PPOSettings(Settings):
 
 
 @dataclass(frozen=True)
+class ScreensPPOSettings(PPOSettings):
+    """Of a game of Atari."""
+
+    num_envs: int = 16
+    units: int = 256
+    minibatch_size: int = 512
+    learning_rate: float = 2.5e-4
+
+
+@dataclass(frozen=True)
 class A2CSettings(Settings):
     """Attributes:
     unroll_length: decisions of each environment between two updates.

@@ -1,7 +1,7 @@
 """PPO and DQN in PyTorch in the shape of CleanRL's one-file scripts, written plainly.
 
 Tensors of a rollout are made once; environments step in Gymnasium's own vector, in one
-process.
+process, and games of Atari in EnvPool.
 """
 
 from __future__ import annotations
@@ -25,17 +25,26 @@ def trunk(num_inputs: int, units: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def screen_trunk(units: int) -> nn.Sequential:
+    """Mnih et al. 2016's convolutions of four grey screens, and two ReLU layers."""
+    convolutions = (
+        nn.Conv2d(4, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 4, 2), nn.ReLU(),
+        nn.Flatten(),
+    )  # fmt: skip
+    return nn.Sequential(*convolutions, *trunk(32 * 9 * 9, units))
+
+
 class PolicyValue(nn.Module):
     """A policy and a value on one trunk."""
 
-    def __init__(self, num_inputs: int, units: int, num_actions: int) -> None:
+    def __init__(self, trunk: nn.Module, units: int, num_actions: int) -> None:
         super().__init__()
-        self.trunk = trunk(num_inputs, units)
+        self.trunk = trunk
         self.policy = nn.Linear(units, num_actions)
         self.value = nn.Linear(units, 1)
 
     def forward(self, x: torch.Tensor) -> tuple[Any, torch.Tensor]:
-        hidden = self.trunk(x)
+        hidden = self.trunk(x / 255.0 if x.dtype == torch.uint8 else x)
         policy = torch.distributions.Categorical(logits=self.policy(hidden))
         return policy, self.value(hidden)[:, 0]
 
@@ -68,14 +77,40 @@ def ppo(environment: str, settings: PPOSettings) -> tuple[Part, int]:
     """Returns what takes so many updates of PPO, and the number of weights."""
     envs = make_environments(environment, settings.num_envs)
     num_inputs, num_actions = sizes(envs)
-    network = PolicyValue(num_inputs, settings.units, num_actions)
+    network = PolicyValue(trunk(num_inputs, settings.units), settings.units, num_actions)
+    return learner(envs, envs.reset(seed=0)[0], network, settings)
+
+
+def screens_ppo(environment: str, settings: PPOSettings) -> tuple[Part, int]:
+    """The same of a game of Atari, in EnvPool.
+
+    Args:
+      environment: `ALE/Name-v5`; EnvPool calls it `Name-v5`.
+      settings: of both sides.
+    """
+    import envpool
+
+    envs = envpool.make(
+        environment.removeprefix("ALE/"), env_type="gymnasium",
+        num_envs=settings.num_envs, reward_clip=True, seed=0,
+    )  # fmt: skip
+    network = PolicyValue(
+        screen_trunk(settings.units), settings.units, int(envs.action_space.n)
+    )
+    return learner(envs, envs.reset()[0], network, settings)
+
+
+def learner(
+    envs: Any, start: np.ndarray, network: PolicyValue, settings: PPOSettings
+) -> tuple[Part, int]:
+    """Returns what takes so many updates of PPO, and the number of weights."""
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate, eps=1e-5)
     length, number = settings.unroll_length, settings.num_envs
-    seen = torch.zeros(length, number, num_inputs)
+    first = torch.tensor(start)
+    seen = torch.zeros(length, *first.shape, dtype=first.dtype)
     actions, logs, rewards, dones, values = torch.zeros(5, length, number)
-    first, _ = envs.reset(seed=0)
     rng = np.random.default_rng(0)
-    now = {"x": torch.tensor(first), "done": torch.zeros(number)}
+    now = {"x": first, "done": torch.zeros(number)}
 
     def collect() -> tuple[torch.Tensor, torch.Tensor]:
         for step in range(length):
@@ -101,7 +136,7 @@ def ppo(environment: str, settings: PPOSettings) -> tuple[Part, int]:
         return advantages, advantages + values
 
     def learn(advantages: torch.Tensor, targets: torch.Tensor) -> None:
-        flat = [seen.reshape(-1, num_inputs)]
+        flat = [seen.reshape(-1, *seen.shape[2:])]
         flat += [leaf.reshape(-1) for leaf in (actions, logs, values, advantages, targets)]
         indices, size = np.arange(length * number), settings.minibatch_size
         for _ in range(settings.num_epochs):
