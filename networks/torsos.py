@@ -77,8 +77,8 @@ class TileTorso(hk.Module):
     share one fully connected ReLU layer: a convolution whose kernel and stride are the
     tile. What is learnt of a picture in one place then holds in all of them. Each tile is
     brought to mean 0 and standard deviation 1 first, for pictures that are mostly paper
-    differ in little else. D is `output_size` for each tile. On CPU cores a population
-    trains about twenty times faster with it than with `ConvTorso`.
+    differ in little else. D is `output_size` for each tile. A population of six
+    on a CPU trains some four times faster with it than with `ConvTorso` (42 x 42 pixels).
 
     Raises:
       ValueError: if the longer side is no multiple of the shorter one.

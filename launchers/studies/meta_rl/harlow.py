@@ -17,9 +17,8 @@ does, and all later ones together. Both are checked, against the best that a not
 Source: Wang et al. 2016, section 3.2.2.
   Departure: the pictures stand side by side and one action takes one of them (`harlow/
   choice`); the paper's agent turns its gaze on a screen of 84 x 84 pixels and needs about
-  twenty steps a trial, 2e7 in 100,000 episodes: hours a seed on a CPU core, whose gradients
-  through the convolutions took 1,500 frames a second at half that width. The pictures are
-  14 pixels wide; characters, photographs of fruits or drawn patterns stand in for
+  twenty steps a trial, 2e7 in 100,000 episodes: hours a seed on a CPU core. The pictures
+  are 14 pixels wide; characters, photographs of fruits or drawn patterns stand in for
   ImageNet. One shared layer per picture stands in for the convolutions, 128 LSTM units for
   256, and discounts are low, for no action has an effect beyond its own reward. Fewer
   seeds than the paper's 100 are trained, each with settings of its own, and the stacked
