@@ -1,5 +1,6 @@
 """Small environments and agents for tests."""
 
+import functools
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,6 +26,16 @@ def make_agent(name, environment, core_name, tasks=(), **settings):
         make_core(core_name, find(CORE, core_name).default_settings()),
         *([tasks] if tasks else []),
     )
+
+
+@functools.cache
+def compiled(function, *static):
+    """One program of a function for all its callers; `static` are the places of constants.
+
+    Without it, every operation is compiled alone, and `jax.jit` traces a method anew at
+    each use.
+    """
+    return jax.jit(function, static_argnums=static)
 
 
 class CountingState(NamedTuple):
