@@ -153,7 +153,7 @@ class LabEnvironment(dm_env.Environment):
         fields = set(self.settings.fields)
         image = told.get(self._image)
         seen["rgb"] = None if image is None else image[..., :3].copy()
-        seen["rgbd"] = image
+        seen["rgbd"] = None if image is None else image.copy()
         if fields & {"depth", "depth_classes"}:
             depth = from_buffer(told[RGBD][..., 3])
             seen["depth"] = depth

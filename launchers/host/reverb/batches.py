@@ -146,6 +146,7 @@ class Batches:
 
         Raises:
           tf.errors.OpError: if a server is gone.
+          Exception: what else ended the reading.
         """
         try:
             batch = self._ready.get(timeout=seconds)
@@ -168,7 +169,7 @@ class Batches:
             while not self._is_closed.is_set():
                 for shard, dataset in enumerate(self._datasets):
                     self._put(self._load(next(dataset), shard))
-        except (tf.errors.OpError, StopIteration, RuntimeError) as error:
+        except Exception as error:  # `next` raises it.
             self._put(error)
 
     def _load(self, sample: Any, shard: int) -> Batch:

@@ -123,6 +123,19 @@ def test_each_game_counts_once_in_this_incarnation_and_in_no_other(serve, tmp_pa
     assert again.counter.statistics() == ((7,), 0, 3, (1.0, 7.0, 1.0, 0.0, 0.25))
 
 
+def test_what_ends_the_reading_is_raised_where_a_batch_is_asked_for(serve, work):
+    layout = GameLayout(EXAMPLE, 3, 64, lambda position: position["a"])
+    server = serve(layout)
+    layout.versions = lambda data: {}["gone"]  # A fault that no server is to blame for.
+    server.writer.write(game(0, 4))
+    batches = batches_of(server, layout, work)
+    try:
+        with pytest.raises(KeyError, match="gone"):
+            take(batches, 1)
+    finally:
+        batches.close()
+
+
 def test_the_window_is_in_games_and_its_positions_are_drawn_alike(serve, work):
     server = serve()
     for number, length in enumerate([4, 1, 9, 5]):
