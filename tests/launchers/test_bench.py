@@ -29,6 +29,7 @@ from tolman.launchers.measuring import turns
 from tolman.launchers.measuring.core_tasks import make_player, t_maze
 from tolman.launchers.measuring.parts import acting, network_pass
 from tolman.launchers.measuring.peers import jax_a2c, pgx_alphazero
+from tolman.launchers.measuring.peers.settings import ScreensPPOSettings
 
 
 @pytest.fixture
@@ -255,6 +256,18 @@ def test_a_loop_of_cleanrls_shape_learns_with_a_network_like_ours(agent):
         ours = peers._our_local(agent, "CartPole-v1", settings, stack).weights
     assert all((a != b).any() for a, b in zip(before, made[0], strict=True))
     assert abs(weights - ours) <= 1
+
+
+def test_a_loop_of_cleanrls_shape_plays_games_of_atari_with_our_network():
+    pytest.importorskip("torch")
+    pytest.importorskip("envpool")
+    from tolman.launchers.measuring.peers import torch_loops
+
+    small = ScreensPPOSettings(num_envs=2, unroll_length=8, minibatch_size=8)
+    take, weights = torch_loops.screens_ppo("ALE/Pong-v5", small)
+    take(2)
+    with ExitStack() as stack:
+        assert weights == peers._our_local("ppo", "ALE/Pong-v5", small, stack).weights
 
 
 def test_the_peer_s_memory_is_emptied_where_a_task_begins():
