@@ -60,9 +60,9 @@ def convolve(x: Array, w: Array, stride: int, padding: Padding) -> Array:
     """Windows of an image times filters; differentiable in reverse mode.
 
     XLA's CPU compiler brings the convolutions of a gradient into the one order of axes that
-    it has fast code for, but not inside a loop. jax 0.6.2, 64 images of 84 x 84 x 4 and 16
-    windows of 8 x 8: 13 ms of processor time for the filters' gradient, in a `lax.scan`
-    221. So the gradients are written in that order.
+    it has fast code for, but not inside a loop. Of 64 images of 84 x 84 x 4 and 16 windows
+    of 8 x 8 the filters' gradient takes 13 ms of processor time, in a `lax.scan` 221, on
+    jax 0.6.2 and 0.12 alike. So the gradients are written in that order.
 
     Args:
       x: `[N, H, W, C]`.
