@@ -75,7 +75,6 @@ MISTAKES = [
         f"ewc --tasks {TASKS} --steps-per-task 5 --eval-every 5",
         "are evaluated for every row",
     ),
-    (f"ewc --tasks {TASKS} --steps-per-task 5 --launcher ray", "Set --launcher local."),
     ("ewc --tasks conflict/catch,conflict/cath --steps-per-task 5", "did you mean"),
     ("ewc --tasks conflict/catch,CartPole-v1 --steps-per-task 5", "lives on the host"),
     (

@@ -94,7 +94,7 @@ def test_the_copy_that_told_the_specs_is_one_of_those_that_are_stepped(noted, tm
     replay = ReplayServer(work.tables(agent), tmp_path / "replay")
     params = agent.init(jax.random.PRNGKey(0)).params
     parameters = SimpleNamespace(
-        get=lambda num_unrolls: (0, params),
+        get=lambda num_unrolls=0: (0, params),
         new_priority=lambda: 1.0,
         address=lambda shard: replay.address,
         is_closed=threading.Event(),
