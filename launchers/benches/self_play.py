@@ -124,54 +124,20 @@ def _ours(case: Case, agent: AlphaZero, params: Any) -> Callable[[int], None]:
 def _bare(case: Case, agent: AlphaZero, params: Any) -> tuple[Callable[[int], None], int]:
     """The same with nothing but mctx and pgx; and the bytes of one of its nodes."""
     import jax
-    import jax.numpy as jnp
     import mctx
     import pgx
 
-    env = pgx.make(case.game)
-    init, step = jax.vmap(env.init), jax.vmap(env.step)
+    from tolman.launchers.measuring.peers.bare_search import make_move
+
+    env = pgx.make(case.game)  # type: ignore[arg-type]
     policy = {"gumbel": mctx.gumbel_muzero_policy, "puct": mctx.muzero_policy}[case.search]
+    move = make_move(
+        env, agent.network.apply, policy, case.batch_size, case.num_simulations
+    )
 
-    def evaluate(state: Any) -> tuple[Any, Any]:
-        prediction = agent.network.apply(params, state.observation)
-        least = jnp.finfo(jnp.float32).min
-        return jnp.where(
-            state.legal_action_mask, prediction.logits, least
-        ), prediction.value
-
-    def recurrent(_: Any, key: Any, action: Any, state: Any) -> Any:
-        mover = state.current_player
-        state = step(state, action)
-        logits, value = evaluate(state)
-        rows = jnp.arange(case.batch_size)
-        output = mctx.RecurrentFnOutput(  # type: ignore[call-arg]
-            reward=state.rewards[rows, mover],
-            discount=jnp.where(state.terminated, 0.0, -1.0),
-            prior_logits=logits,
-            value=jnp.where(state.terminated, 0.0, value),
-        )
-        return output, state
-
-    def move(state: Any, key: Any) -> Any:
-        logits, value = evaluate(state)
-        root = mctx.RootFnOutput(  # type: ignore[call-arg]
-            prior_logits=logits, value=value, embedding=state
-        )
-        found = policy(
-            (), key, root, recurrent, case.num_simulations,
-            invalid_actions=~state.legal_action_mask,
-        )  # fmt: skip
-        following = step(state, found.action)
-        fresh = init(jax.random.split(key, case.batch_size))
-
-        def choose(new: Any, old: Any) -> Any:
-            over = following.terminated.reshape(-1, *(1,) * (old.ndim - 1))
-            return jnp.where(over, new, old)
-
-        return jax.tree.map(choose, fresh, following)
-
-    compiled = jax.jit(move)
-    state = init(jax.random.split(jax.random.PRNGKey(0), case.batch_size))
+    compiled = jax.jit(lambda state, key: move(params, state, key).state)
+    keys = jax.random.split(jax.random.PRNGKey(0), case.batch_size)
+    state = jax.vmap(env.init)(keys)
     one = jax.eval_shape(env.init, jax.random.PRNGKey(0))
     embedding = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
     node = embedding + 4 * (6 * env.num_actions + 5)

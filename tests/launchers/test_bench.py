@@ -7,9 +7,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import pgx
 import pytest
 from dm_env import specs
 from toys import CountingTask, make_agent
@@ -221,6 +224,36 @@ def test_the_self_playing_peer_s_outcomes_turn_with_the_mover():
     np.testing.assert_array_equal(outcome[:, 1], [1.0, -1.0, 1.0, 0.0])
     np.testing.assert_array_equal(has_ended[:, 1], [True, True, True, False])
     assert not outcome[:, 0].any() and not has_ended[:, 0].any()
+
+
+def test_the_self_playing_peer_learns_what_was_played():
+    """Policies are of legal moves; a value that is not known teaches nothing."""
+    env = pgx.make("tic_tac_toe")
+    settings = pgx_alphazero.Settings(4, 12, 2, 8, 1, batch_size=16)
+    network = hk.without_apply_rng(
+        hk.transform_with_state(
+            lambda x, is_training: pgx_alphazero.tower(x, settings, 9, is_training)
+        )
+    )
+    model = network.init(jax.random.PRNGKey(0), jnp.zeros((1, 3, 3, 2)), True)
+    play = pgx_alphazero.playing(env, network, settings)
+    seen, weights, outcome, has_ended = play(model, jax.random.PRNGKey(1))
+    assert seen.shape == (12, 4, 3, 3, 2) and weights.shape == (12, 4, 9)
+    np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
+    assert not (weights * seen.any(-1).reshape(12, 4, 9)).any()  # Where a stone lies.
+    assert has_ended[0].all() and not has_ended[-1].all()
+    optimizer = optax.sgd(0.1)
+    learn = pgx_alphazero.learning(network, optimizer)
+    flat = [leaf.reshape(-1, *leaf.shape[2:]) for leaf in (seen, weights, outcome)]
+
+    def value_of(model, is_known):
+        batch = (*flat, jnp.full(48, is_known))
+        (params, _), _ = learn(model, optimizer.init(model[0]), batch)
+        return params["linear_2"]["w"]
+
+    before = model[0]["linear_2"]["w"]
+    np.testing.assert_array_equal(value_of(model, False), before)
+    assert (value_of(model, True) != before).any()
 
 
 def test_the_peer_s_advantages_are_the_sums_of_errors():

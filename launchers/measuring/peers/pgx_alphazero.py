@@ -21,6 +21,8 @@ import optax
 import pgx
 from jax import lax
 
+from tolman.launchers.measuring.peers.bare_search import make_move
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -106,55 +108,27 @@ def playing(env: Any, network: Any, settings: Settings) -> Callable[[Any, Any], 
     It takes a model and a key and returns `[T, B, ...]`: what was seen, the search's
     policy, each move's outcome, and whether that is known.
     """
-    init, step = jax.vmap(env.init), jax.vmap(env.step)
-    rows = jnp.arange(settings.num_games)
+    init = jax.vmap(env.init)
 
-    def evaluate(model: Any, state: Any) -> Any:
-        (logits, value), _ = network.apply(*model, state.observation, False)
-        least = jnp.finfo(jnp.float32).min
-        return jnp.where(state.legal_action_mask, logits, least), value
+    def predict(model: Any, observation: Any) -> Any:
+        return network.apply(*model, observation, False)[0]
 
-    def simulate(model: Any, key: Any, action: Any, state: Any) -> Any:
-        del key
-        mover, state = state.current_player, step(state, action)
-        logits, value = evaluate(model, state)
-        output = mctx.RecurrentFnOutput(  # type: ignore[call-arg]
-            reward=state.rewards[rows, mover],
-            discount=jnp.where(state.terminated, 0.0, -1.0),
-            prior_logits=logits,
-            value=jnp.where(state.terminated, 0.0, value),
-        )
-        return output, state
-
-    def move(model: Any, state: Any, key: Any) -> tuple[Any, Moves]:
-        search_key, fresh_key = jax.random.split(key)
-        logits, value = evaluate(model, state)
-        root = mctx.RootFnOutput(  # type: ignore[call-arg]
-            prior_logits=logits, value=value, embedding=state
-        )
-        found = mctx.gumbel_muzero_policy(
-            model, search_key, root, simulate, settings.num_simulations,
-            invalid_actions=~state.legal_action_mask,
-        )  # fmt: skip
-        after = step(state, found.action)
-        made = Moves(
-            state.observation, found.action_weights,
-            after.rewards[rows, state.current_player], after.terminated,
-        )  # fmt: skip
-        fresh = init(jax.random.split(fresh_key, settings.num_games))
-
-        def choose(new: Any, old: Any) -> Any:
-            over = after.terminated.reshape(-1, *(1,) * (old.ndim - 1))
-            return jnp.where(over, new, old)
-
-        return jax.tree.map(choose, fresh, after), made
+    move = make_move(
+        env, predict, mctx.gumbel_muzero_policy, settings.num_games,
+        settings.num_simulations,
+    )  # fmt: skip
 
     @jax.jit
     def play(model: Any, key: Any) -> Any:
+        def body(state: Any, key: Any) -> tuple[Any, Moves]:
+            moved = move(model, state, key)
+            seen = state.observation
+            return moved.state, Moves(seen, moved.weights, moved.reward, moved.is_last)
+
         start_key, move_key = jax.random.split(key)
         start = init(jax.random.split(start_key, settings.num_games))
         keys = jax.random.split(move_key, settings.num_moves)
-        _, moves = lax.scan(lambda state, one: move(model, state, one), start, keys)
+        _, moves = lax.scan(body, start, keys)
         return moves.observation, moves.weights, *value_targets(moves)
 
     return play
