@@ -10,6 +10,7 @@ from dataclasses import replace
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import mctx
 import numpy as np
 import optax
 import pgx
@@ -32,6 +33,7 @@ from tolman.launchers.measuring import turns
 from tolman.launchers.measuring.core_tasks import make_player, t_maze
 from tolman.launchers.measuring.parts import acting, network_pass
 from tolman.launchers.measuring.peers import jax_a2c, pgx_alphazero
+from tolman.launchers.measuring.peers.bare_search import make_move
 from tolman.launchers.measuring.peers.settings import ScreensPPOSettings
 
 
@@ -224,6 +226,20 @@ def test_the_self_playing_peer_s_outcomes_turn_with_the_mover():
     np.testing.assert_array_equal(outcome[:, 1], [1.0, -1.0, 1.0, 0.0])
     np.testing.assert_array_equal(has_ended[:, 1], [True, True, True, False])
     assert not outcome[:, 0].any() and not has_ended[:, 0].any()
+
+
+def test_the_bare_search_stops_the_other_side_s_win():
+    """Stones at 0 and 1 win at 2, so the other side must play there."""
+    env = pgx.make("tic_tac_toe")
+    state = jax.vmap(env.init)(jax.random.split(jax.random.PRNGKey(0), 1))
+    for action in (0, 4, 1):
+        state = jax.vmap(env.step)(state, jnp.array([action]))
+    move = make_move(
+        env, lambda _, seen: (jnp.zeros((1, 9)), jnp.zeros(1)),
+        mctx.gumbel_muzero_policy, 1, 200,
+    )  # fmt: skip
+    weights = jax.jit(move)((), state, jax.random.PRNGKey(1)).weights[0]
+    assert weights.argmax() == 2 and weights[2] > 0.5
 
 
 def test_the_self_playing_peer_learns_what_was_played():
