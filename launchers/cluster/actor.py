@@ -17,6 +17,7 @@ from tolman.launchers.cluster.work import (
 )
 from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.parameters import Closed
+from tolman.launchers.host.recognition import Recognised
 from tolman.launchers.runs.job import Job, resolve
 from tolman.launchers.runs.turns import check_tasks
 from tolman.launchers.settings.config import TrainConfig
@@ -32,6 +33,7 @@ class ActorReport(NamedTuple):
       seconds: spent in them.
       version: of its parameters.
       turn: that it acts in.
+      label: of the task that it recognises; None where it watches nothing.
       episodes: that ended since the report before, of that turn.
       log: records since then, level and text.
       failure: what ended it; None while it acts.
@@ -41,6 +43,7 @@ class ActorReport(NamedTuple):
     seconds: float
     version: int
     turn: Turn
+    label: int | None
     episodes: list[Episode]
     log: list[tuple[int, str]]
     failure: Exception | None
@@ -76,18 +79,26 @@ class ActorRole:
         except Exception as error:
             raise portable(error) from None
 
-    def start(self, work: Work, identity: ActorIdentity, server: Any) -> None:
+    def start(
+        self,
+        work: Work,
+        identity: ActorIdentity,
+        server: Any,
+        recognised: Recognised | None = None,
+    ) -> None:
         """Starts to act, as soon as there are parameters and the address of a replay.
 
         Args:
           work: the run's.
           identity: which actor this is.
           server: handle of the `ParameterServer`.
+          recognised: of the tasks so far, by the actor that watches its screens; None for
+            the others.
         """
         self._parameters = ParameterClient(server)
         self._thread = threading.Thread(
             target=self._act,
-            args=(work, identity, self._parameters),
+            args=(work, identity, self._parameters, recognised),
             name="actor",
             daemon=True,
         )
@@ -96,15 +107,22 @@ class ActorRole:
     def report(self) -> ActorReport:
         """What happened so far."""
         loop = self._loop
+        watch = loop.watch if loop else None
         return ActorReport(
             loop.num_steps if loop else 0,
             loop.seconds if loop else 0.0,
             loop.version if loop else -1,
             loop.turn if loop else ONLY_TURN,  # Read first: episodes may be the next's.
+            watch.label if watch else None,
             loop.take_episodes() if loop else [],
             self._log.take(),
             self._failure,
         )
+
+    def recognised(self) -> Recognised | None:
+        """What it has recognised so far; None where it does not watch, or not yet."""
+        watch = self._loop.watch if self._loop else None
+        return watch.recognised if watch else None
 
     def close(self) -> None:
         """Ends acting, and closes the environments."""
@@ -116,10 +134,14 @@ class ActorRole:
         self._log.close()
 
     def _act(
-        self, work: Work, identity: ActorIdentity, parameters: ParameterClient
+        self,
+        work: Work,
+        identity: ActorIdentity,
+        parameters: ParameterClient,
+        recognised: Recognised | None,
     ) -> None:
         try:
-            self._loop = work.acting_loop(identity, parameters, self._job)
+            self._loop = work.acting_loop(identity, parameters, self._job, recognised)
             while not parameters.is_closed.is_set():
                 self._loop.unroll()
         except Closed:

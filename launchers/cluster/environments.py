@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -12,17 +13,24 @@ import numpy as np
 from tolman.agents.agent import Agent, Params
 from tolman.agents.greedy import greedy
 from tolman.agents.tasks import for_task
+from tolman.envs.environment import TimeStep
 from tolman.launchers.catalog.environments import EnvironmentSource, Specs
 from tolman.launchers.cluster.parameter_server import Turn
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.statistics import EpisodeStatistics
-from tolman.launchers.cluster.work import ActingLoop, ActorIdentity, TableStatistics
+from tolman.launchers.cluster.work import (
+    ActingLoop,
+    ActorIdentity,
+    Evaluate,
+    TableStatistics,
+)
 from tolman.launchers.evaluation.episodes import (
     environment_seed,
     evaluation_key,
     play_episodes_of,
 )
 from tolman.launchers.host.layout import examples_of, item_layout, table_of
+from tolman.launchers.host.recognition import Recognised, Watch, watch_of
 from tolman.launchers.host.state import HostState
 from tolman.launchers.host.writer import UnrollWriter
 from tolman.launchers.runs.job import Job, resolve
@@ -72,6 +80,7 @@ class EnvironmentWork:
         actor: ActorIdentity,
         parameters: ParameterClient,
         job: Job | None = None,
+        recognised: Recognised | None = None,
     ) -> ActingLoop:
         # Seconds of imports, which the driver would have to wait for too at the top.
         from tolman.launchers.cluster.turns import TurnsLoop
@@ -81,6 +90,9 @@ class EnvironmentWork:
             job = resolve(self.config, actor.env_seed(self.config.seed))
         sources = [job.tasks[name] for name in self.config.tasks] or [job.source]
         begun: set[int] = set()
+        watch = None if recognised is None else self.watch()
+        if watch is not None and recognised is not None:
+            watch.restore(*recognised)
 
         def make_loop(turn: Turn) -> EnvironmentLoop:
             source, own = sources[turn.stretch], actor._replace(stretch=turn.stretch)
@@ -88,9 +100,23 @@ class EnvironmentWork:
             if id(source) in begun:  # It returns: to other episodes.
                 seed = own.env_seed(self.config.seed)
             begun.add(id(source))
-            return self._loop_of(agent, own, turn, parameters, source, seed)
+            if watch is not None:
+                watch.begin(self._names.index(self.config.tasks[turn.stretch]))
+            see = None if watch is None else watch.see
+            return self._loop_of(agent, own, turn, parameters, source, seed, see)
 
-        return TurnsLoop(make_loop, parameters)
+        return TurnsLoop(make_loop, parameters, watch)
+
+    def watch(self) -> Watch | None:
+        """What tells tasks apart by their screens, of which it has seen none.
+
+        None where their labels are not inferred.
+
+        Raises:
+          ValueError: if observations are no screens.
+        """
+        spec, number = self.specs.observation_spec(), self.num_labels
+        return watch_of(self.config.labels, spec, len(self._names), number)
 
     def table_statistics(self, client: Any) -> Callable[[], TableStatistics]:
         names = [table_of(label) for label in range(self.num_labels)]
@@ -114,19 +140,21 @@ class EnvironmentWork:
         inserted_before, sampled_before, _ = counts()
         return statistics
 
-    def evaluator(self, agent: Agent) -> Callable[[Params, int, int], dict[str, float]]:
+    def evaluator(self, agent: Agent) -> Evaluate:
         player: Any = greedy(agent) if self.config.eval_greedy else agent
 
-        def evaluate(params: Params, num_episodes: int, number: int) -> dict[str, float]:
-            return _evaluate(self.config, player, params, num_episodes, number)
-
-        return evaluate
+        return partial(_evaluate, self.config, player)
 
     def run_statistics(self) -> EpisodeStatistics:
         return EpisodeStatistics()
 
     def rate_limiter(self, state: HostState) -> None:
         """None: Reverb's own limits the tables."""
+
+    @property
+    def _names(self) -> list[str]:
+        """Of the tasks, in the order in which they are first met."""
+        return list(dict.fromkeys(self.config.tasks))
 
     def _keeps_examples(self, agent: Agent) -> bool:
         """Whether items go into a second table, of which a switch takes examples."""
@@ -141,8 +169,9 @@ class EnvironmentWork:
         parameters: ParameterClient,
         source: EnvironmentSource,
         seed: int,
+        see: Callable[[TimeStep], None] | None,
     ) -> EnvironmentLoop:
-        """The loop of an actor in the environments of one turn."""
+        """The loop of an actor in the environments of one turn; `see` is shown its rows."""
         from tolman.launchers.cluster.turns import Over
         from tolman.launchers.host.actor import EnvironmentLoop, VectorActor
         from tolman.launchers.host.reverb.writer import ReverbStreams
@@ -165,14 +194,19 @@ class EnvironmentWork:
                 agent.data, layout, self.num_envs, streams, parameters.new_priority
             )
             acting = VectorActor(agent, self.num_envs, actor.key(), parameters, writer)
-            return EnvironmentLoop([(vector, acting)], agent.data.unroll_length)
+            return EnvironmentLoop([(vector, acting)], agent.data.unroll_length, see)
         except BaseException:
             vector.close()
             raise
 
 
 def _evaluate(
-    config: TrainConfig, agent: Any, params: Params, num_episodes: int, number: int
+    config: TrainConfig,
+    agent: Any,
+    params: Params,
+    num_episodes: int,
+    number: int,
+    labels: Sequence[int],
 ) -> dict[str, float]:
     """Mean return and length of whole episodes, of every task where there are several."""
     key = jax.random.fold_in(evaluation_key(config.seed), number)
@@ -182,7 +216,7 @@ def _evaluate(
         own, prefix = params, "eval"
         if job.tasks:
             prefix = f"eval/{name}"
-            own = for_task(agent, params, task if config.labels == "given" else 0)
+            own = for_task(agent, params, labels[task])
         played = play_episodes_of(
             replace(job, source=source), agent, own, key, num_episodes
         )

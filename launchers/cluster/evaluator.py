@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -34,13 +35,18 @@ class EvaluatorRole:
         self._evaluate = work.evaluator(work.agent())
 
     def evaluate(
-        self, num_episodes: int, number: int, params: Params | None = None
+        self,
+        num_episodes: int,
+        number: int,
+        labels: Sequence[int] = (),
+        params: Params | None = None,
     ) -> dict[str, float]:
         """Plays episodes.
 
         Args:
           num_episodes: to play.
           number: of the evaluation; its seeds come from it.
+          labels: under which tasks in turn are played; of one environment there are none.
           params: to play with; None for those that are the newest when it begins.
 
         Returns:
@@ -48,7 +54,7 @@ class EvaluatorRole:
         """
         if params is None:
             _, params = self._parameters.get()
-        return self._evaluate(jax.device_put(params), num_episodes, number)
+        return self._evaluate(jax.device_put(params), num_episodes, number, labels)
 
     def report(self) -> EvaluatorReport:
         """What it logged."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from tolman.launchers.arena.players.uniform import RandomPlayer
 from tolman.launchers.cluster.parameter_server import ONLY_TURN
 from tolman.launchers.cluster.parameters import ParameterClient
 from tolman.launchers.cluster.statistics import RateLimiter
-from tolman.launchers.cluster.work import ActorIdentity, TableStatistics
+from tolman.launchers.cluster.work import ActorIdentity, Evaluate, TableStatistics
 from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.state import HostState
@@ -59,7 +59,11 @@ class GameWork:
         return self.layout(agent).tables(self.num_shards)
 
     def acting_loop(
-        self, actor: ActorIdentity, parameters: ParameterClient, job: Any = None
+        self,
+        actor: ActorIdentity,
+        parameters: ParameterClient,
+        job: Any = None,
+        recognised: Any = None,
     ) -> SelfPlayLoop:
         return SelfPlayLoop(self, actor, parameters)
 
@@ -68,7 +72,7 @@ class GameWork:
 
         return GameCounter(client).statistics
 
-    def evaluator(self, agent: AlphaZero) -> Callable[[Params, int, int], dict[str, float]]:
+    def evaluator(self, agent: AlphaZero) -> Evaluate:
         return GameEvaluator(agent, self.config.seed).evaluate
 
     def run_statistics(self) -> GameStatistics:
@@ -102,7 +106,7 @@ class SelfPlayLoop:
             parameters.is_closed,
         )
         self.num_steps, self.seconds, self.version = 0, 0.0, -1
-        self.turn = ONLY_TURN
+        self.turn, self.watch = ONLY_TURN, None
 
     def unroll(self) -> None:
         """Makes T moves in each game, and writes the games that have ended."""
@@ -140,8 +144,11 @@ class GameEvaluator:
         self._player = AgentPlayer(agent, None, 0, "agent")
         self._seed = (seed + EVALUATION) % 2**31
 
-    def evaluate(self, params: Params, num_games: int, number: int) -> dict[str, float]:
+    def evaluate(
+        self, params: Params, num_games: int, number: int, labels: Sequence[int] = ()
+    ) -> dict[str, float]:
         """The mean score of a game, 1 for a win and 0.5 for a draw, and its length."""
+        del labels
         self._player.params = params
         opponent, scores, lengths = RandomPlayer(), [], []
         for index in range(num_games):

@@ -17,9 +17,12 @@ from tolman.launchers.cluster.learner import LearnerRole
 from tolman.launchers.cluster.parameter_server import ParameterServer
 from tolman.launchers.cluster.replay import ReplayRole
 from tolman.launchers.cluster.work import ON_CPU, ONE_THREAD, ActorIdentity, Work
+from tolman.launchers.host.recognition import Recognised
 from tolman.launchers.host.saved_replay import replay_folder, scratch_folder
 from tolman.launchers.host.state import HostState
 from tolman.launchers.settings.config import TrainConfig
+
+WATCHING = 0  # The actor by whose screens tasks are recognised.
 
 
 class ProcessLauncher:
@@ -31,9 +34,12 @@ class ProcessLauncher:
     Attributes:
       roles: how many processes there are.
       server: handle of the `ParameterServer`, which Ray itself restarts.
+      recognised: what actor 0 goes on from where it watches its screens; None where nobody
+        does.
     """
 
     server: Any
+    recognised: Recognised | None = None
 
     def __init__(self, config: TrainConfig, roles: Roles, checkpoints: Path) -> None:
         """Starts nothing before `open`.
@@ -101,7 +107,8 @@ class ProcessLauncher:
     def start_actor(self, handle: Any, index: int, incarnation: int) -> None:
         """Has an actor begin."""
         identity = ActorIdentity(index, incarnation, self._first_updates, self._key)
-        handle.start.remote(self._work, identity, self.server)
+        recognised = self.recognised if index == WATCHING else None
+        handle.start.remote(self._work, identity, self.server, recognised)
 
     def evaluator(self, incarnation: int) -> Any:
         return _spread(EvaluatorRole).remote(self._work, self.server)

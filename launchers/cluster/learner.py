@@ -18,6 +18,7 @@ from tolman.launchers.cluster.parameter_server import ONLY_TURN, Turn
 from tolman.launchers.cluster.parameters import ParameterPublisher
 from tolman.launchers.cluster.work import LogBuffer, Work
 from tolman.launchers.host.layout import examples_of, table_of
+from tolman.launchers.host.learner import AgentLearner, NoMoreBatches
 from tolman.launchers.host.priorities import PriorityScale
 from tolman.launchers.host.schedule import Switch
 from tolman.launchers.runs.turns import no_examples
@@ -25,7 +26,6 @@ from tolman.launchers.runs.turns import no_examples
 if TYPE_CHECKING:
     import reverb
 
-    from tolman.launchers.host.learner import AgentLearner
     from tolman.launchers.host.replay import Batch
     from tolman.launchers.host.reverb.batches import Batches
     from tolman.launchers.host.state import HostState
@@ -39,11 +39,13 @@ class TrainResult(NamedTuple):
     """What some updates resulted in.
 
     Attributes:
+      updates: done so far; fewer were taken than asked for where `stop` came.
       learner: the state after them, on the host.
       priorities: `[2]`, of `PriorityScale`, or `()`.
       metrics: means over them; none for no updates.
     """
 
+    updates: int
     learner: LearnerState
     priorities: np.ndarray | tuple[()]
     metrics: Mapping[str, Any]
@@ -66,8 +68,8 @@ class LearnerReport(NamedTuple):
 class LearnerRole:
     """Learns from the replays and publishes parameters; run as a Ray actor.
 
-    `report`, `set_addresses` and `set_max_updates` are called from another thread while
-    `train` runs.
+    `report`, `stop`, `set_addresses` and `set_max_updates` are called from another thread
+    while `train` runs.
     """
 
     def __init__(self, work: Work, server: Any) -> None:
@@ -82,6 +84,7 @@ class LearnerRole:
         self._layout = work.layout(self._agent)
         self._seed = work.config.seed
         self._names = list(dict.fromkeys(work.config.tasks))
+        self._is_given = work.config.labels == "given"
         self._publisher = ParameterPublisher(server, self._new_priority)
         self._addresses: tuple[str, ...] = ()
         self._clients: dict[str, reverb.Client] = {}  # By address.
@@ -91,6 +94,7 @@ class LearnerRole:
         self._learner: AgentLearner | None = None
         self._max_updates: int | None = None
         self._bound_changed = threading.Event()
+        self._is_stopped = False
 
     def start(
         self,
@@ -112,8 +116,6 @@ class LearnerRole:
         Returns:
           The kind of device that learns.
         """
-        from tolman.launchers.host.learner import AgentLearner
-
         self._addresses, self._max_updates = addresses, max_updates
         if turn != self._turn and self._agent.data.replay == "queue":
             self._empty_queues(turn.label)
@@ -145,12 +147,19 @@ class LearnerRole:
         self._bound_changed.set()
 
     def train(self, num_updates: int) -> TrainResult:
-        """Takes updates."""
+        """Takes updates, until `stop` comes."""
         assert self._learner is not None
+        self._is_stopped = False
         publish = partial(self._publisher.publish, turn=self._turn)
         metrics = self._learner.train(num_updates, publish)
         state = jax.device_get(self._learner.save())
-        return TrainResult(state, self._learner.priorities.state(), metrics)
+        priorities = self._learner.priorities.state()
+        return TrainResult(self._learner.num_updates, state, priorities, metrics)
+
+    def stop(self) -> None:
+        """Ends the `train` under way after the present update."""
+        self._is_stopped = True
+        self._bound_changed.set()
 
     def switch(self, key: Any, ended: int, begun: int) -> LearnerState:
         """The state, on the host, after one task follows another; learns from it only
@@ -162,7 +171,7 @@ class LearnerRole:
           begun: that of the next.
 
         Raises:
-          ValueError: if there are no examples.
+          ValueError: if there are no examples, and the label was given.
         """
         assert self._learner is not None
         items, number = None, self._tell.num_examples
@@ -189,10 +198,12 @@ class LearnerRole:
         assert self._learner is not None
         while self._max_updates is not None:
             self._bound_changed.clear()
-            if self._learner.num_updates < self._max_updates:
+            if self._is_stopped or self._learner.num_updates < self._max_updates:
                 break
             self._bound_changed.wait(SECONDS_BETWEEN_TRIES)
         while True:
+            if self._is_stopped:
+                raise NoMoreBatches
             try:
                 label = self._turn.label
                 batches = self._batches.get(label)
@@ -234,20 +245,24 @@ class LearnerRole:
                 logger.warning("a queue was not emptied: %s", summary(error))
 
     def _examples(self, label: int, number: int) -> Any:
-        """Columns of items of a task that ended."""
+        """Columns of items of a task that ended.
+
+        None where too little was learned under a label that was inferred.
+        """
         from tolman.launchers.host.reverb.batches import draw_examples
 
+        least = 1 if self._is_given else self._agent.data.min_size
         while True:
             try:
                 clients = [self._client(address) for address in self._addresses]
-                items = draw_examples(clients, examples_of(label), number)
+                items = draw_examples(clients, examples_of(label), number, least)
                 break
             except Exception as error:
                 if not _is_of_lost_replay(error):
                     raise
                 logger.warning("no examples for now, a replay is gone: %s", summary(error))
                 time.sleep(SECONDS_BETWEEN_TRIES)
-        if items is None:
+        if items is None and self._is_given:
             raise no_examples(self._names[label])
         return items
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,8 @@ from tolman.launchers.cluster.connection import Roles
 from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.games import GameWork
 from tolman.launchers.cluster.launcher import ProcessLauncher
-from tolman.launchers.cluster.parameter_server import ONLY_TURN, Turn
-from tolman.launchers.cluster.session import SECONDS_A_POLL, Session
+from tolman.launchers.cluster.parameter_server import ONLY_TURN
+from tolman.launchers.cluster.session import SECONDS_A_POLL, Beginning, Session
 from tolman.launchers.cluster.supervisor import Process, Supervisor
 from tolman.launchers.cluster.work import ActorIdentity, Work
 from tolman.launchers.host.schedule import num_labels_of
@@ -76,10 +75,10 @@ class RayRunner(HostRun):
 
     def prepare(self, state: HostState, total_updates: int) -> HostState:
         """Starts every process, and waits for all but the actors and the evaluator."""
-        self.start([state], ONLY_TURN, total_updates)
+        self.start(Beginning([state], ONLY_TURN, total_updates))
         return state
 
-    def start(self, states: Sequence[HostState], turn: Turn, total_updates: int) -> Session:
+    def start(self, beginning: Beginning) -> Session:
         """Starts every process, as `prepare` does; see `Session`."""
         self._session = Session(
             self.agent.data,
@@ -87,9 +86,7 @@ class RayRunner(HostRun):
             self._processes,
             self._first_actor,
             self.replay_before,
-            states,
-            turn,
-            total_updates,
+            beginning,
         )
         return self._session
 
@@ -142,7 +139,7 @@ def make_ray_runner(job: Job, folder: RunFolder) -> RayRunner:
 
     Raises:
       ValueError: as `RayRunner` does, or for more shards than actors; of tasks in turn,
-        where one agent cannot learn them all.
+        where one agent cannot learn them all, or no screens tell them apart.
     """
     roles, specs, actor = _roles(job.config), job.source.known_specs(), None
     others = [task.known_specs() for task in job.tasks.values()]
@@ -165,6 +162,7 @@ def make_ray_runner(job: Job, folder: RunFolder) -> RayRunner:
             config = job.config
             number = num_labels_of(config.labels, len(job.tasks), agent, config.agent)
         work = EnvironmentWork(job.config, specs, num_envs, roles.shards, number)
+        work.watch()  # What is no screen is refused before Ray starts.
         runner = RayRunner(agent, work, processes, actor)
         stack.pop_all()
     return runner

@@ -4,6 +4,9 @@ The driver has the state and knows the schedule. At a switch it has the learner 
 agent, and starts it on the next task; the parameters that the learner publishes then say
 which environments the actors are to be in, and which tables they are to write to. Each
 label has tables of its own in every replay, which all stay.
+
+Where labels are inferred, one actor watches its screens and reports the label. Where that
+is another, the learner stops, and the driver takes what the actor knows and does a switch.
 """
 
 from __future__ import annotations
@@ -15,21 +18,26 @@ import jax
 import numpy as np
 
 from tolman.agents.agent import Array
+from tolman.agents.ewc.forget_me_not import Recognition
+from tolman.launchers.cluster.environments import EnvironmentWork
 from tolman.launchers.cluster.parameter_server import ONLY_TURN, Turn
 from tolman.launchers.cluster.runner import RayRunner, make_ray_runner
-from tolman.launchers.cluster.session import Session
+from tolman.launchers.cluster.session import Beginning, Session
+from tolman.launchers.host.recognition import Recognised, Watch
 from tolman.launchers.host.schedule import (
     HostSequenceState,
     Schedule,
     begin,
     make_schedule,
-    num_labels_of,
     of_label,
     switch_key,
+    train_under_labels,
     updates_of,
+    with_known,
     with_trained,
 )
 from tolman.launchers.host.state import HostCounts
+from tolman.launchers.measuring.continual import rand_index_of_counts
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
@@ -42,15 +50,21 @@ class RaySequenceRunner(HostCounts):
 
     Attributes:
       agent: what learns.
+      watch: what labels were inferred, as of the last `train`; None where they are not
+        inferred.
     """
 
-    def __init__(self, ray_runner: RayRunner, schedule: Schedule) -> None:
+    def __init__(
+        self, ray_runner: RayRunner, schedule: Schedule, watch: Watch | None = None
+    ) -> None:
         """Takes the runner of the processes; starts none yet.
 
         Args:
           ray_runner: of as many labels as the schedule has.
           schedule: which task is trained when.
+          watch: see the attribute.
         """
+        self.watch = watch
         self.agent, self.num_servers = ray_runner.agent, ray_runner.num_servers
         self._ray, self._schedule = ray_runner, schedule
         self._session: Session | None = None
@@ -64,7 +78,8 @@ class RaySequenceRunner(HostCounts):
 
     def init(self, keys: Array, hyperparameters: Any = None) -> HostSequenceState:
         """Starts a run; equal keys start equal ones, which actors then make differ."""
-        return self.place(begin(self.agent, self._schedule, keys, hyperparameters))
+        state = begin(self.agent, self._schedule, keys, hyperparameters)
+        return with_known(self.place(state), self.watch)
 
     def place(self, state: HostSequenceState) -> HostSequenceState:
         """Puts a state on the host: the learner is elsewhere."""
@@ -81,8 +96,14 @@ class RaySequenceRunner(HostCounts):
         stretch = self._schedule.turns.index(max(updates_of(state) - 1, 0))
         self._turn = Turn(stretch, label)
         states = [of_label(state, each) for each in range(len(state.places))]
-        total = self._schedule.totals[label]
-        self._session = self._ray.start(states, self._turn, total)
+        total, recognised = self._schedule.totals[label], None
+        if self.watch is not None:
+            assert isinstance(state.known, Recognition)
+            recognised = Recognised(state.known, np.asarray(state.met))
+            self.watch.restore(*recognised)
+        labels = state.labels.tolist()
+        beginning = Beginning(states, self._turn, total, labels, recognised)
+        self._session = self._ray.start(beginning)
         return state
 
     def train(
@@ -98,6 +119,8 @@ class RaySequenceRunner(HostCounts):
         turns, self._judged = self._schedule.turns, {}
         state, metrics = turns.train(state, num_updates, updates_of, self._stretch)
         metrics["task/label"] = np.array([float(state.label)])
+        if self.watch is not None:
+            metrics["task/agreement"] = np.array([rand_index_of_counts(self.watch.met)])
         judged = {name: np.array([value]) for name, value in self._judged.items()}
         return state, metrics | judged
 
@@ -120,24 +143,33 @@ class RaySequenceRunner(HostCounts):
 
     def _stretch(self, state: HostSequenceState, stretch: Stretch) -> Any:
         """Trains on one task; where that ends, has all of them played."""
-        if self._session is None:
-            raise ValueError("the runner is not prepared: call prepare(state, total).")
-        state = self._act_in(self._session, state, stretch.task)
-        label = int(state.label)
-        trained, metrics = self._session.train(of_label(state, label), stretch.num_updates)
-        state = with_trained(state, label, trained)
-        for name in [name for name in metrics if name.startswith("eval/")]:
-            self._judged[name] = metrics.pop(name)[0]
+        state, metrics = train_under_labels(state, stretch, self._act_in, self._learn)
         done, turns = updates_of(state), self._schedule.turns
         if turns.index(done) != stretch.task or done >= turns.num_updates:
-            self._judged |= self._session.evaluate(state.learner.params)
+            self._judged |= self._running().evaluate(state.learner.params)
         return state, metrics
 
-    def _act_in(
-        self, session: Session, state: HostSequenceState, stretch: int
-    ) -> HostSequenceState:
-        """Has learner and actors be where a stretch is."""
-        ended, label = int(state.label), self._schedule.label_of(stretch)
+    def _running(self) -> Session:
+        if self._session is None:
+            raise ValueError("the runner is not prepared: call prepare(state, total).")
+        return self._session
+
+    def _learn(self, state: HostSequenceState, num_updates: int) -> Any:
+        """Takes updates under the label of the state."""
+        session, label = self._running(), int(state.label)
+        trained, metrics = session.train(of_label(state, label), num_updates)
+        if self.watch is not None and session.recognised is not None:
+            self.watch.restore(*session.recognised)
+        state = with_known(with_trained(state, label, trained), self.watch)
+        session.labels = state.labels.tolist()
+        for name in [name for name in metrics if name.startswith("eval/")]:
+            self._judged[name] = metrics.pop(name)[0]
+        return state, metrics
+
+    def _act_in(self, state: HostSequenceState, stretch: int) -> HostSequenceState:
+        """Has learner and actors be where a stretch is, under the label of this moment."""
+        session, ended = self._running(), int(state.label)
+        label = self.watch.label if self.watch else self._schedule.label_of(stretch)
         turn = Turn(stretch, label)
         if turn == self._turn:
             return state
@@ -156,12 +188,12 @@ def make_ray_sequence_runner(job: Job, folder: RunFolder) -> RaySequenceRunner:
     """The runner of a job in several environments in turn; see `make_ray_runner`."""
     config, runner = job.config, make_ray_runner(job, folder)
     assert config.steps_per_task is not None  # A job with tasks has it.
-    number = num_labels_of(config.labels, len(job.tasks), runner.agent, config.agent)
+    assert isinstance(runner.work, EnvironmentWork)
     schedule = make_schedule(
         config.tasks,
         config.steps_per_task,
         runner.total_updates,
         config.labels,
-        number,
+        runner.work.num_labels,
     )
-    return RaySequenceRunner(runner, schedule)
+    return RaySequenceRunner(runner, schedule, runner.work.watch())

@@ -7,27 +7,26 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from tolman.agents.agent import DataSpec, LearnerState, Params
-from tolman.envs.places import summary
-from tolman.launchers.cluster.launcher import ProcessLauncher
+from tolman.launchers.cluster.launcher import WATCHING, ProcessLauncher
 from tolman.launchers.cluster.parameter_server import Turn
+from tolman.launchers.cluster.saving import save_all
 from tolman.launchers.cluster.statistics import (
     EvaluationScheduler,
     StepCounter,
     Throughput,
 )
-from tolman.launchers.cluster.supervisor import MAX_DEATHS_IN_A_ROW, Process, Supervisor
+from tolman.launchers.cluster.supervisor import Process, Supervisor
 from tolman.launchers.cluster.work import Work
-from tolman.launchers.host.saved_replay import replay_folder
+from tolman.launchers.host.recognition import Recognised
 from tolman.launchers.host.state import HostState
 from tolman.launchers.runs.checkpoints import finished
-from tolman.launchers.runs.failures import ProcessFailure
 from tolman.launchers.runs.protocol import RoleRow
 
 SECONDS_A_POLL = 0.2
@@ -38,8 +37,31 @@ SECONDS_TO_COUNT = 2.0
 logger = logging.getLogger(__name__)
 
 
+class Beginning(NamedTuple):
+    """What the processes of a run go on from.
+
+    Attributes:
+      states: by label; of one environment there is one.
+      turn: what is acted in first.
+      total_updates: of the whole run; of tasks in turn, under that label.
+      labels: under which tasks in turn are played; of one environment there are none.
+      recognised: what the actor that watches its screens goes on from; None where nobody
+        does.
+    """
+
+    states: Sequence[HostState]
+    turn: Turn
+    total_updates: int
+    labels: Sequence[int] = ()
+    recognised: Recognised | None = None
+
+
 class Session:
-    """Every process of a prepared run, supervised."""
+    """Every process of a prepared run, supervised.
+
+    Attributes:
+      labels: see `Beginning`.
+    """
 
     def __init__(
         self,
@@ -48,9 +70,7 @@ class Session:
         processes: ProcessLauncher,
         first_actor: Process | None,
         replay_before: Path | None,
-        states: Sequence[HostState],
-        turn: Turn,
-        total_updates: int,
+        beginning: Beginning,
     ) -> None:
         """Starts every process, and waits for the learner and the replays.
 
@@ -60,12 +80,11 @@ class Session:
           processes: starts them; open.
           first_actor: one that waits to be started; None for none yet.
           replay_before: the checkpoint whose replays are taken up; None to start empty.
-          states: to continue from, by label; of one environment there is one.
-          turn: what is acted in first.
-          total_updates: of the whole run; of tasks in turn, under that label.
+          beginning: what it goes on from.
         """
-        roles, state = processes.roles, states[turn.label]
-        self._data, self._total_updates, self._turn = data, total_updates, turn
+        states, self._turn, self._total_updates, self.labels, recognised = beginning
+        roles, state = processes.roles, states[self._turn.label]
+        self._data, processes.recognised = data, recognised
         self._num_shards = roles.shards
         self._env_steps = [StepCounter(data, work.num_envs, each) for each in states]
         self._evaluations = EvaluationScheduler(work.config.eval_episodes)
@@ -106,25 +125,36 @@ class Session:
             raise
 
     def train(self, state: HostState, num_updates: int) -> tuple[HostState, dict[str, Any]]:
-        """Takes updates; metrics are means over them, as arrays of one member, `[1]`."""
+        """Takes updates; metrics are means over them, as arrays of one member, `[1]`.
+
+        They are fewer where the actor that watches its screens recognises another label.
+        """
         result = self._with_learner(
             state, lambda learner: learner.train.remote(num_updates)
         )
         metrics = dict(result.metrics)
         self._count_inserts()
         self._poll()
+        self._ask_what_is_recognised()
         metrics.update(self._statistics.metrics())
         metrics.update(self._evaluations.take())
         self._throughput.lag = metrics.get("time/param_lag", np.nan)
-        updates = int(state.updates) + num_updates
         state = HostState(
             result.learner,
             state.key,
-            np.int64(updates),
-            np.int64(self._env_steps[self._turn.label].total(updates)),
+            np.int64(result.updates),
+            np.int64(self._env_steps[self._turn.label].total(result.updates)),
             result.priorities,
         )
         return state, {name: np.asarray(value)[None] for name, value in metrics.items()}
+
+    @property
+    def recognised(self) -> Recognised | None:
+        """What the actor that watches its screens goes on from if it is restarted.
+
+        As of the last `train`; None where nobody watches.
+        """
+        return self._launcher.recognised
 
     def switch(self, state: HostState, key: Any, ended: int, begun: int) -> LearnerState:
         """The learner after one task follows another; see `LearnerRole.switch`.
@@ -160,7 +190,8 @@ class Session:
                     self._poll(SECONDS_A_POLL)
                     continue
                 try:
-                    return self._finish(self._evaluations.request(handle, params))
+                    request = self._evaluations.request(handle, params, self.labels)
+                    return self._finish(request)
                 except RayActorError as error:
                     if process.handle is handle:
                         process.die(error)
@@ -179,39 +210,10 @@ class Session:
         )
 
     def save_replays(self, folder: Path) -> None:
-        """Has every replay save what it holds in the folder of an unfinished checkpoint.
-
-        One that dies meanwhile is restarted, and saves what it has then.
-
-        Raises:
-          ProcessFailure: where one dies again and again.
-        """
-        if self._data.replay == "queue":
-            return
-        left, num_deaths = list(self._replays), 0
-        while left:
-            self._wait_for_processes()
-            asked = []
-            for process in left:
-                target = replay_folder(folder.absolute(), process.index)
-                request = process.handle.save.remote(target)
-                asked.append((process, process.handle, request))
-            for process, handle, request in asked:
-                try:
-                    self._finish(request)
-                    left.remove(process)
-                except RayActorError as error:
-                    num_deaths += 1
-                    if process.handle is handle:
-                        process.die(error)
-                    if num_deaths >= MAX_DEATHS_IN_A_ROW:
-                        raise ProcessFailure(
-                            f"{process.name} died while it saved its content: "
-                            f"{summary(error)}"
-                        ) from error
-                except RayTaskError as error:
-                    raise error.cause from None
-        self._replay_before = finished(folder)
+        """Has every replay save what it holds, see `save_all`; a queue has nothing."""
+        if self._data.replay != "queue":
+            save_all(self._replays, folder, self._wait_for_processes, self._finish)
+            self._replay_before = finished(folder)
 
     def rows(self) -> list[RoleRow]:
         """The processes as of the last poll; for any thread."""
@@ -292,6 +294,7 @@ class Session:
                     raise report.failure
                 if report.turn == self._turn:
                     self._statistics.take_actor(report)
+                self._follow(report.label)
             elif process.kind == "replay":
                 self._take_counts(process, report)
                 self._note_address(process, report.address)
@@ -301,7 +304,28 @@ class Session:
             self._send_addresses()
         for process in self._evaluators:
             if process.report is not None:
-                self._evaluations.poll(process.handle, now)
+                self._evaluations.poll(process.handle, now, self.labels)
+
+    def _follow(self, label: int | None) -> None:
+        """Ends the updates under way where an actor recognises another label than theirs.
+
+        It is asked again at each report: one that comes between two `train` is lost.
+        """
+        is_other = label is not None and label != self._turn.label
+        if is_other and self._learner.handle is not None:
+            self._learner.handle.stop.remote()
+
+    def _ask_what_is_recognised(self) -> None:
+        """Takes what the actor that watches knows; where it is gone, what it knew stays."""
+        actor = self._actors[WATCHING]
+        if self._launcher.recognised is None or actor.report is None:
+            return
+        try:
+            found = self._finish(actor.handle.recognised.remote())
+        except RayActorError:
+            return  # The next poll handles it.
+        if found is not None:
+            self._launcher.recognised = found
 
     def _send_addresses(self) -> None:
         """Sends the parameter server the addresses, once all are known."""

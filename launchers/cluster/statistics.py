@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import ray
@@ -177,16 +178,19 @@ class EvaluationScheduler:
         self._done_at = 0.0
         self._result: dict[str, float] = {}
 
-    def poll(self, evaluator: Any, now: float) -> None:
+    def poll(self, evaluator: Any, now: float, labels: Sequence[int] = ()) -> None:
         """Takes a result that has arrived; requests the next one when it is due.
 
         Args:
           evaluator: handle of one that answers.
           now: seconds.
+          labels: see `Evaluate`.
         """
         if self._request is None:
             if now - self._done_at >= SECONDS_BETWEEN_EVALUATIONS:
-                self._request = evaluator.evaluate.remote(self._num_episodes, self._number)
+                self._request = evaluator.evaluate.remote(
+                    self._num_episodes, self._number, labels
+                )
                 self._number += 1
             return
         if not ray.wait([self._request], timeout=0)[0]:
@@ -199,19 +203,22 @@ class EvaluationScheduler:
         except RayTaskError as error:
             raise error.cause from None
 
-    def request(self, evaluator: Any, params: Params) -> Any:
+    def request(self, evaluator: Any, params: Params, labels: Sequence[int] = ()) -> Any:
         """Requests an evaluation with given parameters, in place of the one under way.
 
         Args:
           evaluator: handle of one that answers.
           params: on the host.
+          labels: see `Evaluate`.
 
         Returns:
           A reference to its metrics.
         """
         self._request, self._result, self._done_at = None, {}, time.monotonic()
         self._number += 1
-        return evaluator.evaluate.remote(self._num_episodes, self._number - 1, params)
+        return evaluator.evaluate.remote(
+            self._num_episodes, self._number - 1, labels, params
+        )
 
     def take(self) -> dict[str, float]:
         """The metrics of an evaluation that ended since the last call, if one did."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tolman.launchers.cluster.parameter_server import Turn
-from tolman.launchers.cluster.parameters import ParameterClient
+from tolman.launchers.cluster.parameters import SECONDS_BETWEEN_REQUESTS, ParameterClient
 from tolman.launchers.host.actor import EnvironmentLoop
 from tolman.launchers.host.episodes import Episode
+from tolman.launchers.host.recognition import Watch
 
 
 class Over(NamedTuple):
@@ -31,21 +32,28 @@ class TurnsLoop:
     """Acts in one task after another, each with environments of its own; see `ActingLoop`.
 
     A turn's environments are stepped with parameters that are for that turn only. With one
-    task it is the loop of its environments.
+    task it is the loop of its environments. Where it recognises another label than that of
+    the turn, it waits for parameters of another turn.
 
     Attributes:
       turn: that is acted in.
+      watch: what recognises tasks by its screens; None where it is not to.
     """
 
     def __init__(
-        self, make_loop: Callable[[Turn], EnvironmentLoop], parameters: ParameterClient
+        self,
+        make_loop: Callable[[Turn], EnvironmentLoop],
+        parameters: ParameterClient,
+        watch: Watch | None = None,
     ) -> None:
         """Waits for the first parameters, and opens the first episodes.
 
         Args:
           make_loop: makes the loop of a turn.
           parameters: of all turns.
+          watch: that the loops show their rows to.
         """
+        self.watch = watch
         self._make_loop, self._parameters = make_loop, parameters
         self._num_steps, self._seconds = 0, 0.0  # Of the turns before.
         parameters.get()
@@ -70,7 +78,11 @@ class TurnsLoop:
     def unroll(self) -> None:
         while self._loop is None or self.turn != self._parameters.turn:
             self._begin()
-        self._loop.unroll()
+        if self.watch is not None and self.watch.label != self.turn.label:
+            self._parameters.is_closed.wait(SECONDS_BETWEEN_REQUESTS)
+            self._parameters.get()
+        else:
+            self._loop.unroll()
 
     def take_episodes(self) -> list[Episode]:
         """Those of this turn that ended since the last call."""

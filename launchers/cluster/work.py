@@ -6,7 +6,7 @@ import logging
 import os
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tolman.launchers.cluster.parameters import ParameterClient
     from tolman.launchers.cluster.statistics import RateLimiter, RunStatistics
     from tolman.launchers.host.episodes import Episode
+    from tolman.launchers.host.recognition import Recognised, Watch
     from tolman.launchers.host.state import HostState
     from tolman.launchers.runs.job import Job
 
@@ -63,6 +64,11 @@ class ActingLoop(Protocol):
         """What it acts in."""
         ...
 
+    @property
+    def watch(self) -> Watch | None:
+        """What recognises tasks by its screens; None where it is not to."""
+        ...
+
     def unroll(self) -> None:
         """Takes the newest parameters, and T steps with them."""
         ...
@@ -90,6 +96,23 @@ class TableStatistics(NamedTuple):
     num_sampled: int
     size: int
     totals: tuple[float, ...] = ()
+
+
+class Evaluate(Protocol):
+    """Plays whole episodes or games."""
+
+    def __call__(
+        self, params: Params, num_episodes: int, number: int, labels: Sequence[int], /
+    ) -> dict[str, float]:
+        """Means over the episodes.
+
+        Args:
+          params: to play with.
+          num_episodes: of each task.
+          number: of the evaluation; its seeds come from it.
+          labels: under which tasks in turn are played; of one environment there are none.
+        """
+        ...
 
 
 class Work(Protocol):
@@ -127,6 +150,7 @@ class Work(Protocol):
         actor: ActorIdentity,
         parameters: ParameterClient,
         job: Job | None = None,
+        recognised: Recognised | None = None,
     ) -> ActingLoop:
         """Builds an actor's loop; returns once there is a replay to write to.
 
@@ -134,6 +158,7 @@ class Work(Protocol):
           actor: which one.
           parameters: where it gets them.
           job: the run's, where the actor has told specs by its environments.
+          recognised: what the one that watches its screens goes on from; None for others.
         """
         ...
 
@@ -141,8 +166,8 @@ class Work(Protocol):
         """A function that returns the statistics of the server that `client` reaches."""
         ...
 
-    def evaluator(self, agent: Any) -> Callable[[Params, int, int], dict[str, float]]:
-        """A function of parameters, episodes to play, and the evaluation's number."""
+    def evaluator(self, agent: Any) -> Evaluate:
+        """How parameters are evaluated."""
         ...
 
     def run_statistics(self) -> RunStatistics:

@@ -5,7 +5,7 @@ Shapes: E environments of the actor, K tasks, C contexts that there is room for.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from dm_env import specs
@@ -18,6 +18,13 @@ from tolman.agents.ewc.forget_me_not import (
     start,
 )
 from tolman.envs.environment import TimeStep
+
+
+class Recognised(NamedTuple):
+    """What a `Watch` goes on from; see there."""
+
+    known: Recognition
+    met: np.ndarray
 
 
 class Watch:
@@ -49,6 +56,11 @@ class Watch:
         self.known = start(config, num_pixels)
         self.met = np.zeros((num_tasks, config.max_contexts), np.int64)
         self.task = 0
+
+    @property
+    def recognised(self) -> Recognised:
+        """What it goes on from, for a checkpoint or another process."""
+        return Recognised(self.known, self.met.copy())
 
     def restore(self, known: Recognition, met: np.ndarray) -> None:
         """Goes on with what a checkpoint holds."""
@@ -83,6 +95,25 @@ class Watch:
         """`[K]`, the label of each task; of one not met yet the next to be opened."""
         fresh = min(self.known.num_contexts, self._config.max_contexts - 1)
         return np.where(met.any(1), met.argmax(1), fresh)
+
+
+def watch_of(
+    labels: str, observation_spec: Any, num_tasks: int, num_labels: int
+) -> Watch | None:
+    """What tells tasks apart in a run; None where their labels are not inferred.
+
+    Args:
+      labels: how they are known.
+      observation_spec: of the screens.
+      num_tasks: K.
+      num_labels: C.
+
+    Raises:
+      ValueError: see `Watch`.
+    """
+    if labels != "inferred":
+        return None
+    return Watch(ForgetMeNotConfig(max_contexts=num_labels), observation_spec, num_tasks)
 
 
 def _check_screens(spec: Any) -> None:

@@ -20,8 +20,9 @@ from tolman.agents.agent import Agent, Array, LearnerState
 from tolman.agents.ewc.forget_me_not import Recognition
 from tolman.launchers.host.layout import ItemLayout
 from tolman.launchers.host.priorities import initial_priorities
+from tolman.launchers.host.recognition import Watch
 from tolman.launchers.host.state import HostState, initial_state
-from tolman.launchers.runs.turns import Turns, lengths_of
+from tolman.launchers.runs.turns import Stretch, Turns, combine, lengths_of
 
 Labels = Literal["given", "inferred", "none"]
 
@@ -173,6 +174,44 @@ def with_trained(
         env_steps=env_steps,
         places=tuple(places),
     )
+
+
+def with_known(state: HostSequenceState, watch: Watch | None) -> HostSequenceState:
+    """The state, with what is known of the tasks by now where labels are inferred."""
+    if watch is None:
+        return state
+    known, met = watch.recognised
+    return state._replace(known=known, met=met, labels=watch.labels(met))
+
+
+def train_under_labels(
+    state: HostSequenceState,
+    stretch: Stretch,
+    act_in: Callable[[HostSequenceState, int], HostSequenceState],
+    train: Callable[[HostSequenceState, int], tuple[HostSequenceState, dict[str, Any]]],
+) -> tuple[HostSequenceState, dict[str, Any]]:
+    """Trains on one task, under one label after another where what is recognised changes.
+
+    Args:
+      state: before.
+      stretch: the task, and how many updates.
+      act_in: has what acts and learns be in a stretch, by its number, under the label of
+        this moment.
+      train: takes so many updates under the state's label; fewer where another label is
+        recognised meanwhile.
+
+    Returns:
+      The state, and means of the metrics.
+    """
+    wanted = updates_of(state) + stretch.num_updates
+    pieces: list[tuple[int, dict[str, Any]]] = []
+    while updates_of(state) < wanted:
+        state = act_in(state, stretch.task)
+        before = updates_of(state)
+        state, metrics = train(state, wanted - before)
+        if updates_of(state) > before:
+            pieces.append((updates_of(state) - before, metrics))
+    return state, combine(pieces)
 
 
 def place_of(state: HostState) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from tolman.agents.agent import Agent, Array, Params
-from tolman.agents.ewc.forget_me_not import ForgetMeNotConfig, Recognition
+from tolman.agents.ewc.forget_me_not import Recognition
 from tolman.agents.greedy import greedy
 from tolman.agents.tasks import for_task
 from tolman.envs.host import HostVector
@@ -28,7 +28,7 @@ from tolman.launchers.host.episodes import Episode
 from tolman.launchers.host.evaluation import play_host_episodes
 from tolman.launchers.host.layout import ItemLayout, item_layout
 from tolman.launchers.host.local import LocalRunner, make_runner
-from tolman.launchers.host.recognition import Watch
+from tolman.launchers.host.recognition import watch_of
 from tolman.launchers.host.schedule import (
     HostSequenceState,
     Schedule,
@@ -38,7 +38,9 @@ from tolman.launchers.host.schedule import (
     num_labels_of,
     of_label,
     switch_key,
+    train_under_labels,
     updates_of,
+    with_known,
     with_trained,
 )
 from tolman.launchers.host.state import HostCounts
@@ -51,7 +53,6 @@ from tolman.launchers.runs.turns import (
     DEFAULT_EPISODES,
     Stretch,
     check_tasks,
-    combine,
     no_examples,
 )
 
@@ -102,10 +103,7 @@ class HostSequenceRunner(HostCounts):
         self._schedule = schedule
         self._is_given = schedule.labels == "given"
         spec = evaluated[self.names[0]].observation_spec()
-        self.watch: Watch | None = None
-        if schedule.labels == "inferred":
-            config = ForgetMeNotConfig(max_contexts=len(runners))
-            self.watch = Watch(config, spec, len(tasks))
+        self.watch = watch_of(schedule.labels, spec, len(tasks), len(runners))
         self._num_eval_episodes = num_eval_episodes
         self._player: Any = greedy(agent) if eval_greedy else agent
         self._vectors: dict[str, HostVector] = {}
@@ -122,7 +120,7 @@ class HostSequenceRunner(HostCounts):
     def init(self, keys: Array, hyperparameters: Any = None) -> HostSequenceState:
         """Starts a run; equal keys start equal runs."""
         state = begin(self.agent, self._schedule, keys, hyperparameters)
-        return self._with_known(self.place(state))
+        return with_known(self.place(state), self.watch)
 
     def place(self, state: HostSequenceState) -> HostSequenceState:
         """Puts a state on the learner's device."""
@@ -202,23 +200,19 @@ class HostSequenceRunner(HostCounts):
         self._vectors = {}
 
     def _stretch(self, state: HostSequenceState, stretch: Stretch) -> Any:
-        """Trains on one environment, under one label after another where it changes."""
-        wanted = updates_of(state) + stretch.num_updates
-        pieces: list[tuple[int, dict[str, Any]]] = []
+        """Trains on one environment; see `train_under_labels`."""
         self.episodes = []
-        while updates_of(state) < wanted:
-            state = self._act_under(state, stretch.task)
-            label, before = int(state.label), updates_of(state)
-            runner = self._runners[label]
-            trained, metrics = runner.train(of_label(state, label), wanted - before)
-            self.episodes += runner.episodes
-            state = self._with_known(with_trained(state, label, trained))
-            if updates_of(state) > before:
-                pieces.append((updates_of(state) - before, metrics))
-        metrics = combine(pieces)
-        return state, metrics
+        return train_under_labels(state, stretch, self._act_in, self._learn)
 
-    def _act_under(self, state: HostSequenceState, stretch: int) -> HostSequenceState:
+    def _learn(self, state: HostSequenceState, num_updates: int) -> Any:
+        """Takes updates under the label of the state."""
+        label = int(state.label)
+        runner = self._runners[label]
+        trained, metrics = runner.train(of_label(state, label), num_updates)
+        self.episodes += runner.episodes
+        return with_known(with_trained(state, label, trained), self.watch), metrics
+
+    def _act_in(self, state: HostSequenceState, stretch: int) -> HostSequenceState:
         """Has the right label's runner act in the environment of a stretch."""
         place, old = self._schedule.order[stretch], int(state.label)
         label = self.watch.label if self.watch else self._schedule.label_of(stretch)
@@ -238,15 +232,6 @@ class HostSequenceRunner(HostCounts):
         runner.prepare(of_label(state, label), self._schedule.totals[label])
         self._at = label, stretch
         return state
-
-    def _with_known(self, state: HostSequenceState) -> HostSequenceState:
-        """The state, with what is known of the tasks by now."""
-        if self.watch is None:
-            return state
-        met = self.watch.met.copy()
-        return state._replace(
-            known=self.watch.known, met=met, labels=self.watch.labels(met)
-        )
 
     def _switch(
         self, state: HostSequenceState, ended: int, begun: int

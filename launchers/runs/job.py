@@ -345,11 +345,6 @@ def _check_launcher(config: TrainConfig, launcher: str, kind: str, source: Any) 
         raise ValueError(
             "eval_episodes=0: must be at least 1 with --eval-every. Set --eval-episodes."
         )
-    if launcher == "ray" and config.labels == "inferred":
-        raise ValueError(
-            "labels='inferred': launcher 'ray' has nobody who watches the screens. Set "
-            "--labels given or none, or --launcher local."
-        )
     for name in sorted({*chain(*OWN_SETTINGS.values())} - {*OWN_SETTINGS[launcher]}):
         value = getattr(config, name)
         if value and value != getattr(TrainConfig, name):

@@ -87,8 +87,8 @@ class TrainConfig:
         that is named again returns. They have the same specs.
       steps_per_task: env steps of each of them.
       labels: how an agent knows which task it is in: given; inferred from the screens
-        alone, by Forget-Me-Not, locally only; none, with one replay and one schedule for
-        all. On the host only.
+        alone, by Forget-Me-Not; none, with one replay and one schedule for all. On the
+        host only.
       init_from: RUN or RUN@STEPS: take those of its parameters that fit by path and shape.
       fresh: patterns of paths of parameters that are not taken from there: heads.
       preset: of the agent, that the settings are from; see `tolman list presets`.

@@ -79,6 +79,66 @@ A_NUMBER = 3
 '''
 
 
+GAMES = '''
+import dm_env
+import numpy as np
+from dm_env import specs
+
+
+class Game(dm_env.Environment):
+    """A grey screen with a bright column that moves; one of two actions is rewarded."""
+
+    level, right, length = 0, 0, 8
+
+    def __init__(self, seed=0):
+        self._random, self._count = np.random.default_rng(seed), 0
+
+    def reset(self):
+        self._count = 0
+        return dm_env.restart(self._screen())
+
+    def step(self, action):
+        self._count += 1
+        reward = float(action == self.right)
+        if self._count == self.length:
+            return dm_env.termination(reward, self._screen())
+        return dm_env.transition(reward, self._screen())
+
+    def observation_spec(self):
+        return specs.BoundedArray((8, 8, 1), np.uint8, 0, 255)
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+
+    def _screen(self):
+        screen = np.full((8, 8, 1), self.level, np.uint8)
+        screen[:, self._random.integers(8)] = 255
+        return screen
+
+
+class Dark(Game):
+    level = 20
+
+
+class Grey(Game):
+    level, right = 90, 1
+
+
+class Light(Game):
+    level = 170
+
+
+class Changing(Game):
+    """Of three levels, twelve screens each."""
+
+    length = 36
+
+    @property
+    def level(self):
+        return 70 * (self._count // 12)
+'''
+
+
 @pytest.fixture(scope="session")
 def extension(tmp_path_factory):
     """The folder of a module `my_extension`, importable in this process."""
@@ -88,6 +148,17 @@ def extension(tmp_path_factory):
     yield folder
     sys.path.remove(str(folder))
     sys.modules.pop("my_extension", None)
+
+
+@pytest.fixture(scope="session")
+def games(tmp_path_factory):
+    """The folder of a module `screen_games`, importable in this process."""
+    folder = tmp_path_factory.mktemp("games")
+    (folder / "screen_games.py").write_text(GAMES)
+    sys.path.append(str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+    sys.modules.pop("screen_games", None)
 
 
 @pytest.fixture

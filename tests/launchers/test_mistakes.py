@@ -156,7 +156,7 @@ IN_TURN = [
     (f"{TURNS} --eval-every 100", "Set --log-interval in its place."),
     (f"{TURNS} --labels maybe", "labels='maybe': must be one of given, inferred, none"),
     (f"{TURNS} --labels inferred", "Leave --labels out."),
-    (f"{TURNS} --launcher ray --labels inferred", "nobody who watches the screens. Set"),
+    (f"{TURNS} --launcher ray --labels inferred", "takes screens, uint8 [height, width,"),
     (f"{TURNS} --agent.max-tasks 1", "must be at least 2, for conflict/catch, conflict"),
     (f"{TURNS} --agent.max-tasks {BIG}", "parameters and the optimizer's state would ta"),
     (f"{TURNS.replace('dodge', 'doge')}", "(did you mean 'conflict/dodge'?)"),

@@ -63,22 +63,25 @@ def make_dataset(
     return batches if in_order else batches.prefetch(1)
 
 
-def draw_examples(clients: Sequence[reverb.Client], table: str, number: int) -> Any:
+def draw_examples(
+    clients: Sequence[reverb.Client], table: str, number: int, least: int = 1
+) -> Any:
     """Columns of so many items of a table that servers share out, all as likely.
 
     Args:
       clients: of the servers.
       table: that may be drawn from without limit, such as `make_examples_table` makes.
       number: of items.
+      least: items that there must be.
 
     Returns:
-      `[number, ...]` of each column; None where the table is empty everywhere.
+      `[number, ...]` of each column; None where there are fewer than `least`.
 
     Raises:
       Exception: whatever Reverb makes of a server that is gone.
     """
     ends = np.cumsum([0] + [_size_of(client, table) for client in clients])
-    if not ends[-1]:
+    if ends[-1] < least:
         return None
     counts = np.diff(ends * number // ends[-1]).tolist()
     drawn: list[Any] = []

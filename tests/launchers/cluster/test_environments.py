@@ -102,6 +102,7 @@ def role_whose_replay(raises, monkeypatch):
     monkeypatch.setattr(learner, "SECONDS_BETWEEN_TRIES", 0.0)
     role = LearnerRole.__new__(LearnerRole)
     role._learner, role._max_updates = object(), None
+    role._is_given, role._is_stopped = True, False
     role._addresses, role._batches, role._turn = ("a",), {}, Turn()
     role._clients, left = {}, list(raises)
 

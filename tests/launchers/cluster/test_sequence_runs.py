@@ -11,16 +11,23 @@ from cluster_runs import Run, role_processes, wait_for
 
 from tolman.launchers.evaluation.evaluate import evaluate
 from tolman.launchers.host.saved_replay import check_replays
+from tolman.launchers.measuring.continual import rand_index_of_counts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("leftovers")]
 
 TASKS = ("conflict/catch", "conflict/dodge")
-WORDS = f"""train ewc --launcher ray --tasks {",".join((*TASKS, TASKS[0]))}
+SCREENS = ("screen_games:Dark", "screen_games:Grey")
+WORDS = """train ewc --launcher ray
 --steps-per-task 3000 --core feedforward --actors 1 --num-envs 4 --agent.unroll-length 1
 --agent.n-step 1 --agent.image-axes none --agent.torso-size 8 --agent.min-size 40
 --agent.capacity 500 --agent.batch-size 8 --agent.samples-per-insert 1
 --agent.num-fisher-batches 2 --agent.max-tasks 3 --eval-episodes 2 --log-interval 200
---checkpoint-interval 200""".split()
+--checkpoint-interval 200 --loggers my_extension:Slow""".split()
+
+
+def words_of(tasks):
+    """Those of a run of two tasks, the first of which returns."""
+    return [*WORDS, "--tasks", ",".join((*tasks, tasks[0]))]
 
 
 def saved(run):
@@ -34,24 +41,23 @@ def saved(run):
     return steps, leaves, sums
 
 
-def test_a_run_that_is_killed_in_the_second_task_goes_on_there(tmp_path, extension):
+def test_a_run_that_is_killed_in_the_second_task_goes_on_there(
+    tmp_path, extension, monkeypatch
+):
     """With the anchor of the first, to the bit; it returns to the first, and ends."""
     path = f"{extension}:{os.environ.get('PYTHONPATH', '')}"
-    words = [*WORDS, "--run-dir", tmp_path, "--loggers", "my_extension:Slow"]
-    os.environ["SLOW_SECONDS"] = "0.3"  # A row, so that it is still there to be killed.
-    try:
-        with Run(tmp_path, words, path) as run:
-            wait_for(
-                lambda: sum(row["task/index"] == 1 for row in run.rows()) >= 4,
-                "second task",
-                run.process,
-            )
-            os.kill(role_processes("LearnerRole")[0], signal.SIGKILL)
-            run.wait_for_restart("learner", 1)
-            run.wait_for_rows(2)
-            assert run.rows()[-1]["task/index"] == 1
-    finally:
-        del os.environ["SLOW_SECONDS"]
+    monkeypatch.setenv("SLOW_SECONDS", "0.3")  # A row, so that it is there to be killed.
+    with Run(tmp_path, [*words_of(TASKS), "--run-dir", tmp_path], path) as run:
+        wait_for(
+            lambda: sum(row["task/index"] == 1 for row in run.rows()) >= 4,
+            "second task",
+            run.process,
+        )
+        os.kill(role_processes("LearnerRole")[0], signal.SIGKILL)
+        run.wait_for_restart("learner", 1)
+        run.wait_for_rows(2)
+        assert run.rows()[-1]["task/index"] == 1
+    monkeypatch.delenv("SLOW_SECONDS")
     wait_for(lambda: not role_processes(), "end of all roles")
     killed_at, before, sums = saved(run)
     assert sums[0] > 0 and not sums[1:].any()
@@ -82,3 +88,48 @@ def test_a_run_that_is_killed_in_the_second_task_goes_on_there(tmp_path, extensi
         assert all(-1 <= row[f"eval/{name}/episode_return"] <= 1 for name in TASKS)
     found = evaluate(str(tmp_path), num_episodes=2, trust=True)
     assert all(f"eval/{name}/episode_return" in found for name in TASKS)
+
+
+def test_labels_are_inferred_and_what_is_recognised_outlives_actor_and_driver(
+    tmp_path, extension, games, monkeypatch
+):
+    """The watching actor is killed in the second task, and then the driver."""
+    path = os.pathsep.join(map(str, (extension, games, os.environ.get("PYTHONPATH", ""))))
+    words = [*words_of(SCREENS), "--labels", "inferred", "--run-dir", tmp_path]
+    monkeypatch.setenv("SLOW_SECONDS", "0.3")
+    with Run(tmp_path, words, path) as run:
+        wait_for(
+            lambda: sum(row["task/label"] == 1 for row in run.rows()) >= 3,
+            "second label",
+            run.process,
+        )
+        num_rows = len(run.rows())
+        os.kill(role_processes("ActorRole")[0], signal.SIGKILL)
+        run.wait_for_restart("actor", 1)
+        run.wait_for_rows(4)
+        # One that began anew would call this its first label, and open no other.
+        rows = run.rows()[num_rows:]
+        assert all(row["task/index"] == row["task/label"] == 1 for row in rows)
+    monkeypatch.delenv("SLOW_SECONDS")
+    wait_for(lambda: not role_processes(), "end of all roles")
+    killed_at, before, sums = saved(run)
+    assert before[".label"] == before[".known.label"] == 1 and sums[0] > 0
+    assert before[".known.num_contexts"] == 2 and before[".labels"].tolist() == [0, 1]
+
+    with Run(tmp_path, ["resume", tmp_path], path) as resumed:
+        output, _ = resumed.process.communicate(timeout=300)
+    assert resumed.process.returncode == 0, output
+    after = [row for row in resumed.rows() if row["env_steps"] > killed_at]
+    assert after[0]["task/index"] == after[0]["task/label"] == 1
+    assert (after[-1]["task/index"], after[-1]["task/label"]) == (2, 0)
+    _, last, sums = saved(resumed)
+    assert (sums[:2] > 0).all() and sums[2] == 0
+    assert last[".known.num_contexts"] == 2 and last[".labels"].tolist() == [0, 1]
+    met = last[".met"]
+    assert (met >= before[".met"]).all() and met.sum() > before[".met"].sum()
+    assert last[".known.num_windows"] > before[".known.num_windows"]
+    assert rand_index_of_counts(met) > 0.9
+    assert after[-1]["task/agreement"] == pytest.approx(rand_index_of_counts(met))
+    updates = [int(last[f".places[{label}]['updates']"]) for label in (0, 1, 2)]
+    assert updates[0] > updates[1] > 0 and updates[2] == 0
+    assert all(f"eval/{name}/episode_return" in after[-1] for name in SCREENS)

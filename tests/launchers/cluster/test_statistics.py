@@ -99,5 +99,7 @@ def test_number_of_episodes(given_number, asked):
     evaluator = SimpleNamespace(
         evaluate=SimpleNamespace(remote=lambda *args: calls.append(args))
     )
-    statistics.EvaluationScheduler(given_number).poll(evaluator, now=1e6)
-    assert calls == [(asked, 0)]
+    scheduler = statistics.EvaluationScheduler(given_number)
+    scheduler.poll(evaluator, now=1e6, labels=[1, 0])
+    scheduler.request(evaluator, "params", [0, 0])
+    assert calls == [(asked, 0, [1, 0]), (asked, 1, [0, 0], "params")]

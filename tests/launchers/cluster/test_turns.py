@@ -304,7 +304,7 @@ def test_an_older_queue_is_emptied(learner):
     role._addresses = ()
 
 
-def test_all_tasks_are_evaluated_with_the_parameters_of_each(served, monkeypatch):
+def test_all_tasks_are_evaluated_under_the_label_of_each(served, monkeypatch):
     from tolman.launchers.cluster import environments
 
     work, agent, parameters, _ = served
@@ -315,8 +315,8 @@ def test_all_tasks_are_evaluated_with_the_parameters_of_each(served, monkeypatch
         return SimpleNamespace(returns=np.array([1.0, 2.0]), lengths=np.array([7, 9]))
 
     monkeypatch.setattr(environments, "play_episodes_of", play)
-    found = work.evaluator(agent)(parameters.params, 2, 0)
-    assert played == [("conflict/catch", 0, 2), ("conflict/dodge", 1, 2)]
+    found = work.evaluator(agent)(parameters.params, 2, 0, [1, 0])
+    assert played == [("conflict/catch", 1, 2), ("conflict/dodge", 0, 2)]
     for name in TASKS:
         assert found[f"eval/{name}/episode_return"] == 1.5
         assert found[f"eval/{name}/episode_length"] == 8.0
@@ -366,8 +366,10 @@ def runner_of(agent, order, labels="given"):
     ray_runner = SimpleNamespace(
         agent=agent,
         num_servers=1,
-        start=lambda states, turn, total: (
-            session.done.append(("start", turn, [int(one.updates) for one in states]))
+        start=lambda beginning: (
+            session.done.append(
+                ("start", beginning.turn, [int(one.updates) for one in beginning.states])
+            )
             or session
         ),
     )
@@ -378,7 +380,7 @@ def runner_of(agent, order, labels="given"):
 def test_a_task_that_returns_goes_on_where_it_was(served):
     _, agent, _, _ = served
     runner, done = runner_of(agent, (*TASKS, TASKS[0]))
-    assert runner.total_updates(0) == 30
+    assert runner.watch is None and runner.total_updates(0) == 30
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 30)
     state, metrics = runner.train(state, 15)
     assert metrics["eval/a/episode_return"] == 0.0  # Of the second stretch: the newest.
@@ -433,7 +435,7 @@ def test_one_label_for_all_is_no_switch(served):
 def test_what_cannot_be_done_is_told_in_one_line(tolman, tmp_path):
     words = ["train", *WORDS, "--run-dir", tmp_path / "run"]
     for more, told in (
-        (["--labels", "inferred"], "labels='inferred': launcher 'ray' has nobody who"),
+        (["--labels", "inferred"], "labels='inferred': takes screens, uint8"),
         (["--agent.max-tasks", "1"], "max_tasks=1: must be at least 2, for conflict/"),
         (["--eval-every", "50"], "eval_every=50: tasks in turn are evaluated for"),
     ):

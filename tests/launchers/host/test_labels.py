@@ -15,64 +15,6 @@ from tolman.agents.ewc.forget_me_not import ForgetMeNotConfig
 from tolman.envs.environment import TimeStep
 from tolman.launchers.host.recognition import Watch
 
-GAMES = '''
-import dm_env
-import numpy as np
-from dm_env import specs
-
-
-class Game(dm_env.Environment):
-    """A grey screen with a bright column that moves; one of two actions is rewarded."""
-
-    level, right, length = 0, 0, 8
-
-    def __init__(self, seed=0):
-        self._random, self._count = np.random.default_rng(seed), 0
-
-    def reset(self):
-        self._count = 0
-        return dm_env.restart(self._screen())
-
-    def step(self, action):
-        self._count += 1
-        reward = float(action == self.right)
-        if self._count == self.length:
-            return dm_env.termination(reward, self._screen())
-        return dm_env.transition(reward, self._screen())
-
-    def observation_spec(self):
-        return specs.BoundedArray((8, 8, 1), np.uint8, 0, 255)
-
-    def action_spec(self):
-        return specs.DiscreteArray(2)
-
-    def _screen(self):
-        screen = np.full((8, 8, 1), self.level, np.uint8)
-        screen[:, self._random.integers(8)] = 255
-        return screen
-
-
-class Dark(Game):
-    level = 20
-
-
-class Grey(Game):
-    level, right = 90, 1
-
-
-class Light(Game):
-    level = 170
-
-
-class Changing(Game):
-    """Of three levels, twelve screens each."""
-
-    length = 36
-
-    @property
-    def level(self):
-        return 70 * (self._count // 12)
-'''
 TASKS = ("screen_games:Dark", "screen_games:Grey", "screen_games:Light")
 ORDER = (*TASKS, TASKS[0])
 SMALL = """train ewc --launcher local --core feedforward --num-envs 2 --seed 1
@@ -80,16 +22,6 @@ SMALL = """train ewc --launcher local --core feedforward --num-envs 2 --seed 1
 --agent.min-size 40 --agent.capacity 300 --agent.batch-size 8 --agent.samples-per-insert 1
 --agent.num-fisher-batches 2 --agent.max-tasks 4 --eval-episodes 2 --log-interval 32
 --steps-per-task 200 --checkpoint-interval 32""".split()
-
-
-@pytest.fixture(scope="module")
-def games(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("games")
-    (folder / "screen_games.py").write_text(GAMES)
-    sys.path.append(str(folder))
-    yield folder
-    sys.path.remove(str(folder))
-    sys.modules.pop("screen_games", None)
 
 
 def rows_of(run):
