@@ -12,6 +12,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 from dm_env import specs
+from jax import lax
 
 from tolman.agents.agent import Array, Params
 from tolman.agents.alphazero.config import AlphaZeroConfig
@@ -95,9 +96,30 @@ def make_network(
     return Network(init, apply)
 
 
+class PlanesNorm(hk.Module):
+    """`hk.LayerNorm` over a position's planes: its parameters and its numbers.
+
+    The mean of each filter first, then the mean of these: on jax 0.6.2 XLA's CPU code adds
+    up a position's numbers one by one, which takes an eighth of a tower's forward pass, and
+    the filters' sums several at once. On 0.12 both are as fast.
+    """
+
+    def __call__(self, x: Array) -> Array:
+        """`[B, H, W, F]` to the same, of mean 0 and variance 1 before scale and offset."""
+        scale = hk.get_parameter("scale", x.shape[-1:], init=jnp.ones)
+        offset = hk.get_parameter("offset", x.shape[-1:], init=jnp.zeros)
+        x -= _mean_of_planes(x)
+        return x * (scale * lax.rsqrt(_mean_of_planes(x * x) + 1e-5)) + offset
+
+
+def _mean_of_planes(x: Array) -> Array:
+    """`[B, 1, 1, 1]`."""
+    return x.mean((1, 2), keepdims=True).mean(-1, keepdims=True)
+
+
 def _normed_convolution(x: Array, num_filters: int, size: int) -> Array:
     x = hk.Conv2D(num_filters, size, with_bias=False)(x)
-    norm = hk.LayerNorm(slice(1, None), True, True, param_axis=-1)
+    norm = PlanesNorm("layer_norm")
     return norm(x.astype(jnp.float32)).astype(x.dtype)  # Sums of many; kept exact.
 
 

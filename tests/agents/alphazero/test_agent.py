@@ -1,8 +1,10 @@
 """Network, loss and update, by numbers worked out by hand."""
 
 import math
+import re
 from dataclasses import replace
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from stones import TINY, Stones, positions, tiny_agent
 
 from tolman.agents.alphazero import AlphaZero, AlphaZeroConfig, Positions, tree_bytes
 from tolman.agents.alphazero.loss import alphazero_loss, dense_policy, weight_loss
-from tolman.agents.alphazero.network import Prediction, make_network
+from tolman.agents.alphazero.network import PlanesNorm, Prediction, make_network
 from tolman.launchers.catalog.names import GAME, registered
 
 GAMES = registered(GAME)
@@ -40,6 +42,38 @@ def test_policy_from_slots():
     np.testing.assert_allclose(
         dense_policy(slots, weights, 4), [[0.2, 0.3, 0.0, 0.5], [0.0, 0.0, 1.0, 0.0]]
     )
+
+
+def test_planes_are_normalised_as_by_haiku():
+    """The same parameters under the same names, the same numbers, the same gradients."""
+    ours = hk.without_apply_rng(hk.transform(lambda x: PlanesNorm("layer_norm")(x)))
+    haikus = hk.without_apply_rng(
+        hk.transform(lambda x: hk.LayerNorm(slice(1, None), True, True, param_axis=-1)(x))
+    )
+    x, weights = jax.random.normal(jax.random.PRNGKey(0), (2, 4, 6, 7, 5)) * 3 + 2
+    params = {"layer_norm": {"scale": jnp.arange(1.0, 6.0), "offset": jnp.arange(5.0)}}
+    start = ours.init(jax.random.PRNGKey(0), x)
+    assert str(start) == str(haikus.init(jax.random.PRNGKey(0), x))
+
+    def loss(norm):
+        return lambda params, x: (norm.apply(params, x) * weights).sum()
+
+    found, expected = (
+        jax.value_and_grad(loss(norm), (0, 1))(params, x) for norm in (ours, haikus)
+    )
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="only a CPU adds one by one")
+def test_planes_are_summed_by_filter_first():
+    """In the compiled program too: no sum goes over a whole position at once."""
+    norm = hk.without_apply_rng(hk.transform(lambda x: PlanesNorm()(x)))
+    x = jnp.ones((4, 6, 7, 5))
+    params = norm.init(jax.random.PRNGKey(0), x)
+    program = jax.jit(norm.apply).lower(params, x).compile().as_text()
+    reduced = re.findall(r" reduce\(.*dimensions=\{([0-9,]*)\}", program)
+    assert reduced.count("1,2") == 2 and "1,2,3" not in reduced
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
