@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ class Case:
       batch_size: environments.
       unroll_length: decisions an update.
       is_navigating: the navigation agent with D2, in place of the meta-RL one.
+      core_size: units of the core; 0 for its default.
     """
 
     environment: str
@@ -41,6 +42,7 @@ class Case:
     batch_size: int
     unroll_length: int
     is_navigating: bool = False
+    core_size: int = 0
 
 
 ON_DEVICE_CASES = (
@@ -132,11 +134,14 @@ def agent_of(case: Case) -> tuple[ActorCritic, Environment]:
         of_maze = find(ENV, case.environment).settings_type
         settings = of_maze(fields=("rgb", "velocity", "depth_classes"))
     environment = find_environments(case.environment, settings).environment()
+    core = find(CORE, case.core).default_settings()
+    if case.core_size:
+        core = replace(core, hidden_size=case.core_size)
     agent = make(
         config(batch_size=case.batch_size, unroll_length=case.unroll_length),
         environment.observation_spec(),
         environment.action_spec(),
-        make_core(case.core, find(CORE, case.core).default_settings()),
+        make_core(case.core, core),
     )
     return agent, environment
 

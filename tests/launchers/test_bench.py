@@ -22,6 +22,7 @@ from tolman.launchers.benches import (
     bench,
     cores,
     gpu,
+    growth,
     mazes,
     on_device,
     peers,
@@ -59,6 +60,24 @@ def test_one_row_a_case(short, capsys):
     assert 0.0 < row["ratio to floor"] < 2.0
     assert 0.0 < row["environment share"] < row["ratio to floor"] + row["acting share"]
     assert row["bound"] in ("network", "acting", "environment")
+
+
+def test_growth_is_of_one_thing_at_a_time(short, monkeypatch, capsys):
+    base = on_device.Case("two_step", "lstm", 4, 5, core_size=8)
+    small = growth.Growth(base, batches=(4, 8), unrolls=(5, 10), sizes=(8, 16))
+    monkeypatch.setattr(growth, "GROWTH", small)
+    monkeypatch.setattr(growth, "NUM_ROUNDS", 1)
+    assert bench.run_bench("growth", as_json=True) == 0
+    rows = json.loads(capsys.readouterr().out)
+    found = [(row["batch"], row["unroll"], row["units"]) for row in rows]
+    assert found == [(4, 5, 8), (8, 5, 8), (4, 10, 8), (4, 5, 16)]
+    assert all(row["env steps per CPU-second"] > 0 for row in rows)
+    agent, _ = on_device.agent_of(base)
+    weights = agent.init(jax.random.PRNGKey(0)).params
+    matrices = sum(leaf.size for leaf in jax.tree.leaves(weights) if leaf.ndim == 2)
+    products = float(rows[0]["multiply-adds per CPU-second"])
+    rate = rows[0]["env steps per CPU-second"]
+    assert products == pytest.approx(4 * matrices * rate, rel=0.01)
 
 
 def test_mazes_are_measured_in_processor_time(short, monkeypatch, capsys):
