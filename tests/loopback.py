@@ -1,51 +1,104 @@
 """An OpenAI-compatible endpoint on this machine that our own model answers."""
 
 import contextlib
+import functools
 import json
 import threading
+from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import jax
 import numpy as np
 
+from tolman.launchers.probe.batches import power_of_two
+from tolman.launchers.probe.haiku_functions import transformed
 from tolman.launchers.probe.model import Sampling
+from tolman.networks.language import empty_cache
+
+NUM_KEPT = 8  # Texts whose keys and values are there still.
+
+
+class Reader:
+    """Reads texts one by one; what a text shares with one of the last is not read again.
+
+    So do servers (vLLM, llama.cpp). `num_read` counts tokens that went through the model,
+    `num_asked` those of all texts.
+    """
+
+    def __init__(self, model, num_kept):
+        def read(config, model, tokens, cache, num_new):
+            reading = model(tokens, cache, num_new)
+            return jax.nn.log_softmax(model.logits(reading.hidden[-1])), reading.cache
+
+        self._model, self._max_length = model, model.config.max_length
+        self._read = jax.jit(transformed(model.config, read))
+        capacity = self._max_length + power_of_two(self._max_length)  # Padding included.
+        self._kept = deque([([], [], empty_cache(model.config, 1, capacity))], num_kept)
+        self.num_asked = self.num_read = 0
+
+    def read(self, tokens):
+        """Log-probabilities of all tokens but the first, and of what may follow them."""
+        if len(tokens) > self._max_length:
+            raise ValueError(f"{len(tokens)} tokens, at most {self._max_length}")
+        shared = [_num_same(tokens, kept) for kept, _, _ in self._kept]
+        _, values, cache = self._kept[int(np.argmax(shared))]
+        start = max(max(shared) - 1, 0)  # The last one says what follows it.
+        new = tokens[start:]
+        rows = np.zeros((1, power_of_two(max(len(new), 16))), np.int32)
+        rows[0, : len(new)] = new
+        cache = cache._replace(length=np.array([start], np.int32))
+        num_new = np.array([len(new)], np.int32)
+        log_p, cache = self._read(self._model.params, rows, cache, num_new)
+        log_p = np.asarray(log_p[0], float)[: len(new)]
+        told = [float(row[token]) for row, token in zip(log_p, new[1:], strict=False)]
+        values = [*values[:start], *told]
+        self._kept.append((tokens, values, cache))
+        self.num_asked += len(tokens)
+        self.num_read += len(new)
+        return values, log_p[-1]
+
+
+def _num_same(one, other):
+    pairs = enumerate(zip(one, other, strict=False))
+    differing = (place for place, (a, b) in pairs if a != b)
+    return next(differing, min(len(one), len(other)))
 
 
 class Loopback:
     """What the endpoint tells, what goes wrong next, and what it was asked."""
 
-    def __init__(self, model, has_echo=True, has_logprobs=True):
+    def __init__(self, model, has_echo=True, has_logprobs=True, num_kept=NUM_KEPT):
         self.model, self.has_echo, self.has_logprobs = model, has_echo, has_logprobs
+        self._num_kept = num_kept
         self.asked, self.faults, self.names = [], [], ["tiny"]
+
+    @functools.cached_property
+    def reader(self):
+        return Reader(self.model, self._num_kept)
 
     def answer(self, body):
         prompt, count = body["prompt"], body["max_tokens"]
-        told = None
-        has_echo = body.get("echo") and self.has_echo
-        if self.has_logprobs and body.get("logprobs"):
-            told = self._echo(prompt) if has_echo else self._next(prompt, body["logprobs"])
+        is_told = self.has_logprobs and body.get("logprobs")
+        if body.get("echo") and self.has_echo and is_told:
+            return self._echo(prompt, count)
+        told = self._next(prompt, body["logprobs"]) if is_told else None
         drawn = (
             () if "seed" not in body else (Sampling(body["temperature"], [body["seed"]]),)
         )
-        new = self.model.generate([prompt], count, *drawn)[0]
-        text = prompt + new if has_echo else new
+        text = self.model.generate([prompt], count, *drawn)[0]
         return {"choices": [{"text": text, "logprobs": told}]}
 
-    def _log_p(self, prompt):
-        (hidden,) = self.model.hidden_states([prompt])
-        own = self.model.params["language_model"]
-        logits = hidden[-1] @ np.asarray(own.get("unembedding", own["embeddings"])).T
-        logits = logits.astype(float) - logits.max(-1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-
-    def _echo(self, prompt):
+    def _echo(self, prompt, count):
+        assert count == 1
         tokens, ends = self.model.tokenizer.encode(prompt)
-        log_p = self._log_p(prompt)
-        values = [None, *(log_p[i, token] for i, token in enumerate(tokens[1:]))]
-        # The token that is generated comes last.
-        return {
+        values, following = self.reader.read(tokens)
+        told = {
             "text_offset": [0, *ends],
-            "token_logprobs": [*values, float(log_p[-1].max())],
+            # The token that is generated comes last.
+            "token_logprobs": [None, *values, float(following.max())],
         }
+        new = self.model.tokenizer.decode([int(following.argmax())], is_start=False)
+        return {"choices": [{"text": prompt + new, "logprobs": told}]}
 
     def _next(self, prompt, count):
         assert count <= 20

@@ -18,6 +18,7 @@ from tolman.launchers.probe.model import (
     Sampling,
     Scores,
     Tally,
+    TextTooLongError,
     check_sampling,
 )
 from tolman.launchers.probe.opening import Opened
@@ -77,7 +78,10 @@ class AnsweredModel:
     """A model whose answers to texts are kept; the methods are those of `ProbedModel`.
 
     Questions are put in parts of like lengths, and the answers of a part are on disk before
-    the next is put. Arrays of a model's insides are not kept.
+    the next is put. Where they are put one by one, those that begin alike follow each
+    other: servers keep what the last prompts began with, and read the rest alone. One that
+    is refused as too long is not put again, but after a restart, for a server may have
+    another context by then. Arrays of a model's insides are not kept.
     """
 
     def __init__(self, model: ProbedModel, journal: Journal) -> None:
@@ -89,6 +93,7 @@ class AnsweredModel:
         """
         self._model, self._journal = model, journal
         self._known = {_key(*row["asked"]): row["answer"] for row in journal.rows}
+        self._too_long: dict[str, TextTooLongError] = {}
         self.num_sent = 0
 
     @property
@@ -166,10 +171,22 @@ class AnsweredModel:
     ) -> list[Any]:
         """The answers to all that is asked; puts what is new to the model."""
         new = [one for one in dict.fromkeys(asked) if _key(*one) not in self._known]
-        new.sort(key=lambda one: sum(len(part) for part in one if isinstance(part, str)))
-        for first in range(0, len(new), self._model.questions_at_once):
-            part = new[first : first + self._model.questions_at_once]
-            answers = ask(part)
+        for one in new:
+            if refusal := self._too_long.get(_key(*one)):
+                raise TextTooLongError(str(refusal))
+        at_once = self._model.questions_at_once
+        if at_once == 1:
+            new.sort()  # By text.
+        else:
+            new.sort(key=lambda one: sum(len(own) for own in one if isinstance(own, str)))
+        for first in range(0, len(new), at_once):
+            part = new[first : first + at_once]
+            try:
+                answers = ask(part)
+            except TextTooLongError as error:
+                if len(part) == 1:  # It is this one.
+                    self._too_long[_key(*part[0])] = error
+                raise
             self._journal.append(
                 {"asked": one, "answer": answer}
                 for one, answer in zip(part, answers, strict=True)

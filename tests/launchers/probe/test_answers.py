@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tolman.launchers.probe.answers import AnsweredModel, Journal
-from tolman.launchers.probe.model import Sampling, Scores
+from tolman.launchers.probe.model import Sampling, Scores, TextTooLongError
 
 
 class Counted:
@@ -66,6 +66,39 @@ def test_a_question_is_put_once_and_answers_come_in_order(tmp_path):
         again.score(PROMPTS, CONTINUATIONS).log_probability, found.log_probability
     )
     assert again.num_sent == 0
+
+
+def test_what_is_put_one_by_one_follows_what_begins_alike(tmp_path):
+    model = Counted()
+    model.questions_at_once = 1
+    answered = AnsweredModel(model, Journal(tmp_path / "a.jsonl"))
+    prompts = ["few shots: b", "a", "few shots: a longer", "few shots: a", "b"]
+    answered.generate(prompts, 20)
+    assert model.asked == sorted(prompts) and model.calls == 5
+
+
+def test_a_text_that_was_refused_as_too_long_is_not_put_again(tmp_path):
+    class Short(Counted):
+        questions_at_once = 1
+
+        def generate(self, prompts, max_new_tokens):
+            found = super().generate(prompts, max_new_tokens)
+            if len(prompts[0]) > 3:
+                raise TextTooLongError(f"{prompts[0]}: too long")
+            return found
+
+    model = Short()
+    answered = AnsweredModel(model, Journal(tmp_path / "a.jsonl"))
+    for _ in range(2):
+        with pytest.raises(TextTooLongError, match=r"^bbbb: too long$"):
+            answered.generate(["a", "bbbb", "c"], 2)
+    assert model.asked == ["a", "bbbb"]
+    assert answered.generate(["a", "c"], 2) == ["a", "c"] and answered.num_sent == 2
+    again = Short()
+    answered = AnsweredModel(again, Journal(tmp_path / "a.jsonl"))
+    with pytest.raises(TextTooLongError):
+        answered.generate(["a", "bbbb", "c"], 2)
+    assert again.asked == ["bbbb"]  # By then the context may be another.
 
 
 def test_kinds_of_questions_are_told_apart(tmp_path):

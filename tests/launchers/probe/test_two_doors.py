@@ -34,8 +34,8 @@ NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 class Killing(Loopback):
     """Kills the process that asks, once, when it has sent so many texts."""
 
-    def __init__(self, model, number):
-        super().__init__(model)
+    def __init__(self, model, number, **told):
+        super().__init__(model, **told)
         self.number, self.asks, self.last = number, None, None
 
     def answer(self, body):
@@ -45,9 +45,9 @@ class Killing(Loopback):
         return super().answer(body)
 
 
-def asked_until_killed(model, settings, folder, number):
+def asked_until_killed(model, settings, folder, number, **told):
     """Answers a battery that is killed in the middle and goes on; gives what was sent."""
-    loopback = Killing(model, number)
+    loopback = Killing(model, number, **told)
     with served(loopback) as url:
         words = ["probe", url, "--out", str(folder / "out"),
                  "--answers", str(folder / "kept")]  # fmt: skip
@@ -67,14 +67,14 @@ def asked_until_killed(model, settings, folder, number):
     return loopback
 
 
-def both_doors(path, settings, folder, number):
+def both_doors(path, settings, folder, number, **told):
     """Asks a model through its folder and through an endpoint, and compares all."""
     opened = open_model(ModelConfig(str(path)))
     config = ProbeConfig(
         str(path), out=folder / "own/out", answers=folder / "own/kept", **settings
     )
     assert run_probe(config) == 0
-    loopback = asked_until_killed(opened.model, settings, folder / "other", number)
+    loopback = asked_until_killed(opened.model, settings, folder / "other", number, **told)
     own, other = (found(folder / door / "out") for door in ("own", "other"))
     furthest = compare(own, other)
     # Each opening asks what the endpoint can do. The text that was on its way when the
@@ -85,7 +85,7 @@ def both_doors(path, settings, folder, number):
     assert {text for text, count in sent.items() if count > 1} == {loopback.last["prompt"]}
     assert sent[loopback.last["prompt"]] == 2
     assert all(one["temperature"] == 0 for one in loopback.asked)
-    return len(sent), own, furthest
+    return len(sent), own, furthest, loopback.reader
 
 
 def found(folder):
@@ -142,17 +142,23 @@ def test_part_of_content_effects_by_two_doors(characters_model, tmp_path):
             items.append(json.dumps(dataclasses.asdict(item)) + "\n")
     path = tmp_path / "items.jsonl"
     path.write_text("".join(items))
-    number, own, _ = both_doors(characters_model, {"items": path}, tmp_path, 60)
+    # A server that keeps the last text alone, as one with a single slot.
+    number, own, _, reader = both_doors(
+        characters_model, {"items": path}, tmp_path, 60, num_kept=1
+    )
     assert number > 120 and len(own[0]) == 2 * len(items)
     assert not any("left_out" in row for row in own[0])
+    # Texts that begin alike were sent one after the other.
+    assert reader.num_read < 0.25 * reader.num_asked
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(data_set("stories260K") is None, reason="stories260K is not there")
 def test_all_of_content_effects_by_two_doors(tmp_path):
     folder = data_set("stories260K")
-    number, own, furthest = both_doors(folder, {"study": (STUDY,)}, tmp_path, 2_000)
+    number, own, furthest, reader = both_doors(folder, {"study": (STUDY,)}, tmp_path, 2_000)
     left_out = sum("left_out" in row for row in own[0])
     print(f"{number} texts, {len(own[0])} trials, {left_out} of them left out")
+    print(f"the server read {reader.num_read} of {reader.num_asked} tokens")
     print(f"largest difference of two scores: {furthest:.2g} nats")
     assert number > 4_000 and len(own[0]) == 3 * (234 + 144 + 216)
