@@ -218,7 +218,8 @@ class Checkpoints:
                 continue
             return Checkpoint(candidate, state, description["metadata"])
         raise ValueError(
-            f"{self.folder}: every checkpoint is broken; nothing was changed ({reason})."
+            f"{self.folder}: every checkpoint is broken; nothing was changed ({reason}). "
+            f"Remove {self.folder.parent} to begin anew."
         )
 
     def set_aside_after(self, units: int) -> None:

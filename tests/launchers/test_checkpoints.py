@@ -151,8 +151,11 @@ def test_broken_checkpoint_costs_a_line_and_the_one_before_is_used(
 
     damage(tmp_path / "2" / "state.npz")
     damage(tmp_path / "1" / "state.npz")
-    with pytest.raises(ValueError, match="every checkpoint is broken; nothing was changed"):
+    with pytest.raises(
+        ValueError, match="every checkpoint is broken; nothing was changed"
+    ) as told:
         checkpoints.restore(make_state())
+    assert str(told.value).endswith(f"Remove {tmp_path.parent} to begin anew.")
     assert checkpoints.steps() == [1, 2]
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiny_synth2 import TINY
 
-from tolman.agents.synth2.captioner import CaptionerConfig
-from tolman.agents.synth2.generator import GeneratorConfig
 from tolman.agents.synth2.pairs import MixedPairs, make_pairs
 from tolman.agents.synth2.tokenizer import Tokenizer, TokenizerConfig
 from tolman.launchers.studies.study import Study
@@ -26,19 +25,11 @@ from tolman.launchers.studies.synth2.human_share import (
     run_setting,
     share_that_equals,
 )
-from tolman.launchers.studies.synth2.setting import Setting, ShareOptions
+from tolman.launchers.studies.synth2.setting import ShareOptions
 from tolman.launchers.studies.synth2.stored import settings_of, trained
 
 SHARES = (0.1, 0.5, 1.0)
-TINY = Setting(
-    cell_pixels=12, num_images=200, num_texts=2_000, num_human=40, num_asked=400,
-    num_synthetic=20, num_tested=96, num_references=2, num_members=2,
-    tokenizer=TokenizerConfig(24, 6, num_codes=32, hidden_size=8, batch_size=8),
-    generator=GeneratorConfig(8, 1, 1, 1, num_rounds=2, batch_size=4),
-    captioner=CaptionerConfig(8, 1, 1, 1, 1, batch_size=4),
-    tokenizer_updates=20, writer_updates=300, generator_updates=20, captioner_updates=20,
-    gate=-1.0,
-)  # fmt: skip
+TESTS = str(Path(__file__).resolve().parents[3])
 
 
 @pytest.fixture
@@ -176,7 +167,8 @@ def test_a_study_killed_anywhere_ends_as_an_unbroken_one(tmp_path):
     whole = run_tiny(tmp_path / "whole", tmp_path / "stages")
     folders = tmp_path / "broken", tmp_path / "other"
     code = (
-        "import runpy; from pathlib import Path; "
+        "import runpy, sys; from pathlib import Path; "
+        f"sys.path.insert(0, {TESTS!r}); "
         f"run = runpy.run_path({__file__!r})['run_tiny']; "
         f"run(Path({str(folders[0])!r}), Path({str(folders[1])!r}))"
     )
