@@ -144,7 +144,7 @@ def decode(photograph: Photograph, image_size: int) -> np.ndarray:
     Raises:
       ValueError: if the image cannot be read.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(photograph.image)) as image:
@@ -152,6 +152,8 @@ def decode(photograph: Photograph, image_size: int) -> np.ndarray:
             whole = ImageOps.exif_transpose(image).convert("RGB")
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "of no known format, or cut short"
         raise ValueError(
             f"{photograph.name}: is no image that can be read ({reason}). Take it out."
         ) from None

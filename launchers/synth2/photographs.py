@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from tolman.agents.synth2.metrics import split_caption
+
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 FORMS = (
     "Karpathy's JSON, COCO's captions_*.json, a folder with one of them, or a WebDataset "
@@ -127,14 +129,23 @@ def _read_json(
             f"{path}: is a JSON of another kind ({type(error).__name__} {error}). Give "
             f"{FORMS}."
         ) from None
-    empty = [name for name, captions in rows if not all(one.strip() for one in captions)]
+    empty = [
+        (name, one) for name, captions in rows for one in captions
+        if not split_caption(one)
+    ]  # fmt: skip
     without = [name for name, captions in rows if not captions]
-    for noun, wrong in (("captions that are empty", empty), ("no captions", without)):
-        if wrong:
-            raise ValueError(
-                f"{path}: {len(wrong)} of {len(rows)} images have {noun}, the first is "
-                f"{wrong[0]}. Take them out."
-            )
+    if empty:
+        name, caption = empty[0]
+        count = sum(len(captions) for _, captions in rows)
+        raise ValueError(
+            f"{path}: {len(empty)} of {count} captions are empty or have no word, the "
+            f"first is {caption[:40]!r} of {name}. Take them out."
+        )
+    if without:
+        raise ValueError(
+            f"{path}: {len(without)} of {len(rows)} images have no captions, the first is "
+            f"{without[0]}. Take them out."
+        )
     if not rows:
         raise ValueError(f"{path}: names no images. Give another file.")
     beside = path.parent / "images"
@@ -218,7 +229,9 @@ def _of_parts(path: Path, key: str, parts: dict[str, bytes]) -> Photograph:
             captions = [parts[".txt"].decode()]
     except (ValueError, KeyError, TypeError):
         captions = []
-    captions = [one.strip() for one in captions if isinstance(one, str) and one.strip()]
+    captions = [
+        one.strip() for one in captions if isinstance(one, str) and split_caption(one)
+    ]
     if image is None or not captions:
         raise ValueError(
             f"{path}: {key} has {', '.join(sorted(parts))}: must have an image "

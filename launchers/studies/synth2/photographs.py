@@ -131,10 +131,17 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
         raise ValueError(
             f"--num-drawn {options.num_drawn}: needs a model that draws. Give --model."
         )
+    if options.clip and not options.num_drawn:
+        raise ValueError(
+            f"--clip {options.clip}: scores what a model draws. Give --model and "
+            "--num-drawn."
+        )
     study.settings = {**asdict(setting), **asdict(options)}
-    model = None
+    model = clip = None
     if options.model:
         model = LOADERS[options.model_kind](Path(options.model))
+    if options.clip:
+        clip = load_clip(Path(options.clip))
     coded = encode(study, options, setting, model)
     captions = [cut(one, setting.max_words) for row in coded.captions for one in row]
     words = Words(
@@ -148,8 +155,8 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
         chosen = captions[: options.num_drawn]
         tokens = draw_codes(model, str(options.model), chosen, study.folder / "drawn")
         drawn = make_pairs(tokens, words.encode(chosen))
-        if options.clip:
-            check_drawn(study, load_clip(Path(options.clip)), model.decode(tokens), chosen)
+        if clip is not None:
+            check_drawn(study, clip, model.decode(tokens), chosen)
     writer = train(study, setting, coded, words, human, drawn)
     report(study, coded, len(captions), writer)
 

@@ -136,6 +136,7 @@ EMPTY = {
     "images": [{"file": "a.png", "captions": ["x"]}, {"file": "b.png", "captions": [" "]}]
 }
 MISSING = {"images": [{"file": "q.png", "captions": ["x"]}]}
+MARKS = {"images": [{"file": "a.png", "captions": ["x", "!?", "..."]}]}
 NONE = {"images": [{"file": "a.png", "captions": []}]}
 BROKEN = _json({"images": [{"file": "../captions.json", "captions": ["x"]}]})
 
@@ -154,10 +155,14 @@ BROKEN = _json({"images": [{"file": "../captions.json", "captions": ["x"]}]})
             "of another kind .KeyError 'image_id'",
         ),
         (_text('{"images": []}'), "names no images"),
-        (_json(EMPTY), "1 of 2 images have captions that are empty, the first is b.png"),
+        (
+            _json(EMPTY),
+            "1 of 2 captions are empty or have no word, the first is ' ' of b.p",
+        ),
+        (_json(MARKS), r"2 of 3 captions are empty or have no word, the first is '!\?' of"),
         (_json(NONE), "1 of 1 images have no captions, the first is a.png"),
         (_json(MISSING), r"q.png: cannot be read \(No such file"),
-        (BROKEN, "captions.json: is no image that can be read"),
+        (BROKEN, r"captions.json: is no image that can be read \(of no known format, or"),
         (_text("x", "x.tar"), "is no whole tar"),
         (_cut_tar, "is no whole tar .*after 0 photographs"),
         (_tar({}), "is an empty tar"),
@@ -166,6 +171,7 @@ BROKEN = _json({"images": [{"file": "../captions.json", "captions": ["x"]}]})
         (_tar({"0.png": b"x", "0.txt": b" "}), "0 has .png, .txt: must have an image"),
         (_tar({"0.png": b"x", "0.json": b"["}), "0 has .json, .png: must have an image"),
         (_tar({"0.png": b"x", "0.txt": b"x"}), "0: is no image that can be read"),
+        (_tar({"0.png": png((0, 0, 0)), "0.txt": b"..."}), "must have an image .* and a c"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(tmp_path, write, message):

@@ -97,6 +97,7 @@ def test_long_captions_are_cut():
     [
         (Options(), "--data: none. Give"),
         (Options("x", num_drawn=3), "--num-drawn 3: needs a model that draws"),
+        (Options("x", clip="c"), "--clip c: scores what a model draws. Give --model and"),
         (Options("nowhere"), "nowhere: no such file or folder"),
         (Options(__file__, model="nowhere"), "nowhere: no such folder"),
     ],
