@@ -22,7 +22,8 @@ def clip_tokenizer(folder):
         json.dumps({word: i for i, word in enumerate(words)})
     )
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(folder / "vocab.json", folder / "merges.txt", model_max_length=12)
+    files = str(folder / "vocab.json"), str(folder / "merges.txt")
+    return CLIPTokenizer(*files, model_max_length=12)
 
 
 def amused(folder, num_codes=NUM_CODES):
@@ -118,4 +119,45 @@ def janus(folder, num_codes=NUM_CODES):
     model.save_pretrained(folder)
     images = transformers.JanusImageProcessor(size={"height": 8, "width": 8}, min_size=2)
     transformers.JanusProcessor(images, tokenizer).save_pretrained(folder)
+    return model
+
+
+def emu3(folder, num_codes=NUM_CODES):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    marks = {
+        "image_token": "<image>", "boi_token": "<|image start|>",
+        "eoi_token": "<|image end|>", "image_wrapper_token": "<|image token|>",
+        "eof_token": "<|extra_201|>",
+    }  # fmt: skip
+    visual = [f"<|visual token {number:06d}|>" for number in range(num_codes)]
+    words = ["<pad>", "<s>", "</s>", "<unk>", *marks.values(), "<|extra_200|>", *visual]
+    words += ["a", "dog", "cats", "4*4"]
+    told = {word: number for number, word in enumerate(words)}
+    made = Tokenizer(models.WordLevel(told, "<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        pad_token="<pad>", extra_special_tokens=marks,
+    )  # fmt: skip
+    config = transformers.Emu3Config(
+        text_config=dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                         num_key_value_heads=2, intermediate_size=16,
+                         vocab_size=len(words), max_position_embeddings=64,
+                         attention_dropout=0.0, pad_token_id=0, bos_token_id=1,
+                         eos_token_id=2),
+        vq_config=dict(codebook_size=NUM_CODES, base_channels=32, num_res_blocks=1,
+                       channel_multiplier=[1, 1, 1, 1], attn_resolutions=[],
+                       hidden_size=32),
+        vocabulary_map=told,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.Emu3ForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        model.lm_head.weight *= 20.0  # So that words make a difference to what is drawn.
+    model.save_pretrained(folder)
+    images = transformers.Emu3ImageProcessor(min_pixels=64, image_mean=[0.5, 0.4, 0.3])
+    transformers.Emu3Processor(images, tokenizer).save_pretrained(folder)
     return model

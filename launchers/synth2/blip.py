@@ -21,6 +21,11 @@ class Blip:
         self._model, self._processor = model, processor
         self._max_new_tokens = max_new_tokens
 
+    @property
+    def image_size(self) -> int:
+        """H of what it reads; other images are scaled to it."""
+        return int(self._model.config.vision_config.image_size)
+
     def caption(self, images: np.ndarray) -> list[str]:
         import torch
 

@@ -55,7 +55,14 @@ class TextToCodes(ImageCodes, Protocol):
 
 
 class ImageToText(Protocol):
-    """A captioner to compare with."""
+    """A captioner to compare with.
+
+    Attributes:
+      image_size: H of what it reads.
+    """
+
+    @property
+    def image_size(self) -> int: ...
 
     def caption(self, images: np.ndarray) -> list[str]:
         """A caption of each image `[B, H, W, 3]` uint8."""

@@ -10,7 +10,7 @@ Shapes: P pairs, I photographs, N tokens of an image, T places of a caption.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -28,18 +28,21 @@ from tolman.agents.synth2.words import Words
 from tolman.launchers.studies.study import Study
 from tolman.launchers.studies.synth2.parts import one_of
 from tolman.launchers.synth2.amused import load_amused
+from tolman.launchers.synth2.blip import load_blip
 from tolman.launchers.synth2.clip import Clip, load_clip
 from tolman.launchers.synth2.drawing import draw_codes
+from tolman.launchers.synth2.emu3 import load_emu3
 from tolman.launchers.synth2.janus import load_janus
 from tolman.launchers.synth2.loader import Loader
-from tolman.launchers.synth2.open_parts import TextToCodes
-from tolman.launchers.synth2.photographs import open_photographs
+from tolman.launchers.synth2.open_parts import ImageToText, TextToCodes
+from tolman.launchers.synth2.photographs import Photograph, open_photographs
 
 TITLE = "Synth2: photographs, and an open model's images of their captions"
 PAPER = "Sharifzadeh et al. 2024"
 LOADERS: dict[str, Callable[[Path], TextToCodes]] = {
     "amused": load_amused,
     "janus": load_janus,
+    "emu3": load_emu3,
 }
 AT_ONCE = 32  # Photographs that are read and encoded at once.
 __all__ = ["PAPER", "TITLE", "Options", "run"]
@@ -58,14 +61,17 @@ class Options:
       model_kind: of which class it is.
       num_drawn: captions that the model draws as synthetic pairs; 0 for human pairs alone.
       clip: folder of a CLIP, which scores what is drawn; None for no score.
+      captioner: folder of a BLIP, whose captions of the photographs are scored beside
+        those of the captioner trained here; None for none.
     """
 
     data: str = ""
     images: str | None = None
     model: str | None = None
-    model_kind: Literal["amused", "janus"] = "amused"
+    model_kind: Literal["amused", "janus", "emu3"] = "amused"
     num_drawn: Annotated[int, Ge(0)] = 0
     clip: str | None = None
+    captioner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,7 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
             "--num-drawn."
         )
     study.settings = {**asdict(setting), **asdict(options)}
+    other = load_blip(Path(options.captioner)) if options.captioner else None
     model = clip = None
     if options.model:
         model = LOADERS[options.model_kind](Path(options.model))
@@ -158,15 +165,17 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
         if clip is not None:
             check_drawn(study, clip, model.decode(tokens), chosen)
     writer = train(study, setting, coded, words, human, drawn)
-    report(study, coded, len(captions), writer)
+    written = with_control(writer, coded.tokens)
+    if other is not None:
+        written["its own, by the open captioner"] = captions_of(options, other)
+    report(study, coded, len(captions), written)
 
 
 def encode(
     study: Study, options: Options, setting: Setting, model: TextToCodes | None
 ) -> Coded:
     """All photographs in codes; no more than a few of them are in memory at once."""
-    images = None if options.images is None else Path(options.images)
-    photographs = open_photographs(Path(options.data), images)
+    photographs = _photographs(options)
     if model is not None:
         loader = Loader(photographs, model.image_size, AT_ONCE)
         return _read(loader, model.encode, model.codebook)
@@ -180,6 +189,11 @@ def encode(
     return _read(loader, lambda rows: to_codes(params, rows), params.codebook)
 
 
+def _photographs(options: Options) -> Iterable[Photograph]:
+    images = None if options.images is None else Path(options.images)
+    return open_photographs(Path(options.data), images)
+
+
 def _read(loader: Loader, to_codes: Callable[[np.ndarray], Any], codebook: Any) -> Coded:
     tokens: list[np.ndarray] = []
     captions: list[list[str]] = []
@@ -191,6 +205,22 @@ def _read(loader: Loader, to_codes: Callable[[np.ndarray], Any], codebook: Any) 
     return Coded(
         np.concatenate(tokens), captions, np.asarray(codebook), loader.waiting.share
     )
+
+
+def with_control(
+    writer: Callable[[np.ndarray], list[str]], tokens: np.ndarray
+) -> dict[str, list[str]]:
+    """Captions of each photograph, and of another in its place."""
+    return {
+        "its own": writer(tokens),
+        "that of another": writer(np.roll(tokens, 1, axis=0)),
+    }
+
+
+def captions_of(options: Options, captioner: ImageToText) -> list[str]:
+    """What an open captioner writes of every photograph, in the order of `encode`."""
+    loader = Loader(_photographs(options), captioner.image_size, AT_ONCE)
+    return [one for batch in loader.once() for one in captioner.caption(batch.images)]
 
 
 def check_drawn(study: Study, clip: Clip, images: np.ndarray, captions: list[str]) -> None:
@@ -239,19 +269,14 @@ def train(
 
 
 def report(
-    study: Study,
-    coded: Coded,
-    num_captions: int,
-    writer: Callable[[np.ndarray], list[str]],
+    study: Study, coded: Coded, num_captions: int, captions: dict[str, list[str]]
 ) -> None:
-    """Captions of each photograph, and of another in its place."""
+    """Scores what was written, by the image that it was written of."""
     references = [[split_caption(one) for one in row] for row in coded.captions]
     cider = CiderD(references)
     table, means = [], {}
-    for name, tokens in (
-        ("its own", coded.tokens), ("that of another", np.roll(coded.tokens, 1, axis=0))
-    ):  # fmt: skip
-        written = [split_caption(one) for one in writer(tokens)]
+    for name, texts in captions.items():
+        written = [split_caption(one) for one in texts]
         means[name] = float(cider.scores(written).mean())
         table.append((
             name, f"{means[name]:.3f}", f"{bleu(written, references):.3f}",

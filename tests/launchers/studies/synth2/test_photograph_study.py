@@ -66,13 +66,35 @@ def test_all_photographs_are_read_once_in_their_order(study, data):
 
 def test_another_image_is_the_control(study):
     coded = Coded(np.arange(4)[:, None], CAPTIONS, np.eye(4), 0.25)
-    photographs.report(study, coded, 6, lambda rows: [CAPTIONS[i][0] for i in rows[:, 0]])
+    written = photographs.with_control(
+        lambda rows: [CAPTIONS[row][0] for row in rows[:, 0]], coded.tokens
+    )
+    photographs.report(study, coded, 6, written)
     rows = study.tables[0]["rows"]
     assert [row[0] for row in rows] == ["its own", "that of another"]
     assert float(rows[0][1]) > 3.0 and float(rows[0][3]) > 0.9 and float(rows[1][1]) < 0.5
     assert study.checks[0].passed and "waited 25.0% for the loader" in study.notes[0]
-    photographs.report(study, coded, 6, lambda rows: [CAPTIONS[0][0]] * 4)
+    same = photographs.with_control(lambda rows: [CAPTIONS[0][0]] * 4, coded.tokens)
+    photographs.report(study, coded, 6, same)
     assert not study.checks[1].passed
+
+
+def test_an_open_captioner_is_shown_every_photograph_in_their_order(study, data):
+    class Captioner:
+        image_size = 6
+
+        def caption(self, images):
+            assert images.shape[1:] == (6, 6, 3) and images.dtype == np.uint8
+            distance = (images.mean((1, 2))[:, None] - np.array(COLOURS)) ** 2
+            return [CAPTIONS[one][0] for one in distance.sum(-1).argmin(1)]
+
+    found = photographs.captions_of(Options(str(data)), Captioner())
+    assert found == [row[0] for row in CAPTIONS]
+    coded = Coded(np.arange(4)[:, None], CAPTIONS, np.eye(4), 0.25)
+    none = [""] * 4
+    captions = {"its own": none, "that of another": none, "open": found}
+    photographs.report(study, coded, 6, captions)
+    assert float(study.tables[0]["rows"][2][1]) > 3.0
 
 
 def test_drawn_images_are_scored_with_their_own_captions_and_those_of_others(study):
@@ -100,6 +122,7 @@ def test_long_captions_are_cut():
         (Options("x", clip="c"), "--clip c: scores what a model draws. Give --model and"),
         (Options("nowhere"), "nowhere: no such file or folder"),
         (Options(__file__, model="nowhere"), "nowhere: no such folder"),
+        (Options(__file__, captioner="no"), "no: no such folder. Give a folder of a Blip"),
     ],
 )
 def test_what_cannot_be_is_told(study, options, message):
