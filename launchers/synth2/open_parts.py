@@ -136,12 +136,15 @@ def load_model(
         import torch
         import transformers
 
+        # What does not fit is told in one line, not by a table before it.
+        transformers.logging.set_verbosity(transformers.logging.CRITICAL)
         reader = getattr(transformers, processor_class)
         processor = reader.from_pretrained(folder, local_files_only=True)
         model, told = getattr(transformers, model_class).from_pretrained(
             folder,
             local_files_only=True,
             dtype=getattr(torch, dtype),
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     check_missing(folder, told)
@@ -149,7 +152,7 @@ def load_model(
 
 
 def check_missing(folder: Path, told: Mapping[str, Any]) -> None:
-    """Refuses a model some of whose weights are not there.
+    """Refuses a model some of whose weights are not there, or of other sizes.
 
     Args:
       folder: of it.
@@ -159,6 +162,11 @@ def check_missing(folder: Path, told: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{folder}: {len(missing)} weights are missing, such as {missing[0]}. Copy the "
             "folder anew."
+        )
+    if unlike := sorted(str(one[0]) for one in told["mismatched_keys"]):
+        raise ValueError(
+            f"{folder}: {len(unlike)} weights are of other sizes than its config.json "
+            f"says, such as {unlike[0]}. Copy the folder anew."
         )
 
 

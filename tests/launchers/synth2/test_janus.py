@@ -1,5 +1,7 @@
 """Janus and CLIP of small random weights, from a folder."""
 
+import json
+
 import numpy as np
 import pytest
 from small_models import NUM_CODES, SIDE, clip_tokenizer, janus
@@ -72,6 +74,17 @@ def test_a_janus_of_another_class_and_without_weights_is_told(drawer, tmp_path):
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"holds a JanusForCond.*Give a folder of a CLIP"):
         load_clip(folder)
+
+
+def test_weights_that_do_not_fit_the_config_are_told(drawer, tmp_path):
+    _, _, folder = drawer
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["vq_config"]["num_embeddings"] *= 2
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"weights are of other sizes than its config\.j"):
+        load_janus(tmp_path)
 
 
 @pytest.fixture(scope="module")
