@@ -82,6 +82,45 @@ def test_the_ratio_of_decisions_has_an_interval(tmp_path):
     half = 4.3027 * logs.std(ddof=1) / 3**0.5
     low, high = np.exp(logs.mean() - half), np.exp(logs.mean() + half)
     assert f"({low:.2f} to {high:.2f})" in check.claim and check.passed
+    never = {label: rising(200, 200, 200) for label in curves}
+    for some in (never, {study.D2: rising(1, 1, 1)}):  # Nobody is there; one was left out.
+        study._check_decisions(done, setting, "maze/tiny", some)
+    assert len(done.checks) == 1 and "no seed at a return of 7" in done.notes[0]
+    assert len(done.notes) == 1 and len(done.tables) == 3
+
+
+def test_parts_of_a_setting_are_chosen():
+    options = study.Options(("maze/i_maze",), ("Nav + D2", "Nav"), 1_000, 2)
+    chosen = study.choose(study.FULL, options)
+    assert list(chosen.mazes) == ["maze/i_maze"] and chosen.num_seeds == 2
+    assert list(chosen.variants) == ["Nav + D2", "Nav"] and chosen.num_decisions == 1_000
+    assert study.choose(study.FULL, study.Options()) == study.FULL
+    with pytest.raises(ValueError, match=r"--agents 'Nav': must be of 'LSTM', .* in this"):
+        study.choose(study.QUICK, study.Options(agents=("Nav",)))
+    (problem,) = study.Options(mazes=("maze/tini",)).setting_problems()
+    assert problem[0] == "mazes" and "did you mean 'maze/tiny'" in problem[1]
+
+
+def test_what_was_left_out_is_compared_with_nothing(tmp_path):
+    high, low = np.full((4, 3), 6.0), np.full((4, 3), 2.0)
+
+    def claims(quick, setting, returns):
+        done = Study("navigation/auxiliary", "", "", quick, 0, tmp_path)
+        study._check(done, setting, "maze/static_1", returns)
+        return {one.claim.split(": ")[1]: (one.measured, one.passed) for one in done.checks}
+
+    found = claims(False, study.FULL, {"Nav": low, "Nav + D2": high})
+    assert found == {
+        "area under the curve, Nav + D2 over Nav": (3.0, True),
+        "the worst seed with D2 less the best without": (4.0, True),
+    }
+    assert claims(False, study.FULL, {"Nav + D2": high, "LSTM": low}) == {}
+    all_of_them = dict.fromkeys(study.FULL_VARIANTS, low)
+    assert len(claims(False, study.FULL, all_of_them)) == 5
+    shuffled = {study.NONE: low, study.SHUFFLED: high}
+    assert claims(True, study.QUICK, shuffled) == {
+        "the same ratio with shuffled depth": (3.0, False)
+    }
 
 
 @pytest.mark.slow
