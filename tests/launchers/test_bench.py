@@ -1,6 +1,7 @@
 """The benchmark: every part is measured, and a floor is a floor."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -60,6 +61,26 @@ def test_one_row_a_case(short, capsys):
     assert 0.0 < row["ratio to floor"] < 2.0
     assert 0.0 < row["environment share"] < row["ratio to floor"] + row["acting share"]
     assert row["bound"] in ("network", "acting", "environment")
+
+
+def test_what_a_bench_took_is_told_beside_its_rows(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_bench.py").write_text(
+        "import types\n"
+        "def run():\n"
+        "    held = bytearray(300_000_000)\n"
+        "    held[::4096] = b'x' * len(held[::4096])\n"
+        "    yield {'rate': 5_000}\n"
+        "mine = types.SimpleNamespace(run=run)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert bench.run_bench("my_bench:mine", as_json=False) == 0
+    told = capsys.readouterr()
+    assert told.out == "rate: 5,000\n"
+    found = re.match(
+        r"tolman: at most ([0-9,]+) MB of memory.*, [0-9,]+ CPU seconds, load [0-9.]+\n$",
+        told.err,
+    )
+    assert found and 300 < int(found[1].replace(",", "")) < 50_000
 
 
 def test_growth_is_of_one_thing_at_a_time(short, monkeypatch, capsys):
