@@ -1,7 +1,8 @@
 """A captioner of photographs: people's captions, read from a folder, learned by heart.
 
 The photographs become codes, of a tokenizer that is trained on them or of an open
-text-to-image model in a local folder; that one draws images of the captions too. What is
+text-to-image model in a local folder; that one draws images of the captions too, or of
+captions that a language model invents. What is
 checked is that the captioner reads its images: shown another one, it writes captions that
 do not fit. Nothing is said of photographs that it has not seen.
 
@@ -26,6 +27,7 @@ from tolman.agents.synth2.pairs import MixedPairs, Pairs, make_pairs
 from tolman.agents.synth2.tokenizer import Tokenizer, TokenizerConfig
 from tolman.agents.synth2.words import Words
 from tolman.launchers.studies.study import Study
+from tolman.launchers.studies.synth2.asking import ask_model
 from tolman.launchers.studies.synth2.parts import one_of
 from tolman.launchers.synth2.amused import load_amused
 from tolman.launchers.synth2.blip import load_blip
@@ -60,6 +62,10 @@ class Options:
         tokenizer on the photographs.
       model_kind: of which class it is.
       num_drawn: captions that the model draws as synthetic pairs; 0 for human pairs alone.
+      writer: a language model that invents these captions, as `tolman probe` names it;
+        None draws people's.
+      concepts: a file of names, one a line, of which the writer is to write; None for
+        captions of anything.
       clip: folder of a CLIP, which scores what is drawn; None for no score.
       captioner: folder of a BLIP, whose captions of the photographs are scored beside
         those of the captioner trained here; None for none.
@@ -70,6 +76,8 @@ class Options:
     model: str | None = None
     model_kind: Literal["amused", "janus", "emu3"] = "amused"
     num_drawn: Annotated[int, Ge(0)] = 0
+    writer: str | None = None
+    concepts: str | None = None
     clip: str | None = None
     captioner: str | None = None
 
@@ -129,6 +137,42 @@ def run(study: Study, options: Options) -> None:
 
 def run_setting(study: Study, options: Options, setting: Setting) -> None:
     """`run` with a setting of one's own."""
+    _check(options)
+    study.settings = {**asdict(setting), **asdict(options)}
+    other = load_blip(Path(options.captioner)) if options.captioner else None
+    model = clip = None
+    if options.model:
+        model = LOADERS[options.model_kind](Path(options.model))
+    if options.clip:
+        clip = load_clip(Path(options.clip))
+    invented: list[str] = []
+    if options.writer:
+        asked = ask_model(study, options.writer, options.concepts, options.num_drawn)
+        invented = [cut(one, setting.max_words) for one in asked]
+    coded = encode(study, options, setting, model)
+    captions = [cut(one, setting.max_words) for row in coded.captions for one in row]
+    words = Words(
+        tuple(sorted({word for one in captions + invented for word in split_caption(one)})),
+        setting.max_words,
+    )
+    rows = np.repeat(np.arange(len(coded.tokens)), [len(row) for row in coded.captions])
+    human = make_pairs(coded.tokens[rows], words.encode(captions))
+    drawn = None
+    if model is not None and options.num_drawn:
+        chosen = invented or captions[: options.num_drawn]
+        tokens = draw_codes(model, str(options.model), chosen, study.folder / "drawn")
+        drawn = make_pairs(tokens, words.encode(chosen))
+        if clip is not None:
+            check_drawn(study, clip, model.decode(tokens), chosen)
+    writer = train(study, setting, coded, words, human, drawn)
+    written = with_control(writer, coded.tokens)
+    if other is not None:
+        written["its own, by the open captioner"] = captions_of(options, other)
+    report(study, coded, len(captions), written)
+
+
+def _check(options: Options) -> None:
+    """Refuses flags that ask for nothing without others."""
     if not options.data:
         raise ValueError(
             "--data: none. Give a folder, a JSON file or a tar of photographs."
@@ -142,33 +186,15 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
             f"--clip {options.clip}: scores what a model draws. Give --model and "
             "--num-drawn."
         )
-    study.settings = {**asdict(setting), **asdict(options)}
-    other = load_blip(Path(options.captioner)) if options.captioner else None
-    model = clip = None
-    if options.model:
-        model = LOADERS[options.model_kind](Path(options.model))
-    if options.clip:
-        clip = load_clip(Path(options.clip))
-    coded = encode(study, options, setting, model)
-    captions = [cut(one, setting.max_words) for row in coded.captions for one in row]
-    words = Words(
-        tuple(sorted({word for one in captions for word in split_caption(one)})),
-        setting.max_words,
-    )
-    rows = np.repeat(np.arange(len(coded.tokens)), [len(row) for row in coded.captions])
-    human = make_pairs(coded.tokens[rows], words.encode(captions))
-    drawn = None
-    if model is not None and options.num_drawn:
-        chosen = captions[: options.num_drawn]
-        tokens = draw_codes(model, str(options.model), chosen, study.folder / "drawn")
-        drawn = make_pairs(tokens, words.encode(chosen))
-        if clip is not None:
-            check_drawn(study, clip, model.decode(tokens), chosen)
-    writer = train(study, setting, coded, words, human, drawn)
-    written = with_control(writer, coded.tokens)
-    if other is not None:
-        written["its own, by the open captioner"] = captions_of(options, other)
-    report(study, coded, len(captions), written)
+    if options.writer and not options.num_drawn:
+        raise ValueError(
+            f"--writer {options.writer}: writes what a model draws. Give --model and "
+            "--num-drawn."
+        )
+    if options.concepts and not options.writer:
+        raise ValueError(
+            f"--concepts {options.concepts}: of captions that are asked for. Give --writer."
+        )
 
 
 def encode(

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from small_models import amused
 
 from tolman.agents.synth2.captioner import CaptionerConfig
 from tolman.agents.synth2.tokenizer import TokenizerConfig
+from tolman.launchers.probe.opening import Opened
 from tolman.launchers.studies.study import Study
-from tolman.launchers.studies.synth2 import photographs
+from tolman.launchers.studies.synth2 import asking, photographs
 from tolman.launchers.studies.synth2.photographs import Coded, Options, Setting
 
 SETTING = Setting(
@@ -122,12 +124,90 @@ def test_long_captions_are_cut():
         (Options("x", clip="c"), "--clip c: scores what a model draws. Give --model and"),
         (Options("nowhere"), "nowhere: no such file or folder"),
         (Options(__file__, model="nowhere"), "nowhere: no such folder"),
+        (Options(__file__, writer="x"), "--writer x: writes what a model draws. Give --m"),
+        (Options(__file__, concepts="x"), "--concepts x: .* Give --writer"),
         (Options(__file__, captioner="no"), "no: no such folder. Give a folder of a Blip"),
     ],
 )
 def test_what_cannot_be_is_told(study, options, message):
     with pytest.raises(ValueError, match=message):
         photographs.run_setting(study, options, SETTING)
+
+
+class Inventor:
+    """Stands for a language model: says what it was asked for, or nothing of it."""
+
+    abilities = frozenset({"generate"})
+    questions_at_once = 4
+
+    def __init__(self):
+        self.asked = []
+
+    def generate(self, prompts, max_new_tokens, sampling=None):
+        self.asked += prompts
+        seeds = sampling.seeds if sampling else [0] * len(prompts)
+        kind = ["an old {}", "a new {} by the sea", "it"]
+        found = [next((c for c in ("dog", "cat") if f": {c}." in p), "it") for p in prompts]
+        return [f"Here is {kind[s % 3].format(one)} number {s % 50}."
+                for one, s in zip(found, seeds, strict=True)]  # fmt: skip
+
+    def hidden_states(self, *_):
+        raise AssertionError
+
+    score = attention = jacobian = first_token = hidden_states
+
+
+@pytest.fixture
+def inventor(monkeypatch):
+    model = Inventor()
+    opened = Opened(model, {"inventor": 1})
+    monkeypatch.setattr(asking, "open_model", lambda config: opened)
+    return model
+
+
+def test_a_language_model_invents_captions_of_concepts(study, inventor, tmp_path):
+    (tmp_path / "concepts.txt").write_text("dog\ncat\n")
+    found = asking.ask_model(study, "mine", str(tmp_path / "concepts.txt"), 60)
+    assert all("dog" in one or "cat" in one for one in found) and len(set(found)) > 20
+    rows = dict(study.tables[0]["rows"])
+    assert rows["asked for"] == "60" and rows["kept"] == str(len(found))
+    left_out = [int(value) for key, value in rows.items() if key.startswith("left out")]
+    assert len(found) + sum(left_out) == 60 and rows["concepts that are named"] == "1.000"
+    named = [sum(word in one for one in found) / len(found) for word in ("dog", "cat")]
+    entropy = -sum(share * np.log2(share) for share in named)
+    assert float(rows["normalised entropy of concepts"]) == pytest.approx(entropy, abs=1e-3)
+    sent = len(inventor.asked)
+    assert asking.ask_model(study, "mine", str(tmp_path / "concepts.txt"), 60) == found
+    assert len(inventor.asked) == sent  # Nothing is asked for twice.
+
+
+def test_captions_of_nothing_that_was_asked_for_are_refused(study, inventor, tmp_path):
+    (tmp_path / "concepts.txt").write_text("zebra\n")
+    with pytest.raises(ValueError, match=r"--writer mine: none of 9 captions .* missing"):
+        asking.ask_model(study, "mine", str(tmp_path / "concepts.txt"), 9)
+
+
+@pytest.mark.slow
+def test_invented_captions_are_drawn_and_learned(study, data, inventor, monkeypatch):
+    monkeypatch.setitem(photographs.LOADERS, "amused", lambda folder: Drawer())
+    options = Options(str(data), model="mine", num_drawn=9, writer="mine")
+    photographs.run_setting(study, options, SETTING)
+    assert study.tables[0]["title"] == "Captions of mine"
+    asked = asking.ask_model(study, "mine", None, 9)
+    assert set(Drawer.drawn) == {photographs.cut(one, SETTING.max_words) for one in asked}
+
+
+class Drawer(Model):
+    """Draws, too: codes of nothing."""
+
+    drawn: ClassVar[list[str]] = []
+
+    def draw(self, captions, seed):
+        self.drawn.extend(captions)
+        return np.zeros((len(captions), 2), np.uint16)
+
+    def decode(self, tokens):
+        return np.zeros((len(tokens), 8, 8, 3), np.uint8)
 
 
 @pytest.mark.slow
