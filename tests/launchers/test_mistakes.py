@@ -6,6 +6,7 @@ stand before it: `name` and text, in the folder that the command runs in.
 
 import json
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -156,7 +157,11 @@ IN_TURN = [
     (f"{TURNS} --eval-every 100", "Set --log-interval in its place."),
     (f"{TURNS} --labels maybe", "labels='maybe': must be one of given, inferred, none"),
     (f"{TURNS} --labels inferred", "Leave --labels out."),
-    (f"{TURNS} --launcher ray --labels inferred", "takes screens, uint8 [height, width,"),
+    pytest.param(
+        f"{TURNS} --launcher ray --labels inferred",
+        "takes screens, uint8 [height, width,",
+        marks=pytest.mark.skipif(find_spec("reverb") is None, reason="needs Reverb"),
+    ),
     (f"{TURNS} --agent.max-tasks 1", "must be at least 2, for conflict/catch, conflict"),
     (f"{TURNS} --agent.max-tasks {BIG}", "parameters and the optimizer's state would ta"),
     (f"{TURNS.replace('dodge', 'doge')}", "(did you mean 'conflict/dodge'?)"),
