@@ -161,3 +161,54 @@ def emu3(folder, num_codes=NUM_CODES):
     images = transformers.Emu3ImageProcessor(min_pixels=64, image_mean=[0.5, 0.4, 0.3])
     transformers.Emu3Processor(images, tokenizer).save_pretrained(folder)
     return model
+
+
+CHAT = (
+    "{% for message in messages %}{{ message['role'] }}: "
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+def smolvlm(folder, name="SmolVLM", image_seq_len=SIDE**2 // 4, chat=CHAT):
+    """A model of 8 x 8 pixels in patches of 2, four of them a token."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    marks = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
+    words = ["<pad>", "<s>", "<unk>", *marks, "user:", "assistant:"]
+    words += ["Describe", "the", "photograph", "in", "one", "sentence.", "dog", "cat"]
+    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, bos_token="<s>", eos_token="<end_of_utterance>",
+        unk_token="<unk>", pad_token="<pad>", additional_special_tokens=marks,
+        model_input_names=["input_ids", "attention_mask"], chat_template=chat,
+    )  # fmt: skip
+    size = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                num_attention_heads=2)  # fmt: skip
+    config = getattr(transformers, f"{name}Config")(
+        text_config=dict(**size, model_type="llama", vocab_size=len(words),
+                         num_key_value_heads=2, pad_token_id=0, bos_token_id=1,
+                         eos_token_id=5),
+        vision_config=dict(**size, image_size=2 * SIDE, patch_size=2),
+        scale_factor=2, image_token_id=words.index("<image>"),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{name}ForConditionalGeneration")(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():  # So that what is read makes a difference.
+            weight *= 20.0 if weight.ndim > 1 else 1.0
+    model.save_pretrained(folder)
+    tile = {"longest_edge": 2 * SIDE}
+    reader = getattr(transformers, f"{name}ImageProcessorPil", None)
+    reader = reader or getattr(transformers, f"{name}ImageProcessor")
+    images = reader(size={"longest_edge": 4 * SIDE}, max_image_size=tile)
+    images.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    told = {"processor_class": f"{name}Processor", "image_seq_len": image_seq_len}
+    (folder / "processor_config.json").write_text(json.dumps(told))
+    return model

@@ -99,7 +99,7 @@ def load_amused(
     Raises:
       ValueError: if the folder holds no such model, or a package is missing.
     """
-    check_folder(folder, "AmusedPipeline", "model_index.json")
+    check_folder(folder, "AmusedPipeline", file="model_index.json")
     with loading(folder):
         import torch
         from diffusers import AmusedPipeline

@@ -69,28 +69,31 @@ class ImageToText(Protocol):
         ...
 
 
-def check_folder(folder: Path, class_name: str, file: str = "config.json") -> None:
-    """Refuses a folder that holds no model, or one of another class.
+def check_folder(folder: Path, *class_names: str, file: str = "config.json") -> str:
+    """The class of the model in a folder.
 
     Args:
       folder: that `save_pretrained` has written.
-      class_name: the class that is needed.
+      class_names: of which it must be one.
       file: that names the class.
 
     Raises:
-      ValueError: so.
+      ValueError: if the folder holds no model, or one of another class.
     """
     path = folder / file
+    wanted = f"Give a folder of a {' or '.join(class_names)}."
     if not path.is_file():
         noun = "no such folder" if not folder.is_dir() else f"has no {file}"
-        raise ValueError(f"{folder}: {noun}. Give a folder of a {class_name}.")
+        raise ValueError(f"{folder}: {noun}. {wanted}")
     try:
         told = json.loads(path.read_text())
-        found = told.get("_class_name") or ", ".join(told["architectures"])
+        found = str(told.get("_class_name") or ", ".join(told["architectures"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: names no class of a model. Copy it anew.") from None
-    if class_name not in str(found).split(", "):
-        raise ValueError(f"{folder}: holds a {found}. Give a folder of a {class_name}.")
+    for name in class_names:
+        if name in found.split(", "):
+            return name
+    raise ValueError(f"{folder}: holds a {found}. {wanted}")
 
 
 @contextlib.contextmanager

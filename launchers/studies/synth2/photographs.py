@@ -36,8 +36,9 @@ from tolman.launchers.synth2.drawing import draw_codes
 from tolman.launchers.synth2.emu3 import load_emu3
 from tolman.launchers.synth2.janus import load_janus
 from tolman.launchers.synth2.loader import Loader
-from tolman.launchers.synth2.open_parts import ImageToText, TextToCodes
+from tolman.launchers.synth2.open_parts import ImageToText, TextToCodes, check_folder
 from tolman.launchers.synth2.photographs import Photograph, open_photographs
+from tolman.launchers.synth2.smolvlm import CLASSES, load_smolvlm
 
 TITLE = "Synth2: photographs, and an open model's images of their captions"
 PAPER = "Sharifzadeh et al. 2024"
@@ -45,6 +46,10 @@ LOADERS: dict[str, Callable[[Path], TextToCodes]] = {
     "amused": load_amused,
     "janus": load_janus,
     "emu3": load_emu3,
+}
+CAPTIONERS: dict[str, Callable[[Path], ImageToText]] = {
+    "BlipForConditionalGeneration": load_blip,
+    **dict.fromkeys(CLASSES, load_smolvlm),
 }
 AT_ONCE = 32  # Photographs that are read and encoded at once.
 __all__ = ["PAPER", "TITLE", "Options", "run"]
@@ -67,8 +72,8 @@ class Options:
       concepts: a file of names, one a line, of which the writer is to write; None for
         captions of anything.
       clip: folder of a CLIP, which scores what is drawn; None for no score.
-      captioner: folder of a BLIP, whose captions of the photographs are scored beside
-        those of the captioner trained here; None for none.
+      captioner: folder of a BLIP or a SmolVLM, whose captions of the photographs are
+        scored beside those of the captioner trained here; None for none.
     """
 
     data: str = ""
@@ -139,8 +144,9 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
     """`run` with a setting of one's own."""
     _check(options)
     study.settings = {**asdict(setting), **asdict(options)}
-    other = load_blip(Path(options.captioner)) if options.captioner else None
-    model = clip = None
+    model = clip = other = None
+    if options.captioner:
+        other = load_captioner(Path(options.captioner))
     if options.model:
         model = LOADERS[options.model_kind](Path(options.model))
     if options.clip:
@@ -241,6 +247,15 @@ def with_control(
         "its own": writer(tokens),
         "that of another": writer(np.roll(tokens, 1, axis=0)),
     }
+
+
+def load_captioner(folder: Path) -> ImageToText:
+    """An open captioner, of the class that its folder names.
+
+    Raises:
+      ValueError: if the folder holds none, or it cannot be loaded.
+    """
+    return CAPTIONERS[check_folder(folder, *CAPTIONERS)](folder)
 
 
 def captions_of(options: Options, captioner: ImageToText) -> list[str]:

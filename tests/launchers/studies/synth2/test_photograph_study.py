@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from small_models import amused
+from small_models import amused, smolvlm
 
 from tolman.agents.synth2.captioner import CaptionerConfig
 from tolman.agents.synth2.tokenizer import TokenizerConfig
@@ -219,14 +219,18 @@ def test_a_tokenizer_and_a_captioner_learn_photographs_by_heart(study, data):
 @pytest.mark.slow
 def test_an_open_model_feeds_the_captioner(study, data, tmp_path):
     pytest.importorskip("diffusers")
-    folder = tmp_path / "amused"
-    folder.mkdir()
-    amused(folder)
-    options = Options(str(data), model=str(folder), num_drawn=5)
+    drawer, captioner = tmp_path / "amused", tmp_path / "smolvlm"
+    for folder in (drawer, captioner):
+        folder.mkdir()
+    amused(drawer)
+    smolvlm(captioner)
+    options = Options(str(data), model=str(drawer), num_drawn=5, captioner=str(captioner))
     photographs.run_setting(study, options, SETTING)
     # Drawn once: codes lie in the study's folder.
     assert len(list((study.folder / "drawn").glob("*.npy"))) == 1
     assert study.checks[0].passed
+    names = [row[0] for row in study.tables[-1]["rows"]]
+    assert names == ["its own", "that of another", "its own, by the open captioner"]
 
 
 @pytest.mark.slow
