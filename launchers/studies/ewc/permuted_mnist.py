@@ -8,10 +8,11 @@ one thing broken must fail. How far the Fishers of two tasks overlap is shown by
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
+from annotated_types import Ge, Gt
 
 from tolman.agents.classifier import Classifier, ClassifierConfig
 from tolman.agents.ewc import Elastic, ElasticConfig
@@ -36,6 +37,7 @@ DATA = {
     "bars are lower, and the paper's numbers are of other images",
 }
 Results = dict[str, Learned]
+Overlaps = dict[int, dict[str, float]]  # By side of the square, then by layer.
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,19 @@ class Options:
     Attributes:
       data: "mnist" from your files, "digits" of scikit-learn, or "auto" for the first of
         them that is there.
+      rates: that are searched; none for the setting's. One alone is taken as it is.
+      strengths: lambdas that EWC is searched over, likewise.
+      l2_strengths: that L2 is searched over, likewise.
+      num_members: of each method; 0 for the setting's.
+      controls: train what must fail too, and measure the overlap of Fishers.
     """
 
     data: mnist.Name = "auto"
+    rates: tuple[Annotated[float, Gt(0)], ...] = ()
+    strengths: tuple[Annotated[float, Ge(0)], ...] = ()
+    l2_strengths: tuple[Annotated[float, Ge(0)], ...] = ()
+    num_members: Annotated[int, Ge(0)] = 0
+    controls: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,14 +152,32 @@ def run(study: Study, options: Options) -> None:
             small if study.quick else replace(budget.setting, num_updates=small.num_updates)
         )
         budget, bars = replace(budget, setting=setting, overlap_updates=600), SMALL_BARS
+    budget = choose(budget, options)
     study.note(f"Data: {DATA[data]}.")
     study.settings = {"data": data, **asdict(budget)}
-    results = run_budget(study, budget, data)
+    results, overlaps = run_budget(study, budget, data, options.controls)
+    report(study, results, overlaps)
     check(study, results, bars)
+    if overlaps:
+        check_overlap(study, overlaps)
 
 
-def run_budget(study: Study, budget: Budget, data: mnist.Name) -> Results:
-    """Trains everything, and draws and tabulates it."""
+def choose(budget: Budget, options: Options) -> Budget:
+    """The setting with what was chosen of it."""
+    members = options.num_members or budget.setting.num_members
+    return replace(
+        budget,
+        setting=replace(budget.setting, num_members=members),
+        rates=options.rates or budget.rates,
+        strengths=options.strengths or budget.strengths,
+        l2_strengths=options.l2_strengths or budget.l2_strengths,
+    )
+
+
+def run_budget(
+    study: Study, budget: Budget, data: mnist.Name, controls: bool
+) -> tuple[Results, Overlaps]:
+    """Trains everything; without controls what must fail and the overlaps are left out."""
     tasks = [PermutedImages(task, data=data) for task in range(budget.num_tasks)]
     ewc = search(study, "ewc", budget, budget.strengths, tasks)
     l2 = search(study, "l2", budget, budget.l2_strengths, tasks)
@@ -158,17 +188,25 @@ def run_budget(study: Study, budget: Budget, data: mnist.Name) -> Results:
         name: learn(study, "all", method, tasks, budget.setting)
         for name, method in methods.items()
     }
+    if not controls:
+        return results, {}
     few = tasks[: budget.control_tasks]
     for kind in budget.controls:
         method = replace(ewc, kind=kind)
         results[kind] = learn(study, "control", method, few, budget.setting)
     strong = replace(ewc, strength=budget.strong)
     results["strong"] = learn(study, "control", strong, few, budget.setting)
-    overlaps = {side: measure_overlap(study, side, budget, data) for side in sides(data)}
-    tabulate(study, results, overlaps)
-    check_overlap(study, overlaps)
+    return results, {
+        side: measure_overlap(study, side, budget, data) for side in sides(data)
+    }
+
+
+def report(study: Study, results: Results, overlaps: Overlaps) -> None:
+    """Tables and figures of all that was trained."""
+    tabulate(study, results)
+    if overlaps:
+        tabulate_overlaps(study, overlaps)
     plots.draw(study, {NAMES[name]: one for name, one in results.items()}, overlaps)
-    return results
 
 
 def sides(data: mnist.Name) -> tuple[int, int]:
@@ -254,6 +292,8 @@ def check(study: Study, results: Results, bars: Bars) -> None:
             lead = ewc.after(count).min() - one.after(count).max()
             claim = f"EWC over {NAMES[kind]}, {count} tasks"
             study.check(claim, lead, "must fail", above=bars.control_lead)
+    if "strong" not in results:
+        return
     strong = results["strong"]
     number = strong.scores.shape[1]
     lack = ewc.when_learned(number - 1).min() - strong.when_learned(number - 1).max()
@@ -261,7 +301,7 @@ def check(study: Study, results: Results, bars: Bars) -> None:
     study.check(claim, lack, "must fail", above=bars.lack)
 
 
-def check_overlap(study: Study, overlaps: dict[int, dict[str, float]]) -> None:
+def check_overlap(study: Study, overlaps: Overlaps) -> None:
     """Far tasks share the late layers, not the first; near ones share all."""
     near, far = (list(layers.values()) for layers in overlaps.values())
     study.check(
@@ -274,8 +314,8 @@ def check_overlap(study: Study, overlaps: dict[int, dict[str, float]]) -> None:
     )  # fmt: skip
 
 
-def tabulate(study: Study, results: Results, overlaps: dict[int, dict[str, float]]) -> None:
-    """Tables of what each method keeps, and of the overlap."""
+def tabulate(study: Study, results: Results) -> None:
+    """What each method keeps."""
     rows = []
     for name, one in results.items():
         num_tasks = one.scores.shape[1]
@@ -299,6 +339,10 @@ def tabulate(study: Study, results: Results, overlaps: dict[int, dict[str, float
          "forward transfer", "CPU seconds"],
         rows,
     )  # fmt: skip
+
+
+def tabulate_overlaps(study: Study, overlaps: Overlaps) -> None:
+    """Whether two tasks need the same weights, by layer."""
     layers = list(next(iter(overlaps.values())))
     study.table(
         "Fisher overlap of two tasks, by layer",

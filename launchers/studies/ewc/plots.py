@@ -22,11 +22,12 @@ def draw(
     learned: Mapping[str, Learned],
     overlaps: Mapping[int, Mapping[str, float]],
 ) -> None:
-    """Draws all figures."""
+    """Draws all figures; that of overlaps where they were measured."""
     three_tasks(study, learned)
     averages(study, learned)
     matrices(study, learned)
-    by_layer(study, overlaps)
+    if overlaps:
+        by_layer(study, overlaps)
 
 
 def three_tasks(study: Study, learned: Mapping[str, Learned]) -> None:

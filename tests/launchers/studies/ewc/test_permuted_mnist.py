@@ -180,28 +180,49 @@ def test_uniform_answers_weigh_all_classes_alike(digits):
     )  # fmt: skip
 
 
-def test_small_study_end_to_end(tmp_path, monkeypatch, digits):
-    tiny = Setting((6, 5), 4, 20, 30, num_members=2, rows=2)
+@pytest.fixture
+def tiny(monkeypatch, digits):
+    """A quick setting of seconds."""
+    setting = Setting((6, 5), 4, 20, 30, num_members=2, rows=2)
     budget = replace(
-        study.QUICK, setting=tiny, num_tasks=3, rates=(0.1, 0.3), control_tasks=3,
+        study.QUICK, setting=setting, num_tasks=3, rates=(0.1, 0.3), control_tasks=3,
         search_tasks=2, overlap_updates=3, controls=("shuffled", "late", "uniform"),
     )  # fmt: skip
     monkeypatch.setattr(study, "QUICK", budget)
     monkeypatch.setattr(study, "sides", lambda data: (2, 6))
-    assert (
-        run_study("ewc/permuted_mnist", True, 0, tmp_path / "study", study.Options()) == 1
-    )
-    result = json.loads((tmp_path / "study" / "result.json").read_text())
+
+
+def _run(folder, options):
+    assert run_study("ewc/permuted_mnist", True, 0, folder, options) == 1
+    result = json.loads((folder / "result.json").read_text())
+    table = next(t for t in result["tables"] if t["title"].startswith("Accuracy"))
+    figures = {path.name for path in (folder / "figures").glob("*.png")}
+    return result, [row[:3] for row in table["rows"]], figures
+
+
+def test_small_study_end_to_end(tmp_path, tiny):
+    result, rows, figures = _run(tmp_path / "study", study.Options())
     assert result["notes"] == ["Data: MNIST, 28 x 28."]
     claims = [check["claim"] for check in result["checks"]]
     assert (
         "EWC, mean of 3 tasks" in claims
         and "EWC over anchor one task late, 3 tasks" in claims
     )
-    table = next(t for t in result["tables"] if t["title"].startswith("Accuracy"))
-    assert [row[0] for row in table["rows"]][:3] == ["EWC", "SGD", "L2"]
-    figures = {path.name for path in (tmp_path / "study" / "figures").glob("*.png")}
+    assert [row[0] for row in rows][:3] == ["EWC", "SGD", "L2"]
     assert figures == {"three_tasks.png", "averages.png", "matrices.png", "overlap.png"}
+
+
+def test_a_chosen_part_is_not_searched_and_has_no_controls(tmp_path, tiny):
+    options = study.Options(
+        rates=(0.2,), strengths=(5.0,), l2_strengths=(0.01,), num_members=1, controls=False
+    )
+    result, rows, figures = _run(tmp_path / "study", options)
+    assert rows == [["EWC", 5.0, 0.2], ["SGD", 0.0, 0.2], ["L2", 0.01, 0.2]]
+    assert [t["title"][:8] for t in result["tables"]] == ["Accuracy"]
+    assert len(result["checks"]) == 5
+    assert result["settings"]["setting"]["num_members"] == 1
+    assert figures == {"three_tasks.png", "averages.png", "matrices.png"}
+    assert len(list((tmp_path / "study" / "training").iterdir())) == 3
 
 
 @pytest.mark.slow
