@@ -6,6 +6,7 @@ Shapes: M captioners, Q scenes, P pairs, N tokens, T places of a caption.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,11 +18,11 @@ from tolman.agents.synth2.captioner import Captioner
 from tolman.agents.synth2.metrics import CiderD, object_scores, split_caption
 from tolman.agents.synth2.pairs import MixedPairs, Pairs, make_pairs
 from tolman.launchers.studies.study import Study
-from tolman.launchers.studies.synth2.parts import Codec, Ground
+from tolman.launchers.studies.synth2.parts import Codec, Ground, in_chunks
 from tolman.launchers.studies.synth2.setting import Setting
 from tolman.launchers.studies.synth2.stored import trained
 
-CHUNK = 100
+CHUNK = 100  # Scenes that are written of at once.
 NUM_DRAWS = 1_000  # Of a bootstrap.
 
 
@@ -104,20 +105,15 @@ class Exam:
         """What captioners `[M, ...]` write of the tested scenes."""
         length = self.ground.words.length
 
-        @jax.jit
-        def write(params: Params, tokens: Any, has_image: Any) -> Any:
-            one = lambda own: agent.write(own, tokens, has_image, length)  # noqa: E731
-            return jax.vmap(one)(params)
-
-        num_scenes = len(self.tokens)
-        places = np.resize(np.arange(num_scenes), -(-num_scenes // CHUNK) * CHUNK)
         has_image = np.full(CHUNK, not is_blind)
-        parts = [
-            np.asarray(write(params, self.tokens[part], has_image))
-            for part in places.reshape(-1, CHUNK)
-        ]
-        rows = np.concatenate(parts, axis=1)[:, :num_scenes]
-        return [self.ground.words.decode(own) for own in rows]
+
+        @jax.jit
+        def write(params: Params, tokens: Any) -> Any:
+            one = lambda own: agent.write(own, tokens, has_image, length)  # noqa: E731
+            return jax.vmap(one, out_axes=1)(params)  # [Q, M, T]
+
+        rows = in_chunks(partial(write, params), self.tokens, CHUNK)
+        return [self.ground.words.decode(rows[:, own]) for own in range(rows.shape[1])]
 
 
 def train_arm(

@@ -28,13 +28,17 @@ from tolman.launchers.studies.synth2.arms import (
     several,
     train_arm,
 )
-from tolman.launchers.studies.synth2.making import NOT_FOUND, Made, is_readable, make_parts
+from tolman.launchers.studies.synth2.making import NOT_FOUND, is_readable, make_parts
 from tolman.launchers.studies.synth2.setting import FULL, QUICK, Setting, as_asked
 from tolman.launchers.studies.synth2.setting import ShareOptions as Options
 
 TITLE = "Synth2: how many human pairs are enough"
 PAPER = "Sharifzadeh et al. 2024"
 SHARES = (0.05, 0.10, 0.25, 0.50, 1.0)
+ONE_GENERATOR = (
+    "One generator serves all shares, also those that are less than it learned from: the "
+    "practical case, not the controlled one. Give --own-generators for one of each share."
+)
 __all__ = ["PAPER", "TITLE", "Options", "run"]
 
 
@@ -73,7 +77,7 @@ def run_setting(
             scores[sort, share] = train_arm(study, setting, exam, made.codec, arm, capacity)
     report(study, shares, scores, fidelities)
     if not options.own_generators:
-        tell_generator(study, made)
+        study.note(ONE_GENERATOR)
 
 
 def first_of(pairs: Pairs, share: float) -> Pairs:
@@ -173,15 +177,6 @@ def report(
     study.check("all human pairs over the least share, lower end", least.low, NOT_FOUND,
                 above=1.0)  # fmt: skip
     plots.draw_shares(study, shares, curves)
-
-
-def tell_generator(study: Study, made: Made) -> None:
-    """What is not controlled here."""
-    study.note(
-        f"The generator learned from all {len(made.human.tokens)} human pairs, also where "
-        "the captioner is given a share of them: the practical case, not the controlled "
-        "one. Give --own-generators for a generator of each share."
-    )
 
 
 def _share(value: float) -> str:

@@ -5,7 +5,9 @@ Shapes: P pairs, N tokens of an image, T places of a caption, G concepts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -35,7 +37,7 @@ from tolman.launchers.studies.synth2.setting import Options, Setting
 from tolman.launchers.studies.synth2.stored import stored, trained
 from tolman.networks.language import LanguageModelConfig
 
-CHUNK = 200  # Images that are encoded or decoded at once.
+CHUNK = 200  # Images that are drawn, encoded or decoded at once.
 # Fractions of concepts in human pairs fall as rank^-0.7: people write of few things often.
 ZIPF = 0.7
 
@@ -104,11 +106,13 @@ class Codec(NamedTuple):
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Tokens `[P, N]`."""
-        return _in_chunks(jax.jit(self.agent.encode), self.params, images)
+        encode = partial(jax.jit(self.agent.encode), self.params)
+        return in_chunks(encode, images, CHUNK)
 
     def decode(self, tokens: np.ndarray) -> np.ndarray:
         """Images `[P, H, W, 3]`."""
-        return _in_chunks(jax.jit(self.agent.decode), self.params, tokens.astype(np.int32))
+        decode = partial(jax.jit(self.agent.decode), self.params)
+        return in_chunks(decode, tokens.astype(np.int32), CHUNK)
 
 
 class Drawer(NamedTuple):
@@ -260,9 +264,17 @@ def without_text_config(config: GeneratorConfig) -> GeneratorConfig:
     return replace(config, text_dropout=1.0, guidance=0.0)
 
 
-def _in_chunks(function: Any, params: Params, rows: np.ndarray) -> np.ndarray:
-    """Of rows `[P, ...]`, so many at once, the last filled up."""
+def in_chunks(
+    function: Callable[[np.ndarray], Any], rows: np.ndarray, at_once: int
+) -> np.ndarray:
+    """What a function makes of rows `[P, ...]`, `[P, ...]`.
+
+    Args:
+      function: of so many rows, always as many: what is compiled is compiled once.
+      rows: P of them.
+      at_once: rows of a chunk; the last is filled up with rows from the beginning.
+    """
     num_rows = len(rows)
-    filled = np.resize(np.arange(num_rows), -(-num_rows // CHUNK) * CHUNK)
-    parts = [np.asarray(function(params, rows[part])) for part in filled.reshape(-1, CHUNK)]
-    return np.concatenate(parts)[:num_rows]
+    filled = np.resize(np.arange(num_rows), -(-num_rows // at_once) * at_once)
+    made = [np.asarray(function(rows[part])) for part in filled.reshape(-1, at_once)]
+    return np.concatenate(made)[:num_rows]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -28,7 +29,7 @@ from tolman.agents.synth2.tokenizer import Tokenizer, TokenizerConfig
 from tolman.agents.synth2.words import Words
 from tolman.launchers.studies.study import Study
 from tolman.launchers.studies.synth2.asking import ask_model
-from tolman.launchers.studies.synth2.parts import one_of
+from tolman.launchers.studies.synth2.parts import in_chunks, one_of
 from tolman.launchers.synth2.amused import load_amused
 from tolman.launchers.synth2.blip import load_blip
 from tolman.launchers.synth2.clip import Clip, load_clip
@@ -230,9 +231,7 @@ def _read(loader: Loader, to_codes: Callable[[np.ndarray], Any], codebook: Any) 
     tokens: list[np.ndarray] = []
     captions: list[list[str]] = []
     for batch in loader.once():
-        number = len(batch.images)
-        filled = batch.images[np.resize(np.arange(number), AT_ONCE)]
-        tokens.append(np.asarray(to_codes(filled))[:number])
+        tokens.append(in_chunks(to_codes, batch.images, AT_ONCE))
         captions += [list(own) for own in batch.captions]
     return Coded(
         np.concatenate(tokens), captions, np.asarray(codebook), loader.waiting.share
@@ -300,11 +299,8 @@ def train(
         return agent.write(params, tokens, has_image, words.length)
 
     def captions(tokens: np.ndarray) -> list[str]:
-        number = len(tokens)
-        places = np.resize(np.arange(number), -(-number // AT_ONCE) * AT_ONCE)
-        rows = [write(params, jnp.asarray(tokens[part].astype(np.int32)))
-                for part in places.reshape(-1, AT_ONCE)]  # fmt: skip
-        return words.decode(np.concatenate(rows)[:number])
+        rows = in_chunks(partial(write, params), tokens.astype(np.int32), AT_ONCE)
+        return words.decode(rows)
 
     return captions
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -56,6 +57,39 @@ def test_true_captions_are_exact_and_others_are_not(ground):
     held_out, seen = scores.on(True), scores.on(False)
     assert held_out.cider.shape[1] == ground.is_held_out.sum()
     np.testing.assert_allclose(seen.cider[0], told[~ground.is_held_out])
+
+
+def test_rows_go_in_chunks_of_one_size():
+    sizes = []
+
+    def twice(rows):
+        sizes.append(len(rows))
+        return rows * 2
+
+    rows = np.arange(10).reshape(5, 2)
+    assert parts.in_chunks(twice, rows, 3).tolist() == (2 * rows).tolist()
+    assert parts.in_chunks(twice, rows[:1], 3).tolist() == [[0, 2]]
+    assert sizes == [3, 3, 3]
+
+
+def test_each_captioner_writes_of_every_scene_in_their_order(ground):
+    class Numbers(Untrained):
+        def encode(self, images):
+            return np.arange(len(images))[:, None]
+
+    class Agent:
+        def write(self, own, tokens, has_image, length):
+            word = 3 + (own + tokens[:, 0]) % 7 + 10 * has_image
+            return jnp.stack([jnp.full_like(word, 1), word, jnp.full_like(word, 2)], 1)
+
+    exam, vocabulary = Exam(ground, Numbers()), ground.words.vocabulary
+    for is_blind in (False, True):
+        found = exam.write(Agent(), jnp.array([0, 5]), is_blind)
+        start = 0 if is_blind else 10
+        assert found == [
+            [vocabulary[start + (own + scene) % 7] for scene in range(len(exam.tokens))]
+            for own in (0, 5)
+        ]
 
 
 def test_deranged_captions_are_of_another_concept():
