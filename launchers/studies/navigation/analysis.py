@@ -4,8 +4,10 @@ The agent with D1, D2 and L learns a maze, and linear probes, whose gradients st
 they read, learn to tell its cell from its memory. A feed-forward agent with such a probe
 learns beside it. Both then play episodes that nothing was learnt from, and their heads are
 read there: depth against the most frequent class of each pixel, loop closure, the cell,
-and the steps to the first find of the goal against later ones. A control that must fail:
-the first agent with all pixels black, from which D1 can tell nothing.
+and the steps to the first find of the goal against later ones. The heads are read once more
+while the first agent's actions are drawn at random, on frames that no policy chose. A
+control that must fail: the first agent with all pixels black, from which D1 can tell
+nothing.
 
 Source: Mirowski et al. 2016, section 5.3, table 1.
   Departure: the probes learn with the agent rather than after it. The quick setting is a
@@ -23,7 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.agent import Decision, Params
 from tolman.agents.navigation import NavigationConfig, make_navigation
+from tolman.agents.recurrent import RecurrentState
 from tolman.envs.environment import Array, Environment, TimeStep
 from tolman.envs.maze import Maze, MazeState
 from tolman.envs.maze.fields import Field
@@ -48,7 +52,7 @@ TITLE = "What a navigating agent knows: its place, depth, closed loops"
 PAPER = "Mirowski et al. 2016, section 5.3, table 1"
 
 NAV, FF = "Nav + D1 D2 L", "FF"
-BLACK = f"{NAV}, black frames"
+BLACK, RANDOM = f"{NAV}, black frames", f"{NAV}, actions at random"
 PROBED: dict[str, Any] = {"decodes_position": True}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     NAV: ("lstm", {"depth_1_cost": 1.0, "depth_2_cost": 1.0, "loop_cost": 3.33, **PROBED}),
@@ -126,6 +130,34 @@ class Black:
         return state, timestep._replace(observation=dark)
 
 
+@dataclass(frozen=True)
+class Wanderer:
+    """An agent whose actions are drawn at random, and whose memory goes on as ever.
+
+    Attributes:
+      agent: that would act otherwise.
+    """
+
+    agent: ActorCritic
+
+    def initial_actor_state(self, batch_size: int) -> RecurrentState:
+        """As the agent's."""
+        return self.agent.initial_actor_state(batch_size)
+
+    def draw_noise(self, key: Array, batch_size: int) -> Any:
+        """As the agent's."""
+        return self.agent.draw_noise(key, batch_size)
+
+    def act(
+        self, params: Params, noise: Any, timestep: TimeStep, actor_state: RecurrentState
+    ) -> tuple[Decision, RecurrentState]:
+        """All actions are as likely; `[B]` of them."""
+        decision, state = self.agent.act(params, noise, timestep, actor_state)
+        uniform = jax.tree.map(jnp.zeros_like, decision.policy)
+        action = self.agent.policy.sample(uniform, noise)
+        return Decision(action, uniform), state._replace(previous_action=action)
+
+
 def run(study: Study) -> None:
     """Trains both agents, plays held-out episodes, reads their heads, checks the claims."""
     setting = QUICK if study.quick else FULL
@@ -142,9 +174,12 @@ def run(study: Study) -> None:
             stage, agent, setting.maze, setting.num_decisions, setting.num_members
         )
         curves[name] = (training.env_steps, training.episode_return)
-        seen = {name: setting.maze} | ({BLACK: Black(setting.maze)} if name == NAV else {})
-        for label, environment in seen.items():
-            played = _play(study, setting, environment, agent, training)
+        ways: dict[str, tuple[Any, Any]] = {name: (agent, setting.maze)}
+        if name == NAV:
+            ways[RANDOM] = Wanderer(agent), setting.maze
+            ways[BLACK] = agent, Black(setting.maze)
+        for label, (player, environment) in ways.items():
+            played = _play(study, setting, environment, player, training)
             members = np.arange(setting.num_members)
             readings[label] = [
                 read_predictions(agent, training.params, played, one) for one in members
@@ -181,13 +216,13 @@ def _play(
     study: Study,
     setting: Setting,
     environment: Environment,
-    agent: ActorCritic,
+    player: Any,
     training: Training,
 ) -> Trajectory:
     """Episodes that nothing was learnt from: the key is no training key's."""
     key = jax.random.fold_in(jax.random.PRNGKey(study.seed), EVALUATION)
     return play_episodes(
-        agent, environment, training.params, key, setting.num_episodes, where,
+        player, environment, training.params, key, setting.num_episodes, where,
         chunk_length=setting.maze.num_decisions,
     )  # fmt: skip
 
@@ -203,7 +238,7 @@ def _check(
     study: Study, told: dict[str, dict[str, float]], finds: dict[str, Finds]
 ) -> None:
     """Of `told` see `_mean`; of `finds`, those of the same agents."""
-    of_nav, of_black = told[NAV], told[BLACK]
+    of_nav, of_random, of_black = told[NAV], told[RANDOM], told[BLACK]
     study.check(
         "D1: right pixels over the most frequent class of each",
         of_nav["depth_1"] - of_nav["majority"], "none given", above=0.2,
@@ -219,6 +254,11 @@ def _check(
         above=min(0.6, 2 * told[FF]["position"]),
     )  # fmt: skip
     study.check(
+        "actions at random: D1's right pixels over the most frequent class of each",
+        of_random["depth_1"] - of_random["majority"], "none given", above=0.2,
+    )  # fmt: skip
+    study.check("actions at random: loop closure, F1", of_random["loop"], "0.83", above=0.6)
+    study.check(
         "black frames: D1's right pixels over the most frequent class of each",
         of_black["depth_1"] - of_black["majority"], "none: must tell nothing", below=0.01,
     )  # fmt: skip
@@ -232,7 +272,7 @@ def _check(
 def _tabulate(
     study: Study, told: dict[str, dict[str, float]], finds: dict[str, Finds]
 ) -> None:
-    rows, of_nav = [], told[NAV]
+    rows = []
     for name, scores in told.items():
         first, later = finds[name].latency()
         rows.append([
@@ -245,16 +285,19 @@ def _tabulate(
         ["agent", "finds", "first", "later", "cell from memory", "cell from features"],
         rows,
     )
-    always = 2 * of_nav["loop_share"] / (1 + of_nav["loop_share"])
-    study.table(
-        f"Heads of {NAV}, and of who always says the same",
-        ["what", "agent", "always the same"],
-        [
-            ["D1, right pixels", f"{of_nav['depth_1']:.2f}", f"{of_nav['majority']:.2f}"],
-            ["D2, right pixels", f"{of_nav['depth_2']:.2f}", f"{of_nav['majority']:.2f}"],
-            ["loop closure, F1", f"{of_nav['loop']:.2f}", f"{always:.2f}"],
-        ],
-    )
+    for name in (NAV, RANDOM):
+        scores = told[name]
+        always = 2 * scores["loop_share"] / (1 + scores["loop_share"])
+        majority = f"{scores['majority']:.2f}"
+        study.table(
+            f"Heads of {name}, and of who always says the same",
+            ["what", "agent", "always the same"],
+            [
+                ["D1, right pixels", f"{scores['depth_1']:.2f}", majority],
+                ["D2, right pixels", f"{scores['depth_2']:.2f}", majority],
+                ["loop closure, F1", f"{scores['loop']:.2f}", f"{always:.2f}"],
+            ],
+        )
 
 
 def _mean(readings: list[Reading], width: int) -> dict[str, float]:

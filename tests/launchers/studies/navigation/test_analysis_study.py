@@ -91,11 +91,36 @@ def test_of_black_frames_nothing_is_seen_and_all_else_is_the_same():
         same, black = jax.jit(dark.step)(same, jnp.int32(2))
 
 
+def test_a_wanderer_walks_at_random_and_remembers_what_it_did():
+    """All actions alike, whatever the agent would do; its memory is the agent's."""
+    maze = dataclasses.replace(study.QUICK.maze, image_size=8, num_frames=24)
+    config = NavigationConfig(depth_2_cost=0.0, unroll_length=4, batch_size=2, torso_size=8)
+    specs = maze.observation_spec(), maze.action_spec()
+    agent = make_navigation(config, *specs, make_core("lstm", LSTMConfig(8)))
+    params = jax.tree.map(
+        lambda leaf: 300.0 * leaf, agent.init(jax.random.PRNGKey(0)).params
+    )
+    keys = jax.random.split(jax.random.PRNGKey(1), 2_000)
+    _, row = jax.jit(jax.vmap(maze.reset))(jnp.tile(keys[:1], (2_000, 1)))
+    wanderer = study.Wanderer(agent)
+    noise = wanderer.draw_noise(keys[1], 2_000)
+    state = wanderer.initial_actor_state(2_000)
+    own, memory = jax.jit(agent.act)(params, noise, row, state)
+    drawn, kept = jax.jit(wanderer.act)(params, noise, row, state)
+    assert np.bincount(own.action, minlength=8).max() > 400  # Of one frame, not uniform.
+    counts = np.bincount(drawn.action, minlength=8)
+    assert counts.min() > 190 and counts.max() < 310  # 250, four deviations of 15.
+    np.testing.assert_array_equal(kept.previous_action, drawn.action)
+    jax.tree.map(np.testing.assert_array_equal, kept.core, memory.core)
+    assert not np.asarray(drawn.policy).any()
+
+
 def test_checks_by_hand(tmp_path):
     """D1 with and without pictures, the cell against 0.6 and twice the other agent's."""
     nav = {"depth_1": 0.5, "depth_2": 0.6, "majority": 0.3, "loop": 0.7, "position": 0.5}
     told = {
         study.NAV: nav,
+        study.RANDOM: {"depth_1": 0.51, "majority": 0.3, "loop": 0.61},
         study.BLACK: {"depth_1": 0.3, "majority": 0.3},
         study.FF: {"position": 0.2},
     }
@@ -106,13 +131,21 @@ def test_checks_by_hand(tmp_path):
         study._check(done, changed, {})
         return [check.passed for check in done.checks]
 
-    # D1, D2, F1, the cell, black frames.
-    assert passed({study.NAV: {"depth_1": 0.51}}) == [True] * 5
-    assert passed({study.NAV: {"depth_1": 0.49}}) == [False, True, True, True, True]
-    assert passed({study.NAV: {"depth_1": 0.51, "loop": 0.6}})[2] is False
-    assert passed({study.FF: {"position": 0.26}})[3] is False
+    # D1, D2, F1, the cell, both of actions at random, black frames.
+    good = {study.NAV: {"depth_1": 0.51}}
+    assert passed(good) == [True] * 7
+    for number, changes in enumerate([
+        {study.NAV: {"depth_1": 0.49}},
+        {study.NAV: {"depth_2": 0.49}},
+        {study.NAV: {"loop": 0.6}},
+        {study.FF: {"position": 0.26}},
+        {study.RANDOM: {"depth_1": 0.49}},
+        {study.RANDOM: {"loop": 0.6}},
+        {study.BLACK: {"depth_1": 0.32}},
+    ]):  # fmt: skip
+        broken = {name: {**good.get(name, {}), **changes.get(name, {})} for name in told}
+        assert passed(broken) == [one != number for one in range(7)]
     assert passed({study.FF: {"position": 0.9}, study.NAV: {"position": 0.61}})[3] is True
-    assert passed({study.BLACK: {"depth_1": 0.32}})[4] is False
 
 
 @pytest.mark.slow
