@@ -105,7 +105,7 @@ class Exam:
         """What captioners `[M, ...]` write of the tested scenes."""
         length = self.ground.words.length
 
-        has_image = np.full(CHUNK, not is_blind)
+        has_image = jnp.full(CHUNK, not is_blind)
 
         @jax.jit
         def write(params: Params, tokens: Any) -> Any:
