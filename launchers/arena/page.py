@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from tolman.launchers.runs.folder import replace_text
+from tolman.launchers.report.whole import replace_text
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 CHECKPOINT = re.compile(r"^(?P<run>.+)@(?P<steps>\d+)(?P<keys>\?.*)?$")

@@ -31,7 +31,8 @@ from tolman.launchers.arena.player import Player, close_player, start_player
 from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import PairScores, Sprt
-from tolman.launchers.runs.folder import LOCK, hold, replace_text
+from tolman.launchers.report.whole import replace_text
+from tolman.launchers.runs.folder import LOCK, hold
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.flags import parse_verb
 

@@ -13,8 +13,8 @@ import zlib
 from pathlib import Path
 
 from tolman.envs.places import summary
+from tolman.launchers.report.whole import UNFINISHED
 from tolman.launchers.runs.checkpoints import EMPTY_REPLAY, flush
-from tolman.launchers.runs.folder import UNFINISHED
 
 CHECKSUMS = "checksums.json"
 BYTES_AT_A_TIME = 2**24

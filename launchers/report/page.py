@@ -46,6 +46,7 @@ from tolman.launchers.report.series import (
     series_names,
     without_run_only,
 )
+from tolman.launchers.report.whole import replace_text
 
 FIRST_METRICS = ("eval/episode_return", "train/episode_return", "episode_length")
 
@@ -91,7 +92,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     page = _render(runs, studies)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding="utf-8")
+        replace_text(out, page)
     except OSError as error:
         raise ValueError(
             f"{out}: cannot be written ({error.strerror}). Choose another --out."

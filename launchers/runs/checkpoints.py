@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from tolman.envs.places import summary
-from tolman.launchers.runs.folder import UNFINISHED, replace_text
+from tolman.launchers.report.whole import UNFINISHED, replace_text
 
 STATE, BEST = "state.npz", "best.json"
 EMPTY_REPLAY = "tolman resume RUN --empty-replay goes on with an empty one"

@@ -21,6 +21,7 @@ from typing import Any
 
 from tolman.launchers.report.changes import Change
 from tolman.launchers.report.status import STATUS, read_status, this_process
+from tolman.launchers.report.whole import UNFINISHED, replace_text
 from tolman.launchers.runs.versions import VERSIONS, versions
 from tolman.launchers.settings.config import TrainConfig
 from tolman.launchers.settings.files import (
@@ -30,7 +31,6 @@ from tolman.launchers.settings.files import (
 )
 
 CONFIG, LOCK, LOG = "config.yaml", "lock", "log.txt"
-UNFINISHED = ".unfinished"  # After the name of what is not whole yet.
 
 
 @dataclass(frozen=True)
@@ -256,10 +256,3 @@ def _check_resumable(path: Path, config: TrainConfig) -> None:
                 f"Set {flag} back to resume it, or say --if-exists new; tolman resume "
                 "changes settings."
             )
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a file of which nobody ever sees a part."""
-    unfinished = path.with_name(f"{path.name}{UNFINISHED}")
-    unfinished.write_text(text)
-    unfinished.replace(path)

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from tolman.launchers.catalog.names import import_attribute
-from tolman.launchers.runs.folder import RunFolder, replace_text
+from tolman.launchers.report.whole import replace_text
+from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.settings.config import TrainConfig
 from tolman.launchers.settings.files import to_mapping
 

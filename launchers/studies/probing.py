@@ -22,7 +22,8 @@ from tolman.launchers.probe.answers import Journal, answered
 from tolman.launchers.probe.battery import ProbeStudy, Row
 from tolman.launchers.probe.model import ProbedModel, Tally, TextTooLongError
 from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
-from tolman.launchers.runs.folder import hold, is_unused, make_folder, replace_text
+from tolman.launchers.report.whole import replace_text
+from tolman.launchers.runs.folder import hold, is_unused, make_folder
 from tolman.launchers.runs.progress import Progress
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies.study import Study

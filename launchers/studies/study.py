@@ -20,13 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tolman.launchers.runs.folder import (
-    LOCK,
-    hold,
-    is_unused,
-    make_folder,
-    replace_text,
-)
+from tolman.launchers.report.whole import replace_text
+from tolman.launchers.runs.folder import LOCK, hold, is_unused, make_folder
 from tolman.launchers.runs.stopping import RunStopped, stop_request
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies.checks import SIGMAS, Check

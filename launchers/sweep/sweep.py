@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tolman.launchers.report.status import read_status
-from tolman.launchers.runs.folder import hold, make_folder, replace_text
+from tolman.launchers.report.whole import replace_text
+from tolman.launchers.runs.folder import hold, make_folder
 from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.config import TrainConfig

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import resource
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -413,6 +414,23 @@ def test_a_page_takes_the_place_of_a_link(tmp_path: Path) -> None:
     assert not page.is_symlink() and text_of(page)
     write_report([run], out=precious)  # Unless the user names it.
     assert precious.read_text() == page.read_text()
+
+
+def test_a_page_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    page = write_report([run])
+    before = page.read_text()
+    (run / "status.json").write_text(json.dumps({"state": "crashed"}))
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, most))
+    try:
+        with pytest.raises(ValueError, match=r"report\.html: cannot be written"):
+            write_report([run])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert page.read_text() == before
+    write_report([run])
+    assert page.read_text() != before
 
 
 def test_wrong_folders(tmp_path: Path) -> None:

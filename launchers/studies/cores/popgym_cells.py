@@ -24,7 +24,7 @@ from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.measuring.core_tasks import REFERENCE, REFERENCE_CONFIG
 from tolman.launchers.measuring.matching import match_parameters
-from tolman.launchers.runs.folder import replace_text
+from tolman.launchers.report.whole import replace_text
 from tolman.launchers.studies.checks import standard_error
 from tolman.launchers.studies.stages import run_stage
 from tolman.launchers.studies.study import Study
