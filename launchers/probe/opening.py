@@ -82,7 +82,7 @@ def open_model(config: ModelConfig) -> Opened:
             folder, config.dtype, config.device, config.chat_template
         )
         own = {"dtype": config.dtype, "chat_template": config.chat_template}
-        return Opened(model, {"hf": _content(folder), **own})
+        return Opened(model, {"hf": content_of(folder), **own})
     if spec.startswith(LM_EVAL):
         from tolman.launchers.probe.lm_eval_model import load_lm_eval
 
@@ -161,10 +161,10 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _content(folder: Path) -> list[list[Any]]:
+def content_of(folder: Path) -> list[list[Any]]:
     """Of each file its name, size and time of change: what is read of large ones."""
     return [
-        [path.name, path.stat().st_size, path.stat().st_mtime_ns]
-        for path in sorted(folder.iterdir())
+        [path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]

@@ -27,6 +27,7 @@ from tolman.agents.synth2.metrics import CiderD, bleu, rouge_l, split_caption
 from tolman.agents.synth2.pairs import MixedPairs, Pairs, make_pairs
 from tolman.agents.synth2.tokenizer import Tokenizer, TokenizerConfig
 from tolman.agents.synth2.words import Words
+from tolman.launchers.probe.opening import content_of
 from tolman.launchers.studies.study import Study
 from tolman.launchers.studies.synth2.asking import ask_model
 from tolman.launchers.studies.synth2.parts import in_chunks, one_of
@@ -167,7 +168,8 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
     drawn = None
     if model is not None and options.num_drawn:
         chosen = invented or captions[: options.num_drawn]
-        tokens = draw_codes(model, str(options.model), chosen, study.folder / "drawn")
+        identity = f"{options.model} {content_of(Path(options.model))}"
+        tokens = draw_codes(model, identity, chosen, study.folder / "drawn")
         drawn = make_pairs(tokens, words.encode(chosen))
         if clip is not None:
             check_drawn(study, clip, model.decode(tokens), chosen)

@@ -188,13 +188,26 @@ def test_captions_of_nothing_that_was_asked_for_are_refused(study, inventor, tmp
 
 
 @pytest.mark.slow
-def test_invented_captions_are_drawn_and_learned(study, data, inventor, monkeypatch):
+def test_invented_captions_are_drawn_and_learned(
+    study, data, inventor, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(Drawer, "drawn", [])
     monkeypatch.setitem(photographs.LOADERS, "amused", lambda folder: Drawer())
-    options = Options(str(data), model="mine", num_drawn=9, writer="mine")
+    weights = tmp_path / "model" / "transformer" / "weights"
+    weights.parent.mkdir(parents=True)
+    weights.write_text("first")
+    model = str(tmp_path / "model")
+    options = Options(str(data), model=model, num_drawn=9, writer="mine")
     photographs.run_setting(study, options, SETTING)
     assert study.tables[0]["title"] == "Captions of mine"
     asked = asking.ask_model(study, "mine", None, 9)
-    assert set(Drawer.drawn) == {photographs.cut(one, SETTING.max_words) for one in asked}
+    once = [photographs.cut(one, SETTING.max_words) for one in asked]
+    assert Drawer.drawn == once
+    photographs.run_setting(study, options, SETTING)
+    assert Drawer.drawn == once  # Nothing is drawn again,
+    weights.write_text("others")
+    photographs.run_setting(study, options, SETTING)
+    assert Drawer.drawn == [*once, *once]  # but by other weights in the same folder.
 
 
 class Drawer(Model):
