@@ -168,6 +168,11 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
     drawn = None
     if model is not None and options.num_drawn:
         chosen = invented or captions[: options.num_drawn]
+        if len(chosen) < options.num_drawn:
+            study.note(
+                f"Drawn: {len(chosen)} of --num-drawn {options.num_drawn}, as there are no "
+                "more captions."
+            )
         identity = f"{options.model} {content_of(Path(options.model))}"
         tokens = draw_codes(model, identity, chosen, study.folder / "drawn")
         drawn = make_pairs(tokens, words.encode(chosen))

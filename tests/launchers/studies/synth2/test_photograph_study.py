@@ -224,6 +224,16 @@ class Drawer(Model):
 
 
 @pytest.mark.slow
+def test_fewer_captions_than_images_asked_for_are_told(study, data, monkeypatch):
+    monkeypatch.setitem(photographs.LOADERS, "amused", lambda folder: Drawer())
+    for asked in (6, 7):  # Six captions there are.
+        options = Options(str(data), model="mine", num_drawn=asked)
+        photographs.run_setting(study, options, SETTING)
+    told = [note for note in study.notes if note.startswith("Drawn")]
+    assert told == ["Drawn: 6 of --num-drawn 7, as there are no more captions."]
+
+
+@pytest.mark.slow
 def test_a_tokenizer_and_a_captioner_learn_photographs_by_heart(study, data):
     photographs.run_setting(study, Options(str(data)), SETTING)
     assert study.checks[0].passed and float(study.tables[0]["rows"][0][1]) > 3.0
