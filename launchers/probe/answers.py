@@ -64,9 +64,15 @@ class Journal:
         self._file = path.open("ab", buffering=0)
 
     def append(self, rows: Iterable[Any]) -> None:
-        """Adds rows, all by one write."""
+        """Adds rows, whole or with an error.
+
+        Raises:
+          OSError: if they are not all on disk, such as where it is full.
+        """
         rows = list(rows)
-        self._file.write(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+        left = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        while left:  # A disk that fills up takes a part, and tells of it the next time.
+            left = left[self._file.write(left) :]
         self.rows += rows
 
     def close(self) -> None:

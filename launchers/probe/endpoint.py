@@ -35,6 +35,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 NUM_TOLD = 20
 QUESTIONS_AT_ONCE = 1  # What one request asks: an answer is on disk before the next.
 PROBE_TEXT = "The sky is blue today"
+NO_KEY = 401
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 TOO_LONG = ("context length", "context_length", "maximum context", "too long")
 
@@ -77,6 +78,7 @@ class Connection:
         """What the endpoint answers to `body`, or to a GET where that is None.
 
         Raises:
+          ForbiddenError: if it does not let this user ask.
           RefusedError: if it refuses the request.
           ValueError: if it is not there, too slow, or answers something else than JSON.
         """
@@ -88,6 +90,11 @@ class Connection:
                 return json.loads(self._send(path, body))
             except urllib.error.HTTPError as error:
                 text = _message(error)
+                if error.code == NO_KEY:
+                    raise ForbiddenError(
+                        f"{self.url}{path}: {error.code} {text}. Set {KEY_VARIABLE} to a "
+                        "key that it takes, and go on: what was answered is kept."
+                    ) from None
                 if error.code not in RETRIED:
                     raise RefusedError(f"{self.url}{path}: {error.code} {text}.") from None
                 reason = f"{error.code} {text}"
@@ -123,6 +130,10 @@ class Connection:
 
 class RefusedError(ValueError):
     """An endpoint says that a request is wrong."""
+
+
+class ForbiddenError(ValueError):
+    """An endpoint does not take the key, or asks for one."""
 
 
 class NoLogProbabilitiesError(ValueError):
@@ -216,12 +227,19 @@ class Endpoint(BlackBoxModel):
     def _first(self, prompt: str) -> dict[str, float]:
         answer = self._complete(prompt, max_tokens=1, logprobs=NUM_TOLD)
         try:
-            likeliest = answer["logprobs"]["top_logprobs"][0].items()
-        except (KeyError, IndexError, TypeError, AttributeError):
+            told = answer["logprobs"]["top_logprobs"][0]
+            likeliest = {str(token): float(value) for token, value in told.items()}
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             raise NoLogProbabilitiesError(
                 f"{self._connection.url}: tells no likeliest tokens. Ask another endpoint."
             ) from None
-        return {str(token): float(value) for token, value in likeliest}
+        for token, value in likeliest.items():
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"the log-probability of {brief(token)} after {brief(prompt)} is "
+                    f"{value}: must be finite. The model of the endpoint is at fault."
+                )
+        return likeliest
 
     def _complete(self, prompt: str, **asked: Any) -> dict[str, Any]:
         body = {"model": self.name, "prompt": prompt, "temperature": 0, **asked}
@@ -233,12 +251,14 @@ class Endpoint(BlackBoxModel):
             raise
         try:
             choice: dict[str, Any] = answer["choices"][0]
-            choice["text"]
+            is_there = asked.get("logprobs") or isinstance(choice["text"], str)
         except (KeyError, IndexError, TypeError):
+            is_there = False
+        if not is_there:
             raise ValueError(
                 f"{self._connection.url}/completions: the answer has no choices with text. "
                 "Give the address of an OpenAI-compatible endpoint."
-            ) from None
+            )
         return choice
 
     def _must_have(self, ability: Ability) -> None:

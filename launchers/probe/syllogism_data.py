@@ -14,6 +14,7 @@ from typing import Any
 
 from tolman.agents.llm_probe.content_effects.items import Condition, Item
 from tolman.agents.llm_probe.content_effects.syllogisms import ANSWERS, BASELINE, QUESTION
+from tolman.launchers.probe.tokenizer import brief
 
 LABELS = {
     "ground_truth_syntax": ("valid", "invalid"),
@@ -33,6 +34,11 @@ def read_syllogisms(path: Path) -> list[Item]:
         raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not JSON ({error}). Mend it.") from None
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path}: is {brief(json.dumps(content))}: must be an object {{...}} with "
+            "'syllogisms'. See launchers/probe/syllogism_data.py for the format."
+        )
     found = []
     try:
         for number, syllogism in enumerate(content["syllogisms"]):

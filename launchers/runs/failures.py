@@ -92,6 +92,11 @@ def _told(error: Exception, where: str = "") -> Exception | None:
     after, then = where and " ", "resume the run" if where else "go on"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(f"the disk is full{after}{where}. Make room, then {then}.")
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return DiskFullError(
+            f"a file would be larger than this process may write{after}{where}. Raise the "
+            f"limit (ulimit -f), then {then}."
+        )
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return SizeError(
             f"the memory is full{after}{where}. Set smaller sizes, such as "

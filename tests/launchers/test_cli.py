@@ -51,6 +51,7 @@ def test_train_help_shows_the_settings_of_what_is_named(tolman):
 
 OURS, THEIRS, INSTALLED = failures.__file__, "/home/theirs.py", "/x/site-packages/y.py"
 FULL = "import errno; raise OSError(errno.ENOSPC, 'no space')"
+LARGE = "import errno; raise OSError(errno.EFBIG, 'too large')"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,11 @@ FULL = "import errno; raise OSError(errno.ENOSPC, 'no space')"
         ("open('/no/x')", OURS, ("/no/x: No such file or directory. Mend that, or", 2)),
         ("raise OSError('of no path')", OURS, None),
         (FULL, INSTALLED, ("the disk is full. Make room, then go on.", 1)),
+        (
+            LARGE,
+            INSTALLED,
+            ("a file would be larger than this process may write. Raise", 1),
+        ),
         ("raise MemoryError", INSTALLED, ("the memory is full. Set smaller sizes", 2)),
         ("raise RuntimeError('RESOURCE_EXHAUSTED')", INSTALLED, ("the memory is full.", 2)),
         ("2.0**9999", OURS, ("a number is too large: OverflowError: (34, ", 2)),

@@ -136,6 +136,32 @@ def test_what_was_answered_before_an_error_is_kept(tmp_path):
     assert model.asked == [("long one", " x")]
 
 
+def test_a_disk_that_takes_a_part_of_a_row_is_told(tmp_path):
+    """As one does that fills up: it takes 150 bytes, without an error, then nothing."""
+    code = """
+        import resource, signal, sys
+        from pathlib import Path
+        from tolman.launchers.probe.answers import Journal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        journal = Journal(Path(sys.argv[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))
+        journal.append([{"n": "x" * 90}])
+        try:
+            journal.append([{"n": "y" * 90}])
+        except OSError:
+            assert len(journal.rows) == 1
+            print("told")
+    """
+    path = tmp_path / "a.jsonl"
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.stdout == "told\n", ran.stderr
+    assert Journal(path).rows == [{"n": "x" * 90}]
+
+
 @pytest.mark.parametrize("torn", [b'{"asked": ["gen', b"\x00\x00\n", b'{"asked"\n'])
 def test_a_broken_line_is_dropped_and_the_next_is_whole(tmp_path, torn):
     path = tmp_path / "a.jsonl"

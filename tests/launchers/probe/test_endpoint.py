@@ -197,6 +197,44 @@ def test_what_is_no_endpoint_is_told(model):
             opened(url)
 
 
+def test_a_text_that_is_none_is_no_answer(model, monkeypatch):
+    loopback = Loopback(model)
+    with served(loopback) as url:
+        found = opened(url)
+        monkeypatch.setattr(loopback, "answer", lambda body: {"choices": [{"text": None}]})
+        with pytest.raises(ValueError, match="has no choices with text"):
+            found.generate(["a"], 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (float("nan"), "of ' yes' after 'a' is nan: must be finite"),
+        ("likely", "tells no likeliest tokens"),
+        (None, "tells no likeliest tokens"),
+    ],
+)
+def test_a_first_token_whose_probability_is_no_number_is_told(
+    model, monkeypatch, told, words
+):
+    loopback = Loopback(model)
+    with served(loopback) as url:
+        found = opened(url)
+        logprobs = {"top_logprobs": [{" no": -1.0, " yes": told}]}
+        answer = {"choices": [{"text": " no", "logprobs": logprobs}]}
+        monkeypatch.setattr(loopback, "answer", lambda body: answer)
+        with pytest.raises(ValueError, match=words):
+            found.first_token(["a"])
+
+
+def test_a_key_that_is_not_taken_is_told_with_its_variable(model):
+    loopback = Loopback(model)
+    with served(loopback) as url:
+        loopback.faults = [(401, {"error": {"message": "bad key"}})]
+        with pytest.raises(ValueError, match=r"401 bad key\. Set TOLMAN_ENDPOINT_KEY"):
+            opened(url)
+
+
 def test_requests_are_spread_over_a_minute():
     now, slept = [0.0], []
 

@@ -55,7 +55,7 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("[]", "is in another format"),
+        ("[]", "is '\\[\\]': must be an object"),
         ('{"syllogisms": []}', "has no syllogism: must have at least one"),
         ('{"syllogisms": [{"id": "a", "variants": 3}]}', "is in another format"),
         (
