@@ -126,3 +126,36 @@ def test_rows_to_learn_from(question, has_commas):
         lengths.add(len(plain))
         zeros += plain.count("0")
     assert lengths == set(range(1, 8)) and zeros > 50
+
+
+def layer_of(mlp, heads):
+    """One layer of two features: MLP matrices `[2, 2]` and one head's value map."""
+    return paths.LayerWeights(
+        np.ones(2), heads[None], np.eye(2)[None], np.array([1.5, 0.5]), *mlp
+    )
+
+
+def test_the_constant_of_a_layer_that_does_nothing_is_that_of_the_normalisation():
+    nothing = np.zeros((3, 2, 2))
+    layer, state = layer_of(nothing, np.zeros((2, 2))), np.array([[[3.0, 4.0]]])
+    constant = paths.path_constant(
+        [layer], np.array([2.0, 0.5]), np.ones((1, 1, 1, 1)), state
+    )
+    assert constant == pytest.approx(2.0 / np.sqrt(12.5 + 1e-5))
+
+
+def test_the_map_of_an_mlp_is_its_derivative():
+    rng = np.random.default_rng(0)
+    layer, token = layer_of(rng.normal(size=(3, 2, 2)), np.eye(2)), np.array([0.3, -0.8])
+
+    def after(x):
+        return x + paths._mlp(layer, x[None])[0]
+
+    moves = 1e-5 * np.eye(2)
+    slow = np.stack([(after(token + m) - after(token - m)) / 2e-5 for m in moves], axis=1)
+    np.testing.assert_allclose(paths._mlp_map(layer, token), slow, atol=1e-7)
+
+
+def test_equal_numbers_share_their_mean_rank():
+    found = paths.spearman(np.array([1.0, 1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert found == pytest.approx(4.5 / np.sqrt(4.5 * 5.0))  # Ranks 1.5, 1.5, 3, 4.

@@ -101,6 +101,19 @@ def test_a_text_that_was_refused_as_too_long_is_not_put_again(tmp_path):
     assert again.asked == ["bbbb"]  # By then the context may be another.
 
 
+def test_who_is_refused_beside_a_text_that_is_too_long_is_put_again(tmp_path):
+    class Short(Counted):
+        def generate(self, prompts, max_new_tokens):
+            if "bbbb" in prompts:
+                raise TextTooLongError("bbbb: too long")
+            return super().generate(prompts, max_new_tokens)
+
+    answered = AnsweredModel(Short(), Journal(tmp_path / "a.jsonl"))
+    with pytest.raises(TextTooLongError):
+        answered.generate(["a", "bbbb"], 2)  # In one part, of which "a" is the first.
+    assert answered.generate(["a"], 2) == ["a"]
+
+
 def test_kinds_of_questions_are_told_apart(tmp_path):
     answered = AnsweredModel(Counted(), Journal(tmp_path / "a.jsonl"))
     assert answered.generate(["abc"], 1) == ["a"]
