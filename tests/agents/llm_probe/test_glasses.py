@@ -159,3 +159,12 @@ def test_the_map_of_an_mlp_is_its_derivative():
 def test_equal_numbers_share_their_mean_rank():
     found = paths.spearman(np.array([1.0, 1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0]))
     assert found == pytest.approx(4.5 / np.sqrt(4.5 * 5.0))  # Ranks 1.5, 1.5, 3, 4.
+
+
+def test_logits_are_divided_by_the_root_of_the_number_of_features():
+    query, key = np.zeros((2, 4)), np.zeros((2, 4))
+    query[1, 0], key[0, 0] = 2.0, 1.0  # Logits 2 / 2 and 0.
+    value = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+    found = np.asarray(layer.last_state(query, key, value, "none"))
+    share = np.e / (np.e + 1)
+    assert found[0] / found[1] == pytest.approx(share / (2 - share), rel=1e-5)

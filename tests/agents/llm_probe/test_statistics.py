@@ -221,3 +221,15 @@ def test_what_cannot_be_fitted_is_refused():
         fit_mixed_logistic(predictors, outcome, groups, ("one",))
     with pytest.raises(ValueError, match="1 groups: must be at least 2"):
         fit_mixed_logistic(predictors, outcome, 0 * groups, ("one", "two"))
+
+
+def test_the_likelihood_is_without_the_prior():
+    outcome, groups = np.array([1, 1, 1, 0, 1, 1], bool), np.array([0, 0, 0, 1, 1, 1])
+    fit = statistics.fit_mixed_logistic(np.ones((6, 1)), outcome, groups, ("one",))
+    z = np.linspace(-8, 8, 4001)
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    right = 1 / (1 + np.exp(-(fit.coefficients[0] + fit.deviation * z)))
+    slow = [
+        (density * one).sum() * (z[1] - z[0]) for one in (right**3, right**2 * (1 - right))
+    ]
+    assert fit.log_likelihood == pytest.approx(np.log(slow).sum(), abs=1e-4)
