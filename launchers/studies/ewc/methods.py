@@ -25,6 +25,9 @@ from tolman.launchers.device.supervised_sequence import (
     SourcePart,
     SupervisedSequenceRunner,
 )
+from tolman.launchers.runs.failures import DivergenceError
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.runs.loggers import read_curves, read_rows
 from tolman.launchers.studies.stages import run_stage
 from tolman.launchers.studies.study import Study
 
@@ -64,7 +67,7 @@ class Setting:
       num_fisher: examples that a Fisher is taken from.
       num_scored: images of each task's test split that a score is taken of.
       num_members: P, trained side by side, each from a seed of its own.
-      rows: of metrics, a task.
+      rows: of metrics, a task; a divisor of its updates.
     """
 
     hidden_sizes: tuple[int, ...]
@@ -84,7 +87,7 @@ class Learned(NamedTuple):
       untrained: `[P, K]`, accuracy before anything was learned.
       updates: `[R]`.
       curves: `[R, K, P]`, accuracy on each task.
-      params: `[P, ...]`, at the end.
+      params: `[P, ...]`, at the end; None of what diverged.
       cpu_seconds: of processor time, compilation and scores included.
     """
 
@@ -115,6 +118,9 @@ def learn(
 ) -> Learned:
     """Trains one method on tasks in turn, or takes up where an interrupted one stood.
 
+    What diverges, as plain gradient descent does at large rates, has the accuracy of chance
+    from there on, and the study has a note of it.
+
     Args:
       study: whose folder and seed it has.
       label: names the training, before the method.
@@ -139,26 +145,45 @@ def learn(
     names = [f"eval/{source.task}/accuracy" for source in sources]
     started = time.process_time()
     before = runner.scores(runner.init(keys))
-    done = run_stage(
-        study.folder / "training" / f"{label}_{method.label}",
-        runner,
-        keys,
-        runner.num_updates,
-        num_rows=setting.rows * len(sources),
+    units, curves, params = _train(
+        study, f"{label}_{method.label}", runner, keys, setting.rows * len(sources)
     )
     seconds = time.process_time() - started
-    curves = np.stack([done.curves[name] for name in names], 1)  # [R, K, P]
-    ends = setting.num_updates * np.arange(1, len(sources) + 1)
-    at_ends = curves[np.searchsorted(done.units, ends)]  # [K, K, P]
+    every = np.linspace(0, runner.num_updates, setting.rows * len(sources) + 1)[1:]
+    by_task = np.full((len(every), len(sources), setting.num_members), np.nan)  # [R, K, P]
+    for task, name in enumerate(names):
+        by_task[: len(units), task] = curves.get(name, np.nan)
+    # A network whose outputs are not finite tells no class from another.
+    by_task = np.where(np.isfinite(by_task), by_task, 1.0 / sources[0].num_classes)
+    at_ends = by_task[setting.rows - 1 :: setting.rows]  # [K, K, P]
     return Learned(
         method,
         np.moveaxis(at_ends, -1, 0),
         np.stack([np.asarray(before[name]) for name in names], 1),
-        done.units,
-        curves,
-        done.params,
+        every,
+        by_task,
+        params,
         seconds,
     )
+
+
+def _train(
+    study: Study, name: str, runner: SupervisedSequenceRunner, keys: Array, num_rows: int
+) -> tuple[np.ndarray, dict[str, np.ndarray], Params]:
+    """Units, curves and parameters of a training; what there is of one that diverged."""
+    folder = study.folder / "training" / name
+    try:
+        done = run_stage(folder, runner, keys, runner.num_updates, num_rows=num_rows)
+    except DivergenceError:
+        rows = read_rows(RunFolder(folder).metrics)
+        units, curves = read_curves(rows, runner.num_members)
+        last = units[-1] if len(units) else 0
+        study.note(
+            f"{name} diverged after {last} updates: from there on its answers count as "
+            "those of chance."
+        )
+        return units, curves, None
+    return done.units, done.curves, done.params
 
 
 def make_score(agent: Classifier, num_scored: int) -> Score:

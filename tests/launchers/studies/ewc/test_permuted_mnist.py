@@ -12,11 +12,15 @@ from tolman.agents.classifier import Classifier, ClassifierConfig
 from tolman.agents.ewc import Elastic, ElasticConfig
 from tolman.agents.ewc.fisher import of_logits
 from tolman.envs.classification import PermutedImages, mnist
+from tolman.launchers.runs.failures import DivergenceError
+from tolman.launchers.runs.folder import RunFolder
+from tolman.launchers.studies.ewc import methods
 from tolman.launchers.studies.ewc import permuted_mnist as study
 from tolman.launchers.studies.ewc.methods import (
     Learned,
     Method,
     Setting,
+    learn,
     make_on_end,
     make_score,
     shuffled,
@@ -210,6 +214,39 @@ def test_small_study_end_to_end(tmp_path, tiny):
     )
     assert [row[0] for row in rows][:3] == ["EWC", "SGD", "L2"]
     assert figures == {"three_tasks.png", "averages.png", "matrices.png", "overlap.png"}
+
+
+def test_what_diverges_answers_by_chance_from_there_on(tmp_path, digits):
+    one = Study("ewc/x", "A toy", "Nobody", True, 0, tmp_path)
+    tasks = [PermutedImages(task) for task in range(2)]
+    setting = Setting((6, 5), 4, 20, 30, num_members=2, rows=2)
+    learned = learn(one, "all", Method("sgd", 0.0, 1e30), tasks, setting)
+    np.testing.assert_array_equal(learned.scores, np.full((2, 2, 2), 0.1))
+    assert learned.updates.tolist() == [2, 4, 6, 8] and learned.params is None
+    (note,) = one.notes
+    assert note.startswith("all_sgd_0_1e+30 diverged after 0 updates: from there on")
+
+
+def test_one_diverged_member_leaves_the_others(tmp_path, digits, monkeypatch):
+    """The rows that there are count; of the rest, as of what is not finite, chance."""
+
+    def interrupted(folder, runner, keys, num_units, num_rows):
+        folder.mkdir(parents=True)
+        rows = [
+            {"updates": 2, "eval/0/accuracy": [0.5, None], "eval/1/accuracy": [0.3, 0.2]},
+            {"updates": 4, "eval/0/accuracy": [0.6, None], "eval/1/accuracy": [0.4, 0.2]},
+        ]
+        RunFolder(folder).metrics.write_text("".join(json.dumps(r) + "\n" for r in rows))
+        raise DivergenceError("all")
+
+    monkeypatch.setattr(methods, "run_stage", interrupted)
+    one = Study("ewc/x", "A toy", "Nobody", True, 0, tmp_path)
+    tasks = [PermutedImages(task) for task in range(2)]
+    setting = Setting((6, 5), 4, 20, 30, num_members=2, rows=2)
+    learned = learn(one, "all", Method("sgd", 0.0, 0.1), tasks, setting)
+    np.testing.assert_allclose(learned.scores[0], [[0.6, 0.4], [0.1, 0.1]])
+    np.testing.assert_allclose(learned.scores[1], [[0.1, 0.2], [0.1, 0.1]])
+    assert "diverged after 4 updates" in one.notes[0]
 
 
 def test_a_chosen_part_is_not_searched_and_has_no_controls(tmp_path, tiny):
