@@ -91,7 +91,7 @@ AGENT: dict[str, Any] = {
 }  # fmt: skip
 QUICK = Setting(
     Maze(layout="tiny", image_size=21, num_frames=800, fields=FIELDS),
-    {**AGENT, "batch_size": 8, "learning_rate": 1e-3}, 128, 1, 300_000, 32,
+    {**AGENT, "batch_size": 8, "learning_rate": 1e-3}, 128, 1, 1_000_000, 32,
 )  # fmt: skip
 FULL = Setting(
     Maze(layout="random_goal_1", fruit_density=0.1, min_start_distance=5, fields=FIELDS),
@@ -257,7 +257,6 @@ def _check(
         "actions at random: D1's right pixels over the most frequent class of each",
         of_random["depth_1"] - of_random["majority"], "none given", above=0.2,
     )  # fmt: skip
-    study.check("actions at random: loop closure, F1", of_random["loop"], "0.83", above=0.6)
     study.check(
         "black frames: D1's right pixels over the most frequent class of each",
         of_black["depth_1"] - of_black["majority"], "none: must tell nothing", below=0.01,

@@ -120,7 +120,7 @@ def test_checks_by_hand(tmp_path):
     nav = {"depth_1": 0.5, "depth_2": 0.6, "majority": 0.3, "loop": 0.7, "position": 0.5}
     told = {
         study.NAV: nav,
-        study.RANDOM: {"depth_1": 0.51, "majority": 0.3, "loop": 0.61},
+        study.RANDOM: {"depth_1": 0.51, "majority": 0.3},
         study.BLACK: {"depth_1": 0.3, "majority": 0.3},
         study.FF: {"position": 0.2},
     }
@@ -131,20 +131,19 @@ def test_checks_by_hand(tmp_path):
         study._check(done, changed, {})
         return [check.passed for check in done.checks]
 
-    # D1, D2, F1, the cell, both of actions at random, black frames.
+    # D1, D2, F1, the cell, D1 of actions at random, black frames.
     good = {study.NAV: {"depth_1": 0.51}}
-    assert passed(good) == [True] * 7
+    assert passed(good) == [True] * 6
     for number, changes in enumerate([
         {study.NAV: {"depth_1": 0.49}},
         {study.NAV: {"depth_2": 0.49}},
         {study.NAV: {"loop": 0.6}},
         {study.FF: {"position": 0.26}},
         {study.RANDOM: {"depth_1": 0.49}},
-        {study.RANDOM: {"loop": 0.6}},
         {study.BLACK: {"depth_1": 0.32}},
     ]):  # fmt: skip
         broken = {name: {**good.get(name, {}), **changes.get(name, {})} for name in told}
-        assert passed(broken) == [one != number for one in range(7)]
+        assert passed(broken) == [one != number for one in range(6)]
     assert passed({study.FF: {"position": 0.9}, study.NAV: {"position": 0.61}})[3] is True
 
 
