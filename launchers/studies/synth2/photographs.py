@@ -147,10 +147,12 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
     _check(options)
     study.settings = {**asdict(setting), **asdict(options)}
     model = clip = other = None
+    identity = ""
     if options.captioner:
         other = load_captioner(Path(options.captioner))
     if options.model:
         model = LOADERS[options.model_kind](Path(options.model))
+        identity = f"{options.model} {content_of(Path(options.model))}"
     if options.clip:
         clip = load_clip(Path(options.clip))
     invented: list[str] = []
@@ -173,7 +175,6 @@ def run_setting(study: Study, options: Options, setting: Setting) -> None:
                 f"Drawn: {len(chosen)} of --num-drawn {options.num_drawn}, as there are no "
                 "more captions."
             )
-        identity = f"{options.model} {content_of(Path(options.model))}"
         tokens = draw_codes(model, identity, chosen, study.folder / "drawn")
         drawn = make_pairs(tokens, words.encode(chosen))
         if clip is not None:
