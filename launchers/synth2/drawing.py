@@ -69,7 +69,7 @@ def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
         return None
     try:
         tokens: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+    except Exception:  # A torn file can make its readers raise anything.
         tokens = np.zeros(0)
     if tokens.shape != shape or tokens.dtype != np.uint16:
         logger.warning("%s: is broken, and is drawn anew.", path)

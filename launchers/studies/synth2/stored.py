@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ def stored(study: Study, name: str, inputs: object, make: Callable[[], Arrays]) 
     if path.exists():
         try:
             return _read(path)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        except Exception:  # A torn file can make its readers raise anything.
             print(f"{path}: is broken, and is made again.", flush=True)
     made = make()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,14 @@ def test_filters_by_hand():
     }  # fmt: skip
 
 
+def test_bounds_are_allowed_and_the_first_filter_that_is_met_is_counted():
+    captions = ["a dog runs", "a dog", "a dog runs far", "a dog runs so far", "a dog runs"]
+    kept = keep(captions, np.array([1, 1, 1, 1, 0], bool), min_words=3, max_words=4)
+    assert kept.rows.tolist() == [0, 2]
+    # The last is a repetition, too.
+    assert kept.removed == {"short": 1, "long": 1, "concept missing": 1}
+
+
 def test_no_concept_is_missed_where_none_was_asked_for():
     assert are_named(["a cat", "a cat"], np.array([-1, 0]), ["dog"]).tolist() == [
         True,

@@ -69,6 +69,10 @@ def test_all_measures_of_a_set():
     embeddings = np.array([[0.0], [0.0], [9.0], [9.0]])
     found = diversity(captions, concepts, embeddings, 2, np.random.default_rng(0))
     assert found == pytest.approx((0.75, 0.5, 0.5, 1.0))
+    concepts[3] = [0, 0, 1, 0]  # Three of four, one of them twice.
+    found = diversity(captions, concepts, embeddings, 2, np.random.default_rng(0))
+    entropy = 1.5 * np.log(2) / np.log(4)
+    assert found == pytest.approx((0.75, 0.75, entropy, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,12 @@ def test_a_half_written_part_is_drawn_again(tmp_path, caplog):
     draw_codes(Counted(), "m", CAPTIONS, tmp_path, 7, 5)
     (path,) = tmp_path.glob("*.npy")
     whole = path.read_bytes()
-    for broken in (whole[:-4], b"", whole[:9], b"x" * len(whole)):
+    for broken in (whole[:-4], b"", whole[:9], b"x" * len(whole), b"PK\3\4" + whole[4:]):
         path.write_bytes(broken)
         model = Counted()
         assert len(draw_codes(model, "m", CAPTIONS, tmp_path, 7, 5)) == 5
         assert len(model.drawn) == 1 and path.read_bytes() == whole
-    assert caplog.text.count("is broken, and is drawn anew") == 4
+    assert caplog.text.count("is broken, and is drawn anew") == 5
 
 
 @pytest.mark.parametrize(

@@ -134,12 +134,18 @@ def test_arrays_are_made_once_for_their_inputs_and_again_where_broken(study, cap
     for _ in range(2):
         np.testing.assert_array_equal(stored(study, "one", inputs, make)["x"], [0, 1, 2])
     assert len(made) == 1
+    (path,) = (study.folder / "made").glob("one-*.npz")
     stored(study, "one", {"a": np.ones(2), "b": 4}, make)
     assert len(made) == 2
-    for file in (study.folder / "made").glob("one-*.npz"):
-        file.write_bytes(file.read_bytes()[:20])
-    stored(study, "one", inputs, make)
-    assert len(made) == 3 and "is broken, and is made again" in capsys.readouterr().out
+    whole = path.read_bytes()
+    entry = whole.rindex(b"PK\1\2") + 10  # Where the archive names its compression.
+    odd = whole[:entry] + b"\x63" + whole[entry + 1 :]
+    for broken in (whole[:20], b"", whole[:-1], bytes(len(whole)), odd):
+        path.write_bytes(broken)
+        np.testing.assert_array_equal(stored(study, "one", inputs, make)["x"], [0, 1, 2])
+        assert path.read_bytes() == whole
+    assert len(made) == 2 + 5
+    assert capsys.readouterr().out.count("is broken, and is made again") == 5
     assert not list((study.folder / "made").glob("*.part"))
 
 
