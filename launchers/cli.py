@@ -53,14 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _stops(verb: str) -> Iterator[None]:
-    """For verbs that train, handles signals before jax is imported, which takes seconds."""
-    if verb not in ("train", "resume", "study"):
+    """For verbs that take long, handles signals before jax is imported, for seconds."""
+    if verb not in ("train", "resume", "study", "probe"):
         yield
         return
-    from tolman.launchers.runs.stopping import stop_request
+    from tolman.launchers.runs.stopping import RunStopped, stop_request
 
-    with stop_request(is_deferred=verb != "study"):
-        yield
+    with stop_request(is_deferred=verb in ("train", "resume")) as stop:
+        try:
+            yield
+        except KeyboardInterrupt:
+            number = stop.signal_number or signal.SIGINT
+            raise RunStopped("interrupted.", number) from None
 
 
 def _run(name: str, words: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from tolman.envs.spelling import suggest
 from tolman.launchers.catalog import names
 
+MIN_WIDTH = 22  # Of the column of names.
 GROUPS = {
     "agents": names.AGENT,
     "presets": names.AGENT,  # Theirs.
@@ -44,9 +45,10 @@ def describe_names(groups: Sequence[str]) -> list[str]:
     lines = []
     for group in groups or (None,):
         for title, named in list_names(group).items():
+            width = max([MIN_WIDTH, *map(len, named)])
             lines += [
                 f"{title}:",
-                *(f"  {name:<22} {line}" for name, line in named.items()),
+                *(f"  {name:<{width}} {line}" for name, line in named.items()),
             ]
     return lines
 

@@ -213,10 +213,15 @@ def answered(folder: Path, opened: Opened) -> Iterator[AnsweredModel]:
       opened: the model.
 
     Raises:
-      ValueError: if another process asks the model.
+      ValueError: if another process asks the model, or the folder cannot be made.
     """
     own = folder / fingerprint(json.dumps(opened.identity, sort_keys=True))
-    own.mkdir(parents=True, exist_ok=True)
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"--answers {folder}: cannot be made ({error.strerror}). Choose another folder."
+        ) from None
     with hold(own, "asking this model"):
         (own / "model.json").write_text(json.dumps(opened.identity, indent=2) + "\n")
         journal = Journal(own / "answers.jsonl", ("asked", "answer"))

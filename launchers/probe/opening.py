@@ -124,11 +124,16 @@ def _own(path: Path, config: ModelConfig) -> Opened:
             raise ValueError(f"{path / 'config.json'}: is not JSON ({error}).") from None
         if "architectures" in content:
             raise ValueError(f"MODEL {str(path)!r}: is of Hugging Face. Give hf:{path}.")
+    if path.is_file() and path.suffix in (".json", ".jsonl"):
+        raise ValueError(
+            f"MODEL {str(path)!r}: is a {path.suffix} file: must be a model. Give {FORMS}; "
+            f"questions of yours go with --items {path}."
+        )
     checkpoint = path if path.is_file() else _only(path, _is_checkpoint, "checkpoint")
+    settings, params = read_checkpoint(checkpoint)
     tokenizer = config.tokenizer
     if tokenizer is None:
         tokenizer = _only(checkpoint.parent, _is_tokenizer, "tokenizer (--tokenizer)")
-    settings, params = read_checkpoint(checkpoint)
     settings = dataclasses.replace(settings, dtype=config.dtype)
     model = HaikuModel(
         settings, params, read_tokenizer(tokenizer, settings.vocabulary_size)

@@ -8,6 +8,7 @@ battery on the same model does not ask again.
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tolman.launchers.probe.opening import ModelConfig, Opened, open_model
 from tolman.launchers.report.whole import replace_text
 from tolman.launchers.runs.folder import hold, is_unused, make_folder
 from tolman.launchers.runs.progress import Progress
+from tolman.launchers.runs.stopping import RunStopped, stop_request
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.studies.study import Study
 
@@ -63,9 +65,8 @@ def run_probe(config: ProbeConfig) -> int:
     Raises:
       ValueError: for an unknown study or model, one that cannot be asked what a study
         asks, or a folder that holds something else.
+      RunStopped: after SIGINT or SIGTERM, once there is a folder to go on in.
     """
-    from tolman.launchers.report import write_report
-
     check_settings(config)
     every = registered(PROBE) if config.items is None else (ITEMS_STUDY,)
     names = list(dict.fromkeys(config.study or every))
@@ -77,6 +78,23 @@ def run_probe(config: ProbeConfig) -> int:
     print(f"{config.model}: {', '.join(sorted(opened.model.abilities)) or 'nothing'}")
     possible = _possible(probes, opened.model, bool(config.study))
     folder = _open_folder(config, opened)
+    with stop_request(is_deferred=False) as stop:
+        try:
+            return _run_studies(config, opened, possible, folder)
+        except KeyboardInterrupt:
+            raise RunStopped(
+                "interrupted, every answer so far is on disk. Go on with the same command "
+                f"and --out {folder}",
+                stop.signal_number or signal.SIGINT,
+            ) from None
+
+
+def _run_studies(
+    config: ProbeConfig, opened: Opened, possible: dict[str, ProbeStudy], folder: Path
+) -> int:
+    """Runs studies in a battery's folder; gives the exit code."""
+    from tolman.launchers.report import write_report
+
     studies = []
     with hold(folder, "running this battery"), answered(config.answers, opened) as model:
         for name, probe in possible.items():
@@ -201,6 +219,8 @@ def _open_folder(config: ProbeConfig, opened: Opened) -> Path:
         out = make_folder(Path("runs") / f"probe__{name}__{now}", "--out", is_numbered=True)
     elif not out.exists():
         out = make_folder(out, "--out")
+    elif not out.is_dir():
+        raise ValueError(f"--out {out}: is a file: must be a folder. Choose a new one.")
     marker = out / MARKER
     if not marker.exists():
         if not is_unused(out, MARKER):

@@ -81,7 +81,7 @@ def check_folder(folder: Path, *class_names: str, file: str = "config.json") -> 
       ValueError: if the folder holds no model, or one of another class.
     """
     path = folder / file
-    wanted = f"Give a folder of a {' or '.join(class_names)}."
+    wanted = f"Give a folder of class {' or '.join(class_names)}."
     if not path.is_file():
         noun = "no such folder" if not folder.is_dir() else f"has no {file}"
         raise ValueError(f"{folder}: {noun}. {wanted}")
@@ -93,7 +93,7 @@ def check_folder(folder: Path, *class_names: str, file: str = "config.json") -> 
     for name in class_names:
         if name in found.split(", "):
             return name
-    raise ValueError(f"{folder}: holds a {found}. {wanted}")
+    raise ValueError(f"{folder}: holds a model of class {found}. {wanted}")
 
 
 @contextlib.contextmanager

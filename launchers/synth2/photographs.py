@@ -29,7 +29,7 @@ FORMS = (
 
 class Photograph(NamedTuple):
     """Attributes:
-    name: of its file, for messages.
+    name: where it is, for messages: a file, or a tar and the key in it.
     image: the file's bytes, not decoded.
     captions: one or more.
     """
@@ -95,7 +95,7 @@ class JsonPhotographs:
                     f"{self.folder / name}: cannot be read ({error.strerror}). Give the "
                     "images' folder, or take the file out of the JSON."
                 ) from None
-            yield Photograph(name, content, captions)
+            yield Photograph(str(self.folder / name), content, captions)
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,10 @@ def _read_json(
         is_coco = "annotations" in content
         rows = _of_coco(content) if is_coco else _of_karpathy(content, path, splits)
     except (KeyError, TypeError, AttributeError) as error:
+        is_missing = isinstance(error, KeyError)
+        what = f"{error} is missing" if is_missing else "its parts have other types"
         raise ValueError(
-            f"{path}: is a JSON of another kind ({type(error).__name__} {error}). Give "
-            f"{FORMS}."
+            f"{path}: is a JSON of another kind ({what}). Give {FORMS}."
         ) from None
     empty = [
         (name, one) for name, captions in rows for one in captions
@@ -237,4 +238,4 @@ def _of_parts(path: Path, key: str, parts: dict[str, bytes]) -> Photograph:
             f"{path}: {key} has {', '.join(sorted(parts))}: must have an image "
             f"({', '.join(IMAGE_ENDINGS)}) and a caption in .txt or .json. Take it out."
         )
-    return Photograph(key, image, tuple(captions))
+    return Photograph(f"{path}: {key}", image, tuple(captions))

@@ -209,6 +209,11 @@ def test_list_names_everything_with_a_line(tolman):
     _, out, _ = tolman("list", "cores")
     assert "  lstm                   Long short-term memory." in out.splitlines()
     assert "agents:" not in out
+    _, out, _ = tolman("list", "probes")  # Longer names make the column wider.
+    starts = {
+        len(line) - len(line[2:].split(maxsplit=1)[1]) for line in out.splitlines()[1:]
+    }
+    assert starts == {len("  llm_probe/content_effects ")}
 
 
 def test_check_env_prints_what_it_checked(tolman, monkeypatch):

@@ -1,6 +1,7 @@
 """The command `tolman probe`: blocks, resume, what is left out, what is refused."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tolman.launchers import cli
 from tolman.launchers.probe.battery import Block, ProbeStudy
 from tolman.launchers.probe.model import TextTooLongError
+from tolman.launchers.runs.stopping import RunStopped
 from tolman.launchers.studies import probing
 from tolman.launchers.studies.probing import ProbeConfig, run_probe
 
@@ -51,10 +53,8 @@ def given(tiny, tmp_path, monkeypatch):
 
     def run(*blocks, needs=frozenset({"score"}), out="out", **settings):
         monkeypatch.setattr(probing, "_find", lambda name: study_of(blocks, needs))
-        settings = {"study": ("s/one",), "model": str(tiny), **settings}
-        return run_probe(
-            ProbeConfig(out=tmp_path / out, answers=tmp_path / "answers", **settings)
-        )
+        own = {"study": ("s/one",), "model": str(tiny), "answers": tmp_path / "answers"}
+        return run_probe(ProbeConfig(out=tmp_path / out, **{**own, **settings}))
 
     return run, block, asked
 
@@ -65,7 +65,7 @@ def result_of(tmp_path):
 
 def test_a_battery_goes_on_where_it_was_broken_off(given, tmp_path, capsys):
     run, block, asked = given
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RunStopped, match=r"so far is on disk\. Go on .* --out .*/out$"):
         run(block("a"), block("b", fails=True), block("c"))
     trials = tmp_path / "out/s.one/trials.jsonl"
     lines = trials.read_bytes().splitlines(keepends=True)
@@ -147,6 +147,30 @@ def test_another_model_or_something_else_in_the_folder_is_refused(given, tmp_pat
     (tmp_path / "else/x").touch()
     with pytest.raises(ValueError, match="exists and holds no battery"):
         run(block("a"), out="else")
+    with pytest.raises(ValueError, match=r"--out .*x: is a file: must be a folder"):
+        run(block("a"), out="else/x")
+    with pytest.raises(ValueError, match=r"--answers .*x: cannot be made .Not a direc"):
+        run(block("a"), out="new", answers=tmp_path / "else/x")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_battery_with_one_line(
+    tiny, tmp_path, monkeypatch, capsys, number, code
+):
+    def ask(model):
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(probing, "_find", lambda name: study_of([Block("a", ask)]))
+    words = [str(tiny), "--study", "s/one", "--out", str(tmp_path / "out")]
+    assert cli.main(["probe", *words, "--answers", str(tmp_path / "answers")]) == code
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "tolman: error: interrupted, every answer so far is on disk. Go on with the same "
+        f"command and --out {tmp_path / 'out'}"
+    )
+    # While the model is opened there is no folder yet.
+    monkeypatch.setattr(probing, "open_model", ask)
+    assert cli.main(["probe", *words]) == code
+    assert capsys.readouterr().err == "tolman: error: interrupted.\n"
 
 
 @pytest.mark.parametrize(
@@ -154,6 +178,7 @@ def test_another_model_or_something_else_in_the_folder_is_refused(given, tmp_pat
     [
         (["nowhere"], "no such file or folder"),
         (["{folder}"], "must hold one checkpoint of llama2.c"),
+        (["{folder}/items.jsonl"], "is a .jsonl file: must be a model. Give a folder or"),
         (["{folder}/broken.bin"], "has 3 bytes, no header of llama2.c"),
         (["{folder}", "--study", "llm_probe/content_effect"], "did you mean"),
         (["{folder}", "--dtype", "int8"], "dtype"),
@@ -164,6 +189,7 @@ def test_mistakes_are_told_in_one_line(words, told, tmp_path, capsys, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/tok.bin").touch()
+    (tmp_path / "folder/items.jsonl").touch()
     (tmp_path / "folder/broken.bin").write_bytes(b"abc")
     if words == ["{folder}"]:
         (tmp_path / "folder/second.bin").touch()

@@ -72,7 +72,10 @@ def test_a_janus_of_another_class_and_without_weights_is_told(drawer, tmp_path):
     with pytest.raises(ValueError, match="cannot be loaded") as caught:
         load_janus(tmp_path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"holds a JanusForCond.*Give a folder of a CLIP"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds a model of class JanusForCond.*Give a folder of class CLIP",
+    ):
         load_clip(folder)
 
 

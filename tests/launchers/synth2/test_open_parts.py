@@ -128,7 +128,7 @@ def test_blip_without_weights_and_of_another_class_is_told(blip_folder, tmp_path
         load_blip(tmp_path)
     assert "\n" not in str(caught.value)
     with pytest.raises(
-        ValueError, match=r"has no model_index.json. Give a folder of a Amused"
+        ValueError, match=r"has no model_index.json. Give a folder of class Amused"
     ):
         load_amused(blip_folder)
 
@@ -136,10 +136,13 @@ def test_blip_without_weights_and_of_another_class_is_told(blip_folder, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "has no config.json. Give a folder of a Blip"),
+        (None, "has no config.json. Give a folder of class Blip"),
         ("{", "names no class of a model"),
         ("{}", "names no class of a model"),
-        ('{"architectures": ["Llama"]}', "holds a Llama. Give a folder of a Blip"),
+        (
+            '{"architectures": ["Llama"]}',
+            "holds a model of class Llama. Give a folder of class Blip",
+        ),
     ],
 )
 def test_folders_of_something_else_are_told(tmp_path, content, message):
@@ -150,7 +153,7 @@ def test_folders_of_something_else_are_told(tmp_path, content, message):
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ValueError, match=r"no such folder\. Give a folder of a Blip"):
+    with pytest.raises(ValueError, match=r"no such folder\. Give a folder of class Blip"):
         check_folder(tmp_path / "no", "Blip")
 
 

@@ -73,7 +73,7 @@ def told(photographs):
 def test_karpathys_json(tmp_path):
     path = write_json(tmp_path, karpathy())
     found = open_photographs(path)
-    expected = [(f"{name}.png", (f"a {name}",)) for name in "abc"]
+    expected = [(f"{tmp_path}/images/{name}.png", (f"a {name}",)) for name in "abc"]
     assert told(found) == told(found) == told(open_photographs(tmp_path)) == expected
     assert [one.image for one in found] == [png(COLOURS[name]) for name in "abc"]
     assert told(open_photographs(path, splits=("train",))) == expected[::2]
@@ -82,16 +82,20 @@ def test_karpathys_json(tmp_path):
 def test_a_folder_of_images_by_its_name_and_by_filepath(tmp_path):
     content = {"images": [{"file": "b.png", "filepath": "val", "captions": ["x", "y"]}]}
     path = write_json(tmp_path, content, "val")
-    assert told(open_photographs(path)) == [("val/b.png", ("x", "y"))]
+    assert told(open_photographs(path)) == [(f"{tmp_path}/val/b.png", ("x", "y"))]
     content["images"][0].pop("filepath")
     path.write_text(json.dumps(content))
-    assert told(open_photographs(path, tmp_path / "val")) == [("b.png", ("x", "y"))]
+    assert told(open_photographs(path, tmp_path / "val")) == [
+        (f"{tmp_path}/val/b.png", ("x", "y"))
+    ]
 
 
 def test_cocos_json(tmp_path):
     """A picture without captions is passed over."""
     found = open_photographs(write_json(tmp_path, coco()))
-    assert told(found) == [("a.png", ("an a",)), ("b.png", ("a b", "one b"))]
+    folder = f"{tmp_path}/images"
+    expected = [(f"{folder}/a.png", ("an a",)), (f"{folder}/b.png", ("a b", "one b"))]
+    assert told(found) == expected
 
 
 def test_tars_in_turn(tmp_path):
@@ -105,7 +109,12 @@ def test_tars_in_turn(tmp_path):
     last = {"2.json": json.dumps({"caption": "a c"}).encode(), "2.jpg": b"..."}
     write_tar(tmp_path / "1.tar", last)
     found = open_photographs(tmp_path)
-    expected = [("x/0", ("an a",)), ("x/1", ("a b", "one b")), ("2", ("a c",))]
+    first, second = tmp_path / "0.tar", tmp_path / "1.tar"
+    expected = [
+        (f"{first}: x/0", ("an a",)),
+        (f"{first}: x/1", ("a b", "one b")),
+        (f"{second}: 2", ("a c",)),
+    ]
     assert told(found) == told(found) == expected
     assert next(iter(found)).image == png(COLOURS["a"])
 
@@ -148,11 +157,11 @@ BROKEN = _json({"images": [{"file": "../captions.json", "captions": ["x"]}]})
         (lambda path: path, r"has no .json and no .tar. Give Karpathy's JSON"),
         (_text("x", "x.txt"), r"has x.txt. Give Karpathy's JSON"),
         (_text("{"), "is no JSON"),
-        (_text("[]"), "is a JSON of another kind"),
-        (_text('{"images": [{"id": 1}]}'), "JSON of another kind .KeyError 'file'"),
+        (_text("[]"), "is a JSON of another kind .its parts have other types"),
+        (_text('{"images": [{"id": 1}]}'), "JSON of another kind .'file' is missing"),
         (
             _text('{"images": [], "annotations": [{}]}'),
-            "of another kind .KeyError 'image_id'",
+            "of another kind .'image_id' is missing",
         ),
         (_text('{"images": []}'), "names no images"),
         (
@@ -162,7 +171,10 @@ BROKEN = _json({"images": [{"file": "../captions.json", "captions": ["x"]}]})
         (_json(MARKS), r"2 of 3 captions are empty or have no word, the first is '!\?' of"),
         (_json(NONE), "1 of 1 images have no captions, the first is a.png"),
         (_json(MISSING), r"q.png: cannot be read \(No such file"),
-        (BROKEN, r"captions.json: is no image that can be read \(of no known format, or"),
+        (
+            BROKEN,
+            r"/images/../captions.json: is no image that can be read \(of no known",
+        ),
         (_text("x", "x.tar"), "is no whole tar"),
         (_cut_tar, "is no whole tar .*after 0 photographs"),
         (_tar({}), "is an empty tar"),
@@ -170,7 +182,7 @@ BROKEN = _json({"images": [{"file": "../captions.json", "captions": ["x"]}]})
         (_tar({"0.txt": b"x"}), "0 has .txt: must have an image"),
         (_tar({"0.png": b"x", "0.txt": b" "}), "0 has .png, .txt: must have an image"),
         (_tar({"0.png": b"x", "0.json": b"["}), "0 has .json, .png: must have an image"),
-        (_tar({"0.png": b"x", "0.txt": b"x"}), "0: is no image that can be read"),
+        (_tar({"0.png": b"x", "0.txt": b"x"}), r"\.tar: 0: is no image that can be read"),
         (_tar({"0.png": png((0, 0, 0)), "0.txt": b"..."}), "must have an image .* and a c"),
     ],
 )

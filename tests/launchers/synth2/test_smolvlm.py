@@ -55,7 +55,10 @@ def test_the_folder_tells_which_captioner_it_holds(tmp_path):
     smolvlm(tmp_path)
     assert isinstance(load_captioner(tmp_path), SmolVlm)
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["Llama"]}))
-    with pytest.raises(ValueError, match=r"holds a Llama. Give a folder of a Blip.* or Sm"):
+    with pytest.raises(
+        ValueError,
+        match=r"holds a model of class Llama. Give a folder of class Blip.* or Sm",
+    ):
         load_captioner(tmp_path)
 
 

@@ -126,7 +126,10 @@ def test_long_captions_are_cut():
         (Options(__file__, model="nowhere"), "nowhere: no such folder"),
         (Options(__file__, writer="x"), "--writer x: writes what a model draws. Give --m"),
         (Options(__file__, concepts="x"), "--concepts x: .* Give --writer"),
-        (Options(__file__, captioner="no"), "no: no such folder. Give a folder of a Blip"),
+        (
+            Options(__file__, captioner="no"),
+            "no: no such folder. Give a folder of class Blip",
+        ),
     ],
 )
 def test_what_cannot_be_is_told(study, options, message):
