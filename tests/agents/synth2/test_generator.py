@@ -127,6 +127,26 @@ def test_what_is_settled_stays_though_the_network_thinks_again():
     np.testing.assert_array_equal(tokens, [[2, 2, 0, 0]])
 
 
+def test_tokens_are_drawn_by_the_temperature_and_anew_in_each_round():
+    seen = []
+
+    def logits(tokens, is_hidden):
+        jax.debug.callback(
+            lambda *x: seen.append([np.array(y[0]) for y in x]), tokens, is_hidden
+        )
+        return jnp.broadcast_to(jnp.log(jnp.array([1.0, 3.0])), (1, 3_000, 2))
+
+    drawn = np.asarray(decode_in_parallel(logits, KEY[None], 3_000, 2, 0.5, 9.0))[0]
+    jax.effects_barrier()
+    # Odds of 3 to 1 are 9 to 1 at a temperature of a half.
+    assert drawn.mean() == pytest.approx(0.9, abs=0.03)
+    shown, is_hidden = seen[1]
+    # Two draws differ in 2 x 0.9 x 0.1 of the tokens.
+    differ = shown[is_hidden] != drawn[is_hidden]
+    assert differ.mean() == pytest.approx(0.18, abs=0.04)
+    np.testing.assert_array_equal(shown[~is_hidden], drawn[~is_hidden])
+
+
 def test_tokens_are_drawn_as_often_as_is_probable():
     probabilities = np.float32([[0.0, 0.5, 0.0, 0.3, 0.2, 0.0], [0, 0, 0, 0, 0, 1]])
     keys = jax.random.split(KEY, 3_000)
@@ -200,6 +220,30 @@ def test_a_hidden_token_is_not_read_and_a_shown_one_is():
     np.testing.assert_array_equal(read(state.params, changed, is_hidden, CAPTIONS), logits)
     changed = np.where(is_hidden, TOKENS, 5)
     assert np.abs(read(state.params, changed, is_hidden, CAPTIONS) - logits).max() > 1e-4
+
+
+def test_padding_of_a_caption_is_not_read():
+    agent, state = make()
+    read = jitted_logits(agent)
+    wide = np.pad(CAPTIONS, [(0, 0), (0, 3)])
+    first, second = (
+        read(state.params, TOKENS, ALL_HIDDEN, one) for one in (CAPTIONS, wide)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_tokens_and_words_see_what_stands_on_either_side():
+    agent, state = make()
+    read = jitted_logits(agent)
+    is_hidden = np.array([[False, True, True, False]] * 2)
+    logits = read(state.params, TOKENS, is_hidden, CAPTIONS)
+    for changed, place in ((0, 2), (3, 1)):
+        other = np.where(np.arange(4) == changed, 5, TOKENS)
+        found = read(state.params, other, is_hidden, CAPTIONS)
+        assert np.abs(found - logits)[:, place].max() > 1e-4
+    keys = jax.jit(agent.functions[0])(state.params.network, CAPTIONS).context.keys
+    # The captions differ in their second word: so does what is made of START before it.
+    assert np.abs(keys[0, 0, 0] - keys[0, 1, 0]).max() > 1e-4
 
 
 def test_a_generator_whose_text_is_dropped_hears_none():

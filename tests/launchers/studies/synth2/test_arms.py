@@ -148,6 +148,25 @@ def test_each_arm_of_the_table_has_the_pairs_of_its_name(study, monkeypatch, mad
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_all_arms_are_trained_alike_checked_and_told(study, monkeypatch, made, is_readable):
+    found = trained_arms(monkeypatch, augmentation, made)
+    monkeypatch.setattr(augmentation, "is_readable", lambda *_: is_readable)
+    table = [Arm("human", made.human), Arm("both", made.human, made.human)]
+    monkeypatch.setattr(augmentation, "make_arms", lambda *_: (table, {"both": 0.5}))
+    told = []
+    for name in ("check_arms", "report"):
+        monkeypatch.setattr(augmentation, name, lambda _, *rest: told.append(rest))
+    augmentation.run_setting(study, Options("single"), QUICK)
+    if not is_readable:
+        assert not found and not told
+        return
+    # The larger table, 40 and 40 pairs, is the size of all.
+    assert found == {"human": (table[0], 80), "both": (table[1], 80)}
+    scores = {"human": "human", "both": "both"}
+    assert told == [(scores,), (scores, {"both": 0.5})]
+
+
 GOOD = {  # CIDEr-D on seen and on held-out scenes.
     "human": (2.0, 1.0), "human + synthetic": (2.2, 1.5), "human + pixels": (2.2, 1.5),
     "human + true images": (3.0, 3.0), "human + captions without image": (2.0, 1.1),
@@ -205,7 +224,7 @@ def trained_arms(monkeypatch, module, made):
         found[arm.name] = arm, capacity
         return arm.name
 
-    monkeypatch.setattr(module, "make_parts", lambda *_: made)
+    monkeypatch.setattr(module, "make_parts", lambda *_, **__: made)
     monkeypatch.setattr(module, "is_readable", lambda *_: True)
     monkeypatch.setattr(module, "Exam", lambda *_: None)
     monkeypatch.setattr(module, "train_arm", train_arm)
