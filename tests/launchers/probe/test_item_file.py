@@ -42,6 +42,8 @@ def test_a_file_by_hand(tmp_path):
     assert (second.baseline, second.is_valid, second.is_believable) == (":", True, False)
     line = {**ROW, "prompt": "One line:"}
     assert read_items(write(tmp_path / "own.jsonl", line))[0].baseline == "One line:"
+    line = {**ROW, "prompt": "Q\nAnswer:\n"}  # Its last line is the one with words.
+    assert read_items(write(tmp_path / "own.jsonl", line))[0].baseline == "\nAnswer:\n"
 
 
 @pytest.mark.parametrize(
