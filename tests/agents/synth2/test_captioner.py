@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tolman.agents.synth2.captioner import Captioner, CaptionerConfig, search
+from tolman.agents.synth2.captioner import Captioner, CaptionerConfig, _repeat, search
 from tolman.agents.synth2.codes import Examples
-from tolman.networks.language import Cache
+from tolman.networks.language import Cache, Context
 
 KEY = jax.random.PRNGKey(0)
 CODEBOOK = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -167,3 +167,11 @@ def test_one_beam_takes_the_likeliest_word_after_each_word():
     assert beams[0, 0].tolist() == row + [0] * (6 - len(row))
     np.testing.assert_array_equal(beams[0], beams[1])
     np.testing.assert_allclose(log_p[:, 0], total, rtol=1e-5)
+
+
+def test_the_beams_of_an_image_stand_beside_each_other_and_see_it():
+    rows = jnp.arange(2)[None, :, None, None, None]  # [L, B, S, H, K]
+    wide = _repeat(Context(rows, 10 + rows, jnp.array([[True], [False]])), 3)
+    assert wide.keys.ravel().tolist() == [0, 0, 0, 1, 1, 1]
+    assert wide.values.ravel().tolist() == [10, 10, 10, 11, 11, 11]
+    assert wide.is_there.ravel().tolist() == [True] * 3 + [False] * 3
