@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from tolman.agents.llm_probe.content_effects import nli
 from tolman.agents.llm_probe.content_effects.items import nonsense_words
 from tolman.agents.llm_probe.content_effects.logic import follows
 from tolman.agents.llm_probe.content_effects.nli import COMPARISONS, nli_items
@@ -51,6 +52,17 @@ def test_violations_turn_consistent_statements_around():
             assert item.options[item.right] == f" {opposite[words[3]]} than {words[1]}"
         if item.condition == "consistent" and words[3] == "bigger":
             assert words[1] in great
+
+
+def test_a_consistent_premise_is_true_of_the_world_and_a_violation_is_not():
+    true = set()
+    for (more, less), things in nli.COMPARISONS.items():
+        for great, small in (pair.split() for pair in things.split(", ")):
+            true |= {f"If {great} are {more} than {small}"}
+            true |= {f"If {small} are {less} than {great}"}
+    for item in nli.nli_items():
+        is_true = item.prompt.split(", then")[0] in true
+        assert is_true == (item.condition == "consistent"), item.prompt
 
 
 def test_validity_and_belief_are_crossed_in_every_group():
