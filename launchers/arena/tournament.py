@@ -32,7 +32,7 @@ from tolman.launchers.arena.records import suffix_of, write_records
 from tolman.launchers.arena.specs import make_player
 from tolman.launchers.arena.sprt import PairScores, Sprt
 from tolman.launchers.report.whole import replace_text
-from tolman.launchers.runs.folder import LOCK, hold
+from tolman.launchers.runs.folder import LOCK, ensure_folder, hold
 from tolman.launchers.settings.bounds import check_settings
 from tolman.launchers.settings.flags import parse_verb
 
@@ -154,7 +154,7 @@ def run_tournament(config: TournamentConfig, folder: Path) -> dict[str, Any]:
         )
         for player in players:
             start_player(player)
-        is_new = _make(folder)
+        is_new = ensure_folder(folder, "--out")
         with hold(folder, "playing this tournament"):
             _claim(folder, config)
             played = _load(folder / "games.jsonl")
@@ -228,18 +228,6 @@ def _line(record: GameRecord) -> str:
     result = {1.0: "1-0", 0.0: "1/2", -1.0: "0-1"}[record.outcome[0]]
     line = f"{record.players[0]} - {record.players[1]}  {result}  {len(record.moves)} moves"
     return line if record.ending == "rules" else f"{line}  {record.ending} {record.detail}"
-
-
-def _make(folder: Path) -> bool:
-    """Makes a folder where there is none; returns whether it did."""
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"{folder}: cannot be made ({error.strerror}). Choose another --out."
-        ) from error
-    return is_new
 
 
 def _clear(folder: Path, is_new: bool) -> None:

@@ -23,7 +23,7 @@ from tolman.launchers.probe.model import (
 )
 from tolman.launchers.probe.opening import Opened
 from tolman.launchers.probe.tokenizer import pairs_of
-from tolman.launchers.runs.folder import hold
+from tolman.launchers.runs.folder import ensure_folder, hold
 
 logger = logging.getLogger("tolman")
 
@@ -216,12 +216,7 @@ def answered(folder: Path, opened: Opened) -> Iterator[AnsweredModel]:
       ValueError: if another process asks the model, or the folder cannot be made.
     """
     own = folder / fingerprint(json.dumps(opened.identity, sort_keys=True))
-    try:
-        own.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"--answers {folder}: cannot be made ({error.strerror}). Choose another folder."
-        ) from None
+    ensure_folder(own, "--answers")
     with hold(own, "asking this model"):
         (own / "model.json").write_text(json.dumps(opened.identity, indent=2) + "\n")
         journal = Journal(own / "answers.jsonl", ("asked", "answer"))

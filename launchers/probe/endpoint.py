@@ -251,6 +251,7 @@ class Endpoint(BlackBoxModel):
             raise
         try:
             choice: dict[str, Any] = answer["choices"][0]
+            # Where log-probabilities are asked for, nobody reads the text.
             is_there = asked.get("logprobs") or isinstance(choice["text"], str)
         except (KeyError, IndexError, TypeError):
             is_there = False

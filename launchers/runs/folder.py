@@ -174,6 +174,22 @@ def make_folder(path: Path, flag: str, is_numbered: bool = False) -> Path:
         candidate = path.with_name(f"{path.name}-{number}")
 
 
+def ensure_folder(path: Path, flag: str) -> bool:
+    """Makes a folder where there is none; returns whether it did.
+
+    Raises:
+      ValueError: if it cannot be made; the message names the flag that sets it.
+    """
+    is_new = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be made ({error.strerror}). Choose another {flag}."
+        ) from error
+    return is_new
+
+
 @contextlib.contextmanager
 def new_run(config: TrainConfig) -> Iterator[RunFolder | None]:
     """Makes the folder of a new run and holds it; removes it again if nothing comes of it.

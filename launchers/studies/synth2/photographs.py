@@ -2,9 +2,9 @@
 
 The photographs become codes, of a tokenizer that is trained on them or of an open
 text-to-image model in a local folder; that one draws images of the captions too, or of
-captions that a language model invents. What is
-checked is that the captioner reads its images: shown another one, it writes captions that
-do not fit. Nothing is said of photographs that it has not seen.
+captions that a language model invents. What is checked is that the captioner reads its
+images: shown another one, it writes captions that do not fit. Nothing is said of
+photographs that it has not seen.
 
 Shapes: P pairs, I photographs, N tokens of an image, T places of a caption.
 """
