@@ -208,7 +208,7 @@ def test_invented_captions_are_drawn_and_learned(
     assert Drawer.drawn == once
     photographs.run_setting(study, options, SETTING)
     assert Drawer.drawn == once  # Nothing is drawn again,
-    weights.write_text("others")
+    weights.write_text("other")  # As long as before.
     photographs.run_setting(study, options, SETTING)
     assert Drawer.drawn == [*once, *once]  # but by other weights in the same folder.
 
