@@ -174,6 +174,7 @@ def core_settings(core: str, span: int) -> Any:
         "ffm": {"longest_memory": 4 * span},
         "linear_attention": {"shortest_memory": span / 3, "longest_memory": 3 * span},
         "mamba": {"shortest_memory": span / 3, "longest_memory": 3 * span},
+        "shm": {"typical_memory": 3 * span},
         "slstm": {"longest_memory": 3 * span},
         "delta_net": {"shortest_memory": span / 3, "longest_memory": 3 * span},
         "attention": {"window": span},

@@ -25,6 +25,7 @@ WIDENED = {
     "mamba": ("head_size", "state_size"),
     "memo": ("item_size", "head_size"),
     "s5": ("state_size",),
+    "shm": ("memory_size",),
     "stacked_lstm": ("first_hidden_size",),
 }
 

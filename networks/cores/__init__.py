@@ -15,6 +15,7 @@ from tolman.networks.cores.matrix import (
 from tolman.networks.cores.memo import Memo, MemoConfig
 from tolman.networks.cores.mingru import MinGRU, MinGRUConfig
 from tolman.networks.cores.recurrent import GRU, LSTM, GRUConfig, LSTMConfig
+from tolman.networks.cores.shm import SHM, SHMConfig
 from tolman.networks.cores.slstm import SLSTM, SLSTMConfig
 from tolman.networks.cores.stack import Stack, StackConfig
 from tolman.networks.cores.stacked import Stacked, StackedLSTM, StackedLSTMConfig
@@ -27,6 +28,7 @@ __all__ = [
     "LRU",
     "LSTM",
     "S5",
+    "SHM",
     "SLSTM",
     "Attention",
     "AttentionConfig",
@@ -50,6 +52,7 @@ __all__ = [
     "MinGRU",
     "MinGRUConfig",
     "S5Config",
+    "SHMConfig",
     "SLSTMConfig",
     "Stack",
     "StackConfig",

@@ -27,6 +27,7 @@ CASES = [
     ("delta_net", MATRIX),
     ("delta_net", {**MATRIX, "gated": False}),
     ("mamba", {**MATRIX, "state_size": 5, "convolution_width": 3}),
+    ("shm", {"hidden_size": 4, "memory_size": 5, "num_calibrations": 3, "largest": 3.0}),
     ("slstm", {"hidden_size": 6, "num_heads": 2}),
     ("attention", {"hidden_size": 4, "num_heads": 2, "head_size": 4, "window": 5}),
     (

@@ -234,6 +234,29 @@ def mamba(params, config, x, reset):
     return unroll(step, (np.zeros((heads, units, size)), []), x, reset)
 
 
+def shm(params, config, x, reset):
+    """Le et al. 2025, where the rows that calibrate take turns."""
+    own, size = params["shm"], config.memory_size
+
+    def shares(z):
+        return np.maximum(z, 0.0) / (np.maximum(z, 0.0).sum() + 1e-5)
+
+    def step(memory, x):
+        memory, number = memory
+        norm = params["shm/norm"]
+        x = normalise(x) * norm["scale"] + norm["offset"]
+        joined = linear(params, "shm/input", x)
+        key, query, value, update = joined[:-1].reshape(4, size)
+        row = own["calibrations"][number % config.num_calibrations]
+        memory = (1 + np.tanh(np.outer(row, update))) * memory
+        memory = memory + sigmoid(joined[-1]) * np.outer(value, shares(key))
+        memory = np.minimum(np.maximum(memory, -config.largest), config.largest)
+        read = memory @ shares(query) + linear(params, "shm/around", x)
+        return linear(params, "shm/output", read), (memory, number + 1)
+
+    return unroll(step, (np.zeros((size, size)), 0), x, reset)
+
+
 def slstm(params, config, x, reset):
     """Beck et al. 2024, without what keeps exponentials finite."""
     heads, size = config.num_heads, config.hidden_size // config.num_heads
