@@ -114,14 +114,17 @@ def check_values(what: str, spec: Any, value: Any, num_axes: int = 0) -> None:
             first = leaf[~np.isfinite(leaf)].flat[0]
             fail(f"{what}{where}", first, "finite", "Look for a division by 0.")
         if isinstance(leaf_spec, specs.BoundedArray):
-            low = np.broadcast_to(leaf_spec.minimum, leaf.shape[num_axes:])
-            high = np.broadcast_to(leaf_spec.maximum, leaf.shape[num_axes:])
+            low, high = leaf_spec.minimum, leaf_spec.maximum
             outside = (leaf < low) | (leaf > high)
             if outside.any():
+                got, low, high = (
+                    np.broadcast_to(values, leaf.shape)[outside].flat[0]
+                    for values in (leaf, low, high)
+                )
                 fail(
                     f"{what}{where}",
-                    leaf[outside].flat[0],
-                    f"in [{low.min()}, {high.max()}] as in its spec",
+                    got,
+                    f"in [{low}, {high}] as in its spec",
                     "Widen the spec, or clip.",
                 )
 

@@ -106,11 +106,23 @@ class Endless(Walk):
         return state.place >= 3
 
 
+class GridState(NamedTuple):
+    place: object
+    cache: object
+
+    def replace(self, **changes):
+        return self._replace(**changes)
+
+
 class GridStep(NamedTuple):
     observation: object
     reward: object
     step_type: object
     t: object
+    state: object
+
+    def replace(self, **changes):
+        return self._replace(**changes)
 
 
 class Grid:
@@ -123,13 +135,15 @@ class Grid:
         self._max_steps = max_steps
 
     def reset(self, key):
-        return GridStep(jnp.zeros(1, jnp.int32), 0.0, 0, 0)
+        place, picture = jnp.zeros(1, jnp.int32), jnp.zeros((64, 64, 3), jnp.uint8)
+        return GridStep(place, 0.0, 0, 0, GridState(place, picture))
 
-    def _step(self, state, action):
-        place, t = state.observation + action, state.t + 1
+    def _step(self, timestep, action):
+        place, t = timestep.state.place + action, timestep.t + 1
         is_there, is_late = place[0] >= 3, t >= self._max_steps
         kind = jnp.clip(is_late + 2 * is_there, 0, 2)
-        return GridStep(place, place[0] * 1.0, kind, t)
+        state = timestep.state.replace(place=place)
+        return GridStep(place, place[0] * 1.0, kind, t, state)
 
 
 class Part(NamedTuple):

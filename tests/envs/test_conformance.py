@@ -12,7 +12,7 @@ import pytest
 from dm_env import specs
 
 from tolman.envs.adapters import DmEnvAdapter
-from tolman.envs.checks import ConformanceError, is_same
+from tolman.envs.checks import ConformanceError, check_values, is_same
 from tolman.envs.conformance import check_environment
 from tolman.envs.environment import restart, transition
 from tolman.envs.meta_rl import TwoStep
@@ -186,6 +186,14 @@ def test_names_the_first_violation_in_one_line(broken, message):
     with pytest.raises(ConformanceError, match=message) as caught:
         check_environment(broken(), num_steps=12)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_out_of_bounds_is_told_with_its_own_bounds():
+    """Of three numbers with bounds of their own, in two rows, the second of the last."""
+    spec = specs.BoundedArray((3,), np.float32, [0, 0, -5], [1, 2, 9])
+    check_values("x", spec, np.array([[0, 2, -5], [1, 0, 9]], np.float32), num_axes=1)
+    with pytest.raises(ConformanceError, match=r"x: got 2\.5; must be in \[0\.0, 2\.0\]"):
+        check_values("x", spec, np.array([[0, 2, 9], [1, 2.5, 9]], np.float32), num_axes=1)
 
 
 def test_sound_one_passes_and_a_class_is_not_an_instance():

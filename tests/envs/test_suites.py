@@ -255,6 +255,8 @@ def test_ids_of_suites_lead_to_environments_on_the_device(stand_ins):
     grid = find_environments("navix/Navix-Walk-v0").environment()
     assert (play(grid, [1, 1, 1]), play(grid, [0] * 5)) == (RIGHT, STAY)
     assert "same key, same trajectory" in check_environment(grid)
+    carried, _ = jax.eval_shape(grid.reset, jax.random.PRNGKey(0))
+    assert carried.state.cache is None  # No picture goes from step to step.
     world = find_environments("craftax/Craftax-Symbolic-v1").environment()
     tiles = find_environments("xminigrid/MiniGrid-Walk").environment()
     for environment in (world, tiles):
