@@ -17,7 +17,7 @@ class SuiteSettings:
         for the task's own.
     """
 
-    max_episode_steps: Annotated[int | None, Ge(1)] = None
+    max_episode_steps: Annotated[int, Ge(1)] | None = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def find_problem(value: Any, annotation: Any) -> str | None:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         problem = find_problem(value, arguments[0])
-        return problem or _beyond_bounds(value, arguments[1:])
+        if problem or value is None:  # Where None is allowed, bounds are for the others.
+            return problem
+        return _beyond_bounds(value, arguments[1:])
     if origin in (Union, UnionType):
         named = [one for one in arguments if one is not type(None)]
         problems = [find_problem(value, one) for one in named]

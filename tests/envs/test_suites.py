@@ -40,6 +40,8 @@ from tolman.envs.suites.shapes import spec_of
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.listing import list_names
 from tolman.launchers.catalog.names import ENV, find
+from tolman.launchers.settings.commands import parse_train
+from tolman.launchers.settings.files import load_config, save_config
 
 
 @pytest.fixture
@@ -271,6 +273,22 @@ def test_ids_of_suites_lead_to_environments_on_the_device(stand_ins):
         assert play(make_suite(name, settings, 0), [0, 0])[-1] == (2, 0.0, 1.0)
     listed = list_names("envs")["envs"]
     assert {f"{package}/TASK" for package in suites.SUITES} <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("gymnax/Walk-v0", []),
+        ("gymnax/Walk-v0", ["--env.max-episode-steps", "3"]),
+        ("popgym_arcade/WalkEasy", []),
+        ("xminigrid/MiniGrid-Walk", []),
+        ("brax/body", ["--env.backend", "spring"]),
+    ],
+)
+def test_a_run_of_a_suite_is_stored_and_read_again(name, flags, stand_ins, tmp_path):
+    config = parse_train(["ppo", "--env", name, "--num-env-steps", "1", *flags])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml") == config
 
 
 def test_an_id_that_cannot_be_is_refused(stand_ins):

@@ -300,6 +300,7 @@ class Outer:
     many: Annotated[tuple[float, ...], Len(1, 2)] = (1.0,)
     anything: Any = 1
     either: Annotated[int, Le(3)] | str | None = None
+    maybe: Annotated[int | None, Ge(1)] = 1
     derived: int = field(init=False, default=-1)
     is_on: bool = True
     level: Literal[1, 2] = 2
@@ -318,6 +319,7 @@ class Outer:
         ({"many": (1.0,) * 3}, "many=(1.0, 1.0, 1.0): must be 1 items or more and 2"),
         ({"anything": math.nan}, "anything=nan: must be a finite number. Set"),
         ({"either": 4}, "either=4: must be at most 3 or text, not of type int. Set"),
+        ({"maybe": 0}, "maybe=0: must be at least 1. Set --env.maybe."),
         ({"level": True}, "level=True: must be one of 1, 2. Set --env.level."),
         ({"is_on": 1}, "is_on=1: must be True or False, not of type int. Set"),
     ],
@@ -337,6 +339,7 @@ def test_what_a_users_own_settings_may_hold():
         {"limit": 3},
         {"either": "x"},
         {"either": None, "count": 4},
+        {"maybe": None},
         {"anything": object()},
     ):
         check_settings(replace(Outer(), **changes))
