@@ -32,12 +32,17 @@ os.environ.setdefault(
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Where in the source each operation stands is written into programs for a debugger alone.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 # Most of the time goes into compiling; what has been compiled once is found again.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(CACHE / f"py{sys.version_info.minor}")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# Tracing makes so many objects that Python would search for garbage all the time.
+gc.set_threshold(100_000, 20, 20)
 
 
 def pytest_xdist_auto_num_workers():
@@ -82,6 +87,11 @@ def _begins(item):
     path = str(item.path.relative_to(Path(__file__).parent))
     places = [place for place, part in enumerate(LONGEST) if path.startswith(part)]
     return min(places, default=len(LONGEST))
+
+
+def pytest_collection_finish():
+    """What has been imported by now lives on: it need not be searched for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)

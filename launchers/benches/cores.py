@@ -110,5 +110,5 @@ def _inputs(agent: ActorCritic, environment: Environment) -> tuple[Any, Any, Any
     keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
     _, opening = vector.reset(environment, keys)
     timestep = opening._replace(new_task=jnp.zeros(batch_size, bool))
-    params = agent.init(jax.random.PRNGKey(0)).params
+    params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params
     return params, timestep, draw_noise(agent, jax.random.PRNGKey(3), batch_size)

@@ -53,7 +53,7 @@ def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int]
 
         return lax.fori_loop(0, count, body, params)
 
-    params = agent.init(jax.random.PRNGKey(0)).params
+    params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params
     return lambda count: jax.block_until_ready(passes(params, unroll, count))
 
 
@@ -68,7 +68,7 @@ def updating(agent: Agent, batch: Unroll) -> Callable[[int], None]:
 
         return lax.fori_loop(0, count, body, learner)
 
-    learner = agent.init(jax.random.PRNGKey(0))
+    learner = jax.jit(agent.init)(jax.random.PRNGKey(0))
     return lambda count: jax.block_until_ready(updates(learner, batch, count))
 
 
@@ -76,9 +76,9 @@ def acting(
     agent: Agent, environment: Environment, length: int, batch_size: int
 ) -> Callable[[int], None]:
     """Acting on rows of one kind: the network's steps and the draws of actions."""
-    params = agent.init(jax.random.PRNGKey(0)).params
+    params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params
     keys = jax.random.split(jax.random.PRNGKey(2), batch_size)
-    _, timestep = vector.reset(environment, keys)
+    _, timestep = jax.jit(partial(vector.reset, environment))(keys)
 
     @jax.jit
     def unrolls(params: Any, timestep: Any, count: Any) -> Any:

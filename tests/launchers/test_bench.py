@@ -94,7 +94,7 @@ def test_growth_is_of_one_thing_at_a_time(short, monkeypatch, capsys):
     assert found == [(4, 5, 8), (8, 5, 8), (4, 10, 8), (4, 5, 16)]
     assert all(row["env steps per CPU-second"] > 0 for row in rows)
     agent, _ = on_device.agent_of(base)
-    weights = agent.init(jax.random.PRNGKey(0)).params
+    weights = jax.eval_shape(agent.init, jax.random.PRNGKey(0)).params
     matrices = sum(leaf.size for leaf in jax.tree.leaves(weights) if leaf.ndim == 2)
     products = float(rows[0]["multiply-adds per CPU-second"])
     rate = rows[0]["env steps per CPU-second"]
@@ -291,7 +291,8 @@ def test_the_self_playing_peer_learns_what_was_played():
             lambda x, is_training: pgx_alphazero.tower(x, settings, 9, is_training)
         )
     )
-    model = network.init(jax.random.PRNGKey(0), jnp.zeros((1, 3, 3, 2)), True)
+    seen = jnp.zeros((1, 3, 3, 2))
+    model = jax.jit(network.init, static_argnums=2)(jax.random.PRNGKey(0), seen, True)
     play = pgx_alphazero.playing(env, network, settings)
     seen, weights, outcome, has_ended = play(model, jax.random.PRNGKey(1))
     assert seen.shape == (12, 4, 3, 3, 2) and weights.shape == (12, 4, 9)

@@ -61,7 +61,8 @@ def test_gradients_of_both_ways_agree_and_none_crosses_a_reset():
         return jnp.square(unroll(way, None, x, reset, state)[-1]).sum()
 
     (one, of_state), (other, other_state) = (
-        jax.grad(last, argnums=(0, 1))(x, state, way) for way in WAYS
+        jax.jit(jax.grad(last, argnums=(0, 1)), static_argnums=2)(x, state, way)
+        for way in WAYS
     )
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(of_state, other_state, rtol=1e-5)
@@ -83,7 +84,7 @@ def first_params(core, config):
 
     transformed = hk.without_apply_rng(hk.transform(forward))
     x, reset = jnp.zeros((1, 1, 3)), jnp.zeros((1, 1), bool)
-    return transformed.init(jax.random.PRNGKey(0), x, reset)
+    return jax.jit(transformed.init)(jax.random.PRNGKey(0), x, reset)
 
 
 def test_the_units_of_mingru_keep_what_they_are_set_to():

@@ -66,10 +66,9 @@ def test_diagnostics_of_a_layer_have_its_number():
         return core.diagnose(x, reset, core.initial_state(2))[2]
 
     x, reset = jnp.zeros((3, 2, 4)), jnp.zeros((3, 2), bool)
-    told = jax.eval_shape(
-        hk.transform(run).apply, hk.transform(run).init(jax.random.PRNGKey(0), x, reset),
-        None, x, reset,
-    )  # fmt: skip
+    transformed = hk.transform(run)
+    params = jax.eval_shape(transformed.init, jax.random.PRNGKey(0), x, reset)
+    told = jax.eval_shape(transformed.apply, params, None, x, reset)
     assert told["layer_1/expected_hops"].shape == (3, 2)
     plain = hk.transform(
         lambda: hasattr(make_core("stack", StackConfig())(), "diagnose")

@@ -164,7 +164,8 @@ def make(game: str, settings: Settings) -> tuple[Callable[[int], None], int]:
     optimizer = optax.adam(settings.learning_rate)
     play, learn = playing(env, network, settings), learning(network, optimizer)
     example = jax.eval_shape(env.init, jax.random.PRNGKey(0)).observation
-    model = network.init(jax.random.PRNGKey(0), jnp.zeros((1, *example.shape)), True)
+    seen = jnp.zeros((1, *example.shape))
+    model = jax.jit(network.init, static_argnums=2)(jax.random.PRNGKey(0), seen, True)
     moments = optimizer.init(model[0])
     rng = np.random.default_rng(0)
 

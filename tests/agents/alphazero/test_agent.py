@@ -82,8 +82,8 @@ def test_a_position_has_one_value_in_any_batch(precision):
     game = GAMES["tic_tac_toe"]()
     agent, params = tiny_agent(game, precision=precision)
     observation = jax.vmap(game.observe)(positions(game, 8, 3))
-    together = agent.network.apply(params, observation)
-    alone = agent.network.apply(params, observation[2:3])
+    apply = jax.jit(agent.network.apply)
+    together, alone = apply(params, observation), apply(params, observation[2:3])
     atol = 1e-6 if precision == "float32" else 2e-2
     np.testing.assert_allclose(together.logits[2], alone.logits[0], atol=atol)
     np.testing.assert_allclose(together.value[2], alone.value[0], atol=atol)
@@ -99,12 +99,10 @@ def test_policy_heads_fit_the_actions():
         for head in ("auto", "flat"):
             config = replace(TINY, policy_head=head)
             network = make_network(config, game.observation_spec(), game.info)
-            params = network.init(jax.random.PRNGKey(0))
+            params = jax.eval_shape(network.init, jax.random.PRNGKey(0))
             observation = jax.vmap(game.observe)(positions(game, 2, 2))
-            assert network.apply(params, observation).logits.shape == (
-                2,
-                game.info.num_actions,
-            )
+            seen = jax.eval_shape(network.apply, params, observation)
+            assert seen.logits.shape == (2, game.info.num_actions)
             # Of linear layers the value head has two, a flat policy one.
             num_linear = sum("linear" in key for key in params)
             assert num_linear == (2 if is_plane and head == "auto" else 3)

@@ -43,7 +43,7 @@ def first(agent):
     """A learner after some updates of task 0, and examples of it."""
     runner, state = trained(agent, 8)
     _, (examples, _) = runner.draw(state, KEYS)
-    one = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), tree)  # noqa: E731
+    one = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[0]), tree)  # noqa: E731
     return one(state.learner), one(examples)
 
 
@@ -85,7 +85,7 @@ def test_a_switch_keeps_what_the_task_had_and_begins_the_next(agent, first, swit
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(inner.optimizer_state))
     assert switched.task == 1 and inner.params.epsilon == 1.0
     assert learner.elastic.params.epsilon < 1.0
-    fisher = agent.fisher(before, examples)
+    fisher = jax.jit(agent.fisher)(before, examples)
     quadratic = switched.elastic.quadratic
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
@@ -147,7 +147,7 @@ def test_a_task_that_returns_has_its_own_parts_and_one_term(agent, first, switch
     same(back.params.weights.own, learner.params.weights.own)
     again = jax.jit(agent.switch)(back, examples, KEYS[0], 0, 2)
     terms = again.elastic.terms.fisher
-    fisher = agent.fisher(learner.params.weights, examples)
+    fisher = jax.jit(agent.fisher)(learner.params.weights, examples)
     kept = jax.tree.map(lambda leaf: leaf[0], terms)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-4, 1e-8), kept, fisher)
     total = jax.tree.map(lambda leaf: leaf.sum(0), terms)

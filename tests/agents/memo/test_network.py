@@ -31,8 +31,9 @@ def _case(mode="greedy", seed=0, **settings):
     agent = Reasoner(
         TrainingConfig(batch_size=6), MemoConfig(**{**SMALL, **settings}), TASK
     )
-    examples = TASK.sample(TASK.load("train"), jax.random.PRNGKey(seed), 6)
-    params = jax.jit(agent.init)(KEY, examples).params
+    sample = jax.jit(TASK.sample, static_argnums=2)
+    examples = sample(TASK.load("train"), jax.random.PRNGKey(seed), 6)
+    params = jax.device_get(jax.jit(agent.init)(KEY, examples).params)
     rng = np.random.default_rng(seed)  # Biases start at zero, which would hide them.
     params = jax.tree.map(
         lambda leaf: (leaf + 0.3 * rng.normal(size=leaf.shape)).astype(np.float32), params

@@ -30,6 +30,9 @@ def agent_of(core="lstm", **settings):
     return make_navigation(config, MAZE.observation_spec(), MAZE.action_spec(), made)
 
 
+_reset = jax.jit(functools.partial(vector.reset, MAZE))
+
+
 @functools.cache
 def played(agent, num_unrolls=2, scale=3.0):
     """Parameters and unrolls that cross episodes; 5 decisions and a closing row each."""
@@ -51,7 +54,7 @@ def played(agent, num_unrolls=2, scale=3.0):
         return after, Unroll(rows, *decisions, carried[2])
 
     keys = jax.random.split(jax.random.PRNGKey(1), BATCH)
-    carried = (*vector.reset(MAZE, keys), agent.initial_actor_state(BATCH))
+    carried = (*_reset(keys), agent.initial_actor_state(BATCH))
     unrolls = []
     for number in range(num_unrolls):
         carried, one = unroll(carried, jax.random.PRNGKey(number))

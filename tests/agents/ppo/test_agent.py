@@ -1,6 +1,7 @@
 """The update: epochs, minibatches, the stop, the statistics, and what is learned."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,8 @@ KEY = jax.random.PRNGKey(0)
 
 def _acted(agent, learner, environment):
     batch_size = agent.data.batch_size
-    state, timestep = vector.reset(environment, jax.random.split(KEY, batch_size))
+    reset = jax.jit(functools.partial(vector.reset, environment))
+    state, timestep = reset(jax.random.split(KEY, batch_size))
     actor_state = before = agent.initial_actor_state(batch_size)
     keys = jax.random.split(KEY, agent.data.unroll_length)
 
@@ -57,7 +59,7 @@ def test_one_epoch_of_one_minibatch_is_one_step_of_adam():
     )
     learner = jax.jit(agent.init)(KEY)
     unroll, _ = _acted(agent, learner, environment)
-    old = agent._old(learner.params, unroll, learner.hyperparameters.discount)
+    old = jax.jit(agent._old)(learner.params, unroll, learner.hyperparameters.discount)
     old = old._replace(advantage=normalize(old.advantage, old.mask))
 
     def total(weights):
@@ -70,9 +72,7 @@ def test_one_epoch_of_one_minibatch_is_one_step_of_adam():
         lambda new, before, slope: np.testing.assert_allclose(
             new - before, -0.01 * slope / (np.abs(slope) + 1e-5), atol=2e-4
         ),
-        stepped,
-        learner.params.network,
-        gradient,
+        *jax.device_get((stepped, learner.params.network, gradient)),
     )
 
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,16 +79,19 @@ def test_a_bad_engine_loses_and_comes_back(protocol, behaviour, ending, detail, 
 
 @pytest.mark.parametrize("protocol", GAMES)
 def test_an_engine_that_hangs_is_killed_in_time(protocol, closing):
-    slow = fake(protocol, "hang", after=1, timeout=8)
+    slow = fake(protocol, "hang", after=1)
     closing(slow)
     game = RecordedGame(start(protocol))
     slow.choose(game)
     game.step(game.legal_actions()[0])
     game.step(game.legal_actions()[0])
+    # Its start may take long where the machine is busy, and is over.
+    limits = replace(slow._settings.limits, timeout_seconds=2.0)
+    slow._settings = replace(slow._settings, limits=limits)
     began = time.monotonic()
     with pytest.raises(PlayerFault, match="no answer in time"):
         slow.choose(game)
-    assert 6 < time.monotonic() - began < 90
+    assert 1.5 < time.monotonic() - began < 60
 
 
 def test_a_program_that_writes_without_end_is_no_answer_either():
@@ -110,9 +114,7 @@ def test_a_program_that_writes_without_end_is_no_answer_either():
 
 def test_an_engine_that_does_not_start_is_ended(tmp_path):
     alive = tmp_path / "alive"
-    program = f"import time; open('{alive}', 'a').write(str(__import__('os').getpid()))"
-    words = f'{sys.executable} -c "{program}; time.sleep(60)"'
-    player = make_player(f"usi:{words}?timeout=8")
+    player = make_player(f"usi:sh -c 'echo $$ > {alive}; exec sleep 60'?timeout=2")
     with pytest.raises(ValueError, match="does not start: no answer in time"):
         start_player(player)
     with pytest.raises(ProcessLookupError):
