@@ -32,6 +32,7 @@ PIXEL_SHARE = 0.02  # Of an image, that two ways to compile may paint differentl
 # Of floats, where rounding grows as in bodies that touch: after one step from the same
 # state, and where the growth is first seen.
 ONE_STEP, GROWN = 3e-3, 1e-2
+STEPS_APART = 0.05  # Of all: where bodies just touch, rounding decides whether they do.
 METHODS = ("reset", "step", "observation_spec", "action_spec")
 SCALARS = {
     "step_type": "int32",
@@ -273,7 +274,7 @@ def _check_adapter(environment: Any, played: TimeStep, actions: Any, seed: int) 
     """Two copies, each past the end of its first episode, where there is one.
 
     Where rounding grows, two ways to compile part; then each step alone must be as under
-    vmap from the same state.
+    vmap from the same state, but for few.
     """
     found = "alone through DmEnvAdapter as in many copies under vmap"
     for copy in range(2):
@@ -290,10 +291,13 @@ def _check_adapter(environment: Any, played: TimeStep, actions: Any, seed: int) 
             alone = _as_on_device(timestep, adapter.new_task)
             if is_same(alone, wanted, PIXEL_SHARE):
                 continue
-            grown = time > 0 and is_same(alone, wanted, PIXEL_SHARE, GROWN)
-            if grown and _steps_agree(environment, actions, seed, copy):
-                found = "note: alone as under vmap in each step; over many, rounding grows"
-                break
+            if time > 0 and is_same(alone, wanted, PIXEL_SHARE, GROWN):
+                agree = _steps_agree(environment, actions, seed, copy)
+                if agree.mean() >= 1.0 - STEPS_APART:
+                    few = f", but for {(~agree).sum()} of {len(agree)}"
+                    where = "in each step" + ("" if agree.all() else few)
+                    found = f"note: alone as under vmap {where}; over many, rounding grows"
+                    break
             fail(
                 f"step {time}",
                 "another time step from DmEnvAdapter, alone, than under vmap",
@@ -303,8 +307,8 @@ def _check_adapter(environment: Any, played: TimeStep, actions: Any, seed: int) 
     return found
 
 
-def _steps_agree(environment: Any, actions: Any, seed: int, copy: int) -> bool:
-    """Whether each step of a copy, alone from its state under vmap, gives the same."""
+def _steps_agree(environment: Any, actions: Any, seed: int, copy: int) -> np.ndarray:
+    """Whether a step of a copy, alone from its state under vmap, gives the same, `[T]`."""
 
     def step(state: Any, action: Any) -> Any:
         after, timestep = vector.step(environment, state, action)
@@ -321,8 +325,12 @@ def _steps_agree(environment: Any, actions: Any, seed: int, copy: int) -> bool:
     step_alone = jax.jit(partial(lax.map, lambda pair: environment.step(*pair)[1]))
     told = step_alone((before.env, own))
     goes_on = ~np.asarray(before.last)
-    told, wanted = jax.tree.map(lambda leaf: np.asarray(leaf)[goes_on], (told, wanted))
-    return is_same(told, wanted, PIXEL_SHARE, ONE_STEP)
+    both = jax.tree.map(np.asarray, (told, wanted))
+    agree = [
+        is_same(*jax.tree.map(lambda leaf, t=t: leaf[t], both), PIXEL_SHARE, ONE_STEP)
+        for t in np.flatnonzero(goes_on)
+    ]
+    return np.array(agree)
 
 
 def _as_on_device(timestep: dm_env.TimeStep, new_task: bool) -> TimeStep:
