@@ -41,6 +41,11 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# Images of containers often forbid it: each worker, and each process that a test starts,
+# would compile all that it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Tracing makes so many objects that Python would search for garbage all the time.
 gc.set_threshold(100_000, 20, 20)
 
