@@ -325,12 +325,15 @@ def _steps_agree(environment: Any, actions: Any, seed: int, copy: int) -> np.nda
     step_alone = jax.jit(partial(lax.map, lambda pair: environment.step(*pair)[1]))
     told = step_alone((before.env, own))
     goes_on = ~np.asarray(before.last)
-    both = jax.tree.map(np.asarray, (told, wanted))
-    agree = [
-        is_same(*jax.tree.map(lambda leaf, t=t: leaf[t], both), PIXEL_SHARE, ONE_STEP)
-        for t in np.flatnonzero(goes_on)
-    ]
-    return np.array(agree)
+    told, wanted = jax.tree.map(np.asarray, (told, wanted))
+
+    def at(steps: Any, time: int) -> Any:
+        return jax.tree.map(lambda leaf: leaf[time], steps)
+
+    times = np.flatnonzero(goes_on)
+    return np.array(
+        [is_same(at(told, t), at(wanted, t), PIXEL_SHARE, ONE_STEP) for t in times]
+    )
 
 
 def _as_on_device(timestep: dm_env.TimeStep, new_task: bool) -> TimeStep:
