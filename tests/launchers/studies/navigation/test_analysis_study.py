@@ -71,7 +71,7 @@ def test_heads_are_read_with_the_memory_of_their_episode():
 
 
 def test_probes_read_and_teach_nothing_and_the_other_heads_do():
-    for name, heads in ((study.NAV, 5), (study.FF, 2)):
+    for name, heads in ((study.NAV, 5), (study.FF, 2), (study.RANDOM, 5)):
         tasks = study.make_agent(study.QUICK, name)._auxiliary_tasks
         assert len(tasks) == heads
         for task in tasks:
@@ -91,28 +91,26 @@ def test_of_black_frames_nothing_is_seen_and_all_else_is_the_same():
         same, black = jax.jit(dark.step)(same, jnp.int32(2))
 
 
-def test_a_wanderer_walks_at_random_and_remembers_what_it_did():
-    """All actions alike, whatever the agent would do; its memory is the agent's."""
-    maze = dataclasses.replace(study.QUICK.maze, image_size=8, num_frames=24)
-    config = NavigationConfig(depth_2_cost=0.0, unroll_length=4, batch_size=2, torso_size=8)
-    specs = maze.observation_spec(), maze.action_spec()
-    agent = make_navigation(config, *specs, make_core("lstm", LSTMConfig(8)))
-    params = jax.tree.map(
-        lambda leaf: 300.0 * leaf, agent.init(jax.random.PRNGKey(0)).params
-    )
-    keys = jax.random.split(jax.random.PRNGKey(1), 2_000)
-    _, row = jax.jit(jax.vmap(maze.reset))(jnp.tile(keys[:1], (2_000, 1)))
-    wanderer = study.Wanderer(agent)
-    noise = wanderer.draw_noise(keys[1], 2_000)
-    state = wanderer.initial_actor_state(2_000)
-    own, memory = jax.jit(agent.act)(params, noise, row, state)
-    drawn, kept = jax.jit(wanderer.act)(params, noise, row, state)
-    assert np.bincount(own.action, minlength=8).max() > 400  # Of one frame, not uniform.
-    counts = np.bincount(drawn.action, minlength=8)
-    assert counts.min() > 190 and counts.max() < 310  # 250, four deviations of 15.
-    np.testing.assert_array_equal(kept.previous_action, drawn.action)
-    jax.tree.map(np.testing.assert_array_equal, kept.core, memory.core)
-    assert not np.asarray(drawn.policy).any()
+def test_where_nothing_is_paid_all_actions_stay_alike(tmp_path):
+    """Trained without pay; the maze is the same, and every reward in it next to nothing."""
+    maze = dataclasses.replace(study.QUICK.maze, image_size=8, num_frames=80)
+    agent = {**study.QUICK.agent, "unroll_length": 5, "batch_size": 8, "torso_size": 8}
+    setting = dataclasses.replace(study.QUICK, maze=maze, agent=agent, core_size=8)
+    unpaid = study.make_maze(setting, study.RANDOM)
+    assert unpaid.reward_scale == study.NOTHING < 1e-5
+    assert dataclasses.replace(unpaid, reward_scale=maze.reward_scale) == maze
+    assert study.make_maze(setting, study.NAV) == maze
+    done = Study("navigation/analysis", "", "", True, 0, tmp_path)
+    random = study.make_agent(setting, study.RANDOM)
+    training = done.train("random", random, unpaid, 20_000, 1)
+    played = study._play(done, setting, unpaid, random, training)
+    chance = np.exp(jax.nn.log_softmax(np.asarray(played.policy)))
+    assert np.abs(chance - 1 / 8).max() < 0.03
+    heads = {
+        name: study.make_agent(setting, name)._auxiliary_tasks for name in study.VARIANTS
+    }
+    costs = {name: [(task.name, task.cost) for task in one] for name, one in heads.items()}
+    assert costs[study.RANDOM] == costs[study.NAV] != costs[study.FF]
 
 
 def test_checks_by_hand(tmp_path):
@@ -120,7 +118,7 @@ def test_checks_by_hand(tmp_path):
     nav = {"depth_1": 0.5, "depth_2": 0.6, "majority": 0.3, "loop": 0.7, "position": 0.5}
     told = {
         study.NAV: nav,
-        study.RANDOM: {"depth_1": 0.51, "majority": 0.3},
+        study.RANDOM: {"depth_1": 0.51, "majority": 0.3, "loop": 0.61},
         study.BLACK: {"depth_1": 0.3, "majority": 0.3},
         study.FF: {"position": 0.2},
     }
@@ -131,19 +129,20 @@ def test_checks_by_hand(tmp_path):
         study._check(done, changed, {})
         return [check.passed for check in done.checks]
 
-    # D1, D2, F1, the cell, D1 of actions at random, black frames.
+    # D1, D2, F1, the cell; of the random agent D1 and F1; black frames.
     good = {study.NAV: {"depth_1": 0.51}}
-    assert passed(good) == [True] * 6
+    assert passed(good) == [True] * 7
     for number, changes in enumerate([
         {study.NAV: {"depth_1": 0.49}},
         {study.NAV: {"depth_2": 0.49}},
         {study.NAV: {"loop": 0.6}},
         {study.FF: {"position": 0.26}},
         {study.RANDOM: {"depth_1": 0.49}},
+        {study.RANDOM: {"loop": 0.6}},
         {study.BLACK: {"depth_1": 0.32}},
     ]):  # fmt: skip
         broken = {name: {**good.get(name, {}), **changes.get(name, {})} for name in told}
-        assert passed(broken) == [one != number for one in range(6)]
+        assert passed(broken) == [one != number for one in range(7)]
     assert passed({study.FF: {"position": 0.9}, study.NAV: {"position": 0.61}})[3] is True
 
 
