@@ -41,6 +41,7 @@ from tolman.launchers.studies.navigation.reading import (
     accuracy,
     accuracy_of_majority,
     cells,
+    evenness,
     f1,
     read_predictions,
 )
@@ -174,7 +175,7 @@ def run(study: Study) -> None:
         "decisions": setting.num_decisions, "maze": repr(setting.maze),
         "episodes": setting.num_episodes,
     }  # fmt: skip
-    readings, finds, curves = {}, {}, {}
+    readings, finds, curves, even = {}, {}, {}, {}
     for name in VARIANTS:
         agent, maze = make_agent(setting, name), make_maze(setting, name)
         stage = name.replace(" + ", "_").replace(" ", "_").replace(",", "").lower()
@@ -196,9 +197,12 @@ def run(study: Study) -> None:
                 played, members, np.arange(setting.num_episodes),
                 0.9 * GOAL_REWARD * maze.reward_scale,
             )  # fmt: skip
+            even[label] = evenness(np.asarray(played.policy))
             if label == NAV:
                 _draw(study, maze, readings[label][0], played)
     told = {name: _mean(read, setting.maze.rules.width) for name, read in readings.items()}
+    for name, scores in told.items():
+        scores["evenness"] = even[name]
     _check(study, told, finds)
     _tabulate(study, told, finds)
     figures.learning_curves(study, curves, "return per episode", {})
@@ -268,6 +272,10 @@ def _check(
         "the agent's cell from its memory, share told right", of_nav["position"],
         "0.86 to 0.95 static, 0.84 random goal",
         above=min(0.6, 2 * told[FF]["position"]),
+    )  # fmt: skip
+    study.check(
+        "at random: entropy of the policy, of the largest there is",
+        of_random["evenness"], "1", above=0.99,
     )  # fmt: skip
     study.check(
         "at random: D1's right pixels over the most frequent class of each",

@@ -84,6 +84,18 @@ def f1(told: np.ndarray, true: np.ndarray) -> float:
     return float(2 * both / max(np.sum(told == 1) + np.sum(true == 1), 1))
 
 
+def evenness(policy: np.ndarray) -> float:
+    """Mean entropy of policies, as a share of the entropy of who draws all actions alike.
+
+    Args:
+      policy: `[..., A]`, logits.
+    """
+    logits = policy - policy.max(-1, keepdims=True)
+    chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    entropy = -np.sum(chance * np.log(np.maximum(chance, 1e-30)), -1)
+    return float(entropy.mean() / np.log(policy.shape[-1]))
+
+
 def cells(pose: np.ndarray, width: int) -> np.ndarray:
     """`[...]`, the cell that each pose `[..., 3]` is in."""
     place = np.floor(pose[..., :2]).astype(int)
