@@ -175,7 +175,7 @@ def run(study: Study) -> None:
         "decisions": setting.num_decisions, "maze": repr(setting.maze),
         "episodes": setting.num_episodes,
     }  # fmt: skip
-    readings, finds, curves, even = {}, {}, {}, {}
+    readings, finds, curves, even = {}, {}, {}, float("nan")
     for name in VARIANTS:
         agent, maze = make_agent(setting, name), make_maze(setting, name)
         stage = name.replace(" + ", "_").replace(" ", "_").replace(",", "").lower()
@@ -195,14 +195,14 @@ def run(study: Study) -> None:
             ]
             finds[label] = read_finds(
                 played, members, np.arange(setting.num_episodes),
-                0.9 * GOAL_REWARD * maze.reward_scale,
+                0.9 * GOAL_REWARD * maze.reward_scale,  # In float32 it may be a bit less.
             )  # fmt: skip
-            even[label] = evenness(np.asarray(played.policy))
+            if label == RANDOM:
+                even = evenness(agent, played)
             if label == NAV:
                 _draw(study, maze, readings[label][0], played)
     told = {name: _mean(read, setting.maze.rules.width) for name, read in readings.items()}
-    for name, scores in told.items():
-        scores["evenness"] = even[name]
+    told[RANDOM]["evenness"] = even
     _check(study, told, finds)
     _tabulate(study, told, finds)
     figures.learning_curves(study, curves, "return per episode", {})

@@ -84,16 +84,11 @@ def f1(told: np.ndarray, true: np.ndarray) -> float:
     return float(2 * both / max(np.sum(told == 1) + np.sum(true == 1), 1))
 
 
-def evenness(policy: np.ndarray) -> float:
-    """Mean entropy of policies, as a share of the entropy of who draws all actions alike.
-
-    Args:
-      policy: `[..., A]`, logits.
-    """
-    logits = policy - policy.max(-1, keepdims=True)
-    chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    entropy = -np.sum(chance * np.log(np.maximum(chance, 1e-30)), -1)
-    return float(entropy.mean() / np.log(policy.shape[-1]))
+def evenness(agent: ActorCritic, played: Trajectory) -> float:
+    """Mean entropy of the policies, as a share of that of who draws all actions alike."""
+    alike = jax.tree.map(jnp.zeros_like, played.policy)  # Logits.
+    own, largest = (agent.policy.entropy(one).mean() for one in (played.policy, alike))
+    return float(own / largest)
 
 
 def cells(pose: np.ndarray, width: int) -> np.ndarray:

@@ -115,8 +115,10 @@ def test_a_program_that_writes_without_end_is_no_answer_either():
 def test_an_engine_that_does_not_start_is_ended(tmp_path):
     alive = tmp_path / "alive"
     player = make_player(f"usi:sh -c 'echo $$ > {alive}; exec sleep 60'?timeout=2")
+    began = time.monotonic()
     with pytest.raises(ValueError, match="does not start: no answer in time"):
         start_player(player)
+    assert time.monotonic() - began < 30.0  # It is ended, not waited for.
     with pytest.raises(ProcessLookupError):
         os.kill(int(alive.read_text()), 0)
 

@@ -26,10 +26,17 @@ def test_scores_by_hand():
     classes = np.zeros((4, 1, 2), int)  # Four frames of two pixels.
     classes[:, 0, 0], classes[:, 0, 1] = [2, 2, 2, 7], [0, 1, 2, 3]
     assert reading.accuracy_of_majority(classes) == pytest.approx((3 + 1) / 8)
-    logits = np.array([[7.0, 7.0, 7.0, 7.0], [0.0, 0.0, -99.0, -99.0]])
-    assert reading.evenness(logits) == pytest.approx((1.0 + 0.5) / 2)
     pose = np.array([[0.5, 0.5, 3.0], [3.99, 1.0, 0.0]])
     np.testing.assert_array_equal(reading.cells(pose, 4), [0, 7])
+
+
+def test_evenness_by_hand():
+    """One row of eight alike, one of two alike: ln 8 and ln 2, a third of it."""
+    logits = np.full((1, 1, 2, 8), 7.0, np.float32)
+    logits[0, 0, 1, 2:] = -99.0
+    played = Trajectory(None, None, logits, None, None, None)
+    agent = study.make_agent(study.QUICK, study.RANDOM)
+    assert reading.evenness(agent, played) == pytest.approx((1 + 1 / 3) / 2)
 
 
 def test_heads_are_read_with_the_memory_of_their_episode():
