@@ -3,28 +3,37 @@
 In the I-maze the goal is in one of four alcoves, drawn for each episode, and the agent is
 put back to the middle whenever it has found it. With a memory it searches once and then
 walks straight there; without one every search is as long as the first. Two controls must
-not get faster: an agent without memory, which is left with one alcove to go to, and the
-agent itself with its memory wiped whenever it is put back. An agent without the reward
-input is shown too, but it is no control here: to be put back tells as much as the reward.
+not get faster: an agent without memory, and the agent itself with its memory wiped whenever
+it is put back. On the grid an agent without the reward input is shown too, but it is no
+control: to be put back tells as much as the reward.
+
+The quick setting is on a grid, cells in place of pixels: what a memory is worth where there
+is nothing to learn to see. The full one is from pixels, with the agent of Mirowski et al.
+2016, whose predictions of depth and of closed loops teach it to see.
 
 Latencies are compared within episodes; see `tolman.launchers.studies.finds`.
 
 Source: Wang et al. 2016, section 3.2.3.
-  Departure: the quick setting is on a grid, cells in place of pixels, with a memory of 64
-  units; the full one sees the maze of 84 x 84 pixels. The paper's maze has fruit too.
+  Departure: the full setting is 21 x 21 pixels, decisions of 12 frames and two LSTMs, of 64
+  and 128 units, with auxiliary losses, where the paper has one LSTM, decisions of 4 frames
+  and larger images. The paper's maze has fruit too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 
 from tolman.agents.actor_critic import ActorCritic
+from tolman.agents.navigation import NavigationConfig, make_navigation
 from tolman.envs.environment import Array, Environment, TimeStep
 from tolman.envs.maze import Maze
 from tolman.envs.maze.grid import GridMaze
+from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.studies import figures
 from tolman.launchers.studies.finds import NUM_FINDS, Finds, read_finds
 from tolman.launchers.studies.meta_rl import common
@@ -33,12 +42,19 @@ from tolman.launchers.studies.study import Study, Training
 TITLE = "One-shot navigation: a goal that was found once is found again at once"
 PAPER = "Wang et al. 2016, section 3.2.3"
 
-AGENT_NAME, WIPED = "meta-RL", "memory wiped at every find"
+AGENT_NAME, WIPED = "agent", "memory wiped at every find"
 NO_MEMORY, NO_REWARD = "no memory", "no reward input"
-OTHERS: dict[str, dict[str, Any]] = {
-    NO_MEMORY: {"core": "feedforward", "use_previous_action": False},
-    NO_REWARD: {"use_previous_reward": False},
-}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen of the study.
+
+    Attributes:
+      num_members: of each agent, seeds of their own; 0 for all that the setting has.
+    """
+
+    num_members: Annotated[int, Ge(0)] = 0
 
 
 class Setting(NamedTuple):
@@ -47,37 +63,75 @@ class Setting(NamedTuple):
     Attributes:
       environment: the maze.
       sweep: of hyper-parameters.
-      agent: settings besides them.
-      core_size: units of the memory.
+      make: an agent from the environment and `agent`, in which a variant changes some.
+      agent: core, its size and settings, besides the sweep's.
+      others: by name, what the variants change.
       num_env_steps: of each member.
       goal_reward: rewards from here on tell of a find.
+      most_found: by who has no memory, of episodes; None where nothing can be said.
     """
 
     environment: Any
     sweep: common.Sweep
+    make: Callable[..., ActorCritic]
     agent: dict[str, Any]
-    core_size: int
+    others: dict[str, dict[str, Any]]
     num_env_steps: int
     goal_reward: float
+    most_found: float | None
+
+
+def make_navigating(
+    environment: Environment, core: str, core_size: int, **settings: Any
+) -> ActorCritic:
+    """The agent of mazes in pixels; `settings` as in `NavigationConfig`."""
+    core_config = find(CORE, core).settings_type(hidden_size=core_size)
+    return make_navigation(
+        NavigationConfig(**settings),
+        environment.observation_spec(),
+        environment.action_spec(),
+        make_core(core, core_config),
+    )
 
 
 QUICK = Setting(
     GridMaze(),
     common.Sweep(2, 2, (3e-3, 3e-3), (0.95, 0.95), (0.05, 0.05)),
+    common.make_agent,
     {
-        "unroll_length": 121, "batch_size": 16, "optimizer": "adam",
-        "final_entropy_cost": 0.005, "final_learning_rate_scale": 0.1,
+        "core": "lstm", "core_size": 64, "unroll_length": 121, "batch_size": 16,
+        "optimizer": "adam", "final_entropy_cost": 0.005, "final_learning_rate_scale": 0.1,
     },
-    64, 5_000_000, 0.5,
+    {
+        # On a grid who has no memory stays with one alcove.
+        NO_MEMORY: {"core": "feedforward", "use_previous_action": False},
+        NO_REWARD: {"use_previous_reward": False},
+    },
+    5_000_000, 0.5, 0.75,
 )  # fmt: skip
+# A high entropy that falls late, and a horizon of one find: with less entropy, or with a
+# discount of 0.98, the agent goes round the alcoves in one order, whatever it found before.
 FULL = Setting(
-    Maze(layout="i_maze", fields=("rgb",), reward_scale=0.1),
-    common.Sweep(3, 3, (3e-4, 3e-4), (0.99, 0.99), (0.01, 0.01)),
+    Maze(
+        layout="i_maze", image_size=21, num_frames=1_800, action_repeat=12,
+        reward_scale=0.1,
+        fields=("rgb", "velocity", "depth_classes", "loop_closure"),
+    ),
+    common.Sweep(3, 3, (2e-3, 2e-3), (0.95, 0.95), (0.02, 0.02)),
+    make_navigating,
     {
-        "unroll_length": 50, "batch_size": 32, "optimizer": "adam", "torso": "conv",
-        "final_entropy_cost": 0.001, "final_learning_rate_scale": 0.1, "gae_lambda": 0.95,
+        "core": "lstm", "core_size": 128, "unroll_length": 150, "batch_size": 16,
+        "optimizer": "adam", "gae_lambda": 0.95, "final_entropy_cost": 1e-3,
+        "final_learning_rate_scale": 0.1, "max_gradient_norm": 1.0,
+        "depth_1_cost": 0.3, "depth_2_cost": 0.3, "loop_cost": 0.3,
     },
-    256, 10_000_000, 0.5,
+    {
+        NO_MEMORY: {
+            "core": "feedforward", "wiring": "plain", "depth_1_cost": 0.0,
+            "depth_2_cost": 0.0, "loop_cost": 0.0,
+        },
+    },
+    9_000_000, 0.9, None,
 )  # fmt: skip
 
 
@@ -110,19 +164,17 @@ class Wiped:
         return self.inner.action_spec()
 
 
-def run(study: Study) -> None:
+def run(study: Study, options: Options) -> None:
     """Trains the agent and its controls, measures latencies, checks the claims."""
-    setting = QUICK if study.quick else FULL
+    setting = choose(QUICK if study.quick else FULL, options)
     study.settings = {
-        **setting.sweep.describe(), **setting.agent, "core_size": setting.core_size,
-        "env_steps": setting.num_env_steps, "environment": repr(setting.environment),
+        **setting.sweep.describe(), **setting.agent, "env_steps": setting.num_env_steps,
+        "environment": repr(setting.environment),
         "evaluation_episodes": common.EVALUATION_EPISODES,
     }  # fmt: skip
     players, curves = {}, {}
-    for name, variant in {AGENT_NAME: {}, **OTHERS}.items():
-        has_core = "core" in variant
-        size: dict[str, Any] = {} if has_core else {"core_size": setting.core_size}
-        agent = common.make_agent(setting.environment, **size, **setting.agent, **variant)
+    for name, variant in {AGENT_NAME: {}, **setting.others}.items():
+        agent = setting.make(setting.environment, **{**setting.agent, **variant})
         training = common.train(
             study, name, agent, setting.environment, setting.num_env_steps, setting.sweep
         )
@@ -132,10 +184,17 @@ def run(study: Study) -> None:
         curves[name] = (training.env_steps, training.episode_return[:, shown])
         if name == AGENT_NAME:
             players[WIPED] = _play_wiped(study, setting, agent, training, shown, episodes)
-    _check(study, players)
+    _check(study, players, setting.most_found)
     _tabulate(study, players)
     _draw(study, players)
     figures.learning_curves(study, curves, "return per episode", {})
+
+
+def choose(setting: Setting, options: Options) -> Setting:
+    """The setting with what was chosen of it."""
+    count = options.num_members or setting.sweep.num_members
+    sweep = replace(setting.sweep, num_members=count, num_shown=count)
+    return setting._replace(sweep=sweep)
 
 
 def _play_wiped(
@@ -151,7 +210,7 @@ def _play_wiped(
     return read_finds(played, shown, episodes, setting.goal_reward)
 
 
-def _check(study: Study, players: dict[str, Finds]) -> None:
+def _check(study: Study, players: dict[str, Finds], most_found: float | None) -> None:
     agent = players[AGENT_NAME]
     study.check(
         "first latency over later ones", agent.ratio, "about 100 / 30 = 3.3", above=2.0
@@ -162,10 +221,11 @@ def _check(study: Study, players: dict[str, Finds]) -> None:
             f"{name}: first latency over later ones", players[name].ratio,
             "no memory: no decrease", above=0.85, below=1.18,
         )  # fmt: skip
-    study.check(
-        "no memory: episodes in which the goal is found", players[NO_MEMORY].share_found,
-        "none given", below=0.75,
-    )  # fmt: skip
+    if most_found is not None:
+        study.check(
+            "no memory: episodes in which the goal is found",
+            players[NO_MEMORY].share_found, "none given", below=most_found,
+        )  # fmt: skip
 
 
 def _tabulate(study: Study, players: dict[str, Finds]) -> None:
