@@ -50,7 +50,7 @@ def check_settings(settings: Any, flag_prefix: str = "") -> None:
     annotations = _annotations(kind)
     for item in fields(settings):
         value = getattr(settings, item.name)
-        if not item.init or _is_same(value, item.default):
+        if not item.init or is_same(value, item.default):
             continue
         for annotation in annotations[item.name]:
             if must_be := find_problem(value, annotation):
@@ -89,6 +89,12 @@ def find_problem(value: Any, annotation: Any) -> str | None:
     if fits and (annotation is not int or is_number):
         return None
     return f"{TYPES[annotation]}, not of type {type(value).__name__}"
+
+
+def is_same(value: Any, default: Any) -> bool:
+    """Whether a plain value is the default, types included."""
+    is_plain = isinstance(value, str | float | int | None)
+    return is_plain and repr(value) == repr(default)
 
 
 def one_of(value: Any, allowed: Sequence[Any]) -> str:
@@ -167,12 +173,6 @@ def _annotations(kind: type) -> dict[str, list[Any]]:
         for name in found.keys() & vars(base).get("__annotations__", {}).keys():
             found[name].append(hints[name])
     return found
-
-
-def _is_same(value: Any, default: Any) -> bool:
-    """Whether a plain value is the default, types included."""
-    is_plain = isinstance(value, str | float | int | None)
-    return is_plain and repr(value) == repr(default)
 
 
 def _refusal(name: str, value: Any, must_be: str, flag_prefix: str) -> ValueError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from tolman.launchers.settings.bounds import find_problem
+from tolman.launchers.settings.bounds import find_problem, is_same
 
 SECTION = "_config"  # A field `agent_config` is the section `agent` of a file's keys.
 
@@ -16,11 +16,11 @@ SECTION = "_config"  # A field `agent_config` is the section `agent` of a file's
 def keys_of(settings: type, prefix: str = "") -> list[str]:
     """All keys that a file may set; nested dataclasses give dotted ones."""
     keys = []
-    for name, hint in _typed_fields(settings):
-        key = prefix + name.removesuffix(SECTION)
+    for item, hint in _typed_fields(settings):
+        key = prefix + item.name.removesuffix(SECTION)
         if is_dataclass(hint):
             keys += keys_of(hint, f"{key}.")  # type: ignore[arg-type]
-        elif not name.endswith(SECTION):
+        elif not item.name.endswith(SECTION):
             keys.append(key)
     return keys
 
@@ -41,12 +41,16 @@ def read_values(
         is not set, in one line.
     """
     values: dict[str, Any] = {}
-    for name, hint in _typed_fields(settings):
-        key = prefix + name.removesuffix(SECTION)
+    for item, hint in _typed_fields(settings):
+        key = prefix + item.name.removesuffix(SECTION)
         if is_dataclass(hint):
-            values[name] = build(hint, mapping, where, f"{key}.")  # type: ignore[arg-type]
-        elif key in mapping and not name.endswith(SECTION):
-            values[name] = _checked(mapping[key], hint, key, where)
+            made = build(hint, mapping, where, f"{key}.")  # type: ignore[arg-type]
+            values[item.name] = made
+        elif key in mapping and not item.name.endswith(SECTION):
+            value = mapping[key]
+            # A field's own default is always allowed: `size: int = None` may stay None.
+            is_default = is_same(value, item.default)
+            values[item.name] = value if is_default else _checked(value, hint, key, where)
     return values
 
 
@@ -75,9 +79,9 @@ def with_gaps(settings: type, values: Mapping[str, Any], gap: Any) -> Any:
     return made
 
 
-def _typed_fields(settings: type) -> list[tuple[str, Any]]:
+def _typed_fields(settings: type) -> list[tuple[Field[Any], Any]]:
     hints = get_type_hints(settings, include_extras=True)
-    return [(item.name, _bare(hints[item.name])) for item in fields(settings) if item.init]
+    return [(item, _bare(hints[item.name])) for item in fields(settings) if item.init]
 
 
 def _bare(hint: Any) -> Any:

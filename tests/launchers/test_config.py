@@ -1,5 +1,6 @@
 import io
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -7,6 +8,7 @@ from tolman.launchers.runs.job import resolve
 from tolman.launchers.settings.commands import parse_train
 from tolman.launchers.settings.config import TrainConfig
 from tolman.launchers.settings.files import load_config, save_config, to_mapping
+from tolman.launchers.settings.values import build
 
 WORDS = ["meta_rl", "--env", "two_step"]
 
@@ -50,6 +52,22 @@ def test_saved_config_loads_equal(tmp_path):
     save_config(config, tmp_path / "config.yaml")
     assert load_config(tmp_path / "config.yaml") == config
     assert to_mapping(config)["agent.rmsprop_epsilon"] == 1e-7
+
+
+@dataclass(frozen=True)
+class Lenient:
+    """Defaults that are not of the type of their fields."""
+
+    count: int = None
+    limit: int = math.inf
+
+
+def test_defaults_of_another_type_come_back_out_of_a_file():
+    stored = {"count": None, "limit": math.inf}
+    assert build(Lenient, stored, "here") == Lenient()
+    assert build(Lenient, {**stored, "count": 3}, "here") == Lenient(3)
+    with pytest.raises(ValueError, match=r"^here: limit=None: must be a whole number"):
+        build(Lenient, {**stored, "limit": None}, "here")
 
 
 def test_resolve_fills_in_defaults_and_checks_types():
