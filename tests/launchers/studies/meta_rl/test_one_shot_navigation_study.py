@@ -2,9 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from tolman.envs.maze.grid import MOVES, GridMaze
+from tolman.envs.maze.task import GOAL_REWARD
 from tolman.launchers.studies.meta_rl import one_shot_navigation as study
 from tolman.launchers.studies.study import run_study
 
@@ -23,6 +25,38 @@ def test_the_wiped_control_opens_a_task_at_every_find():
         if bool(row.new_task):
             return
     raise AssertionError("no find")
+
+
+def heads(agent):
+    """Names of what the network predicts besides policy and value."""
+    params = jax.eval_shape(agent.init, jax.random.PRNGKey(0)).params
+    return {name.split("_head/")[0] for name in params if "_head/" in name}
+
+
+def test_in_pixels_the_agent_predicts_and_who_has_no_memory_does_not():
+    setting = study.FULL
+    maze, size = setting.environment, setting.agent["core_size"]
+    assert maze.num_decisions == setting.agent["unroll_length"] == 150
+    agent = setting.make(maze, **setting.agent)
+    assert heads(agent) == {"depth_1", "depth_2", "loop"}
+    lower, upper = agent.initial_actor_state(1).core[0]
+    assert (lower.cell.shape, upper.cell.shape) == ((1, 64), (1, size))
+    other = setting.make(maze, **{**setting.agent, **setting.others[study.NO_MEMORY]})
+    assert not heads(other) and not jax.tree.leaves(other.initial_actor_state(1).core)
+
+
+def test_a_find_in_pixels_pays_what_the_study_takes_for_one():
+    for setting in (study.QUICK, study.FULL):
+        scale = getattr(setting.environment, "reward_scale", 1 / GOAL_REWARD)
+        assert (
+            setting.goal_reward < np.float32(GOAL_REWARD * scale) <= 2 * setting.goal_reward
+        )
+
+
+def test_members_may_be_chosen():
+    assert study.choose(study.FULL, study.Options()) == study.FULL
+    sweep = study.choose(study.FULL, study.Options(num_members=1)).sweep
+    assert (sweep.num_members, sweep.num_shown) == (1, 1)
 
 
 @pytest.mark.slow
