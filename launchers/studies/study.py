@@ -329,6 +329,8 @@ def _open_folder(name: str, quick: bool, seed: int, out: Path | None, options: A
         out = make_folder(out, "--out", is_numbered=True)
     elif not out.exists():
         out = make_folder(out, "--out")
+    elif not out.is_dir():
+        raise ValueError(f"--out {out}: is a file. Give a folder, new or of this study.")
     with hold(out, "running this study"):
         marker = out / MARKER
         if marker.exists():

@@ -104,6 +104,8 @@ def test_mistakes_in_one_line(toy, tmp_path):
     (tmp_path / "full" / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="exists and holds no study"):
         run_study("toy_study:one", True, 0, tmp_path / "full")
+    with pytest.raises(ValueError, match=r"--out .*thesis.tex: is a file. Give a folder"):
+        run_study("toy_study:one", True, 0, tmp_path / "full" / "thesis.tex")
     run_study("toy_study:one", True, 0, tmp_path / "a")
     with pytest.raises(ValueError, match="Choose another folder"):
         run_study("toy_study:one", True, 1, tmp_path / "a")
