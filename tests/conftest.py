@@ -75,15 +75,23 @@ def pytest_generate_tests(metafunc):
         )
 
 
-def pytest_collection_modifyitems(items):
+def pytest_xdist_make_scheduler(config, log):
     """Tests of one file run in one process: they share what they have compiled.
 
-    Those of a cluster all do, for one machine has one set of Ray's ports.
+    Those of a cluster all do, for one machine has one set of Ray's ports. Marks of
+    pytest-xdist's own for such groups have no effect with pytest 9.2.
     """
-    for item in items:
-        is_cluster = "cluster" in item.path.parts
-        group = "cluster" if is_cluster else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "cluster" if "/cluster/" in file else file
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items):
     items.sort(key=_begins)  # Tests of one file keep their order.
 
 

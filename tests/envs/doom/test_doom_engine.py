@@ -22,7 +22,6 @@ from tolman.envs.maze.motion import ACTIONS, SPEED, TURN
 from tolman.launchers.catalog.environments import EnvironmentSource
 from tolman.launchers.catalog.names import ENV, find
 
-pytestmark = pytest.mark.xdist_group("doom")
 FIELDS = (
     "rgb", "rgbd", "depth", "depth_classes", "pose", "velocity", "respawned", "loop_closure"
 )  # fmt: skip
