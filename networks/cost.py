@@ -12,6 +12,16 @@ import jax.numpy as jnp
 from tolman.networks.core import Array, MemoryCore, State, split_inputs
 
 
+class CoreSize(NamedTuple):
+    """Attributes:
+    num_parameters: numbers that are learned.
+    state_bytes: of the state of one environment.
+    """
+
+    num_parameters: int
+    state_bytes: int
+
+
 class CoreCost(NamedTuple):
     """Attributes:
     num_parameters: numbers that are learned.
@@ -32,18 +42,29 @@ def core_cost(make_core: Callable[[], MemoryCore], num_features: int) -> CoreCos
       make_core: builds the core; called inside a Haiku transform.
       num_features: D of its input.
     """
+    step, params, inputs, size = _step(make_core, num_features)
+    analysis: Any = jax.jit(step.apply).lower(params, *inputs).cost_analysis()
+    return CoreCost(size.num_parameters, size.state_bytes, round(analysis["flops"]))
+
+
+def core_size(make_core: Callable[[], MemoryCore], num_features: int) -> CoreSize:
+    """The part of `core_cost` for which nothing is compiled; takes the same."""
+    return _step(make_core, num_features)[-1]
+
+
+def _step(make_core: Callable[[], MemoryCore], num_features: int) -> Any:
+    """One step of one environment, the shapes that it takes, and the core's size."""
 
     def step(x: Array, reset: Array) -> tuple[Array, State]:
         core = make_core()
         return core(split_inputs(core, x), reset, core.initial_state(1))
 
     transformed: Any = hk.without_apply_rng(hk.transform(step))
-    x, reset = jnp.zeros((1, num_features)), jnp.zeros(1, bool)
-    params = jax.eval_shape(transformed.init, jax.random.PRNGKey(0), x, reset)
-    _, state = jax.eval_shape(transformed.apply, params, x, reset)
-    analysis: Any = jax.jit(transformed.apply).lower(params, x, reset).cost_analysis()
-    return CoreCost(
+    inputs = jnp.zeros((1, num_features)), jnp.zeros(1, bool)
+    params = jax.eval_shape(transformed.init, jax.random.PRNGKey(0), *inputs)
+    _, state = jax.eval_shape(transformed.apply, params, *inputs)
+    size = CoreSize(
         sum(leaf.size for leaf in jax.tree.leaves(params)),
         sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
-        round(analysis["flops"]),
     )
+    return transformed, params, inputs, size

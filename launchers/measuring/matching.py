@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
+from tolman.networks.others.memorax import NUM_HEADS
+
 TOLERANCE = 0.1  # Of the number wanted: heads divide a width, so not every size exists.
 MAX_WIDTH = 2**16
 
@@ -66,6 +68,7 @@ def at_width(core: str, config: Any, width: int) -> Any:
         sizes["head_size"] += sizes["head_size"] % 2
     unit = config.num_heads if core in ("gtrxl", "slstm") else 1
     unit *= 1 + unit % 2 if core == "gtrxl" else 1
+    unit = NUM_HEADS if core.startswith("memorax:") else unit
     return replace(config, hidden_size=max(unit, width - width % unit), **sizes)
 
 

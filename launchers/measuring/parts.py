@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -14,6 +15,7 @@ from tolman.agents.actor_critic import ActorCritic
 from tolman.agents.agent import Agent, Unroll, draw_noise
 from tolman.envs import vector
 from tolman.envs.environment import MID, Environment, TimeStep
+from tolman.networks.core import MemoryCore, split_inputs
 
 
 def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
@@ -44,17 +46,54 @@ def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int]
         output = agent.network.unroll(params, unroll)
         return jnp.square(output.policy).mean() + jnp.square(output.value).mean()
 
+    return _gradients(outputs, jax.jit(agent.init)(jax.random.PRNGKey(0)).params, unroll)
+
+
+def core_pass(
+    make_core: Callable[[], MemoryCore], num_features: int, length: int, batch_size: int
+) -> Callable[[int], None]:
+    """Forward and backward of a core's unroll over random rows, and not a thing more.
+
+    Gradients are those of parameters and of inputs, as below a torso.
+
+    Args:
+      make_core: builds the core; called inside a Haiku transform.
+      num_features: D of its input.
+      length: T of the unroll.
+      batch_size: B.
+    """
+
+    def unroll(x: Any, reset: Any) -> Any:
+        core = make_core()
+        state = core.initial_state(batch_size)
+        return core.unroll(split_inputs(core, x), reset, state)[0]
+
+    network: Any = hk.without_apply_rng(hk.transform(unroll))
+    x = jax.random.normal(jax.random.PRNGKey(1), (length, batch_size, num_features))
+    reset = jnp.zeros((length, batch_size), bool)
+    params = jax.jit(network.init)(jax.random.PRNGKey(0), x[:1], reset[:1])
+
+    def outputs(params_and_x: Any, reset: Any) -> Any:
+        return jnp.square(network.apply(params_and_x[0], params_and_x[1], reset)).mean()
+
+    return _gradients(outputs, (params, x), reset)
+
+
+def _gradients(
+    outputs: Callable[[Any, Any], Any], params: Any, rows: Any
+) -> Callable[[int], None]:
+    """The gradient of a number by `params`, over and over."""
+
     @jax.jit
-    def passes(params: Any, unroll: Unroll, count: Any) -> Any:
+    def passes(params: Any, rows: Any, count: Any) -> Any:
         def body(_: Any, params: Any) -> Any:
             # The tiny step keeps the passes from being computed once for all.
-            gradients = jax.grad(outputs)(params, unroll)
+            gradients = jax.grad(outputs)(params, rows)
             return jax.tree.map(lambda p, g: p - 1e-9 * g, params, gradients)
 
         return lax.fori_loop(0, count, body, params)
 
-    params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params
-    return lambda count: jax.block_until_ready(passes(params, unroll, count))
+    return lambda count: jax.block_until_ready(passes(params, rows, count))
 
 
 def updating(agent: Agent, batch: Unroll) -> Callable[[int], None]:

@@ -19,13 +19,9 @@ def find_other(name: str) -> Any:
     package, colon, model = name.partition(":")
     if not colon or package not in NEEDS:
         return None
-    for needed in NEEDS[package]:
-        if importlib.util.find_spec(needed) is not None:
-            continue
-        raise ValueError(
-            f"core {name!r}: {needed} is not installed. Run: pip install "
-            f"{' '.join(NEEDS[package])}, on Python 3.12 or later."
-        )
+    lack = lacking(package)
+    if lack:
+        raise ValueError(f"core {name!r}: {lack}")
     if package == "memax":
         from tolman.networks.others.memax import make_memax as make
     else:
@@ -33,4 +29,24 @@ def find_other(name: str) -> Any:
     make(model, 4, "{}")  # That there is such a model.
     from tolman.networks.others.core import OtherCore
 
-    return type(model, (OtherCore,), {"make": staticmethod(make), "model": model})
+    # Haiku names a module by its class, so that must be an identifier.
+    title = model.replace("-", "_")
+    return type(title, (OtherCore,), {"make": staticmethod(make), "model": model})
+
+
+def lacking(package: str) -> str:
+    """What is not installed that the models of a package need, and how to install it.
+
+    Args:
+      package: one of `NEEDS`.
+
+    Returns:
+      A sentence; nothing where all is there.
+    """
+    for needed in NEEDS[package]:
+        if importlib.util.find_spec(needed) is None:
+            return (
+                f"{needed} is not installed. Run: pip install "
+                f"{' '.join(NEEDS[package])}, on Python 3.12 or later."
+            )
+    return ""

@@ -21,7 +21,8 @@ def make_memorax(name: str, hidden_size: int, keywords: str) -> SequenceModel:
 
     Args:
       name: such as S5Cell; cells are scanned as Memorax does it.
-      hidden_size: for every size that the model asks for.
+      hidden_size: for every size that the model asks for; what else it asks for is as in
+        Flax: float32, kernels of variance 1 / inputs, biases of zero.
       keywords: of its constructor, as JSON.
 
     Raises:
@@ -60,7 +61,14 @@ def _make(name: str, hidden_size: int, keywords: dict[str, Any]) -> Any:
             f"core 'memorax:{name}': Memorax has no model {name!r}: use one of "
             f"{', '.join(known)}."
         )
-    sizes = {"num_heads": NUM_HEADS, "head_dim": math.ceil(hidden_size / NUM_HEADS)}
+    given = {
+        "num_heads": NUM_HEADS,
+        "head_dim": math.ceil(hidden_size / NUM_HEADS),
+        "dtype": jnp.float32,
+        "param_dtype": jnp.float32,
+        "kernel_init": jax.nn.initializers.lecun_normal(),
+        "bias_init": jax.nn.initializers.zeros,
+    }
     required = [
         item.name
         for item in dataclasses.fields(kind)
@@ -68,7 +76,7 @@ def _make(name: str, hidden_size: int, keywords: dict[str, Any]) -> Any:
         and item.default is dataclasses.MISSING
         and item.default_factory is dataclasses.MISSING
     ]
-    filled = {item: sizes.get(item, hidden_size) for item in required}
+    filled = {item: given.get(item, hidden_size) for item in required}
     try:
         made = kind(**{**filled, **keywords})
     except TypeError as error:

@@ -10,6 +10,7 @@ from tolman.launchers.measuring.matching import TOLERANCE, at_width, match_param
 from tolman.networks.core import CORES
 from tolman.networks.cores import GTrXLConfig, LSTMConfig, MemoConfig, StackedLSTMConfig
 from tolman.networks.cost import core_cost
+from tolman.networks.others.core import OtherConfig
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ def test_widths_keep_their_proportions():
     odd = GTrXLConfig(hidden_size=6, num_heads=3)
     assert at_width("gtrxl", odd, 11).hidden_size == 6
     assert at_width("gtrxl", odd, 1).hidden_size == 6
+    # The four heads of Memorax's models.
+    assert at_width("memorax:mLSTMCell", OtherConfig(), 51) == OtherConfig(48)
+    assert at_width("memax:LRU", OtherConfig(), 51) == OtherConfig(51)
     # 64, 32, 16.
     config = at_width("memo", MemoConfig(capacity=5), 32)
     assert config == MemoConfig(hidden_size=32, item_size=16, head_size=8, capacity=5)

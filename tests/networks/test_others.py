@@ -62,7 +62,7 @@ jax.tree_util.register_dataclass(LateReset)
 
 def models(num_inputs, hidden, output, num_layers, models, key, layer_kwargs):
     assert (hidden, num_layers) == (output, 1)
-    kind = {"Turn": Turn, "LateReset": LateReset}[models[0]]
+    kind = {"Turn": Turn, "Turn-Again": Turn, "LateReset": LateReset}[models[0]]
     weights = jax.random.normal(key, (num_inputs, hidden))
     return {models[0]: kind(weights, jnp.int32(layer_kwargs.get("Turn", {}).get("n", 1)))}
 
@@ -70,6 +70,9 @@ def models(num_inputs, hidden, output, num_layers, models, key, layer_kwargs):
 @dataclasses.dataclass
 class LeakyCell:
     features: int
+    kernel_init: object
+    bias_init: object
+    param_dtype: object
     keeps: float = 0.5
 
     def initialize_carry(self, key, shape):
@@ -87,8 +90,9 @@ class RNN(SequenceModel):
     cell: LeakyCell
 
     def init(self, key, x, mask, carry):
-        kernel = jax.random.normal(key, (x.shape[-1], self.cell.features))
-        return {"params": {"bias": jnp.ones(self.cell.features), "kernel": kernel}}
+        cell, shape = self.cell, (x.shape[-1], self.cell.features)
+        kernel = cell.kernel_init(key, shape, cell.param_dtype)
+        return {"params": {"bias": cell.bias_init(key, shape[1:]), "kernel": kernel}}
 
     def apply(self, variables, x, mask, carry):
         def step(carry, row):
@@ -176,6 +180,15 @@ def test_parameters_are_haikus_and_states_are_real(stand_ins):
     )
     expected = (enter["w"].sum(0) + enter["b"]) @ kernel + bias
     np.testing.assert_allclose(outputs[2, 1], expected, rtol=1e-5)
+
+
+def test_a_name_may_have_a_hyphen(stand_ins):
+    x, reset = jnp.ones((3, 2, 5)), jnp.zeros((3, 2), bool)
+    one, other = (
+        run(f"memax:{name}", OtherConfig(4), x, reset)[1][0]
+        for name in ("Turn", "Turn-Again")
+    )
+    assert one.shape == other.shape == (3, 2, 4)
 
 
 @pytest.mark.parametrize(
