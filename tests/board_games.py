@@ -40,7 +40,7 @@ def batched_step(game):
     return jax.jit(jax.vmap(game.step))
 
 
-def perft(game, state, depth, batch=256):
+def perft(game, state, depth, batch=32):
     """Leaves at depths 1 to `depth`; whole levels are stepped, `batch` states at a time."""
     level = jax.tree.map(lambda leaf: np.asarray(leaf)[None], state)
     counts = [int(level.legal.sum())]
