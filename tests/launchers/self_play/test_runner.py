@@ -23,21 +23,14 @@ SMALL = replace(
 )  # fmt: skip
 
 
-def run(game, folder, parts, config=SMALL):
-    """Trains in parts, each in a fresh runner from the checkpoint of the one before."""
-    state, metrics = None, []
-    folder.mkdir()
-    for num_updates in parts:
-        runner = SelfPlayRunner(AlphaZero(config, game))
-        fresh = runner.init(jax.random.PRNGKey(3)[None])
-        if state is not None:
-            runner.load_replay(folder)
-        state = runner.prepare(fresh if state is None else runner.place(state), 99)
-        state, row = runner.train(state, num_updates)
-        metrics.append(row)
-        runner.save_replay(folder)
-        state = jax.device_get(state)
-    return state, runner, metrics
+def begin(game, config=SMALL, saved=None, folder=None):
+    """A fresh runner and its state, also from a checkpoint and the folder of its replay."""
+    runner = SelfPlayRunner(AlphaZero(config, game))
+    state = runner.init(jax.random.PRNGKey(3)[None])
+    if saved is not None:
+        runner.load_replay(folder)
+        state = runner.place(saved)
+    return runner, runner.prepare(state, 99)
 
 
 @pytest.mark.parametrize("num_random_moves", [0, 3])
@@ -46,8 +39,15 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
     game, num_random_moves, tmp_path
 ):
     config = replace(SMALL, num_random_moves=num_random_moves)
-    whole, runner, _ = run(game, tmp_path / "whole", [9], config)
-    parted, twin, _ = run(game, tmp_path / "parted", [4, 5], config)
+    runner, state = begin(game, config)
+    state, _ = runner.train(state, 4)
+    runner.save_replay(tmp_path)
+    saved = jax.device_get(state)
+    whole, _ = runner.train(state, 5)
+    twin, state = begin(game, config, saved, tmp_path)
+    for num_updates in (2, 3):  # Nor is it seen where a part ends.
+        state, _ = twin.train(state, num_updates)
+    whole, parted = jax.device_get((whole, state))
     jax.tree.map(np.testing.assert_array_equal, whole, parted)
     jax.tree.map(
         np.testing.assert_array_equal, *(r.replay._window() for r in (runner, twin))
@@ -150,8 +150,9 @@ def test_an_opening_that_ends_the_game_is_taken_back(game):
     assert (np.abs(weights.sum(-1) - 1.0) < 0.01).all()  # There was a move to make.
 
 
-def test_rows_tell_of_the_games(tmp_path):
-    _, runner, (row,) = run(Stones(), tmp_path / "one", [8])
+def test_rows_tell_of_the_games():
+    runner, state = begin(Stones())
+    _, row = runner.train(state, 8)
     values = {name: float(value[0]) for name, value in row.items()}
     assert values["board/replay_games"] == min(values["board/games"], 6)
     assert values["board/replay_positions"] == len(runner.replay)
@@ -163,12 +164,11 @@ def test_rows_tell_of_the_games(tmp_path):
     assert values["board/gradient_steps"] == int(owed)
 
 
-def test_a_run_that_goes_on_with_an_empty_replay_learns_at_the_rate_of_before(tmp_path):
+def test_a_run_that_goes_on_with_an_empty_replay_learns_at_the_rate_of_before():
     config = replace(SMALL, window_games=1000)  # None of its games leaves.
-    before, _, _ = run(Stones(), tmp_path / "one", [9], config)
-    runner = SelfPlayRunner(AlphaZero(config, Stones()))
-    runner.load_replay(None)
-    state = runner.prepare(runner.place(before), 99)
+    runner, state = begin(Stones(), config)
+    before = jax.device_get(runner.train(state, 9)[0])
+    runner, state = begin(Stones(), config, before, folder=None)
     after, _ = runner.train(state, 9)
     num_learned = int(after.learner.updates) - int(before.learner.updates)
     owed = len(runner.replay) * config.samples_per_position / config.batch_size
