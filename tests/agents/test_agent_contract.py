@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import CountingTask, make_agent
+from toys import CountingTask
+from toys import make_agent as new_agent
 
 from tolman.agents.actor_critic import ActorCriticConfig
 from tolman.agents.agent import Unroll, draw_noise
@@ -31,7 +32,10 @@ ACTOR_CRITICS = [
 KEY = jax.random.PRNGKey(0)
 
 
-@functools.lru_cache(maxsize=8)  # Those of the present test; older programs are freed.
+make_agent = functools.cache(new_agent)  # Equal ones share their programs.
+
+
+@functools.lru_cache(maxsize=24)  # Of a few tests; older programs are freed.
 def _jit(function):
     return jax.jit(function)
 
@@ -81,10 +85,14 @@ def test_every_learner_recomputes_them(name):
     _check_recomputed_logits(name, "lstm")
 
 
+def _counting_agent(name, core_name="lstm"):
+    """Unroll 7 aligns with nothing: neither episodes nor tasks."""
+    return make_agent(name, CountingTask(), core_name, unroll_length=7, batch_size=3)
+
+
 def _check_recomputed_logits(name, core_name):
-    """Across unroll, episode and task borders; unroll 7 aligns with nothing."""
-    environment = CountingTask()
-    agent = make_agent(name, environment, core_name, unroll_length=7, batch_size=3)
+    """Across unroll, episode and task borders."""
+    environment, agent = CountingTask(), _counting_agent(name, core_name)
     params = _jit(agent.init)(jax.random.PRNGKey(3)).params
     params = jax.tree.map(lambda leaf: np.asarray(leaf) * np.float32(3.0), params)
     new_tasks = 0
@@ -93,6 +101,27 @@ def _check_recomputed_logits(name, core_name):
         np.testing.assert_allclose(logits[:-1], unroll.policy, rtol=1e-5, atol=1e-5)
         new_tasks += int(unroll.timestep.new_task[1:].sum())
     assert new_tasks > 3  # The borders were crossed.
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
+def test_update_is_a_pure_function(name):
+    agent = _counting_agent(name)
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(agent, learner.params, CountingTask(), 1)
+    results = [_jit(agent.update)(learner, unroll, KEY, jnp.float32(0.5)) for _ in range(2)]
+    jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+@pytest.mark.parametrize("name", AGENT_NAMES)
+def test_priorities_are_given_back_where_the_replay_asks_for_them(name):
+    agent = _counting_agent(name)
+    learner = _jit(agent.init)(jax.random.PRNGKey(0))
+    (unroll,) = _unrolls(agent, learner.params, CountingTask(), 1)
+    learned = _jit(agent.update)(learner, unroll, KEY, jnp.float32(0.0))
+    if agent.data.replay == "prioritized":
+        assert learned.priorities.shape == (3,) and (learned.priorities > 0).all()
+    else:
+        assert learned.priorities is None
 
 
 def test_memory_outlives_an_episode_and_not_a_task():
@@ -208,29 +237,6 @@ def test_rows_of_last_carry_no_gradient(name):
     assert (slope[:-1][~on_last[:-1]] > 0.0).any()
 
 
-@pytest.mark.parametrize("name", AGENT_NAMES)
-def test_update_is_a_pure_function(name):
-    environment = TwoStep()
-    agent = make_agent(name, environment, "lstm")
-    learner = _jit(agent.init)(jax.random.PRNGKey(0))
-    (unroll,) = _unrolls(agent, learner.params, environment, 1)
-    results = [_jit(agent.update)(learner, unroll, KEY, jnp.float32(0.5)) for _ in range(2)]
-    jax.tree.map(np.testing.assert_array_equal, *results)
-
-
-@pytest.mark.parametrize("name", AGENT_NAMES)
-def test_priorities_are_given_back_where_the_replay_asks_for_them(name):
-    environment = CountingTask()
-    agent = make_agent(name, environment, "lstm", batch_size=3)
-    learner = _jit(agent.init)(jax.random.PRNGKey(0))
-    (unroll,) = _unrolls(agent, learner.params, environment, 1)
-    learned = _jit(agent.update)(learner, unroll, KEY, jnp.float32(0.0))
-    if agent.data.replay == "prioritized":
-        assert learned.priorities.shape == (3,) and (learned.priorities > 0).all()
-    else:
-        assert learned.priorities is None
-
-
 @pytest.mark.parametrize("name", ACTOR_CRITICS)
 def test_actions_are_those_that_categorical_draws(name):
     """Drawing an unroll's noise at once changes no bit."""
@@ -283,7 +289,7 @@ def test_auxiliary_task_adds_its_weighted_loss():
         loss=lambda prediction, unroll: jnp.square(prediction[:-1] - 3.0),
     )
     plain = make_agent("actor_critic", environment, "lstm")
-    helped = make_agent("actor_critic", environment, "lstm", tasks=[task])
+    helped = make_agent("actor_critic", environment, "lstm", tasks=(task,))
     learner = _jit(plain.init)(jax.random.PRNGKey(0))
     (unroll,) = _unrolls(plain, learner.params, environment, 1)
     arguments = (learner.params, unroll, learner.hyperparameters, jnp.float32(0.0))
