@@ -40,11 +40,20 @@ def _side(core: str, **kept: Any) -> Side:
 
 
 LSTM = Side(REFERENCE)
-# Of memax's matrix models at this number of parameters, whose matrices are as large as the
-# root of their width.
-SMALL = {"num_heads": 1, "head_size": 8}
+
+
+def _small(layer: str, **kept: Any) -> Side:
+    """A core as memax has it at this number of parameters.
+
+    Its matrix is as wide as the root of its width, 8; all else is the residual layer.
+    """
+    settings = {"num_heads": 1, "head_size": 8, **kept}
+    spelled = "&".join(f"{key}={value}" for key, value in settings.items())
+    return _side("stack", layers=(f"{layer}?{spelled}",), mlp_size=128)
+
+
 # What stands beside each core. Where both have a setting for it, what they keep is of one
-# size: FFM's traces, the matrices of Mamba and SHM, windows.
+# size: traces of FFM, matrices of Mamba and SHM, heads and windows of attention.
 GROUPS: tuple[tuple[Side, tuple[Side, ...]], ...] = (
     (LSTM, (_side("memorax:OptimizedLSTMCell"), _side("memax:LSTM"))),
     (_side("gru"), (LSTM, _side("memorax:GRUCell"), _side("memax:GRU"))),
@@ -62,12 +71,12 @@ GROUPS: tuple[tuple[Side, tuple[Side, ...]], ...] = (
         (LSTM, _side("memorax:LinearAttentionCell"), _side("memorax:mLSTMCell")),
     ),
     (
-        _side("linear_attention", **SMALL, gated=False, normaliser="sum"),
+        _small("linear_attention", gated=False, normaliser="sum"),
         (_side("memax:FART"),),
     ),
     (_side("delta_net"), (LSTM,)),
-    (_side("delta_net", **SMALL), (_side("memax:GDN"),)),
-    (_side("delta_net", **SMALL, gated=False), (_side("memax:DeltaNet"),)),
+    (_small("delta_net"), (_side("memax:GDN"),)),
+    (_small("delta_net", gated=False), (_side("memax:DeltaNet"),)),
     (
         _side("mamba", head_size=16, state_size=16),
         (LSTM, _side("memorax:MambaCell", keywords='{"num_heads": 4}')),
@@ -77,11 +86,12 @@ GROUPS: tuple[tuple[Side, tuple[Side, ...]], ...] = (
         (LSTM, _side("memorax:SHMCell", keywords='{"features": 32}')),
     ),
     (
-        _side("attention", window=128),  # Memorax takes no unroll longer than that.
+        # Without positions, as Memorax's, which takes no unroll longer than its window.
+        _side("attention", window=128, head_size=16, positions="none"),
         (
             LSTM,
             _side("memorax:SelfAttention", keywords='{"context_length": 128}'),
-            _side("memax:Attention-RoPE", keywords='{"window_size": 128}'),
+            _side("memax:Attention", keywords='{"window_size": 128}'),
         ),
     ),
 )
@@ -136,7 +146,7 @@ def measure(
         parts, least=1, clock=time.process_time, seconds_per_sample=SECONDS_PER_SAMPLE
     )
     for side in beside:
-        row = {"T": length, "B": batch_size, "core": ours.core, "beside": side.core}
+        row = {"T": length, "B": batch_size, "core": _told(ours), "beside": side.core}
         if side.core in refusals:
             yield {**row, "refused": refusals[side.core]}
             continue
@@ -153,6 +163,11 @@ def measure(
             "state bytes": " and ".join(f"{size.state_bytes:,}" for size in sizes),
             "load": round(os.getloadavg()[0], 1),
         }
+
+
+def _told(side: Side) -> str:
+    layers = dict(side.kept).get("layers", ())
+    return " ".join([side.core, *layers])
 
 
 class Matched(NamedTuple):
