@@ -98,6 +98,18 @@ class Layout:
         return tuple(sorted(starts, key=lambda start: start[0]))
 
     @functools.cached_property
+    def marks(self) -> tuple[int, ...]:
+        """The cells with any mark: goals, starts, fruit."""
+        starts = tuple(cell for cell, _ in self.starts)
+        return self.marked(GOAL) + starts + self.marked(APPLE) + self.marked(STRAWBERRY)
+
+    @functools.cached_property
+    def within_reach(self) -> np.ndarray:
+        """`[C]` bool, the open cells that ways lead to from the marks, or from any."""
+        first = self.marks[0] if self.marks else int(np.argmax(self.arrays.is_open))
+        return self.arrays.distance[first] < UNREACHABLE
+
+    @functools.cached_property
     def arrays(self) -> Arrays:
         """Of the maze, in NumPy."""
         height, width = self.height, self.width
@@ -190,21 +202,18 @@ def _problems(layout: Layout) -> Iterator[str]:
 
 
 def _unreachable(layout: Layout) -> Iterator[str]:
-    """Every goal, fruit and start must be reachable from all that are open to be at."""
-    arrays = layout.arrays
-    marked = [*layout.marked(GOAL), *(cell for cell, _ in layout.starts)]
-    marked += [*layout.marked(APPLE), *layout.marked(STRAWBERRY)]
-    open_cells = np.flatnonzero(arrays.is_open)
-    first = marked[0] if marked else int(open_cells[0])
-    # Cells that are shut in are no places to be at, where nothing is marked there.
-    for cell in marked:
-        if arrays.distance[first, cell] == UNREACHABLE:
+    """Marks must be within reach of one another; where none is, all cells must be.
+
+    Cells that are shut in from the marks are no places to be at.
+    """
+    for cell in layout.marks:
+        if not layout.within_reach[cell]:
             row, column = divmod(cell, layout.width)
             yield (
                 f"no way leads to the mark {layout.lines[2 * row + 1][2 * column + 1]!r} "
                 f"in row {row}, column {column}. Open a wall."
             )
-    if (arrays.distance[first, open_cells] == UNREACHABLE).any() and not marked:
+    if not layout.marks and (layout.arrays.is_open & ~layout.within_reach).any():
         yield "its open cells are in several parts. Join them, or mark where to be."
 
 

@@ -203,9 +203,9 @@ def centre(cell: Array, width: int) -> Array:
 
 
 def _chosen(layout: Layout, marked: Sequence[int]) -> np.ndarray:
-    """`[C]` bool, the marked cells, or all that are open."""
+    """`[C]` bool, the marked cells, or all that are within reach."""
     if not marked:
-        return layout.arrays.is_open
+        return layout.within_reach
     chosen = np.zeros(len(layout.arrays.is_open), bool)
     chosen[list(marked)] = True
     return chosen
