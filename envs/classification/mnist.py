@@ -106,7 +106,12 @@ def _read_idx(folder: Path, name: str, kind: Literal["images", "labels"]) -> np.
     num_axes = 3 if kind == "images" else 1
     size = 4 * (num_axes + 1)
     magic = int.from_bytes(content[:4], "big")
-    if len(content) < size or magic != MAGIC[kind]:
+    if magic == MAGIC[kind] and len(content) < size:
+        raise ValueError(
+            f"{path}: holds {len(content)} bytes, must hold {size} for its head alone. Get "
+            "it again."
+        )
+    if magic != MAGIC[kind]:
         got = magic if content else "nothing"
         raise ValueError(
             f"{path}: begins with {got}, must begin with the number {MAGIC[kind]} of IDX "

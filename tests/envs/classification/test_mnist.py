@@ -64,6 +64,10 @@ def _other(path):
     path.write_bytes(gzip.compress(struct.pack(">II", 2049, 3) + bytes(3)))
 
 
+def _cut_head(path):
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:8]))
+
+
 def _empty(path):
     path.write_bytes(gzip.compress(b""))
 
@@ -75,6 +79,7 @@ def _empty(path):
         (_cut_inside, "holds 45 values, must hold 48"),
         (_no_gzip, "is no gzip file, or cut short"),
         (_other, "begins with 2049, must begin with the number 2051 of IDX images"),
+        (_cut_head, "holds 8 bytes, must hold 16 for its head alone"),
         (_empty, "begins with nothing, must begin with the number 2051"),
         (lambda path: path.unlink(), "holds no train-images-idx3-ubyte.gz. Put train-"),
     ],
