@@ -138,6 +138,15 @@ def test_reward_enters_below_and_velocity_and_action_above():
     assert np.abs(lower.hidden - before_lower.hidden).max() > 1e-6
 
 
+def test_what_enters_each_of_the_two_lstms():
+    agent = agent_of(depth_2_cost=0.0)
+    params = jax.eval_shape(agent.init, jax.random.PRNGKey(0)).params
+    sizes = [layer["w"].shape[0] for name, layer in params.items() if "input_g" in name]
+    # 256 features and the last reward below; above the features, 64 units of the LSTM
+    # below, 8 actions and 6 numbers of the velocity.
+    assert sorted(sizes) == [256 + 1, 256 + 64 + 8 + 6]
+
+
 def gradients(agent, params, unroll, task):
     """Of one task's own loss, by module."""
     (one,) = [one for one in agent._auxiliary_tasks if one.name == task]
@@ -169,7 +178,9 @@ def test_where_gradients_of_the_predictions_go(task):
 
 def test_costs_of_zero_have_no_head():
     assert make_tasks(NavigationConfig(depth_2_cost=0.0), MAZE.observation_spec()) == []
-    tasks = make_tasks(NavigationConfig(**ALL), MAZE.observation_spec())
+    costs = {"depth_1_cost": 2.0, "depth_2_cost": 3.0, "loop_cost": 4.0}
+    tasks = make_tasks(NavigationConfig(**{**ALL, **costs}), MAZE.observation_spec())
+    assert [task.cost for task in tasks] == [2.0, 3.0, 4.0, 1.0, 1.0]
     names = [task.name for task in tasks]
     assert names == ["depth_1", "depth_2", "loop", "position", "position_of_features"]
     assert [task.is_probe for task in tasks] == [False] * 3 + [True] * 2

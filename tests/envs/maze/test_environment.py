@@ -37,7 +37,7 @@ def test_time_ends_an_episode_and_is_a_truncation():
 
 
 def test_the_goal_pays_and_puts_the_agent_elsewhere():
-    maze = Maze(layout="tiny", **SMALL)  # Its goal is in cell 0.
+    maze = Maze(layout="tiny", reward_scale=0.5, **SMALL)  # Its goal is in cell 0.
     state, _ = jax.jit(maze.reset)(jax.random.PRNGKey(0))
     before = Pose(jnp.float32([0.5, 0.85]), jnp.float32(-np.pi / 2))
     state = state._replace(body=at_rest(before))
@@ -48,7 +48,7 @@ def test_the_goal_pays_and_puts_the_agent_elsewhere():
         if rewards[-1]:
             break
         assert not bool(row.observation["respawned"])
-    assert rewards[-1] == 10.0
+    assert rewards[-1] == 5.0  # 10, scaled.
     assert bool(row.observation["respawned"]) and bool(state.task.is_there.all())
     np.testing.assert_array_equal(row.observation["velocity"], np.zeros(6))
     place = np.asarray(row.observation["pose"][:2])

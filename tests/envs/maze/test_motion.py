@@ -37,6 +37,15 @@ def test_speeds_by_hand():
     assert TURN > 0
 
 
+@pytest.mark.parametrize(("action", "sign"), [("turn right", 1), ("turn left", -1)])
+def test_a_heading_goes_round_at_half_a_turn(action, sign):
+    body = body_at(1.5, 1.5, sign * (np.pi - TURN / 4))
+    moved = move(body, jnp.int32(NAMES.index(action)), np.zeros(9, np.uint8), 3)
+    # Three quarters of a turn beyond pi is as much after -pi.
+    heading = -sign * (np.pi - 3 * TURN / 4)
+    assert float(moved.pose.heading) == pytest.approx(heading, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("action", "direction"),
     [("forward", (1, 0)), ("backward", (-1, 0)), ("left", (0, -1)), ("right", (0, 1))],

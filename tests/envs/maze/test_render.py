@@ -87,25 +87,35 @@ def test_an_odd_height_has_no_row_at_the_horizon():
     assert np.isfinite(found).all() and (np.asarray(found) < 6).all()
 
 
-def test_an_apple_is_where_it_must_be():
-    # The eye at x = 0.5, the apple 2 cells ahead.
+@pytest.mark.parametrize(
+    ("kind", "colour", "radius", "height"),
+    [
+        (0, [40, 230, 60], 0.24, 0.3),
+        (1, [230, 30, 30], 0.12, 0.25),
+        (2, [250, 80, 200], 0.12, 0.25),
+    ],
+)
+@pytest.mark.parametrize("right", [0.0, 0.2])
+def test_an_item_is_where_it_must_be(kind, colour, radius, height, right):
+    # The eye at x = 0.5, the item 2 cells ahead, and so far to the right.
     layout = CORRIDORS
-    items = Items(jnp.float32([[2.5, 0.5]]), np.int32([1]), jnp.ones(1, bool))
+    items = Items(jnp.float32([[2.5, 0.5 + right]]), np.int32([kind]), jnp.ones(1, bool))
     pose, view = pose_of(0.5, 0.5, 0.0), full_view(200, 200)
     columns = see(layout.arrays, pose, items, view)
     image = np.asarray(paint(columns, pose, view)).astype(int)
-    is_red = (image == [230, 30, 30]).all(-1)
-    rows, cols = np.nonzero(is_red)
-    # Radius 0.12 at depth 2: slopes to 0.06 beside 0; its middle 0.25 below the eye.
-    assert view.columns[cols.min()] == pytest.approx(-0.06, abs=0.011)
-    assert view.columns[cols.max()] == pytest.approx(0.06, abs=0.011)
-    assert view.rows[rows.min()] == pytest.approx(-0.125 + 0.06, abs=0.011)
-    assert view.rows[rows.max()] == pytest.approx(-0.125 - 0.06, abs=0.011)
-    assert is_red.sum() == pytest.approx(np.pi * 0.06**2 * 100**2, rel=0.05)
-    np.testing.assert_allclose(np.asarray(measure(columns, view))[is_red], 2.0, rtol=1e-5)
+    is_item = (image == colour).all(-1)
+    rows, cols = np.nonzero(is_item)
+    # At depth 2 slopes are halves of lengths; the eye is at a height of 0.5.
+    half, side, up = radius / 2, right / 2, (height - 0.5) / 2
+    assert view.columns[cols.min()] == pytest.approx(side - half, abs=0.011)
+    assert view.columns[cols.max()] == pytest.approx(side + half, abs=0.011)
+    assert view.rows[rows.min()] == pytest.approx(up + half, abs=0.011)
+    assert view.rows[rows.max()] == pytest.approx(up - half, abs=0.011)
+    assert is_item.sum() == pytest.approx(np.pi * half**2 * 100**2, rel=0.05)
+    np.testing.assert_allclose(np.asarray(measure(columns, view))[is_item], 2.0, rtol=1e-5)
     gone = items._replace(is_there=jnp.zeros(1, bool))
     columns = see(layout.arrays, pose, gone, view)
-    assert not (np.asarray(paint(columns, pose, view)) == [230, 30, 30]).all(-1).any()
+    assert not (np.asarray(paint(columns, pose, view)) == colour).all(-1).any()
 
 
 def test_an_item_behind_a_wall_or_the_eye_is_not_seen():
