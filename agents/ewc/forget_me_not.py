@@ -77,7 +77,7 @@ def start(config: ForgetMeNotConfig, num_pixels: int) -> Recognition:
 
 
 def levels_of(config: ForgetMeNotConfig, screens: np.ndarray) -> np.ndarray:
-    """`[..., D]` grey levels of `[..., H, W]` bytes, downscaled by the mean of squares.
+    """`[..., D]` grey levels of `[..., H, W]` bytes, each a mean over a square of pixels.
 
     Raises:
       ValueError: if the screens are no bytes, or their sides do not divide.

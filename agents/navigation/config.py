@@ -17,10 +17,12 @@ class NavigationConfig(ActorCriticConfig):
 
     Only what differs from `ActorCriticConfig` stands here. The paper's agents:
 
-        FF A3C     --core feedforward --core.hidden-size 256 --agent.wiring plain
-        LSTM A3C   --core lstm --core.hidden-size 256 --agent.wiring plain
-        Nav A3C    --core lstm --core.hidden-size 256
-        + D1 D2 L  --agent.depth-1-cost 3.3 --agent.depth-2-cost 3.3 --agent.loop-cost 1
+        FF A3C     --core feedforward --agent.wiring plain --agent.depth-2-cost 0
+        LSTM A3C   --core lstm --agent.wiring plain --agent.depth-2-cost 0
+        Nav A3C    --core lstm --agent.depth-2-cost 0
+        + D1 D2 L  --agent.depth-1-cost 3.33 --agent.depth-2-cost 3.33 --agent.loop-cost 1
+
+    each with `--core.hidden-size 256`.
 
     Attributes:
       wiring: "nav": an LSTM on features and last reward below the core, which sees

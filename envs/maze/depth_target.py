@@ -16,7 +16,7 @@ CLASSES_SHAPE = (4, 16)
 Z_NEAR = 0.04  # Of DeepMind Lab's depth buffer, in cells: 4 of 100 units.
 POWER = 10
 BANDS = np.array([0.0, 0.05, 0.175, 0.3, 0.425, 0.55, 0.675, 0.8, 1.0])
-# The bands of the buffer `1 - Z_NEAR / depth`, as depths in cells: 0.15 to 1.82.
+# The bands of the buffer `1 - Z_NEAR / depth`, as depths in cells: 0.15 to 1.81.
 EDGES = (Z_NEAR / (1.0 - BANDS[1:-1] ** (1 / POWER))).astype(np.float32)
 NUM_CLASSES = len(EDGES) + 1
 
