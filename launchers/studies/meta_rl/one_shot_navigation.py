@@ -120,7 +120,7 @@ FULL = Setting(
     common.Sweep(3, 3, (2e-3, 2e-3), (0.95, 0.95), (0.02, 0.02)),
     make_navigating,
     {
-        "core": "lstm", "core_size": 128, "unroll_length": 150, "batch_size": 16,
+        "core": "lstm", "core_size": 128, "unroll_length": 75, "batch_size": 16,
         "optimizer": "adam", "gae_lambda": 0.95, "final_entropy_cost": 1e-3,
         "final_learning_rate_scale": 0.1, "max_gradient_norm": 1.0,
         "depth_1_cost": 0.3, "depth_2_cost": 0.3, "loop_cost": 0.3,

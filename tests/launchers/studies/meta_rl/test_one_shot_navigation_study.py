@@ -36,7 +36,7 @@ def heads(agent):
 def test_in_pixels_the_agent_predicts_and_who_has_no_memory_does_not():
     setting = study.FULL
     maze, size = setting.environment, setting.agent["core_size"]
-    assert maze.num_decisions == setting.agent["unroll_length"] == 150
+    assert maze.num_decisions == 2 * setting.agent["unroll_length"] == 150
     agent = setting.make(maze, **setting.agent)
     assert heads(agent) == {"depth_1", "depth_2", "loop"}
     lower, upper = agent.initial_actor_state(1).core[0]
