@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -110,7 +111,7 @@ def _pairs() -> Iterator[Pair]:
             partial(their_alphazero, game, playing),
         )
     if importlib.util.find_spec("torch") is None:
-        print("Left out: CleanRL's shape needs torch (pip install torch).")
+        _leave_out("CleanRL's shape needs torch (pip install torch).")
         return
     import torch
 
@@ -119,7 +120,7 @@ def _pairs() -> Iterator[Pair]:
     torch.set_num_threads(1)
     libraries: list[tuple[str, Any]] = [("CleanRL's shape", torch_loops)]
     if importlib.util.find_spec("stable_baselines3") is None:
-        print("Left out: Stable-Baselines3 (pip install stable-baselines3).")
+        _leave_out("Stable-Baselines3 (pip install stable-baselines3).")
     else:
         from tolman.launchers.measuring.peers import baselines
 
@@ -136,7 +137,7 @@ def _pairs() -> Iterator[Pair]:
                     partial(_their_local, make, ON_HOST, own),
                 )
     if importlib.util.find_spec("envpool") is None:
-        print("Left out: games of Atari in EnvPool (pip install envpool).")
+        _leave_out("games of Atari in EnvPool (pip install envpool).")
         return
     screens = ScreensPPOSettings()
     yield Pair(
@@ -146,6 +147,11 @@ def _pairs() -> Iterator[Pair]:
         partial(_our_local, "ppo", ON_SCREENS, screens),
         partial(_their_local, torch_loops.screens_ppo, ON_SCREENS, screens),
     )
+
+
+def _leave_out(what: str) -> None:
+    """Says what is not installed, beside the rows."""
+    print(f"Left out: {what}", file=sys.stderr)
 
 
 def _steps(settings: Settings) -> int:
