@@ -111,17 +111,18 @@ QUICK = Setting(
 )  # fmt: skip
 # A high entropy that falls late, and a horizon of one find: with less entropy, or with a
 # discount of 0.98, the agent goes round the alcoves in one order, whatever it found before.
+# An entropy cost that falls from 0.02 to 0.001 left two of three seeds with longer ways.
 FULL = Setting(
     Maze(
         layout="i_maze", image_size=21, num_frames=1_800, action_repeat=12,
         reward_scale=0.1,
         fields=("rgb", "velocity", "depth_classes", "loop_closure"),
     ),
-    common.Sweep(3, 3, (2e-3, 2e-3), (0.95, 0.95), (0.02, 0.02)),
+    common.Sweep(3, 3, (2e-3, 2e-3), (0.95, 0.95), (0.03, 0.03)),
     make_navigating,
     {
         "core": "lstm", "core_size": 128, "unroll_length": 75, "batch_size": 16,
-        "optimizer": "adam", "gae_lambda": 0.95, "final_entropy_cost": 1e-3,
+        "optimizer": "adam", "gae_lambda": 0.95, "final_entropy_cost": 4e-3,
         "final_learning_rate_scale": 0.1, "max_gradient_norm": 1.0,
         "depth_1_cost": 0.3, "depth_2_cost": 0.3, "loop_cost": 0.3,
     },
