@@ -9,7 +9,7 @@ control: to be put back tells as much as the reward.
 
 The quick setting is on a grid, cells in place of pixels: what a memory is worth where there
 is nothing to learn to see. The full one is from pixels, with the agent of Mirowski et al.
-2016, whose predictions of depth and of closed loops teach it to see.
+2016, whose features are also trained by predictions of depth and of closed loops.
 
 Latencies are compared within episodes; see `tolman.launchers.studies.finds`.
 
@@ -29,14 +29,13 @@ import numpy as np
 from annotated_types import Ge
 
 from tolman.agents.actor_critic import ActorCritic
-from tolman.agents.navigation import NavigationConfig, make_navigation
 from tolman.envs.environment import Array, Environment, TimeStep
 from tolman.envs.maze import Maze
 from tolman.envs.maze.grid import GridMaze
-from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.studies import figures
 from tolman.launchers.studies.finds import NUM_FINDS, Finds, read_finds
 from tolman.launchers.studies.meta_rl import common
+from tolman.launchers.studies.navigation.agents import make_agent
 from tolman.launchers.studies.study import Study, Training
 
 TITLE = "One-shot navigation: a goal that was found once is found again at once"
@@ -81,19 +80,6 @@ class Setting(NamedTuple):
     most_found: float | None
 
 
-def make_navigating(
-    environment: Environment, core: str, core_size: int, **settings: Any
-) -> ActorCritic:
-    """The agent of mazes in pixels; `settings` as in `NavigationConfig`."""
-    core_config = find(CORE, core).settings_type(hidden_size=core_size)
-    return make_navigation(
-        NavigationConfig(**settings),
-        environment.observation_spec(),
-        environment.action_spec(),
-        make_core(core, core_config),
-    )
-
-
 QUICK = Setting(
     GridMaze(),
     common.Sweep(2, 2, (3e-3, 3e-3), (0.95, 0.95), (0.05, 0.05)),
@@ -111,7 +97,6 @@ QUICK = Setting(
 )  # fmt: skip
 # A high entropy that falls late, and a horizon of one find: with less entropy, or with a
 # discount of 0.98, the agent goes round the alcoves in one order, whatever it found before.
-# An entropy cost that falls from 0.02 to 0.001 left two of three seeds with longer ways.
 FULL = Setting(
     Maze(
         layout="i_maze", image_size=21, num_frames=1_800, action_repeat=12,
@@ -119,7 +104,7 @@ FULL = Setting(
         fields=("rgb", "velocity", "depth_classes", "loop_closure"),
     ),
     common.Sweep(3, 3, (2e-3, 2e-3), (0.95, 0.95), (0.03, 0.03)),
-    make_navigating,
+    make_agent,
     {
         "core": "lstm", "core_size": 128, "unroll_length": 75, "batch_size": 16,
         "optimizer": "adam", "gae_lambda": 0.95, "final_entropy_cost": 4e-3,

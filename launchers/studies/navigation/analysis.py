@@ -25,16 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from tolman.agents.actor_critic import ActorCritic
-from tolman.agents.navigation import NavigationConfig, make_navigation
 from tolman.envs.environment import Array, Environment, TimeStep
 from tolman.envs.maze import Maze, MazeState
 from tolman.envs.maze.fields import Field
 from tolman.envs.maze.task import GOAL_REWARD
-from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.episodes import Trajectory, play_episodes
 from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.studies import figures
 from tolman.launchers.studies.finds import Finds, read_finds
+from tolman.launchers.studies.navigation import agents
 from tolman.launchers.studies.navigation.pictures import draw_depth, draw_paths
 from tolman.launchers.studies.navigation.reading import (
     Reading,
@@ -218,13 +217,8 @@ def make_maze(setting: Setting, name: str) -> Maze:
 def make_agent(setting: Setting, name: str) -> ActorCritic:
     """The named variant."""
     variant = VARIANTS[name]
-    core_settings = find(CORE, variant.core).settings_type(hidden_size=setting.core_size)
-    return make_navigation(
-        NavigationConfig(**{**setting.agent, **variant.settings}),
-        setting.maze.observation_spec(),
-        setting.maze.action_spec(),
-        make_core(variant.core, core_settings),
-    )
+    settings = {**setting.agent, **variant.settings}
+    return agents.make_agent(setting.maze, variant.core, setting.core_size, **settings)
 
 
 def where(state: MazeState) -> tuple[Any, Any]:

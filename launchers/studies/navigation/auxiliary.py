@@ -27,13 +27,14 @@ from annotated_types import Ge
 from tolman.agents.actor_critic import ActorCritic
 from tolman.agents.agent import Unroll
 from tolman.agents.auxiliary import AuxiliaryTask
-from tolman.agents.navigation import NavigationConfig, make_navigation
+from tolman.agents.navigation import NavigationConfig
 from tolman.agents.navigation.tasks import make_tasks
 from tolman.envs.maze import Maze
 from tolman.envs.spelling import suggest
-from tolman.launchers.catalog.names import CORE, ENV, find, make_core
+from tolman.launchers.catalog.names import ENV, find
 from tolman.launchers.report.curves import seed_interval
 from tolman.launchers.studies import figures
+from tolman.launchers.studies.navigation import agents
 from tolman.launchers.studies.study import Study, Training
 
 TITLE = "Auxiliary predictions: who foresees depth learns to navigate sooner"
@@ -225,18 +226,11 @@ def make_maze(name: str, variant: Variant, changed: dict[str, Any]) -> Maze:
 
 def make_agent(setting: Setting, variant: Variant, maze: Maze) -> ActorCritic:
     """The variant's agent in the maze."""
-    config = NavigationConfig(**{**setting.agent, **variant.settings})
-    core_settings = find(CORE, variant.core).settings_type(hidden_size=setting.core_size)
-    tasks = make_tasks(config, maze.observation_spec())
+    settings = {**setting.agent, **variant.settings}
+    tasks = make_tasks(NavigationConfig(**settings), maze.observation_spec())
     if variant.is_shuffled:
         tasks = [_shuffled(task) for task in tasks]
-    return make_navigation(
-        config,
-        maze.observation_spec(),
-        maze.action_spec(),
-        make_core(variant.core, core_settings),
-        tasks,
-    )
+    return agents.make_agent(maze, variant.core, setting.core_size, tasks, **settings)
 
 
 def _train(study: Study, setting: Setting, maze: Maze, label: str, name: str) -> Training:

@@ -7,8 +7,9 @@ import pytest
 
 from tolman.envs.maze.grid import MOVES, GridMaze
 from tolman.envs.maze.task import GOAL_REWARD
+from tolman.launchers.studies.finds import Finds
 from tolman.launchers.studies.meta_rl import one_shot_navigation as study
-from tolman.launchers.studies.study import run_study
+from tolman.launchers.studies.study import Study, run_study
 
 
 def test_the_wiped_control_opens_a_task_at_every_find():
@@ -57,6 +58,41 @@ def test_members_may_be_chosen():
     assert study.choose(study.FULL, study.Options()) == study.FULL
     sweep = study.choose(study.FULL, study.Options(num_members=1)).sweep
     assert (sweep.num_members, sweep.num_shown) == (1, 1)
+
+
+def finds_every(*latencies):
+    """Of one member, an episode for each tuple: decisions to one find after another."""
+    found = np.zeros((60, 1, len(latencies)), bool)
+    for episode, steps in enumerate(latencies):
+        found[np.cumsum(steps, dtype=int) - 1, 0, episode] = True
+    return Finds(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "number"),
+    [
+        ({}, None),
+        ({study.AGENT_NAME: finds_every((10, 5, 5))}, 0),
+        ({study.AGENT_NAME: finds_every(*[(15, 5, 5)] * 19, ())}, 1),
+        ({study.NO_MEMORY: finds_every((12, 10, 10), (), (), ())}, 2),
+        ({study.NO_MEMORY: finds_every((8, 10, 10), (), (), ())}, 2),
+        ({study.WIPED: finds_every((12, 10, 10))}, 3),
+        ({study.NO_MEMORY: finds_every(*[(10, 10, 10)] * 3, ())}, 4),
+    ],
+)
+def test_bars_by_hand(tmp_path, changes, number):
+    players = {
+        study.AGENT_NAME: finds_every((15, 5, 5)),
+        study.NO_MEMORY: finds_every((10, 10, 10), (), (), ()),
+        study.WIPED: finds_every((10, 10, 10)),
+    }
+    told = Study("toy", "t", "p", True, 0, tmp_path / "quick")
+    study._check(told, {**players, **changes}, most_found=0.75)
+    passed = [check.passed for check in told.checks]
+    assert passed == [one != number for one in range(5)]
+    told = Study("toy", "t", "p", False, 0, tmp_path / "full")
+    study._check(told, {**players, **changes}, most_found=None)
+    assert [check.passed for check in told.checks] == passed[:4]
 
 
 @pytest.mark.slow
