@@ -19,7 +19,7 @@ from tolman.networks.core import MemoryCore, split_inputs
 
 
 def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int], None]:
-    """Forward and backward over random rows, and not a thing more."""
+    """Forward and backward over random rows, and nothing else."""
     length, batch_size = agent.data.unroll_length, agent.data.batch_size
     keys = jax.random.split(jax.random.PRNGKey(1), 3)
     rows = (length + 1, batch_size)
@@ -52,7 +52,7 @@ def network_pass(agent: ActorCritic, environment: Environment) -> Callable[[int]
 def core_pass(
     make_core: Callable[[], MemoryCore], num_features: int, length: int, batch_size: int
 ) -> Callable[[int], None]:
-    """Forward and backward of a core's unroll over random rows, and not a thing more.
+    """Forward and backward of a core's unroll over random rows, and nothing else.
 
     Gradients are those of parameters and of inputs, as below a torso.
 
