@@ -4,6 +4,7 @@ Each takes a core's parameters, its config, inputs `[T, B, D]` and resets `[T, B
 returns outputs `[T, B, H]`, from an empty memory.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -46,18 +47,32 @@ def unroll(step, empty, x, reset):
 
 def lstm(params, config, x, reset):
     """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
-    size, recurrent = config.hidden_size, params["lstm"]["recurrent_gates"]
+    step = functools.partial(_lstm_step, params, "lstm", config.forget_bias)
+    return unroll(step, (np.zeros(config.hidden_size),) * 2, x, reset)
+
+
+def stacked_lstm(params, config, x, reset):
+    """Mirowski et al. 2016, section 3: the second one reads the input and the first."""
 
     def step(memory, x):
-        hidden, cell = memory
-        gates = linear(params, "lstm/~_project/input_gates", x) + hidden @ recurrent
-        enters, candidate, forget, output = gates.reshape(4, size)
-        cell = sigmoid(forget + config.forget_bias) * cell
-        cell = cell + sigmoid(enters) * np.tanh(candidate)
-        hidden = sigmoid(output) * np.tanh(cell)
-        return hidden, (hidden, cell)
+        below, first = _lstm_step(params, "stacked_lstm/~/first", 1.0, memory[0], x)
+        both = np.concatenate([x, below])
+        output, second = _lstm_step(params, "stacked_lstm/~/second", 1.0, memory[1], both)
+        return output, (first, second)
 
-    return unroll(step, (np.zeros(size),) * 2, x, reset)
+    sizes = config.first_hidden_size, config.hidden_size
+    return unroll(step, tuple((np.zeros(size),) * 2 for size in sizes), x, reset)
+
+
+def _lstm_step(params, name, forget_bias, memory, x):
+    hidden, cell = memory
+    gates = linear(params, f"{name}/~_project/input_gates", x)
+    gates = gates + hidden @ params[name]["recurrent_gates"]
+    enters, candidate, forget, output = gates.reshape(4, -1)
+    cell = sigmoid(forget + forget_bias) * cell
+    cell = cell + sigmoid(enters) * np.tanh(candidate)
+    hidden = sigmoid(output) * np.tanh(cell)
+    return hidden, (hidden, cell)
 
 
 def gru(params, config, x, reset):
