@@ -76,7 +76,7 @@ def test_a_core_equals_a_slow_one_from_its_paper(name, settings):
 
 
 def test_every_core_has_a_slow_one():
-    """`feedforward` remembers nothing; dnc, gtrxl and memo have theirs in their own files."""
+    """`feedforward` remembers nothing; dnc, gtrxl and memo have theirs in their files."""
     elsewhere = {"feedforward", "dnc", "gtrxl", "memo"}
     things = {name: find(CORE, name).thing for name in registered(CORE)}
     own = {name for name, core in things.items() if core.__module__.startswith("tolman.")}
