@@ -49,7 +49,7 @@ class Watch:
         Raises:
           ValueError: if the observation is no screen that the recogniser takes.
         """
-        _check_screens(observation_spec)
+        _check_screens(observation_spec, config.downscale)
         shape = observation_spec.shape[:2]
         num_pixels = levels_of(config, np.zeros(shape, np.uint8)).size
         self._config, self._window = config, np.zeros((0, num_pixels), np.intp)
@@ -116,7 +116,7 @@ def watch_of(
     return Watch(ForgetMeNotConfig(max_contexts=num_labels), observation_spec, num_tasks)
 
 
-def _check_screens(spec: Any) -> None:
+def _check_screens(spec: Any, downscale: int) -> None:
     if (
         not isinstance(spec, specs.Array)
         or len(spec.shape) != 3
@@ -126,4 +126,11 @@ def _check_screens(spec: Any) -> None:
         raise ValueError(
             f"labels='inferred': takes screens, uint8 [height, width, frames], got {spec}. "
             "Set --labels given or none."
+        )
+    height, width = spec.shape[:2]
+    if height % downscale or width % downscale:
+        raise ValueError(
+            f"labels='inferred': takes screens whose sides {downscale} divides, got "
+            f"{height} x {width}. Give the environments others (--env.side for ALE's), or "
+            "set --labels given or none."
         )

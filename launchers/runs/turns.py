@@ -140,9 +140,12 @@ def check_tasks(agent: Any, tasks: Mapping[str, Any]) -> None:
         for method in ("observation_spec", "action_spec"):
             wanted, got = (getattr(one, method)() for one in (tasks[first], task))
             if wanted != got:
+                fix = "Leave one of them out of --tasks."
+                if method == "action_spec" and name.startswith("ALE/"):
+                    fix = "Set --env.full-action-set, which all of ALE's games have."
                 raise ValueError(
                     f"environment {name!r}: {method} is {got}, that of {first!r} is "
-                    f"{wanted}. The environments of a sequence must have the same."
+                    f"{wanted}. The environments of a sequence must have the same. {fix}"
                 )
     room = getattr(agent, "max_tasks", len(tasks))
     if room < len(tasks):

@@ -125,21 +125,33 @@ def spread(arguments: Sequence[str], flag: str) -> list[str]:
     """The words with the values of one flag, `A,B` or `A B`, as a word each.
 
     Raises:
-      ValueError: if it has none.
+      ValueError: if it has none, or one of them is empty.
     """
-    words, is_value = list[str](), False
-    for word in arguments:
-        parts = [word]
-        if word.startswith("-"):
-            name, _, values = word.partition("=")
-            is_value = name == flag
-            parts = [name, *values.split(",")] if is_value else parts
-        elif is_value:
-            parts = word.split(",")
-        words += [part for part in parts if part or not is_value]
-    if flag in words and (flag_value(words, flag) or "-").startswith("-"):
-        raise ValueError(f"flag {flag}: must be followed by a value.")
+    words, rest = list[str](), list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, _, value = word.partition("=")
+        if name != flag:
+            words.append(word)
+            continue
+        values = [value]
+        while rest and not rest[0].startswith("-"):
+            values.append(rest.pop(0))
+        words += [flag, *_names(flag, " ".join(values).strip())]
     return words
+
+
+def _names(flag: str, said: str) -> list[str]:
+    """The names in `A,B` or `A B`."""
+    names = re.split(r"\s*,\s*|\s+", said)
+    if not any(names):
+        raise ValueError(f"flag {flag}: must be followed by a value.")
+    if not all(names):
+        raise ValueError(
+            f"{flag[2:]}={said}: must be names with one comma or space between two, and "
+            f"one of them is empty. Set {flag}."
+        )
+    return names
 
 
 def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = "") -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -31,6 +32,17 @@ def test_values_are_spread_as_words(words):
     assert spread(["--tasks", "a,", "b", "--y=1,2", "c,d"], "--tasks") == [
         *("--tasks", "a", "b", "--y=1,2", "c,d")
     ]
+    assert spread("--tasks a , b".split(), "--tasks") == ["--tasks", "a", "b"]
+
+
+@pytest.mark.parametrize("said", ["a,,b", "a,", ",a", "a, ,b"])
+def test_an_empty_name_is_told(said):
+    for words in (["--tasks", *said.split()], [f"--tasks={said}"]):
+        with pytest.raises(ValueError, match=rf"^tasks={said}: .* one of them is empty"):
+            spread([*words, "--x", "1"], "--tasks")
+    for words in (["--tasks"], ["--tasks="], ["--tasks", ","], ["--tasks", "--x"]):
+        with pytest.raises(ValueError, match=r"^flag --tasks: must be followed by a value"):
+            spread(words, "--tasks")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +94,10 @@ MISTAKES = [
         "task 'two_step': takes other settings than 'cartpole'",
     ),
     ("alphazero --tasks tic_tac_toe --steps-per-task 5", "does not act in environments"),
-    ("ewc --tasks conflict/catch,two_step --steps-per-task 5", "observation_spec is"),
+    (
+        "ewc --tasks conflict/catch,two_step --steps-per-task 5",
+        "must have the same. Leave one of them out of --tasks.",
+    ),
     (f"ewc --tasks {TASKS} --steps-per-task 5 --agent.max-tasks 1", "max_tasks=1: must be"),
     (
         f"ewc --tasks {TASKS} --steps-per-task 5 --agent.strength -1",
@@ -95,6 +110,14 @@ MISTAKES = [
 def test_mistakes_are_told_in_one_line(tolman, words, told):
     code, _, errors = tolman("train", *words.split())
     assert code == 2 and told in errors[-1], errors
+
+
+@pytest.mark.skipif(find_spec("ale_py") is None, reason="needs ale_py")
+def test_games_of_different_actions_can_have_all_of_them(tolman):
+    words = "train ewc --tasks ALE/Pong-v5,ALE/Breakout-v5 --steps-per-task 5".split()
+    code, _, errors = tolman(*words)
+    assert code == 2 and "environment 'ALE/Breakout-v5': action_spec is" in errors[-1]
+    assert errors[-1].endswith("Set --env.full-action-set, which all of ALE's games have.")
 
 
 class Restored(NamedTuple):

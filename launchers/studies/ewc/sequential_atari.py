@@ -45,6 +45,7 @@ POOL = (
     "VideoPinball", "WizardOfWor",
 )  # fmt: skip
 FRAMES_A_STEP = 4
+SPARE_LABELS = 1  # Where they are inferred, there may be more of them than games.
 LEARNED = 0.1  # Of a human's score above random play: less counts as not learned.
 Arm = Literal["given", "inferred", "none", "plain", "alone"]
 NAMES: dict[Arm, str] = {
@@ -263,6 +264,9 @@ def run(study: Study, options: Options) -> None:
                 "decisions before the first update. Set --capacity."
             )
         budget = replace(budget, agent={**budget.agent, "capacity": options.capacity})
+    games = list(dict.fromkeys(order))
+    room = max(budget.agent["max_tasks"], len(games) + SPARE_LABELS)
+    budget = replace(budget, agent={**budget.agent, "max_tasks": room})
     study.settings = {**asdict(budget), "order": order, "arms": arms}
     if study.quick:
         study.note(
@@ -270,7 +274,6 @@ def run(study: Study, options: Options) -> None:
             "with a small network, one seed; it says nothing of the paper's totals."
         )
     study.note(f"Games, in this order: {', '.join(order)}.")
-    games = list(dict.fromkeys(order))
     results: dict[Arm, Learned] = {
         arm: learn(study, arm, arm, order, budget) for arm in arms if arm != "alone"
     }

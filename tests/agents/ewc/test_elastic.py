@@ -11,6 +11,7 @@ from toys import CountingTask, make_agent
 from tolman.agents.classifier import Classifier, ClassifierConfig
 from tolman.agents.ewc import Elastic, ElasticConfig
 from tolman.agents.ewc.elastic import weights_of
+from tolman.agents.ewc.fisher import of_logits
 from tolman.envs.classification.task import Examples
 from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.settings.bounds import check_settings
@@ -57,6 +58,35 @@ def test_without_strength_or_task_it_has_the_bits_of_the_agent_inside(optimizer)
             state = jax.jit(elastic.consolidate)(state, _batch(9), KEY)
         state, _ = _trained(elastic, state, range(3, 6))
         _same(state.inner, plain)
+
+
+class _Prioritised(Classifier):
+    def update(self, *given):
+        return super().update(*given)._replace(priorities=jnp.arange(6.0))
+
+
+def test_what_else_an_update_tells_is_passed_on():
+    """Priorities of its examples; the penalty only where it is asked for."""
+    config = ClassifierConfig((5,), batch_size=6)
+    inner = _Prioritised(config, SimpleNamespace(num_classes=3))
+    for logs_penalty in (True, False):
+        elastic = Elastic(inner, ElasticConfig(3.0, logs_penalty=logs_penalty))
+        state = elastic.init(KEY, _batch(0))
+        learned = elastic.update(state, _batch(1), KEY, START)
+        assert learned.priorities.tolist() == [0, 1, 2, 3, 4, 5]
+        assert ("loss/elastic" in learned.metrics) == logs_penalty
+
+
+@pytest.mark.parametrize("estimator", ["exact", "sampled", "empirical", "batch"])
+def test_the_estimator_is_the_one_that_is_set(estimator):
+    elastic = Elastic(_classifier(), ElasticConfig(3.0, estimator=estimator))
+    state, examples = elastic.init(KEY, _batch(0)), _batch(1)
+    expected = of_logits(
+        lambda weights, one: elastic.inner.answer(weights, one, KEY).logits,
+        state.params, examples, examples.target, KEY, estimator,
+    )  # fmt: skip
+    held = elastic.consolidate(state, examples, KEY)
+    _close(held.quadratic.fisher, expected, rtol=1e-5)
 
 
 def test_the_penalty_is_0_where_it_is_held_and_above_0_a_step_on():

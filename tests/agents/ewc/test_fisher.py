@@ -177,7 +177,12 @@ def _twice(x):
     return layer(jax.nn.relu(layer(x)))
 
 
-@pytest.mark.parametrize("network", [_with_scale, _twice])
+def _over_places(x):
+    """A layer that is used once, but at several places of an example."""
+    return hk.Linear(3)(jax.nn.relu(jnp.reshape(x, (-1, 2, 2)))).sum(1)
+
+
+@pytest.mark.parametrize("network", [_with_scale, _twice, _over_places])
 def test_other_networks_go_by_pairs(network):
     transformed = hk.without_apply_rng(hk.transform(network))
     params = transformed.init(KEY, jnp.ones((1, 4)))

@@ -79,6 +79,13 @@ def test_what_is_no_screen_is_told(spec):
         Watch(ForgetMeNotConfig(), spec, 2)
 
 
+@pytest.mark.parametrize("sides", [(8, 7), (7, 8)])
+def test_sides_that_cannot_be_halved_are_told(sides):
+    told = rf"^labels='inferred': takes screens whose sides 2 divides, got {sides[0]} x"
+    with pytest.raises(ValueError, match=told):
+        Watch(ForgetMeNotConfig(), specs.Array((*sides, 1), np.uint8), 2)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -58,6 +58,22 @@ def test_a_smaller_replay_can_be_asked_for(monkeypatch, tmp_path):
         sequential_atari.run(study, Options(capacity=49_999))
 
 
+def test_there_is_room_for_all_games_that_are_asked_for(monkeypatch, tmp_path):
+    """The quick setting's is for two; no flag of the study could make more."""
+    taken = []
+
+    def learn(study, label, arm, order, budget):
+        taken.append(budget.agent["max_tasks"])
+        raise StopIteration
+
+    monkeypatch.setattr(sequential_atari, "learn", learn)
+    study = Study("ewc/sequential_atari", "", "", True, 0, tmp_path)
+    for games in ((), ("Pong", "Boxing", "Freeway", "Krull", "Pong")):
+        with pytest.raises(StopIteration):
+            sequential_atari.run(study, Options(games=games))
+    assert taken == [3, 5]
+
+
 def learned(scores, visits=(0, 0, 1, 2)):
     steps = 100 * np.arange(1, len(scores) + 1)
     return Learned(steps, np.array(scores), np.array(visits), 0.5, 60.0, 1_000)
