@@ -109,7 +109,7 @@ def associative_recall(num_env_steps: int) -> Task:
 def bandit(num_env_steps: int, num_arms: int = 5, num_trials: int = 40) -> Task:
     """Arms that must be tried before the best can be held on to."""
     return Task(
-        f"bandit, {num_arms} arms", IndependentBandit(num_trials, num_arms), num_trials,
+        f"bandit of {num_arms} arms", IndependentBandit(num_trials, num_arms), num_trials,
         num_trials + 1, num_env_steps, unit="reward per trial", scale=1 / num_trials,
         chance=float("nan"), solved=0.65, num_episodes=500,
         # Wang et al. 2016, table 1.
@@ -147,7 +147,7 @@ def tasks(quick: bool) -> list[Task]:
         t_maze(10, 500_000),
         t_maze(30, 1_500_000),
         t_maze(100, 4_000_000, 500),
-        t_maze(300, 6_000_000, 500),
+        t_maze(300, 9_000_000, 500),
         associative_recall(3_000_000),
         memory_length(10, 500_000),
         memory_length(30, 1_500_000),

@@ -3,8 +3,7 @@
 A study module that wants more than the common flags has a frozen dataclass `Options`, all
 of whose fields have defaults; they become flags of that study, and its function is
 `run(study, options)`. Bounds stand at the fields; see `tolman.launchers.settings.bounds`.
-Fields that may be given several times are tuples, annotated
-`Annotated[tuple[str, ...], tyro.conf.UseAppendAction]`.
+A tuple takes several words after its flag.
 
 A study whose parts are made one by one, and kept, names in `Options.selects`, a class
 variable, the fields that say which of them are wanted: these may change from one call to
@@ -91,9 +90,12 @@ def option_words(options: Any, without: Sequence[str] = ()) -> list[str]:
     """
     words: list[str] = []
     for item in fields(options) if options is not None else ():
-        value = getattr(options, item.name)
+        value, flag = getattr(options, item.name), item.name.replace("_", "-")
         if value == item.default or item.name in without:
             continue
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [f"--{item.name.replace('_', '-')}", str(one)]
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            several = value if isinstance(value, tuple) else (value,)
+            words += [f"--{flag}", *map(str, several)]
     return words

@@ -19,25 +19,24 @@ Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 
 from tolman.envs.popgym.deck import DECK_SIZE, NUM_SUITS
-from tolman.envs.spelling import suggest
-from tolman.launchers.catalog.names import CORE, ENV, find, registered
+from tolman.launchers.catalog.names import ENV, registered
 from tolman.launchers.studies.checks import SIGMAS
 from tolman.launchers.studies.cores import popgym_cells as cells
 from tolman.launchers.studies.cores import popgym_plots
+from tolman.launchers.studies.cores.choosing import CONTROL, choose_cores, choose_tasks
 from tolman.launchers.studies.cores.popgym_cells import Cells, Setting
 from tolman.launchers.studies.study import Study
 
 TITLE = "POPGym's tasks by memory core"
 PAPER = "Morad et al. 2023"
 
-CONTROL, REMEMBERS = "feedforward", "gru"
+REMEMBERS = "gru"
 MUST_REMEMBER = ("repeat_first", "repeat_previous", "count_recall")
 QUICK_CORES, QUICK_TASKS = (REMEMBERS,), MUST_REMEMBER
 QUICK_ENV_STEPS, FULL_ENV_STEPS = 200_000, 15_000_000  # The paper's: 15 million.
@@ -73,8 +72,9 @@ def run(study: Study, options: Options) -> None:
       ValueError: for an unknown task or core, a core that cannot be sized, or a cell of
         other settings.
     """
-    tasks = choose_tasks(options.tasks, study.quick)
-    cores = choose_cores(options.cores, study.quick)
+    own_tasks, own_cores = (QUICK_TASKS, QUICK_CORES) if study.quick else ((), ())
+    tasks = choose_tasks(options.tasks, tasks_of_suite(), own_tasks)
+    cores = choose_cores(options.cores, own_cores)
     env_steps = options.num_env_steps or (
         QUICK_ENV_STEPS if study.quick else FULL_ENV_STEPS
     )
@@ -105,43 +105,11 @@ def run(study: Study, options: Options) -> None:
     popgym_plots.learning_curves(study, made)
 
 
-def choose_tasks(names: str, quick: bool) -> list[str]:
-    """Those that are named, in their order; the setting's own where none is.
-
-    Raises:
-      ValueError: for a name that is no task.
-    """
-    known = sorted(
+def tasks_of_suite() -> list[str]:
+    """Names of POPGym's tasks, without the suite's."""
+    return sorted(
         {name.split("/")[1] for name in registered(ENV) if name.startswith("popgym/")}
     )
-    chosen = _split(names, QUICK_TASKS if quick else known, known)
-    for name in chosen:
-        if name not in known:
-            raise ValueError(
-                f"--tasks {name!r}: is no task of POPGym{suggest(name, known)}; use "
-                f"some of {', '.join(known)}, with commas."
-            )
-    return chosen
-
-
-def choose_cores(names: str, quick: bool) -> list[str]:
-    """The control first, then those that are named, or the setting's own.
-
-    Raises:
-      ValueError: for a name that stands for no core.
-    """
-    known = sorted(registered(CORE))
-    chosen = _split(names, QUICK_CORES if quick else known, known)
-    for name in chosen:
-        find(CORE, name)
-    return list(dict.fromkeys((CONTROL, *chosen)))
-
-
-def _split(names: str, own: Sequence[str], known: Sequence[str]) -> list[str]:
-    words = dict.fromkeys(word.strip() for word in names.split(",") if word.strip())
-    if list(words) == ["all"]:
-        return list(known)
-    return list(words or own)
 
 
 def chance(task: str, size: str) -> tuple[float, float] | None:

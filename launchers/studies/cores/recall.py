@@ -1,9 +1,9 @@
 """Memory cores side by side: what each remembers, how fast it learns, what it costs.
 
-One agent, the advantage actor-critic, is trained with every registered core, and with any
-of a user's (`--core my_package:MyCore`), on tasks that differ in what must be kept: one bit
-over growing delays (T-maze, memory length), which of several pairs is asked for
-(associative recall), what was tried (a bandit), which of two pictures paid (Harlow).
+One agent, the advantage actor-critic, is trained with every registered core, or with those
+that are named, a user's among them, on tasks that differ in what must be kept: one bit over
+growing delays (T-maze, memory length), which of several pairs is asked for (associative
+recall), what was tried (a bandit), which of two pictures paid (Harlow).
 
 Fair means: widths are chosen so that all networks have about as many parameters; every
 core tries the same learning rates with the same seeds, and shows the rate that did best in
@@ -21,21 +21,20 @@ effect there, and then repeats its last action up to the junction.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar
 
 import jax
 import numpy as np
-import tyro
 from annotated_types import Ge
 
-from tolman.launchers.catalog.names import CORE, registered
 from tolman.launchers.device.episodes import play_episodes
 from tolman.launchers.evaluation.episodes import EVALUATION
 from tolman.launchers.measuring import core_tasks as tasks
 from tolman.launchers.measuring.core_speed import measure
 from tolman.launchers.measuring.core_tasks import Player, Task
 from tolman.launchers.studies.cores import recall_plots
+from tolman.launchers.studies.cores.choosing import CONTROL, choose_cores, choose_tasks
 from tolman.launchers.studies.cores.results import Result, Results
 from tolman.launchers.studies.study import Study, Training
 
@@ -44,9 +43,12 @@ PAPER = "tasks of Bakker 2002, Osband et al. 2020 and Wang et al. 2016"
 
 QUICK_RATES, FULL_RATES = (1e-3, 3e-3), (1e-3, 3e-3)
 QUICK_SEEDS, FULL_SEEDS = 1, 3
-MUST_SOLVE = ("lstm", "gru", "gtrxl", "memo", "dnc")
-BARRED_TASK = "T-maze 30"
-CONTROL = "feedforward"
+TIMED_TASK = "T-maze 30"
+MUST_SOLVE = {  # By task: cores whose score must be above 0.9, where they take part.
+    "T-maze 30": ("lstm", "gru", "gtrxl", "memo", "dnc"),
+    "T-maze 100": ("gru", "lstm", "lru", "mingru"),
+    "T-maze 300": ("gru", "lstm", "lru", "mingru"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,19 @@ class Options:
     """What this study takes beside what every study takes.
 
     Attributes:
-      core: a core of your own, module:attribute, to be compared too; may be repeated.
-      task: only this task of the setting, such as "T-maze 300"; may be repeated.
+      cores: names, or module:attribute of your own, with commas; "all", or "" for every
+        registered one. `feedforward` is always among them.
+      tasks: names with commas, such as "T-maze 100,T-maze 300"; "all", or "" for all of the
+        setting.
+      num_env_steps: of each member; 0 for each task's own number.
       num_seeds: for each learning rate; 0 for the setting's own number.
     """
 
-    core: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    task: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    selects: ClassVar[tuple[str, ...]] = ("cores", "tasks")
+
+    cores: str = ""
+    tasks: str = ""
+    num_env_steps: Annotated[int, Ge(0)] = 0
     num_seeds: Annotated[int, Ge(0)] = 0
 
 
@@ -68,12 +76,12 @@ def run(study: Study, options: Options) -> None:
     """Trains every core on every task, compares them, checks the claims.
 
     Raises:
-      ValueError: for a task that the setting does not have.
+      ValueError: for an unknown task or core, or a core that cannot be sized.
     """
-    cores = tuple(dict.fromkeys((*sorted(registered(CORE)), *options.core)))
+    cores = choose_cores(options.cores)
     rates = QUICK_RATES if study.quick else FULL_RATES
     num_seeds = options.num_seeds or (QUICK_SEEDS if study.quick else FULL_SEEDS)
-    compared = choose_tasks(tasks.tasks(study.quick), options.task)
+    compared = _choose(tasks.tasks(study.quick), options)
     # Sizes first: a core that cannot be compared is refused before anything is trained.
     players = {
         task.name: {core: tasks.make_player(task, core) for core in cores}
@@ -81,7 +89,7 @@ def run(study: Study, options: Options) -> None:
     }
     study.settings = {
         **tasks.AGENT, "learning_rates": list(rates), "seeds": num_seeds,
-        "recall_tasks": tasks.RECALL, "cores": list(cores),
+        "recall_tasks": tasks.RECALL, "cores": cores,
         "env_steps": {task.name: task.num_env_steps for task in compared},
         "unroll_lengths": {task.name: task.num_decisions for task in compared},
     }  # fmt: skip
@@ -93,23 +101,24 @@ def run(study: Study, options: Options) -> None:
         for task in compared
     }
     _check(study, {task.name: task for task in compared}, results)
-    timed = next((task for task in compared if task.name == BARRED_TASK), compared[0])
-    _report(study, compared, results, timed, measure(players[timed.name], timed))
+    timed = next((task for task in compared if task.name == TIMED_TASK), compared[0])
+    timed_players = players[timed.name]
+    if tasks.REFERENCE not in timed_players:  # Speeds are ratios to it.
+        reference = tasks.make_player(timed, tasks.REFERENCE)
+        timed_players = {tasks.REFERENCE: reference, **timed_players}
+    _report(study, compared, results, timed, measure(timed_players, timed))
     recall_plots.learning_curves(study, compared, results)
     recall_plots.delays(study, compared, results)
 
 
-def choose_tasks(every: list[Task], names: tuple[str, ...]) -> list[Task]:
-    """Those that are named, in their order; all where none is.
-
-    Raises:
-      ValueError: if there is none of a name.
-    """
-    known = [task.name for task in every]
-    for name in names:
-        if name not in known:
-            raise ValueError(f"--task {name!r}: must be one of " + ", ".join(known) + ".")
-    return [task for task in every if not names or task.name in names]
+def _choose(every: list[Task], options: Options) -> list[Task]:
+    """Those that are named, or all, in the setting's order, with the steps asked for."""
+    chosen = choose_tasks(options.tasks, [task.name for task in every])
+    return [
+        replace(task, num_env_steps=options.num_env_steps or task.num_env_steps)
+        for task in every
+        if task.name in chosen
+    ]
 
 
 def _compare(
@@ -158,12 +167,13 @@ def choose_rate(training: Training, num_seeds: int) -> int:
 
 
 def _check(study: Study, compared: dict[str, Task], results: Results) -> None:
-    for core in MUST_SOLVE if BARRED_TASK in compared else ():
-        study.check(
-            f"{core} solves {BARRED_TASK}: mean return",
-            results[BARRED_TASK][core].mean, "at most 1", above=0.9,
-        )  # fmt: skip
     for name, task in compared.items():
+        for core in MUST_SOLVE.get(name, ()):
+            if core in results[name]:
+                study.check(
+                    f"{core} solves {name}: mean return", results[name][core].mean,
+                    "at most 1", above=0.9,
+                )  # fmt: skip
         if np.isnan(task.chance):
             continue
         result = results[name][CONTROL]

@@ -15,7 +15,7 @@ from tolman.launchers.studies.figures import COLOURS, GREY, axes
 from tolman.launchers.studies.study import Study
 
 NUM_COLUMNS = 3
-TICKS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # Thousands.
+TICKS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # Thousands.
 
 
 def styles(cores: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from tolman.launchers import cli
 from tolman.launchers.catalog.names import CORE, find
 from tolman.launchers.studies.cores import popgym
 from tolman.launchers.studies.cores import popgym_cells as cells
+from tolman.launchers.studies.cores.choosing import choose_cores, choose_tasks
 from tolman.launchers.studies.cores.popgym_cells import Cell, Setting
 from tolman.launchers.studies.study import run_study
 
@@ -109,18 +110,16 @@ def test_no_chance_is_claimed_where_it_is_not_known():
 
 
 def test_what_is_chosen():
-    assert popgym.choose_tasks("", quick=True) == list(popgym.QUICK_TASKS)
-    assert len(popgym.choose_tasks("", quick=False)) == 16
-    assert popgym.choose_tasks("all", True) == popgym.choose_tasks("", False)
-    assert popgym.choose_cores("all", True) == popgym.choose_cores("", False)
-    assert popgym.choose_tasks("repeat_first, autoencode", quick=True) == [
-        "repeat_first",
-        "autoencode",
-    ]
-    assert popgym.choose_cores("", quick=True) == ["feedforward", *popgym.QUICK_CORES]
-    assert popgym.choose_cores("lru,gru,lru", quick=True) == ["feedforward", "lru", "gru"]
-    every = popgym.choose_cores("", quick=False)
-    assert every[0] == "feedforward" and len(every) == len(set(every)) >= 17
+    every, own = popgym.tasks_of_suite(), popgym.QUICK_TASKS
+    assert len(every) == 16
+    assert choose_tasks("", every, own) == list(own)
+    assert choose_tasks("", every) == choose_tasks("all", every, own) == every
+    assert choose_tasks("repeat_first, autoencode", every) == ["repeat_first", "autoencode"]
+    assert choose_cores("", popgym.QUICK_CORES) == ["feedforward", *popgym.QUICK_CORES]
+    assert choose_cores("lru,gru,lru") == ["feedforward", "lru", "gru"]
+    cores = choose_cores("")
+    assert choose_cores("all", popgym.QUICK_CORES) == cores
+    assert cores[0] == "feedforward" and len(cores) == len(set(cores)) >= 17
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_cores_are_of_one_size(core):
 def test_the_last_action_is_seen_where_the_row_does_not_tell_it():
     config = find(CORE, "feedforward").default_settings()
     seen = []
-    for task in popgym.choose_tasks("", quick=False):
+    for task in popgym.tasks_of_suite():
         environment = cells.make_environment(task, "easy")
         agent = cells.make_agent(
             Setting("easy", 1, 2), task, environment, "feedforward", config

@@ -13,8 +13,7 @@ import pytest
 from tolman.envs.memory import TMaze
 from tolman.launchers.measuring import core_tasks as tasks
 from tolman.launchers.measuring import matching, turns
-from tolman.launchers.studies import options as study_options
-from tolman.launchers.studies.cores import recall
+from tolman.launchers.studies.cores import choosing, recall
 from tolman.launchers.studies.study import Study, Training, run_study
 from tolman.networks.core import CORES
 
@@ -62,8 +61,7 @@ def two_tasks(monkeypatch):
     ]
     monkeypatch.setattr(tasks, "tasks", lambda quick: small)
     monkeypatch.setattr(tasks, "REFERENCE_CONFIG", tasks.LSTMConfig(16))
-    monkeypatch.setattr(recall, "registered", lambda kind: CORES_COMPARED)
-    monkeypatch.setattr(recall, "MUST_SOLVE", ("gru", "lstm"))
+    monkeypatch.setattr(choosing, "registered", lambda kind: CORES_COMPARED)
     monkeypatch.setattr("tolman.launchers.catalog.names.import_attribute", lambda *_: Mine)
     monkeypatch.setattr(turns, "NUM_ROUNDS", 1)
     monkeypatch.setattr(turns, "SECONDS_PER_SAMPLE", 0.0)
@@ -97,7 +95,8 @@ def no_training(two_tasks, monkeypatch):
 
 def test_the_page(no_training, tmp_path):
     folder = tmp_path / "out"
-    assert run_study("cores/recall", True, 0, folder, recall.Options((USERS, "lstm"))) == 0
+    options = recall.Options(cores=f"gru,lstm,{USERS}")
+    assert run_study("cores/recall", True, 0, folder, options) == 0
     result = json.loads((folder / "result.json").read_text())
     scores, efficiency, cost, sizes = (table["rows"] for table in result["tables"])
     names = [*CORES_COMPARED, USERS]
@@ -110,7 +109,7 @@ def test_the_page(no_training, tmp_path):
     # 0.95 is above 0.9 at 2000 steps; a quarter of it is never above 0.65.
     assert efficiency[2][1:] == ["2", "-"]
     assert [row[:2] for row in sizes] == [
-        [task, core] for task in ("T-maze 30", "bandit, 2 arms") for core in names
+        [task, core] for task in ("T-maze 30", "bandit of 2 arms") for core in names
     ]
     for task, core, parameters, rate, _ in sizes:
         reference = next(row[2] for row in sizes if row[:2] == [task, "lstm"])
@@ -118,22 +117,31 @@ def test_the_page(no_training, tmp_path):
         assert abs(parameters / reference - 1) <= matching.TOLERANCE, core
     figures = {path.name for path in (folder / "figures").glob("*.png")}
     assert figures == {"learning_curves.png"}  # One corridor: nothing to compare.
+    # The same folder, without lstm: it is timed all the same, for speeds are ratios to it.
+    assert run_study("cores/recall", True, 0, folder, recall.Options(cores="gru")) == 0
+    result = json.loads((folder / "result.json").read_text())
+    scores, _, cost, _ = (table["rows"] for table in result["tables"])
+    assert [row[0] for row in scores] == ["feedforward", "gru"]
+    assert [row[0] for row in cost] == ["lstm", "feedforward", "gru"]
     with pytest.raises(ValueError, match="Choose another folder"):
-        run_study("cores/recall", True, 0, folder)  # Without the user's core.
+        run_study("cores/recall", True, 0, folder, recall.Options(num_env_steps=1))
 
 
 def test_some_tasks_only(no_training, tmp_path, monkeypatch):
     mazes = [replace(tasks.t_maze(n, 1), num_episodes=20) for n in (4, 8)]
     monkeypatch.setattr(tasks, "tasks", lambda quick: [*mazes, tasks.bandit(1)])
     folder = tmp_path / "out"
-    options = recall.Options(task=("T-maze 4", "T-maze 8"), num_seeds=1)
+    options = recall.Options(tasks="T-maze 8, T-maze 4", num_env_steps=7, num_seeds=1)
     assert run_study("cores/recall", False, 0, folder, options) == 0
     result = json.loads((folder / "result.json").read_text())
     assert result["settings"]["seeds"] == 1
+    assert result["settings"]["env_steps"] == {"T-maze 4": 7, "T-maze 8": 7}
     assert {row[0] for row in result["tables"][3]["rows"]} == {"T-maze 4", "T-maze 8"}
     assert (folder / "figures" / "delays.png").is_file()
-    with pytest.raises(ValueError, match="'t-maze': must be one of T-maze 4, T-maze 8"):
-        run_study("cores/recall", True, 0, tmp_path / "b", recall.Options(task=("t-maze",)))
+    with pytest.raises(
+        ValueError, match=r"'t-maze 8': .*did you mean 'T-maze 8'.*use some"
+    ):
+        run_study("cores/recall", True, 0, tmp_path / "b", recall.Options(tasks="t-maze 8"))
     with pytest.raises(ValueError, match="num_seeds=-1: must be at least 0"):
         run_study("cores/recall", True, 0, tmp_path / "c", recall.Options(num_seeds=-1))
 
@@ -182,7 +190,7 @@ def test_a_core_that_cannot_be_sized_is_refused_before_training(no_training, tmp
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tolman.launchers.catalog.names.import_attribute", lambda *_: Rigid)
         with pytest.raises(ValueError, match="core 'mine:Rigid': RigidConfig has no"):
-            options = recall.Options(("mine:Rigid",))
+            options = recall.Options(cores="mine:Rigid")
             run_study("cores/recall", True, 0, tmp_path / "x", options)
     assert not (tmp_path / "x").exists()
 
@@ -259,7 +267,17 @@ def test_hyperparameters_are_the_grid():
     np.testing.assert_allclose(made.entropy_cost, [0.1] * 6)
 
 
-def test_options_as_words():
-    options = recall.Options(("a:B", "c:D"))
-    assert study_options.option_words(options) == ["--core", "a:B", "--core", "c:D"]
-    assert study_options.option_words(None) == []
+@pytest.mark.parametrize("length", [100, 300])
+def test_long_delays_are_asked_of_cores_that_can_learn_them(
+    no_training, tmp_path, monkeypatch, length
+):
+    """Of gru and lstm, which take part, and of no core that is left out."""
+    task = replace(tasks.t_maze(3, 1), name=f"T-maze {length}", num_episodes=20)
+    monkeypatch.setattr(tasks, "tasks", lambda quick: [task])
+    assert run_study("cores/recall", False, 0, tmp_path, recall.Options(num_seeds=1)) == 0
+    checks = json.loads((tmp_path / "result.json").read_text())["checks"]
+    assert [check["claim"].split(":")[0] for check in checks] == [
+        f"gru solves T-maze {length}",
+        f"lstm solves T-maze {length}",
+        f"feedforward is at chance on T-maze {length}",
+    ]
