@@ -119,7 +119,7 @@ def parse_resume(arguments: Sequence[str]) -> ResumeWords:
       ValueError: for the first mistake found, in one line.
       FileNotFoundError: if there is no such run.
     """
-    words = list(arguments)
+    words = flags.spread(arguments, "--tasks")
     run = words.pop(0) if words and not words[0].startswith("-") else None
     found, stored = None, None
     path = Path(run or "") / "config.yaml"

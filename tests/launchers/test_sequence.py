@@ -1,6 +1,7 @@
 """A sequence of environments in one run: its parts, its switch, and its bits."""
 
 import copy
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from toys import CountingTask, make_agent
 
 from tolman.envs.meta_rl import TwoStep
+from tolman.launchers.device import sequence
 from tolman.launchers.device.on_device import OnDeviceRunner
 from tolman.launchers.device.sequence import Part, SequenceRunner
 from tolman.launchers.runs.checkpoints import Checkpoints
@@ -175,6 +177,45 @@ def test_a_replay_that_is_cut_off_goes_on_to_the_same_bits_or_is_told(replaying,
     assert told.counts(emptied) == told.counts(state)
     with pytest.raises(ValueError, match="environment 'long': its replay is empty where"):
         told.train(emptied, 1)
+
+
+@pytest.mark.parametrize("eval_greedy", [False, True])
+def test_each_is_evaluated_by_parameters_of_its_own(agent, monkeypatch, eval_greedy):
+    """Those that the agent has for it, by the present ones, and chance of its own."""
+
+    class Marked(type(agent)):
+        def for_task(self, params, task):
+            return jax.tree.map(lambda leaf: jnp.full_like(leaf, task + 1.0), params)
+
+    played = []
+
+    def play(player, environment, params, key, number):
+        marks = {float(leaf.max()) for leaf in jax.tree.leaves(params)}
+        played.append((environment.episode_length, marks, tuple(key.tolist()), number))
+        assert (player is marked) == (not eval_greedy)
+        return SimpleNamespace(episode_return=np.array([[1.0, 2.0, 6.0]]) * len(played))
+
+    marked = copy.copy(agent)
+    marked.__class__ = Marked
+    monkeypatch.setattr(sequence, "play_episodes", play)
+    runner = SequenceRunner(marked, PARTS, eval_greedy=eval_greedy)
+    state = runner.init(KEYS)
+    found = runner.evaluate(state, 3)
+    assert {name: value.tolist() for name, value in found.items()} == {
+        "eval/short/episode_return": [3.0], "eval/long/episode_return": [6.0]
+    }  # fmt: skip
+    assert [one[:2] for one in played] == [(3, {1.0}), (4, {2.0})]
+    assert played[0][2] != played[1][2] and {one[3] for one in played} == {3}
+    assert runner.evaluate(state, 0) == {}
+
+
+def test_one_that_follows_itself_is_no_switch(agent):
+    def fail(*told):
+        raise AssertionError(told)
+
+    runner = SequenceRunner(agent, [PARTS[0], PARTS[0]], on_switch=fail)
+    state, _ = trained(runner, [8], total=8)
+    assert int(state.updates[0]) == 8
 
 
 def test_an_agent_without_room_is_refused_in_one_line(agent):

@@ -18,8 +18,8 @@ import pytest
 from tolman.launchers.evaluation import evaluate
 from tolman.launchers.evaluation.episodes import Episodes
 from tolman.launchers.runs.job import resolve
-from tolman.launchers.settings.commands import parse_train
-from tolman.launchers.settings.files import make_config
+from tolman.launchers.settings.commands import parse_resume, parse_train
+from tolman.launchers.settings.files import make_config, save_config
 from tolman.launchers.settings.flags import spread
 
 TASKS = "conflict/catch,conflict/dodge,conflict/catch"
@@ -65,6 +65,14 @@ def test_from_python():
         {"agent": "ewc", "tasks": TASKS.split(","), "steps_per_task": 5, "preset": "small"}
     )
     assert config.env == "conflict/catch" and resolve(config).config.num_env_steps == 15
+
+
+def test_resume_takes_tasks_as_train_does(tmp_path):
+    save_config(resolve(parse_train(WORDS)).config, tmp_path / "config.yaml")
+    for said in ([TASKS], TASKS.replace(",", ", ").split(), TASKS.split(",")):
+        assert parse_resume([str(tmp_path), "--tasks", *said]).changes == {}
+    two = parse_resume([str(tmp_path), "--tasks", "conflict/catch,conflict/dodge"])
+    assert two.changes == {"tasks": ["conflict/catch", "conflict/dodge"]}
 
 
 def test_settings_are_those_of_all_tasks():

@@ -102,6 +102,13 @@ def test_wins_must_be_running():
     assert labels.tolist() == [0] * 6 and known.num_contexts == 1
 
 
+def test_each_new_context_must_win_for_itself():
+    config = replace(SMALL, num_levels=3)
+    windows = [np.full((2, 9), level) for level in (0, 1, 1, 2, 2)]
+    labels, known = labels_of(config, windows)
+    assert labels.tolist() == [0, 0, 1, 1, 2] and known.wins == 0
+
+
 def test_observing_changes_nothing_that_was_known():
     known = observe(SMALL, start(SMALL, 9), np.zeros((2, 9), int))
     copies = [np.copy(part) for part in known]

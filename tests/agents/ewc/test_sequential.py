@@ -96,6 +96,15 @@ def test_a_switch_keeps_what_the_task_had_and_begins_the_next(agent, first, swit
     same(quadratic.fisher.own, jax.tree.map(jnp.zeros_like, before.own))
 
 
+def test_without_examples_nothing_is_held_and_the_next_begins(agent, first):
+    learner, _ = first
+    told = jax.jit(agent.switch)(learner, None, KEYS[0], 0, 2)
+    same(told.elastic.quadratic, learner.elastic.quadratic)
+    same(told.elastic.terms, learner.elastic.terms)
+    same(jax.tree.map(lambda leaf: leaf[0], told.own), learner.params.weights.own)
+    assert told.task == 2 and told.elastic.params.epsilon == 1.0
+
+
 def test_the_fisher_is_of_all_action_values_at_the_first_rows(agent, first):
     learner, examples = first
     weights = learner.params.weights

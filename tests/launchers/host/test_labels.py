@@ -62,6 +62,12 @@ def test_a_watch_labels_windows_and_counts_them_by_task():
     assert other.label == 1 and other.labels(other.met).tolist() == [0, 1]
 
 
+def test_a_task_not_met_has_the_last_label_where_no_more_can_be_opened():
+    watch = Watch(ForgetMeNotConfig(max_contexts=2), specs.Array((2, 2, 1), np.uint8), 3)
+    watch.known = watch.known._replace(num_contexts=2)
+    assert watch.labels(np.array([[0, 4], [3, 1], [0, 0]])).tolist() == [1, 0, 1]
+
+
 def test_the_newest_frame_of_the_first_environment_is_watched():
     watch = Watch(ForgetMeNotConfig(window=1), specs.Array((2, 2, 2), np.uint8), 1)
     screens = np.zeros((2, 2, 2, 2), np.uint8)

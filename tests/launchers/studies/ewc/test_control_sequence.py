@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,115 @@ def test_l2_holds_all_shared_weights_alike_and_begins_the_next_game():
     shared = state.params.weights.shared
     jax.tree.map(np.testing.assert_array_equal, centre.shared, shared)
     assert told.task == 2 and isinstance(told.task, jnp.ndarray)
+
+
+def learned(first, second, third):
+    """Of three members: the first two games at the end, and the last when learned.
+
+    Every game is learned to 1 in its turn but the last; its members differ by a tenth.
+    """
+    apart = np.array([-0.1, 0.0, 0.1])
+    scores = np.zeros((3, 3, 3))
+    scores[:, [0, 1, 1], [0, 0, 1]] = 1.0
+    for game, end in enumerate((first, second, third)):
+        scores[:, 2, game] = end + apart
+    return Learned(1.0, scores, np.arange(3), np.zeros((3, 3, 3)))
+
+
+GOOD = {
+    "plain": learned(-0.5, 0.9, 1.0), "ewc": learned(0.8, 0.9, 1.0),
+    "l2": learned(0.7, 0.8, 0.9), "shuffled": learned(0.2, 0.9, 1.0),
+    "strong": learned(1.0, 1.0, 0.1),
+}  # fmt: skip
+
+
+def checks_of(tmp_path, **changes):
+    changes = {"alone": np.array([0.8, 0.9, 1.0]), **changes}
+    study = Study("ewc/control_sequence", "", "", True, 0, tmp_path)
+    singles = {"catch": changes.pop("alone"), "exchanged": np.ones(3)}
+    control_sequence.check(study, {**GOOD, **changes}, singles)
+    return study.checks
+
+
+def test_checks_by_hand(tmp_path):
+    found = checks_of(tmp_path)
+    assert all(check.passed for check in found)
+    # The first two lose 0.2 and 0.1 under EWC, 1.5 and 0.1 without; averages 0.9, 0.4667.
+    wanted = [0.9, 1.5, 0.15 / 0.8, 1.3 / 3, 1.0, 0.1, 0.2, 0.9]
+    assert [check.measured for check in found] == pytest.approx(wanted)
+    apart = GOOD["ewc"].scores + np.array([-0.2, 0.0, 0.2])[:, None, None]
+    held = GOOD["ewc"]._replace(scores=apart)
+    # The lead has a standard deviation of 0.2: its low end is 4.303 * 0.2 / sqrt(3) off.
+    low = checks_of(tmp_path, ewc=held)[3]
+    assert low.measured == pytest.approx(1.3 / 3 - 4.303 * 0.2 / 3**0.5) and not low.passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "claim"),
+    [
+        ({"alone": np.array([0.7, 0.8, 0.9])}, "every game is learned alone"),
+        ({"plain": learned(0.1, 0.9, 1.0)}, "Double DQN, lost of one"),
+        ({"ewc": learned(0.0, 0.9, 1.0)}, "EWC, forgetting over"),
+        ({"plain": learned(-0.5, 0.9, 2.4)}, "EWC, average over Double DQN's"),
+        ({"ewc": learned(0.8, 0.9, 0.79)}, "EWC, the last game when learned over alone"),
+        ({"l2": learned(0.9, 0.9, 1.0)}, "EWC, average over L2"),
+        ({"shuffled": learned(0.9, 0.9, 1.0)}, "EWC, average over shuffled Fisher"),
+        ({"strong": learned(1.0, 1.0, 0.9)}, "the last game when learned, EWC over lambda"),
+    ],
+)
+def test_a_broken_result_fails_its_check(tmp_path, changes, claim):
+    failed = [one.claim for one in checks_of(tmp_path, **changes) if not one.passed]
+    assert any(one.startswith(claim) for one in failed), failed
+
+
+def test_a_search_takes_the_best_average_at_the_end(tmp_path, monkeypatch):
+    found = {1.0: learned(0.2, 0.9, 1.0), 3.0: learned(0.8, 0.9, 1.0), 9.0: GOOD["strong"]}
+    found = {strength: one._replace(strength=strength) for strength, one in found.items()}
+    monkeypatch.setattr(
+        control_sequence, "learn", lambda study, label, kind, strength, *_: found[strength]
+    )
+    study = Study("ewc/control_sequence", "", "", True, 0, tmp_path)
+    best = control_sequence.search(study, "ewc", (1.0, 3.0, 9.0), SMALL)
+    assert best.strength == 3.0 and len(study.tables[0]["rows"]) == 3
+
+
+def test_scores_are_of_the_rows_in_which_a_game_ends(tmp_path, monkeypatch):
+    """Five rows a game: those of number 4, 9 and 14."""
+    curves = {
+        f"eval/{name}/episode_return": 100 * game + np.arange(15.0)[:, None] + np.zeros(3)
+        for game, name in enumerate(control_sequence.GAMES)
+    }
+    stage = SimpleNamespace(curves=curves, units=np.arange(15), params=None)
+    asked = {}
+
+    def run_stage(folder, runner, keys, num_units, num_rows):
+        asked.update(rows=num_rows, units=num_units, folder=folder.name, keys=len(keys))
+        return stage
+
+    monkeypatch.setattr(control_sequence, "run_stage", run_stage)
+    study = Study("ewc/control_sequence", "", "", True, 0, tmp_path)
+    games = [*control_sequence.GAMES]
+    one = control_sequence.learn(study, "ewc", "ewc", 30.0, games, SMALL)
+    assert asked == {"rows": 15, "units": 1800, "folder": "ewc_30", "keys": 3}
+    wanted = [[4, 104, 204], [9, 109, 209], [14, 114, 214]]
+    assert one.scores.tolist() == [wanted] * 3 and one.curves.shape == (15, 3, 3)
+
+
+def test_a_shuffled_fisher_is_held_in_other_places():
+    agent = make_agent(1.0)
+    state = jax.jit(agent.init)(jax.random.PRNGKey(0))
+    weights = state.params.weights
+    own = jax.tree.map(
+        lambda leaf: jnp.arange(1.0, leaf.size + 1).reshape(leaf.shape), weights
+    )
+    agent.fisher = lambda weights, examples: own
+    switch = jax.jit(make_switch("shuffled", agent))
+    told = switch(state, (), jax.random.PRNGKey(1), 0, 1)
+    fisher = told.elastic.quadratic.fisher
+    for mixed, leaf in zip(*map(jax.tree.leaves, (fisher.shared, own.shared)), strict=True):
+        np.testing.assert_array_equal(np.sort(mixed.ravel()), leaf.ravel())
+        assert (mixed != leaf).mean() > 0.9
+    assert not any(leaf.any() for leaf in jax.tree.leaves(fisher.own))
 
 
 @pytest.mark.slow
