@@ -65,7 +65,7 @@ def describe_inputs(
       settings: the agent's; None for the default ones.
       targets: parts that only losses read; see `plan_inputs`.
     """
-    parts = plan_inputs(observation_spec, settings or InputSettings(), targets)
+    parts = _parts(observation_spec, settings or InputSettings(), targets)
     return [f"{part.name or 'observation'}: {part.question or part.how}" for part in parts]
 
 
@@ -83,6 +83,20 @@ def plan_inputs(
     Raises:
       ValueError: if `reads` names a part that is not there, or no part would enter.
     """
+    parts = _parts(observation_spec, settings, targets)
+    if not any(part.is_read for part in parts):
+        named = ", ".join(part.name for part in parts)
+        raise ValueError(
+            f"every part of the observation is a target or a mask ({named}): nothing is "
+            "left to act on. Set --agent.reads."
+        )
+    return parts
+
+
+def _parts(
+    observation_spec: Any, settings: InputSettings, targets: Sequence[str]
+) -> list[Part]:
+    """The parts of an observation, of which none need enter; see `plan_inputs`."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(observation_spec)
     named = {
         jax.tree_util.keystr(path, simple=True, separator="."): spec
@@ -105,11 +119,6 @@ def plan_inputs(
         else:
             is_read = not (is_target(spec) or is_within(name, targets))
         parts.append(_part(name, spec, settings, is_read))
-    if not any(part.is_read for part in parts):
-        raise ValueError(
-            f"every part of the observation is a target or a mask ({', '.join(named)}): "
-            "nothing is left to act on. Set --agent.reads."
-        )
     return parts
 
 

@@ -72,3 +72,6 @@ class NavigationConfig(ActorCriticConfig):
         """What the image, the action and the reward enter by is settled by `wiring`."""
         if self.reads:
             yield "reads", "left out: wiring and is_depth_input say what is read"
+        for name in ("use_previous_action", "use_previous_reward"):
+            if not getattr(self, name):
+                yield name, "left out: both enter with wiring nav, neither with plain"

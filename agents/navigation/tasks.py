@@ -68,12 +68,11 @@ def needed(observation_spec: Any, field: str, flag: str) -> Any:
     """
     has = tuple(observation_spec) if isinstance(observation_spec, Mapping) else ()
     if field not in has:
-        found = ", ".join(has) or "no names"
-        ways = "choose another --env" + (f", or set {flag}" if flag else "")
-        raise ValueError(
-            f"the observation has no field {field!r}; it has {found}. Name it in "
-            f"--env.fields, {ways}."
-        )
+        found = ", ".join(has) or "no named fields"
+        ways = f"Set --env.fields {' '.join([*has, field])}" if has else ""
+        ways += ", choose another --env" if has else "Choose another --env"
+        ways += f", or set {flag}" if flag else ""
+        raise ValueError(f"the observation has no field {field!r}; it has {found}. {ways}.")
     return observation_spec[field]
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Interval
 
 from tolman.envs.maze import Maze, environment
-from tolman.envs.maze.fields import Fields
+from tolman.envs.maze.fields import Fields, ImageSize
+from tolman.envs.spelling import suggest
 
 MAZES = {
     "static_1": environment.static_1,
@@ -48,7 +49,7 @@ class DoomSettings:
 
     num_frames: Annotated[int, Ge(0)] = 0
     action_repeat: Annotated[int, Ge(1)] = 4
-    image_size: Annotated[int, Ge(8)] = 84
+    image_size: ImageSize = 84
     fields: Fields = ("rgb", "velocity")
     reward_scale: Annotated[float, Gt(0)] = 1.0
     layout: str = "static_1"
@@ -68,10 +69,10 @@ class DoomSettings:
         for other in fields(self):
             is_set = getattr(self, other.name) != other.default
             if other.name in OWN["layout"] and other.name not in own and is_set:
+                user = "layout" if other.name == "layout" else "generated"
                 raise ValueError(
                     f"{other.name}={getattr(self, other.name)!r}: is no setting of {name}. "
-                    f"Use doom/layout, or leave "
-                    f"--env.{other.name.replace('_', '-')} out."
+                    f"Use doom/{user}, or leave --env.{other.name.replace('_', '-')} out."
                 )
         more: dict[str, Any] = {key: getattr(self, key) for key in own}
         more |= {"num_frames": self.num_frames} if self.num_frames else {}
@@ -92,9 +93,14 @@ def check_doom_id(name: str) -> None:
     """
     which = name.removeprefix("doom/")
     if which not in MAZES:
-        raise ValueError(f"env {name!r}: no such maze. Use doom/ and one of {[*MAZES]}.")
+        known = [f"doom/{maze}" for maze in MAZES]
+        raise ValueError(
+            f"env {name!r}: no such maze{suggest(name, known)}. Use one of "
+            f"{', '.join(known)}."
+        )
     if importlib.util.find_spec("vizdoom") is None:
         raise ValueError(
-            f"env {name!r}: ViZDoom is not installed. Run pip install 'tolman[doom]', or "
-            f"use maze/{which}, which is the same maze."
+            f"env {name!r}: ViZDoom is not installed. Run: uv sync --extra doom, in a "
+            "clone, or pip install 'tolman[doom]', where pip installed Tolman. Or use "
+            f"maze/{which}, the same maze."
         )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from tolman.envs.maze.fields import Fields
+from tolman.envs.maze.fields import Fields, ImageSize
 
 OWN_CONFIG = ("width", "height")  # Set by `image_size`.
 
@@ -38,7 +38,7 @@ class LabSettings:
 
     num_frames: Annotated[int, Ge(1)] = 18_000
     action_repeat: Annotated[int, Ge(1)] = 4
-    image_size: Annotated[int, Ge(8)] = 84
+    image_size: ImageSize = 84
     fields: Fields = ("rgb", "velocity")
     reward_scale: Annotated[float, Gt(0)] = 1.0
     width: Annotated[int, Interval(ge=1, le=1000)] = 20

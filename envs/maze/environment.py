@@ -31,10 +31,11 @@ from tolman.envs.environment import (
 )
 from tolman.envs.maze import layouts, motion, task
 from tolman.envs.maze.depth_target import depth_classes, target_view, to_buffer
-from tolman.envs.maze.fields import Fields, field_specs
+from tolman.envs.maze.fields import Fields, ImageSize, field_specs
 from tolman.envs.maze.layout import Layout, make_layout
 from tolman.envs.maze.motion import ACTIONS, SPEED, Body, axes
 from tolman.envs.maze.render import Items, colours, depth, full_view, look
+from tolman.envs.spelling import suggest
 
 GENERATED = "generated"
 GENERATED_ONLY = {"num_mazes", "split", "height", "width"}
@@ -86,7 +87,7 @@ class Maze:
     layout: str = "static_1"
     num_frames: Annotated[int, Ge(1)] = 3_600
     action_repeat: Annotated[int, Ge(1)] = 4
-    image_size: Annotated[int, Ge(8)] = 84
+    image_size: ImageSize = 84
     fields: Fields = ("rgb", "velocity")
     fruit_density: Annotated[float, Interval(ge=0, le=1)] = 0.0
     min_start_distance: Annotated[int, Ge(0)] = 0
@@ -236,11 +237,12 @@ def find_layouts(settings: Maze) -> list[Layout]:
         return [layouts.draw(seed, settings.height, settings.width) for seed in seeds]
     path = Path(name)
     if not path.is_file():
+        names = [*named, GENERATED]
         raise ValueError(
-            f"layout={name!r}: is neither a file nor one of {', '.join(named)}, "
-            f"{GENERATED}. Set --env.layout."
+            f"layout={name!r}: is neither a file nor one of {', '.join(names)}"
+            f"{suggest(name.removeprefix('maze/'), names)}. Set --env.layout."
         )
-    return [make_layout(path.read_text(errors="replace"), name)]
+    return [make_layout(path.read_text("utf-8-sig", errors="replace"), name)]
 
 
 def _register(name: str, about: str, **defaults: Any) -> Callable[..., Maze]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import MinLen
+from annotated_types import Interval, MinLen
 from dm_env import specs
 
 from tolman.envs.environment import as_target
@@ -17,6 +17,7 @@ Field = Literal[
     "rgb", "rgbd", "depth", "depth_classes", "pose", "velocity", "respawned", "loop_closure"
 ]
 Fields = Annotated[tuple[Field, ...], MinLen(1)]
+ImageSize = Annotated[int, Interval(ge=8, le=1_024)]  # Pixels a side.
 INPUTS = ("rgb", "rgbd", "velocity")  # The others are targets: losses read them alone.
 
 

@@ -18,7 +18,7 @@ from dm_env import specs
 
 from tolman.envs.environment import Array, TimeStep, register_env, restart, transition
 from tolman.envs.maze import task
-from tolman.envs.maze.environment import Maze, find_layouts
+from tolman.envs.maze.environment import GENERATED, Maze, find_layouts
 from tolman.envs.maze.layout import EAST, NORTH, SOUTH, WEST, Layout
 
 MOVES = ("north", "east", "south", "west")
@@ -42,10 +42,11 @@ class GridMazeState(NamedTuple):
 @register_env("maze/grid")
 @dataclass(frozen=True)
 class GridMaze:
-    """Find the goal, be put back to a start, find it again, until the time is over.
+    """A maze without pixels: the cell is seen, and a move is a cell.
 
-    Four moves, by compass; one into a wall stays. The cell is what is observed. The goal
-    pays 1 and leads to a start; time alone ends an episode, so its end is a truncation.
+    Find the goal, be put back to a start, find it again, until the time is over. Four
+    moves, by compass; one into a wall stays. The goal pays 1 and leads to a start; time
+    alone ends an episode, so its end is a truncation.
 
     Source: Wang et al. 2016, section 3.2.3, and Mirowski et al. 2016, for the I-maze.
       Departure: cells in place of pixels.
@@ -59,8 +60,10 @@ class GridMaze:
     num_moves: Annotated[int, Ge(1)] = 120
 
     def setting_problems(self) -> Iterator[tuple[str, str]]:
+        if self.layout == GENERATED:
+            yield "layout", "of one maze; generated ones are for maze/generated"
+            return
         find_layouts(Maze(layout=self.layout))  # Refuses a layout that is none.
-        yield from ()
 
     @functools.cached_property
     def maze(self) -> Layout:

@@ -165,10 +165,16 @@ def from_blocks(text: str) -> str:
 
 def _problems(layout: Layout) -> Iterator[str]:
     lines = layout.lines
-    lengths = {len(line) for line in lines}
-    if len(lengths) > 1:
-        yield f"lines of {sorted(lengths)} characters. All must be equally long."
+    if not any(lines):
+        yield "the text is empty. Draw at least one cell between walls."
         return
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(lines[0]):
+            yield (
+                f"line {number} has {len(line)} characters and line 1 has {len(lines[0])}, "
+                "blanks included. All must be equally long."
+            )
+            return
     if len(lines) % 2 == 0 or len(lines[0]) % 2 == 0 or min(len(lines), len(lines[0])) < 3:
         yield (
             f"{len(lines)} lines of {len(lines[0])} characters. Both must be odd and at "
@@ -183,7 +189,10 @@ def _problems(layout: Layout) -> Iterator[str]:
         return
     edge = lines[0] + lines[-1] + "".join(line[0] + line[-1] for line in lines)
     if set(edge) != {WALL}:
-        yield f"the outer edge is open. Close it with {WALL!r}."
+        yield (
+            f"the outer edge has {sorted(set(edge) - {WALL})}. Close it with {WALL!r} all "
+            "around."
+        )
     known = {WALL, " ", GOAL, APPLE, STRAWBERRY, START, *HEADINGS}
     cells = {letter for line in lines[1::2] for letter in line[1::2]}
     if cells - known:

@@ -44,14 +44,19 @@ def check_num_episodes(num_episodes: int, least: int) -> None:
         )
 
 
+def check_seed(seed: int) -> None:
+    """Raises ValueError for a seed outside [0, 2**32)."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
+
+
 def evaluation_key(seed: int) -> Array:
     """The key, `[2]`, of all chance in an evaluation.
 
     Raises:
       ValueError: for a seed outside [0, 2**32).
     """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
+    check_seed(seed)
     return jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
 
 

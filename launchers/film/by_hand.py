@@ -16,7 +16,7 @@ import numpy as np
 from dm_env import specs
 
 from tolman.launchers.catalog.environments import find_environments
-from tolman.launchers.evaluation.episodes import check_num_episodes
+from tolman.launchers.evaluation.episodes import check_num_episodes, check_seed
 from tolman.launchers.film.camera import Camera, make_drawing
 from tolman.launchers.film.writer import Film, check_film
 
@@ -49,6 +49,7 @@ def play_by_hand(
     fps: float | None = None,
     keyboard: TextIO | None = None,
     screen: TextIO | None = None,
+    settings: Any = None,
 ) -> PlayedByHand:
     """Plays an environment by keys, one a decision, until the episodes or the keys end.
 
@@ -61,16 +62,18 @@ def play_by_hand(
       keyboard: what is read, a character a key; None for standard input, whose keys are
         taken as they are pressed where it is a terminal.
       screen: where the picture is drawn if it is a terminal; None for standard output.
+      settings: of the environment, of the type that it takes; None for its defaults.
 
     Raises:
       ValueError: for a number outside its range, a file that cannot be written, or an
         environment without numbered actions or a picture.
     """
     check_num_episodes(num_episodes, 1)
+    check_seed(seed)
     path = out or Path(f"{env.replace('/', '_')}_s{seed}.mp4")
     check_film(path, fps)
     screen = screen or sys.stdout
-    environment = make_drawing(find_environments(env), seed)
+    environment = make_drawing(find_environments(env, settings), seed)
     with contextlib.closing(Camera(env, environment, num_episodes)) as camera:
         keys = keys_of(environment)
         draw = _drawer(screen, keys) if screen.isatty() else lambda *_: None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tolman.launchers.evaluation.episodes import check_seed
 from tolman.launchers.report.whole import replace_text
 from tolman.launchers.runs.folder import LOCK, hold, is_unused, make_folder
 from tolman.launchers.runs.stopping import RunStopped, stop_request
@@ -275,8 +276,7 @@ def run_study(
         holds something else.
     """
     module = find_study(name)
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed}: must lie in [0, 2**32). Set --seed.")
+    check_seed(seed)
     if options is None and hasattr(module, "Options"):
         options = module.Options()
     if options is not None:

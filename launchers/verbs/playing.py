@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tolman.launchers.verbs.verb import Verb
 
@@ -16,7 +16,8 @@ class Play:
     --protocol, is an engine that graphical boards and engines play a board game against.
 
     Attributes:
-      run: its folder, or RUN@best; or an environment; with --protocol the game's name.
+      run: its folder, or RUN@best; or an environment, with its settings as --env.KEY
+        behind it; with --protocol the game's name.
       num_episodes: at least 1.
       seed: of the episodes.
       checkpoint: its env steps; None for the last that is sound.
@@ -45,7 +46,8 @@ PLAY = ("num_episodes", "seed", "out", "fps")
 BY_AGENT = ("checkpoint", "trust", "greedy")
 
 
-def _play(given: Play) -> int:
+def _play(words: Sequence[str]) -> int:
+    given, settings = _parse(words)
     if given.protocol is not None:
         return _serve(given, given.protocol)
     if given.player is not None:
@@ -56,7 +58,7 @@ def _play(given: Play) -> int:
         _must_be_left_out(given, BY_AGENT, "nobody trained plays. Leave {flag} out.")
         from tolman.launchers.film.by_hand import play_by_hand
 
-        played = play_by_hand(str(given.run), **told)
+        played = play_by_hand(str(given.run), settings=settings, **told)
     else:
         from tolman.launchers.film.playing import play
 
@@ -66,6 +68,40 @@ def _play(given: Play) -> int:
         print(f"episode {number}: return {episode_return:.6g}, length {length}")
     print(played.film)
     return 0
+
+
+def _parse(words: Sequence[str]) -> tuple[Play, Any]:
+    """Reads the words after the verb.
+
+    Returns:
+      What everybody sets, and the settings of the environment that stands first; None where
+      none does.
+
+    Raises:
+      ValueError: for a flag or value that does not fit, in one line.
+    """
+    import tyro
+
+    from tolman.launchers.settings import flags
+    from tolman.launchers.settings.bounds import check_settings
+
+    name = next(iter(words), "-")
+    if name.startswith("-") or Path(name).exists() or not _is_env(name):
+        return flags.parse_verb("play", Play, words), None
+    from tolman.launchers.catalog.names import ENV, find
+
+    own: Any = find(ENV, name).settings_type
+    sections: list[Any] = [
+        ("run", Annotated[Path, tyro.conf.Positional]),
+        ("env", Annotated[own, tyro.conf.arg(name="env")], field(kw_only=True)),
+    ]
+    target: Any = make_dataclass("Play", sections, bases=(Play,), frozen=True)
+    target.__doc__ = Play.__doc__
+    known = [item.name for item in fields(Play)]
+    flags.check_flags(words, [*known, *(f"env.{item.name}" for item in fields(own))])
+    given = flags.parse(target, words, "tolman play")
+    check_settings(given.env, "env.")
+    return given, given.env
 
 
 def _is_env(name: str) -> bool:
@@ -114,7 +150,6 @@ VERBS = {
         "RUN | ENV | GAME --protocol NAME",
         "film a trained agent, or yourself; be an engine",
         _play,
-        Play,
     ),
     "tournament": Verb(
         "GAME PLAYER PLAYER ... [--num-games N]",

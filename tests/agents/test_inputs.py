@@ -143,7 +143,8 @@ def test_parts_that_are_not_there_are_refused():
     with pytest.raises(ValueError, match="no named parts"):
         describe_inputs(MAZE["rgb"], InputSettings(reads=("rgb",)))
     with pytest.raises(ValueError, match="nothing is left to act on"):
-        describe_inputs({"depth": MAZE["depth"]})
+        plan_inputs({"depth": MAZE["depth"]}, InputSettings())
+    assert describe_inputs({"depth": MAZE["depth"]}) == ["depth: a target, not read"]
     vectors = {"a": MAZE["velocity"], "b": MAZE["letter"]}
     with pytest.raises(ValueError, match="torso='conv' needs images"):
         _shapes(_agent(vectors, torso="conv"))

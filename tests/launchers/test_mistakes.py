@@ -172,6 +172,18 @@ IN_TURN = [
     ("train alphazero --env hex --preset paper", "has none. Leave --preset out."),
     ("train alphazero --tasks hex go --steps-per-task 9", "does not act in environments"),
 ]
+NAVIGATION = "train navigation --env maze/tiny"
+MAZES = [
+    (
+        NAVIGATION,
+        "no field 'depth_classes'; it has rgb, velocity. Set --env.fields rgb velocity "
+        "depth_classes, choose another --env, or set --agent.depth-2-cost 0.",
+    ),
+    ("train navigation --env maze/grid", "it has no named fields. Choose another --env."),
+    (f"{NAVIGATION} --agent.reads rgb", "must be left out: wiring and is_depth_input say"),
+    (f"{NAVIGATION} --agent.no-use-previous-reward", "must be left out: both enter with"),
+    (f"{NAVIGATION} --agent.no-use-previous-action", "must be left out: both enter with"),
+]
 NEWER = [
     ("train ppo --env Pendulum-v1 --agent.clip-range 0", "clip_range=0.0: must be above 0"),
     (
@@ -231,8 +243,17 @@ RUNS = [
     ("eval x --trust 3", "word '3' is one too many"),
     ("play", "RUN is missing: tolman play RUN"),
     ("play no_run", "no_run: no such run folder."),
-    ("play doom/static_9", "env 'doom/static_9': no such maze. Use doom/ and one of"),
+    (
+        "play doom/static_9",
+        "no such maze (did you mean 'doom/static_2'?). Use one o",
+    ),
     ("play maze/static_9", "env 'maze/static_9' is unknown (did you mean 'maze/st"),
+    ("play maze/tiny --seed -1", "seed=-1: must lie in [0, 2**32). Set --seed."),
+    ("play maze/tiny --env.layout x", "flag --env.layout is unknown"),
+    ("play maze/tiny --env.image-siz 9", "(did you mean '--env.image-size'?)"),
+    ("play maze/tiny --env.image-size 7", "image_size=7: must be in [8, 1024]. Set --env"),
+    ("play maze/layout --env.layout none.txt", "layout='none.txt': is neither a file nor"),
+    ("play maze/tiny --protocol uci", "game 'maze/tiny' is unknown"),
     ("play x --num-episodes 0", "num_episodes=0: must be in [1, 1000000]"),
     ("play x --fps x", "fps='x': must be a number. Set --fps."),
     ("play x --player random", "Leave --player out, or set --protocol."),
@@ -275,7 +296,10 @@ STUDIES = [
     ("check-env CartPole-v1 --env.nope 3", "flag --env.nope is unknown: --help lists"),
     ("check-env maze/tiny --env.action-repeat 0", "must be at least 1"),
     ("check-env maze/tiny --env.fields smell", "smell"),
+    ("check-env maze/tiny --env.image-size 20000", "must be in [8, 1024]"),
     ("check-env maze/layout --env.layout none.txt", "is neither a file nor one of"),
+    ("check-env maze/layout --env.layout maze/static_1", "(did you mean 'static_1'?)"),
+    ("check-env maze/grid --env.layout generated", "must be of one maze; generated ones"),
     ("check-env connect_four --env.size 3", "flag --env.size is unknown"),
     ("check-env no_module:Env", "importing no_module failed"),
     ("check-env NoSuchGame-v0", "env 'NoSuchGame-v0'"),
@@ -475,7 +499,9 @@ def refused(monkeypatch):
 
 @pytest.mark.usefixtures("refused")
 @pytest.mark.parametrize(
-    "words, message", VERBS + NAMES + RUNS + STUDIES + MATCHES + IN_TURN + NEWER, ids=short
+    "words, message",
+    VERBS + NAMES + RUNS + STUDIES + MATCHES + IN_TURN + NEWER + MAZES,
+    ids=short,
 )
 def test_words(words, message, tolman, tmp_path, monkeypatch):
     with open("/dev/null") as nothing:
@@ -528,4 +554,4 @@ def test_code_of_a_users_own(code, message, tolman, tmp_path, monkeypatch):
 
 def test_there_are_enough_of_them():
     groups = (VERBS, NAMES, VALUES, SIZES, RUNS, STUDIES, MATCHES, CONFIGS, FILES, CODE)
-    assert sum(map(len, (*groups, IN_TURN, NEWER))) >= 300
+    assert sum(map(len, (*groups, IN_TURN, NEWER, MAZES))) >= 300

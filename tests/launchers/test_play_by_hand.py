@@ -165,9 +165,20 @@ def test_by_the_command(capsys, monkeypatch, tmp_path):
     )
 
 
+def test_the_environments_settings_stand_behind_it(capsys, monkeypatch, tmp_path):
+    """A fourth action, of a setting, pays 3."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("32x"))
+    words = ["--env.num-actions", "4", "--out", str(tmp_path / "c.mp4")]
+    assert main(["play", NAME, *words]) == 0
+    assert capsys.readouterr().out.startswith("episode 1: return 5, length 2\n")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        ([NAME, "--env.num-actoins", "4"], "did you mean '--env.num-actions'?"),
+        ([NAME, "--env.num-actions", "four"], "num_actions='four': must be a whole"),
+        ([NAME, "--seed", "-1"], "seed=-1"),
         ([NAME, "--greedy"], "Leave --greedy out"),
         ([NAME, "--num-episodes", "0"], "num_episodes=0"),
         (["walk_by_hand:Deaf"], "only up to 35 numbered ones"),

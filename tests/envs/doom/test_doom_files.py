@@ -165,14 +165,16 @@ def test_every_maze_has_a_map_of_its_own():
 
 
 def test_bad_input_in_one_line(monkeypatch):
-    with pytest.raises(ValueError, match=r"no such maze. Use doom/ and one of \['stat"):
+    with pytest.raises(ValueError, match=r"mean 'doom/.*Use one of doom/stat"):
         check_doom_id("doom/static_9")
     with pytest.raises(ValueError, match=r"^split='held_out': is no setting of doom/tiny"):
         DoomSettings(split="held_out").maze("doom/tiny")
-    with pytest.raises(ValueError, match=r"leave --env.layout out"):
+    with pytest.raises(ValueError, match=r"Use doom/layout, or leave --env.layout out"):
         DoomSettings(layout="tiny").maze("doom/generated")
+    with pytest.raises(ValueError, match=r"Use doom/generated, or leave --env.num-mazes"):
+        DoomSettings(num_mazes=3).maze("doom/tiny")
     monkeypatch.setitem(sys.modules, "vizdoom", None)
-    with pytest.raises(ValueError, match=r"pip install 'tolman\[doom\]', or use maze/s"):
+    with pytest.raises(ValueError, match=r"uv sync --extra doom.* Or use maze/s"):
         find_environments("doom/static_1")
 
 

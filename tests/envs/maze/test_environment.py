@@ -128,6 +128,8 @@ def test_a_maze_of_a_file(tmp_path):
     maze = Maze(layout=str(path), **SMALL)
     _, rows = play(maze, 0, [])
     np.testing.assert_allclose(rows[0].observation["pose"][:2], [1.5, 0.5])
+    path.write_bytes(b"\xef\xbb\xbf***\r\n*G*\r\n***\r\n")  # As some editors begin and end.
+    assert find_layouts(Maze(layout=str(path)))[0].marked("G") == (0,)
     path.write_bytes(b"***\n*\x90*\n***\n")
     with pytest.raises(ValueError, match=r"marks .* are unknown"):
         check_settings(Maze(layout=str(path)), "env.")

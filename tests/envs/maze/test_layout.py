@@ -102,11 +102,15 @@ def test_generated_mazes_join_all_cells_and_repeat(seed):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("***\n* *\n****", "lines of [3, 4] characters"),
+        ("", "the text is empty"),
+        ("\n\n", "the text is empty"),
+        ("***\n* *\n****", "line 3 has 4 characters and line 1 has 3, blanks included"),
+        ("***\n* *\n***\n ", "line 4 has 1 characters"),
         ("****\n*  *\n****", "3 lines of 4 characters"),
         ("***\n***", "2 lines of 3 characters"),
         ("*", "1 lines of 1 characters"),
-        ("***\n*  \n***", "the outer edge is open"),
+        ("***\n*  \n***", "the outer edge has [' ']. Close it with '*'"),
+        ("###\n#G#\n###", "the outer edge has ['#']. Close it with '*'"),
         ("***\n***\n***", "no cell is open"),
         ("***\n*x*\n***", "marks ['x'] are unknown"),
         ("*****\n*GG *\n*****", "['G'] between cells"),
