@@ -209,6 +209,13 @@ def test_each_is_evaluated_by_parameters_of_its_own(agent, monkeypatch, eval_gre
     assert runner.evaluate(state, 0) == {}
 
 
+def test_environments_that_are_alike_begin_by_chance_of_their_own(agent):
+    alike = [Part(name, PARTS[0].environment, PER_UPDATE) for name in "ab"]
+    first, second = SequenceRunner(agent, alike).init(KEYS).places
+    leaves = zip(*map(jax.tree.leaves, (first, second)), strict=True)
+    assert any(np.any(np.asarray(a) != np.asarray(b)) for a, b in leaves)
+
+
 def test_one_that_follows_itself_is_no_switch(agent):
     def fail(*told):
         raise AssertionError(told)

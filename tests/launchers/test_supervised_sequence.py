@@ -79,6 +79,12 @@ def test_the_first_part_is_a_run_of_its_own_and_the_others_have_their_arrays():
     assert runner.num_compilations() == 1
 
 
+def test_scores_are_of_the_split_that_is_asked_for():
+    runner = SupervisedSequenceRunner(AGENT, PARTS, score=score, score_split="train")
+    found = runner.scores(runner.init(KEYS))
+    assert found == {"eval/low/accuracy": 79.5, "eval/high/accuracy": 80.5}
+
+
 @pytest.mark.parametrize("chunks", [[7], [2, 5], [4, 3], [1, 0, 3, 1, 2], [7, 2]])
 def test_bits_do_not_depend_on_the_cuts(chunks):
     runner = SupervisedSequenceRunner(AGENT, PARTS, on_end=told)
@@ -108,6 +114,21 @@ def test_the_end_of_a_part_is_told_once_with_its_arrays():
         np.testing.assert_allclose(leaf, -0.5)  # Its shift, and index 0.
     state, _ = trained(runner, [9], total=11)
     for leaf in jax.tree.leaves(state.learner.params):
+        np.testing.assert_allclose(leaf, 0.5 + 1)
+
+
+def test_an_end_at_which_a_run_was_broken_off_is_told_with_its_arrays():
+    frozen = Classifier(
+        ClassifierConfig((3,), batch_size=6, learning_rate=1e-30),
+        SimpleNamespace(num_classes=2),
+    )
+    runners = [
+        SupervisedSequenceRunner(frozen, [*PARTS, PARTS[0]], on_end=told) for _ in range(2)
+    ]
+    state, _ = trained(runners[0], [7], total=11)
+    fresh = runners[1]  # It has loaded the arrays of the first part.
+    state, _ = fresh.train(fresh.prepare(fresh.place(state), 11), 1)
+    for leaf in jax.tree.leaves(jax.device_get(state).learner.params):
         np.testing.assert_allclose(leaf, 0.5 + 1)
 
 

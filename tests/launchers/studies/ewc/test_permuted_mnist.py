@@ -86,6 +86,8 @@ def test_a_good_result_passes_every_check(tmp_path):
         ("ewc", _learned("ewc", 0.925), "EWC, mean of 10"),
         ("ewc", _learned("ewc", 0.925), "EWC, lost from one"),
         ("ewc", _learned("ewc", 0.945, last=0.92), "EWC, the last task"),
+        ("ewc", _learned("ewc", 0.2), "EWC over L2"),
+        ("ewc", _learned("ewc", 0.2), "EWC over shuffled"),
         ("sgd", _learned("sgd", 0.81), "SGD, mean"),
         ("l2", _learned("l2", 0.91), "EWC over L2"),
         ("shuffled", _learned("shuffled", 0.95, num_tasks=5), "EWC over shuffled"),
@@ -262,6 +264,25 @@ def test_a_chosen_part_is_not_searched_and_has_no_controls(tmp_path, tiny):
     assert result["settings"]["setting"]["num_members"] == 1
     assert figures == {"three_tasks.png", "averages.png", "matrices.png"}
     assert len(list((tmp_path / "study" / "training").iterdir())) == 3
+
+
+def test_a_search_takes_the_best_mean_of_the_validation_split(tmp_path, monkeypatch):
+    asked = []
+
+    def learn(study, label, method, sources, setting, split):
+        asked.append((label, len(sources), setting.num_members, split))
+        mean = {(3.0, 0.1): 0.8, (9.0, 0.1): 0.7, (3.0, 0.3): 0.75, (9.0, 0.3): 0.9}
+        found = mean[method.strength, method.learning_rate]
+        return _learned(method.kind, found, num_tasks=len(sources))
+
+    monkeypatch.setattr(study, "learn", learn)
+    one = Study("ewc/x", "A toy", "Nobody", True, 0, tmp_path)
+    budget = replace(study.FULL, rates=(0.1, 0.3), search_tasks=4)
+    tasks = [PermutedImages(task) for task in range(10)]
+    best = study.search(one, "l2", budget, (3.0, 9.0), tasks)
+    assert best == Method("l2", 9.0, 0.3)
+    assert asked == [("search", 4, 1, "validation")] * 4
+    assert [row[:2] for row in one.tables[0]["rows"]][:2] == [[0.1, 3.0], [0.1, 9.0]]
 
 
 @pytest.mark.slow
