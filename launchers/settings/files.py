@@ -109,8 +109,15 @@ def names_in(mapping: Mapping[str, Any]) -> list[str]:
 
 
 def with_first_task(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping with the first of its `tasks` as `env`, where that is left out."""
+    """The mapping with the first of its `tasks` as `env`, where that is left out.
+
+    Raises:
+      ValueError: if they are one text.
+    """
     tasks = mapping.get("tasks")
+    if isinstance(tasks, str):
+        names = ", ".join(name.strip() for name in tasks.split(","))
+        raise ValueError(f"tasks={tasks!r}: must be a list. Write [{names}].")
     named = {"env": tasks[0]} if isinstance(tasks, list | tuple) and tasks else {}
     return {**named, **mapping}
 

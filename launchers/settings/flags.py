@@ -171,7 +171,9 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
             negated = re.sub(r"^--no-(.*)\.", r"--\1.no-", flag)
             meant = negated if negated in known else flag
             is_negated = re.search(r"(--|\.)no-", flag) is not None
-            close = suggest(meant, known if is_negated else plain)
+            among = known if is_negated else plain
+            of_a_part = [one for one in among if one.endswith(f".{meant[2:]}")]
+            close = suggest(meant, of_a_part or among)
             raise ValueError(f"flag {flag} is unknown{to_whom}{close}: --help lists all.")
     check_not_empty(arguments)
 

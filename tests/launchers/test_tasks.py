@@ -75,6 +75,13 @@ def test_resume_takes_tasks_as_train_does(tmp_path):
     assert two.changes == {"tasks": ["conflict/catch", "conflict/dodge"]}
 
 
+def test_a_file_has_tasks_as_a_list(tolman, tmp_path):
+    (tmp_path / "run.yaml").write_text("tasks: conflict/catch,two_step\nsteps_per_task: 5")
+    code, _, errors = tolman("train", "ewc", "--config", "run.yaml")
+    told = "tasks='conflict/catch,two_step': must be a list. Write [conflict/catch, two_"
+    assert code == 2 and told in errors[-1], errors
+
+
 def test_settings_are_those_of_all_tasks():
     tasks = ["cartpole", "tolman.envs.classic.cartpole:CartPole"]
     flat = {"agent": "ewc", "tasks": tasks, "steps_per_task": 5}
@@ -107,6 +114,10 @@ MISTAKES = [
         "must have the same. Leave one of them out of --tasks.",
     ),
     (f"ewc --tasks {TASKS} --steps-per-task 5 --agent.max-tasks 1", "max_tasks=1: must be"),
+    (
+        f"ewc --tasks {TASKS} --steps-per-task 5 --max-tasks 3",
+        "--max-tasks is unknown (did you mean '--agent.max-tasks'?)",
+    ),
     (
         f"ewc --tasks {TASKS} --steps-per-task 5 --agent.strength -1",
         "strength=-1.0: must be",
