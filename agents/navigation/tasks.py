@@ -14,6 +14,7 @@ import haiku as hk
 import jax.numpy as jnp
 import numpy as np
 import optax
+from dm_env import specs
 
 from tolman.agents.agent import Array, Metrics, Unroll
 from tolman.agents.auxiliary import AuxiliaryTask
@@ -76,6 +77,36 @@ def needed(observation_spec: Any, field: str, flag: str) -> Any:
     return observation_spec[field]
 
 
+def _check(is_so: Any, field: str, spec: specs.Array, wanted: str, flag: str) -> None:
+    """Raises ValueError unless a field of an environment is what a loss can read."""
+    if not is_so:
+        bound = getattr(spec, "maximum", None)
+        maximum = "none" if bound is None else f"{np.max(bound):g}"
+        raise ValueError(
+            f"field {field!r} of shape {spec.shape}, maximum {maximum}: must be {wanted}. "
+            f"Correct the environment's spec, or set {flag}."
+        )
+
+
+def _largest(spec: specs.Array) -> np.ndarray:
+    """The bounds of a field from above, `[*shape]`; infinity where it has none."""
+    return np.broadcast_to(getattr(spec, "maximum", np.inf), spec.shape)
+
+
+def _classes(observation_spec: Any, flag: str) -> tuple[tuple[int, ...], int]:
+    """The shape of "depth_classes", and how many classes there are.
+
+    Raises:
+      ValueError: if there is no such field, or it is none of classes.
+    """
+    spec = needed(observation_spec, "depth_classes", flag)
+    largest = _largest(spec)
+    is_so = len(spec.shape) == 2 and largest.size and np.isfinite(largest).all()
+    wanted = "[rows, columns], with a maximum that is the number of the last class"
+    _check(is_so and largest.max() >= 1, "depth_classes", spec, wanted, flag)
+    return spec.shape, int(largest.max()) + 1
+
+
 def _mlp(name: str, num_outputs: int) -> hk.nets.MLP:
     return hk.nets.MLP([HIDDEN_SIZE, num_outputs], name=f"{name}_head")
 
@@ -84,12 +115,11 @@ def _depth_classes(
     name: str, cost: float, read: Read, observation_spec: Any, flag: str
 ) -> AuxiliaryTask:
     """Depth by bands: a softmax for each pixel, cross-entropy, a mean over pixels."""
-    spec = needed(observation_spec, "depth_classes", flag)
-    num_pixels, num_classes = int(np.prod(spec.shape)), int(spec.maximum) + 1
+    shape, num_classes = _classes(observation_spec, flag)
 
     def head(features: Features) -> Array:
-        logits = _mlp(name, num_pixels * num_classes)(read(features))
-        return logits.reshape(*logits.shape[:-1], *spec.shape, num_classes)
+        logits = _mlp(name, int(np.prod(shape)) * num_classes)(read(features))
+        return logits.reshape(*logits.shape[:-1], *shape, num_classes)
 
     def labels(unroll: Unroll) -> Array:
         return unroll.timestep.observation["depth_classes"][:-1].astype(jnp.int32)
@@ -111,15 +141,14 @@ def _depth_regression(
     name: str, cost: float, read: Read, observation_spec: Any, flag: str
 ) -> AuxiliaryTask:
     """The same pixels as numbers: a band's number over that of the last, squared error."""
-    spec = needed(observation_spec, "depth_classes", flag)
-    num_pixels, last = int(np.prod(spec.shape)), float(spec.maximum)
+    shape, num_classes = _classes(observation_spec, flag)
 
     def head(features: Features) -> Array:
-        numbers = _mlp(name, num_pixels)(read(features))
-        return numbers.reshape(*numbers.shape[:-1], *spec.shape)
+        numbers = _mlp(name, int(np.prod(shape)))(read(features))
+        return numbers.reshape(*numbers.shape[:-1], *shape)
 
     def loss(numbers: Array, unroll: Unroll) -> Array:
-        target = unroll.timestep.observation["depth_classes"][:-1] / last
+        target = unroll.timestep.observation["depth_classes"][:-1] / (num_classes - 1.0)
         return jnp.square(numbers[:-1] - target).mean(axis=(-2, -1))
 
     return AuxiliaryTask(name, cost, head, loss, ("depth_classes",))
@@ -127,7 +156,9 @@ def _depth_regression(
 
 def _loop_closure(cost: float, observation_spec: Any) -> AuxiliaryTask:
     """Whether the agent has come back to a place, from the core's output."""
-    needed(observation_spec, "loop_closure", "--agent.loop-cost 0")
+    flag = "--agent.loop-cost 0"
+    spec = needed(observation_spec, "loop_closure", flag)
+    _check(spec.shape == (), "loop_closure", spec, "a single number, 0 or 1", flag)
 
     def head(features: Features) -> Array:
         return _mlp("loop", 2)(features.core)
@@ -150,8 +181,13 @@ def _loop_closure(cost: float, observation_spec: Any) -> AuxiliaryTask:
 
 def _position(name: str, read: Read, observation_spec: Any) -> AuxiliaryTask:
     """A linear softmax over the cells of the maze, which changes nothing but itself."""
-    spec = needed(observation_spec, "pose", "--agent.no-decodes-position")
-    width, height = (int(limit) for limit in spec.maximum[:2])
+    flag = "--agent.no-decodes-position"
+    spec = needed(observation_spec, "pose", flag)
+    largest = _largest(spec)[:2] if len(spec.shape) == 1 else np.zeros(0)
+    is_so = largest.size == 2 and np.isfinite(largest).all() and largest.min() >= 1
+    wanted = "[x, y, ...] in cells, with the maze's width and height as maxima"
+    _check(is_so, "pose", spec, wanted, flag)
+    width, height = (int(limit) for limit in largest)
 
     def head(features: Features) -> Array:
         return hk.Linear(width * height, name=f"{name}_probe")(read(features))

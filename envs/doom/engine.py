@@ -26,6 +26,7 @@ RESOLUTIONS = {160: "RES_160X120", 320: "RES_320X240", 640: "RES_640X480"}
 # Depth of walls and items in the engine's buffer: units a level, measured, and where in a
 # level they lie in the mean. The last level is what is that far, or further.
 DEPTH_UNITS, DEPTH_OFFSET = 4.49, 0.75
+GAMES = ("Doom", "Heretic", "Hexen", "Strife", "Chex")  # That the engine can be.
 NUM_IDLE_TICS = 10  # At the start of a map the engine ignores actions for some.
 FIXED = 65_536  # The engine's numbers have 16 bits behind the point.
 
@@ -73,7 +74,9 @@ class Engine:
         )
         self._folder = tempfile.TemporaryDirectory(prefix="tolman-doom-")
         self._game: Any = vizdoom.DoomGame()
-        self._game.set_doom_config_path(str(Path(self._folder.name, "engine.ini")))
+        config = Path(self._folder.name, "engine.ini")
+        config.write_text(_config(config.with_name("autoexec.cfg")))
+        self._game.set_doom_config_path(str(config))
         self._game.set_doom_scenario_path(str(wad))
         _configure(self._game, vizdoom, RESOLUTIONS[width])
         self._game.set_depth_buffer_enabled(has_depth)
@@ -152,6 +155,11 @@ class Engine:
             is_ground |= packed == colour
         depth = np.where(is_ground, self._ground, near)
         return np.minimum(depth, FARTHEST).astype(np.float32)
+
+
+def _config(autoexec: Path) -> str:
+    """The engine's file of settings: without these it makes a folder where it is run."""
+    return "".join(f"[{game}.AutoExec]\nPath={autoexec}\n" for game in GAMES)
 
 
 def _configure(game: Any, vizdoom: Any, resolution: str) -> None:

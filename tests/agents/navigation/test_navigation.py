@@ -3,12 +3,15 @@
 import dataclasses
 import functools
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dm_env import specs
 from jax import lax
 
+from tolman.agents import recurrent
 from tolman.agents.agent import Unroll, draw_noise
 from tolman.agents.navigation import NavigationConfig, make_navigation
 from tolman.agents.navigation.tasks import make_tasks
@@ -266,3 +269,56 @@ def test_a_missing_field_is_one_line(settings, field, words):
         )  # fmt: skip
         jax.eval_shape(agent.init, jax.random.PRNGKey(0))
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+CLASSES, PLACE, FLAG = "depth_classes", "pose", {"decodes_position": True}
+
+
+def _up_to(shape, maximum):
+    return specs.BoundedArray(shape, np.float32, np.zeros(shape), maximum)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "spec", "words"),
+    [
+        (
+            {},
+            CLASSES,
+            specs.Array((4, 16), np.uint8),
+            "(4, 16), maximum none: must be [ro",
+        ),
+        (
+            {},
+            CLASSES,
+            _up_to((64,), 7),
+            "of shape (64,), maximum 7: must be [rows, ",
+        ),
+        ({}, CLASSES, _up_to((4, 16), np.inf), "the number of the last class"),
+        ({}, CLASSES, _up_to((4, 16), 0), "or set --agent.depth-2-cost 0."),
+        ({"depth_target": "regression"}, CLASSES, _up_to((64,), 7), "must be [rows, colum"),
+        ({"loop_cost": 1.0}, "loop_closure", _up_to((1,), 1), "must be a single number, 0"),
+        (FLAG, PLACE, specs.Array((3,), np.float32), "maximum none: must be [x, y, ...]"),
+        (FLAG, PLACE, _up_to((3,), np.inf), "with the maze's width and height as maxima"),
+        (FLAG, PLACE, _up_to((), 5), "or set --agent.no-decodes-position."),
+        (FLAG, PLACE, _up_to((1,), 5), "of shape (1,), maximum 5: "),
+    ],
+)
+def test_a_field_that_no_loss_can_read_is_one_line(settings, field, spec, words):
+    """Environments of a user's own deliver fields of these names, too."""
+    delivered = {**MAZE.observation_spec(), field: spec}
+    with pytest.raises(ValueError) as caught:
+        make_tasks(NavigationConfig(**settings), delivered)
+    told = str(caught.value)
+    assert told.startswith(f"field '{field}'") and words in told and "\n" not in told
+
+
+def test_bounds_may_be_of_each_number_alone():
+    each = _up_to((4, 16), np.full((4, 16), 7))
+    (task,) = make_tasks(NavigationConfig(), {CLASSES: each})
+    plain = make_tasks(NavigationConfig(), MAZE.observation_spec())[0]
+    features = recurrent.Features(*[jnp.zeros((2, 8))] * 3, None, {}, None)
+    shapes = [
+        jax.eval_shape(hk.transform(one.head).init, jax.random.PRNGKey(0), features)
+        for one in (task, plain)
+    ]
+    assert shapes[0] == shapes[1]

@@ -239,6 +239,12 @@ def test_the_same_seed_gives_the_same_bytes():
     assert not np.array_equal(first[31].observation["pose"], first[0].observation["pose"])
 
 
+def test_it_leaves_nothing_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    DoomVector("doom/tiny", DoomSettings(image_size=8), 1, 0).close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_copy_whose_engine_died_is_named_or_replaced():
     name, settings = "doom/random_goal_1", dataclasses.replace(EVERY, image_size=16)
 
