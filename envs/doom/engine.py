@@ -7,6 +7,9 @@ as the ray-caster looks.
 from __future__ import annotations
 
 import math
+import os
+import shlex
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +30,10 @@ RESOLUTIONS = {160: "RES_160X120", 320: "RES_320X240", 640: "RES_640X480"}
 # level they lie in the mean. The last level is what is that far, or further.
 DEPTH_UNITS, DEPTH_OFFSET = 4.49, 0.75
 GAMES = ("Doom", "Heretic", "Hexen", "Strife", "Chex")  # That the engine can be.
+STARTER = """#!/bin/sh
+setpriv --pdeathsig KILL true && exec setpriv --pdeathsig KILL {engine} "$@"
+exec {engine} "$@"
+"""
 NUM_IDLE_TICS = 10  # At the start of a map the engine ignores actions for some.
 FIXED = 65_536  # The engine's numbers have 16 bits behind the point.
 
@@ -78,6 +85,8 @@ class Engine:
         config.write_text(_config(config.with_name("autoexec.cfg")))
         self._game.set_doom_config_path(str(config))
         self._game.set_doom_scenario_path(str(wad))
+        if starter := _starter(Path(vizdoom.__file__).with_name("vizdoom"), config.parent):
+            self._game.set_vizdoom_path(str(starter))
         _configure(self._game, vizdoom, RESOLUTIONS[width])
         self._game.set_depth_buffer_enabled(has_depth)
         self._maze = 0
@@ -160,6 +169,19 @@ class Engine:
 def _config(autoexec: Path) -> str:
     """The engine's file of settings: without these it makes a folder where it is run."""
     return "".join(f"[{game}.AutoExec]\nPath={autoexec}\n" for game in GAMES)
+
+
+def _starter(engine: Path, folder: Path) -> Path | None:
+    """Starts the engine so that it ends with this process, also where that is killed.
+
+    None where the system cannot: without setpriv, or where nothing in the folder may run.
+    """
+    starter = folder / "engine.sh"
+    if shutil.which("setpriv") is None or not engine.exists():
+        return None
+    starter.write_text(STARTER.format(engine=shlex.quote(str(engine))))
+    starter.chmod(0o700)
+    return starter if os.access(starter, os.X_OK) else None
 
 
 def _configure(game: Any, vizdoom: Any, resolution: str) -> None:

@@ -1,7 +1,12 @@
 """Mazes in ViZDoom beside the ray-caster: what is seen, what is paid, the same bytes."""
 
 import dataclasses
+import shutil
+import subprocess
+import sys
+import time
 import unittest
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -243,6 +248,37 @@ def test_it_leaves_nothing_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     DoomVector("doom/tiny", DoomSettings(image_size=8), 1, 0).close()
     assert list(tmp_path.iterdir()) == []
+
+
+STARTS_ONE = """
+import time
+from pathlib import Path
+from tolman.envs.doom import DoomSettings, DoomVector
+vector = DoomVector("doom/tiny", DoomSettings(image_size=8), 1, 0)
+told = Path("/proc/self/task").glob("*/children")
+print(*[pid for one in told for pid in one.read_text().split()], flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_an_engine_ends_with_the_process_that_is_killed():
+    program = [sys.executable, "-c", STARTS_ONE]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        (engine,) = process.stdout.readline().split()
+        assert _runs(engine)
+        process.kill()
+    deadline = time.monotonic() + 10
+    while _runs(engine) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(engine)
+
+
+def _runs(process):
+    try:
+        return "State:\tZ" not in Path("/proc", process, "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_one_copy_whose_engine_died_is_named_or_replaced():
