@@ -217,6 +217,7 @@ def test_small_study_end_to_end(tmp_path, tiny):
         and "EWC over anchor one task late, 3 tasks" in claims
     )
     assert [row[0] for row in rows][:3] == ["EWC", "SGD", "L2"]
+    assert ["lambda too large", 1e9] in [row[:2] for row in rows]
     assert figures == {"three_tasks.png", "averages.png", "matrices.png", "overlap.png"}
 
 
@@ -283,6 +284,21 @@ def test_a_search_takes_the_best_mean_of_the_validation_split(tmp_path, monkeypa
     assert best == Method("l2", 9.0, 0.3)
     assert asked == [("search", 4, 1, "validation")] * 4
     assert [row[:2] for row in one.tables[0]["rows"]][:2] == [[0.1, 3.0], [0.1, 9.0]]
+
+
+def test_overlaps_are_of_the_fishers_of_two_tasks(tmp_path, tiny, monkeypatch):
+    def learn(study, label, method, sources, setting):
+        assert label == "overlap_6" and [source.task for source in sources] == [0, 1]
+        agent = Classifier(ClassifierConfig(setting.hidden_sizes), sources[0])
+        examples = sources[0].sample(sources[0].load("test"), KEY, 2)
+        params = jax.jit(agent.init)(KEY, examples).params
+        params = jax.tree.map(lambda leaf: leaf[None], params)
+        return _learned("ewc", 0.9)._replace(params=params)
+
+    monkeypatch.setattr(study, "learn", learn)
+    one = Study("ewc/x", "A toy", "Nobody", True, 0, tmp_path)
+    found = study.measure_overlap(one, 6, study.QUICK, "mnist")
+    assert len(found) == 7 and all(0.0 < value < 0.999 for value in found.values())
 
 
 @pytest.mark.slow

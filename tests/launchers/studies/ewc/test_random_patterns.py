@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from tolman.launchers.studies.ewc import random_patterns
 from tolman.launchers.studies.ewc.random_patterns import (
     elastic,
     gradient_descent,
     signal_to_noise,
     slope,
 )
+from tolman.launchers.studies.study import Study
 
 
 def simulated(num_weights, num_patterns, stiffness, num_networks, seed=0):
@@ -51,3 +53,19 @@ def test_slopes_and_the_crossing():
 
 def test_a_power_law_has_its_slope():
     assert slope(np.arange(1, 101) ** -1.5, 50) == pytest.approx(-1.5)
+
+
+@pytest.mark.parametrize(
+    ("broken", "stands_for", "passed"),
+    [
+        (None, None, [True, True, True, True]),
+        ("elastic", gradient_descent, [False, True, True, False]),
+        ("gradient_descent", elastic, [True, False, True, False]),
+    ],
+)
+def test_the_study_tells_the_two_apart(tmp_path, monkeypatch, broken, stands_for, passed):
+    if broken:
+        monkeypatch.setattr(random_patterns, broken, stands_for)
+    study = Study("ewc/random_patterns", "", "", True, 0, tmp_path)
+    random_patterns.run(study)
+    assert [check.passed for check in study.checks] == passed

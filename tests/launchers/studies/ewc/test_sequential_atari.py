@@ -126,6 +126,24 @@ def test_arms_and_settings():
     assert FULL.agent["num_fisher_batches"] == 100 and FULL.agent["strength"] == 400.0
 
 
+def test_who_holds_nothing_has_no_strength(monkeypatch, tmp_path):
+    configs = {}
+
+    def resolve(config):
+        configs[len(configs)] = config
+        raise StopIteration
+
+    monkeypatch.setattr(sequential_atari, "resolve", resolve)
+    study, order = Study("ewc/x", "", "", True, 3, tmp_path), ("Pong", "Boxing")
+    for arm in sequential_atari.NAMES:
+        with pytest.raises(StopIteration):
+            sequential_atari.learn(study, arm, arm, order, QUICK)
+    assert [one.agent_config.strength for one in configs.values()] == [400, 400, 400, 0, 0]
+    one = configs[0]
+    assert one.tasks == ("ALE/Pong-v5", "ALE/Boxing-v5") and one.env_config.full_action_set
+    assert (one.seed, one.steps_per_task, one.labels) == (3, 16_000, "given")
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """A quick setting of seconds, in which nothing is learned."""
