@@ -1,4 +1,4 @@
-"""A rolling window over the past: what gtrxl and memo keep between steps.
+"""A rolling window over the past: what attention, gtrxl and memo keep between steps.
 
 A store of N rows holds what came before, the newest last. Its `length` says how many of
 them belong to the present task. An unroll of T steps appends T rows; step t sees the N
@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from tolman.networks.core import Array
+
+MIN_BLOCK = 16  # Rows; products of smaller matrices take no less time.
 
 
 def rows_in_view(reset: Array, length: Array, capacity: int) -> Array:
@@ -38,7 +40,7 @@ def window_mask(in_view: Array, capacity: int) -> Array:
 
     Args:
       in_view: `[T, B]`, from `rows_in_view`.
-      capacity: N.
+      capacity: N, or the number of earlier rows that are at hand, if that is more.
 
     Returns:
       `[B, T, N + T]` bool.
@@ -52,6 +54,87 @@ def window_mask(in_view: Array, capacity: int) -> Array:
 def extend(rows: Array, new: Array) -> Array:
     """Joins the stored rows `[B, N, D]` and the new ones `[T, B, D]` to `[B, N + T, D]`."""
     return jnp.concatenate([rows, jnp.swapaxes(new, 0, 1)], axis=1)
+
+
+def block_length(num_steps: int, capacity: int) -> int:
+    """How many steps of an unroll are compared at once with all rows that one may see.
+
+    Half a window where the unroll has two of these or more, so that the cost grows with
+    T N; the whole unroll where it is shorter.
+
+    Args:
+      num_steps: T.
+      capacity: N.
+    """
+    half = max(-(-capacity // 2), MIN_BLOCK)
+    return half if num_steps >= 2 * half else num_steps
+
+
+def fold(steps: Array, length: int) -> Array:
+    """Cuts `[T, B, ...]` into blocks, side by side in the batch.
+
+    Args:
+      steps: the last block is filled up with zeros.
+      length: of a block, from `block_length`.
+
+    Returns:
+      `[length, blocks * B, ...]`, all of the first block first.
+    """
+    num_steps, *shape = steps.shape
+    number = -(-num_steps // length)
+    filled = jnp.pad(
+        steps, [(0, number * length - num_steps), *[(0, 0)] * (steps.ndim - 1)]
+    )
+    cut = jnp.moveaxis(filled.reshape(number, length, *shape), 0, 1)
+    return cut.reshape(length, number * shape[0], *shape[1:])
+
+
+def unfold(folded: Array, num_steps: int) -> Array:
+    """`[T, B, ...]` from blocks, `[length, blocks * B, ...]`; the inverse of `fold`."""
+    length, _, *shape = folded.shape
+    number = -(-num_steps // length)
+    cut = jnp.moveaxis(folded.reshape(length, number, -1, *shape), 0, 1)
+    return cut.reshape(number * length, *cut.shape[2:])[:num_steps]
+
+
+def spans(rows: Array, capacity: int, length: int) -> Array:
+    """The rows that the steps of each block may see, the block's own the last of them.
+
+    Args:
+      rows: `[B, N + T, ...]`, from `extend`.
+      capacity: N.
+      length: of a block, from `block_length`.
+
+    Returns:
+      `[blocks * B, S, ...]`, S at least N + length; rows that no step sees may be zeros.
+    """
+    batch_size, num_rows, *shape = rows.shape
+    num_steps = num_rows - capacity
+    if length == num_steps:
+        return rows
+    number, earlier = -(-num_steps // length), -(-capacity // length)
+    before, after = earlier * length - capacity, number * length - num_steps
+    filled = jnp.pad(rows, [(0, 0), (before, after), *[(0, 0)] * (rows.ndim - 2)])
+    cut = jnp.moveaxis(filled.reshape(batch_size, -1, length, *shape), 1, 0)
+    parts = [cut[first : first + number] for first in range(earlier + 1)]
+    joined = jnp.concatenate(parts, axis=2)  # [blocks, B, S, ...]
+    return joined.reshape(number * batch_size, -1, *shape)
+
+
+def block_mask(in_view: Array, capacity: int, length: int) -> Array:
+    """Which rows of its span each step sees.
+
+    Args:
+      in_view: `[T, B]`, from `rows_in_view`.
+      capacity: N.
+      length: of a block, from `block_length`.
+
+    Returns:
+      `[blocks * B, length, S]` bool.
+    """
+    is_whole = length == len(in_view)
+    earlier = capacity if is_whole else -(-capacity // length) * length
+    return window_mask(fold(in_view, length), earlier)
 
 
 def length_after(in_view: Array, capacity: int) -> Array:

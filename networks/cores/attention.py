@@ -90,15 +90,23 @@ class Attention(UnrolledCore):
         )
         keys, values = window.extend(state.keys, key), window.extend(state.values, value)
         in_view = window.rows_in_view(reset, state.length, capacity)
-        mask = window.window_mask(in_view, capacity)[:, None]  # [B, 1, T, N + T]
-        weights = masked_softmax(self._logits(query, keys), mask)
-        rows = values.reshape(*values.shape[:2], config.num_heads, config.head_size)
-        read = jnp.einsum("bhts,bshk->tbhk", weights, rows)
+        length = window.block_length(len(x), capacity)
+        near_keys, near_values = (
+            window.spans(rows, capacity, length) for rows in (keys, values)
+        )
+        mask = window.block_mask(in_view, capacity, length)[:, None]
+        logits = self._logits(window.fold(query, length), near_keys)
+        weights = masked_softmax(logits, mask)
+        rows = near_values.reshape(
+            *near_values.shape[:2], config.num_heads, config.head_size
+        )
+        read = window.unfold(jnp.einsum("bhts,bshk->tbhk", weights, rows), len(x))
         outputs = hk.Linear(config.hidden_size, name="output")(
             read.reshape(*query.shape[:2], size)
         )
-        length = window.length_after(in_view, capacity)
-        return outputs, AttentionState(keys[:, -capacity:], values[:, -capacity:], length)
+        length_after = window.length_after(in_view, capacity)
+        state = AttentionState(keys[:, -capacity:], values[:, -capacity:], length_after)
+        return outputs, state
 
     def _logits(self, query: Array, keys: Array) -> Array:
         """`[B, heads, T, N + T]` of queries `[T, B, ...]` and keys `[B, N + T, ...]`."""

@@ -92,7 +92,8 @@ class GTrXL(UnrolledCore):
     def unroll(self, x: Array, reset: Array, state: GTrXLState) -> tuple[Array, GTrXLState]:
         capacity = self._config.memory_length
         in_view = window.rows_in_view(reset, state.length, capacity)
-        mask = window.window_mask(in_view, capacity)[:, None]  # [B, 1, T, N + T]
+        length = window.block_length(len(x), capacity)
+        mask = window.block_mask(in_view, capacity, length)[:, None]
         hidden = self._input(x)  # [T, B, H]
         rows = []
         for index, layer in enumerate(self._layers):
@@ -115,7 +116,7 @@ class _Layer(hk.Module):
         Args:
           hidden: `[T, B, H]`.
           rows: `[B, N, H]`, stored.
-          mask: `[B, 1, T, N + T]`.
+          mask: `[blocks * B, 1, length, S]`, from `window.block_mask`.
 
         Returns:
           `[T, B, H]`, and `[B, N + T, H]`, the stored rows and the new ones.
@@ -147,13 +148,17 @@ class _Layer(hk.Module):
         )
         present = jnp.swapaxes(extended[:, capacity:], 0, 1)  # [T, B, H]
         query = Linear(size, dtype, "query", with_bias=False)(present)
-        query = query.reshape(*query.shape[:-1], heads, head_size)
+        length = mask.shape[-2]
+        query = window.fold(query.reshape(*query.shape[:-1], heads, head_size), length)
+        near = window.spans(extended, capacity, length)  # [blocks * B, S, H]
         logits = attention.content_logits(
-            query + content_bias, key_weights, extended, dtype
+            query + content_bias, key_weights, near, dtype
         ) + attention.position_logits(
-            query + position_bias, position_weights, capacity, dtype
-        )  # [B, heads, T, N + T]
+            query + position_bias, position_weights, near.shape[1] - length, dtype
+        )  # [blocks * B, heads, length, S]
         weights = attention.masked_softmax(logits, mask)
-        values = attention.read(weights, value_weights, extended, dtype)
+        values = window.unfold(
+            attention.read(weights, value_weights, near, dtype), len(present)
+        )
         values = values.reshape(*values.shape[:-2], size)
         return Linear(size, dtype, "attended", with_bias=False)(values)

@@ -53,10 +53,10 @@ def run(name, config, x, reset, seed=1):
     return params, jax.jit(transformed.apply)(params, x, reset)
 
 
-def rows(seed=0):
+def rows(seed=0, num_steps=T, share=0.15):
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(T, B, D)).astype(np.float32)
-    reset = rng.random((T, B)) < 0.15
+    x = rng.normal(size=(num_steps, B, D)).astype(np.float32)
+    reset = rng.random((num_steps, B)) < share
     reset[7] = [True, False]
     return x, reset
 
@@ -81,6 +81,19 @@ def test_every_core_has_a_slow_one():
     things = {name: find(CORE, name).thing for name in registered(CORE)}
     own = {name for name, core in things.items() if core.__module__.startswith("tolman.")}
     assert {name for name, _ in CASES} == own - elsewhere
+
+
+@pytest.mark.parametrize("positions", ["rope", "alibi"])
+@pytest.mark.parametrize(("num_steps", "window"), [(40, 5), (60, 37)])
+def test_attention_in_blocks_equals_the_slow_one(num_steps, window, positions):
+    """Three blocks of 16 steps, the last one cut short; four of 19, half an odd window."""
+    settings = {"num_heads": 2, "head_size": 4, "window": window, "positions": positions}
+    config = replace(find(CORE, "attention").default_settings(), **settings)
+    x, reset = rows(num_steps=num_steps, share=0.02)
+    params, outputs = run("attention", config, x, reset)
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    expected = oracles.attention(exact, config, x.astype(np.float64), reset)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("is_stepwise", [True, False])

@@ -76,14 +76,16 @@ def _slow(params, x, reset, config):
     return outputs
 
 
-def test_equals_a_slow_numpy_one():
-    config = GTrXLConfig(**SMALL, memory_length=4)
-    params, initial_state, unroll, _ = bind(_core(memory_length=4), 3)
+@pytest.mark.parametrize(("num_steps", "memory_length"), [(14, 4), (40, 5)])
+def test_equals_a_slow_numpy_one(num_steps, memory_length):
+    """In one piece, and in three blocks, the last of which is cut short."""
+    config = GTrXLConfig(**SMALL, memory_length=memory_length)
+    params, initial_state, unroll, _ = bind(_core(memory_length=memory_length), 3)
     rng = np.random.default_rng(0)  # Biases start at zero, which would hide them.
     params = jax.tree.map(
         lambda leaf: (leaf + 0.3 * rng.normal(size=leaf.shape)).astype(np.float32), params
     )
-    x, reset = inputs(14, 2, 3, reset_rate=0.1)
+    x, reset = inputs(num_steps, 2, 3, reset_rate=0.1)
     assert reset.any()
     outputs, _ = unroll(params, x, reset, initial_state(2))
     np.testing.assert_allclose(outputs, _slow(params, x, reset, config), atol=2e-5)
