@@ -92,8 +92,8 @@ class GTrXL(UnrolledCore):
     def unroll(self, x: Array, reset: Array, state: GTrXLState) -> tuple[Array, GTrXLState]:
         capacity = self._config.memory_length
         in_view = window.rows_in_view(reset, state.length, capacity)
-        length = window.block_length(len(x), capacity)
-        mask = window.block_mask(in_view, capacity, length)[:, None]
+        block = window.block_length(len(x), capacity)
+        mask = window.block_mask(in_view, capacity, block)[:, None]
         hidden = self._input(x)  # [T, B, H]
         rows = []
         for index, layer in enumerate(self._layers):
