@@ -13,6 +13,7 @@ from tolman.agents.agent import Unroll
 from tolman.agents.auxiliary import (
     AUXILIARY_TASKS,
     AuxiliaryTask,
+    auxiliary_loss,
     make_auxiliary_tasks,
     register_auxiliary_task,
 )
@@ -58,6 +59,27 @@ def test_what_does_not_fit_is_refused_in_one_line(clock, names, costs, message):
     with pytest.raises(ValueError, match=message) as refusal:
         make_auxiliary_tasks(names, costs, SPEC)
     assert "\n" not in str(refusal.value)
+
+
+def test_losses_and_their_sum_by_hand():
+    guesses = {"a": jnp.array([[1.0, 5], [2, 3]]), "b": jnp.array([[4.0, 9], [0, 2]])}
+    mask = jnp.array([[1.0, 0], [1, 1]])  # Two decisions of two copies, three that count.
+
+    def count(guess, unroll, mask):
+        return {"counted": mask.sum()}
+
+    tasks = [
+        AuxiliaryTask("a", 2.0, None, lambda guess, unroll: guess, metrics=count),
+        AuxiliaryTask("b", 0.5, None, lambda guess, unroll: unroll * guess),
+    ]
+    total, metrics = auxiliary_loss(tasks, guesses, 10.0, mask)
+    # 1 + 2 + 3 and 40 + 0 + 20: sums over time, means over copies; the cost of each.
+    assert float(total) == 2.0 * 6 / 2 + 0.5 * 60 / 2
+    assert {name: float(value) for name, value in metrics.items()} == {
+        "loss/a": 2.0, "a/counted": 3.0, "loss/b": 20.0,
+    }  # fmt: skip
+    _, metrics = auxiliary_loss(tasks[:1], guesses, 10.0, 0.0 * mask)
+    assert float(metrics["loss/a"]) == 0.0
 
 
 def test_a_taken_name_is_refused(clock):

@@ -150,6 +150,19 @@ def test_what_enters_each_of_the_two_lstms():
     assert sorted(sizes) == [256 + 1, 256 + 64 + 8 + 6]
 
 
+def test_heads_have_128_units_and_probes_none():
+    params = jax.eval_shape(agent_of(**ALL).init, jax.random.PRNGKey(0)).params
+    heads, probes = (
+        sorted(layer["w"].shape for name, layer in params.items() if what in name)
+        for what in ("_head", "_probe")
+    )
+    # D1 reads 256 features, D2 and L the 48 units of the core.
+    pixels = 4 * 16 * 8
+    into, out = [(48, 128)] * 2 + [(256, 128)], [(128, 2)] + [(128, pixels)] * 2
+    assert heads == sorted(into + out)
+    assert probes == [(48, 12), (256, 12)]  # The cells of the maze.
+
+
 def gradients(agent, params, unroll, task):
     """Of one task's own loss, by module."""
     (one,) = [one for one in agent._auxiliary_tasks if one.name == task]

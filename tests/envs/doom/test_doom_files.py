@@ -3,9 +3,11 @@
 import dataclasses
 import io
 import itertools
+import re
 import struct
 import sys
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -132,6 +134,28 @@ def test_textures_are_the_ray_casters():
             assert image[63 - 8 * eighth, 8 * column].tolist() == wanted
 
 
+def test_the_ray_caster_sees_the_pictures_of_the_level():
+    """From the middle of a cell, half a cell away, a wall fills 8 x 8 pixels."""
+    lumps = dict(read_wad(level.level_wad([SMALL], np.array([1, 0]))))
+    view, seen = render.full_view(8, 8), set()
+    nothing = render.Items(np.zeros((1, 2)), np.zeros(1, int), np.zeros(1, bool))
+
+    @jax.jit
+    def paint(pose):
+        return render.colours(render.look(SMALL.arrays, pose, nothing, view), pose, view)
+
+    for start, end, name in level.faces(SMALL):
+        right = np.subtract(end, start)  # To the right of who looks at it.
+        ahead = np.array([right[1], -right[0]])
+        place = (np.add(start, end) - ahead) / 2
+        heading = np.arctan2(ahead[1], ahead[0])
+        image = paint(task.Pose(np.float32(place), np.float32(heading)))
+        picture = np.asarray(Image.open(io.BytesIO(lumps[name])))
+        np.testing.assert_array_equal(image, picture[4::8, 4::8], name)
+        seen.add(name)
+    assert len(seen) > 5 and {name[-2:] for name in seen} == {"VN", "VM", "HN", "HM"}
+
+
 def test_ground_has_colours_of_its_own():
     # Depth tells floor and ceiling by them.
     ground = {int(render.CEILING_COLOUR), *map(int, render.FLOOR_COLOURS)}
@@ -148,6 +172,25 @@ def test_the_map_has_its_things():
         line = next(one for one in text.split("\n") if f"id = {item + 1};" in one)
         assert f"type = {20_001 + kind};" in line
     assert level.level_wad([SMALL], kinds) == level.level_wad([SMALL], kinds)
+
+
+def test_walls_stand_in_units_with_the_north_above():
+    text = level.text_map(SMALL, np.array([task.GOAL_ITEM]))
+    places = re.findall(r"vertex { x = (\S+); y = (\S+); }", text)
+    looks = re.findall(r'texturemiddle = "(\w+)"', text)
+    lines = re.findall(r"linedef { v1 = (\d+); v2 = (\d+); sidefront = (\d+);", text)
+    walls = {
+        (*(tuple(map(float, places[int(end)])) for end in ends), looks[int(side)])
+        for *ends, side in lines
+    }
+    for start, end, look in level.faces(SMALL):
+        (x, y), (to_x, to_y) = start, end
+        walls.remove(((64 * x, 128 - 64 * y), (64 * to_x, 128 - 64 * to_y), look))
+    # What is left is the room of the items, within which the middle is.
+    assert len(walls) == 4
+    x, y = level.ROOM
+    sides = [0.5 * np.add(*ends) - [x, y] for *ends, _ in walls]
+    assert sorted(map(tuple, sides)) == [(-32, 0), (0, -32), (0, 32), (32, 0)]
 
 
 def test_every_maze_has_a_map_of_its_own():

@@ -1,15 +1,20 @@
 """The environment around task, motion and view: rewards, clocks, labels, same bytes."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles.mazes import loop_labels
 
-from tolman.envs.environment import FIRST, LAST
+from tolman.envs.environment import FIRST, LAST, is_target
 from tolman.envs.maze import Maze
+from tolman.envs.maze.depth_target import depth_classes, target_pixels
 from tolman.envs.maze.environment import find_layouts
+from tolman.envs.maze.fields import Field
 from tolman.envs.maze.motion import ACTIONS, SPEED, at_rest
+from tolman.envs.maze.render import ITEM_COLOURS
 from tolman.envs.maze.task import Pose
 from tolman.launchers.settings.bounds import check_settings
 
@@ -43,7 +48,7 @@ def test_the_goal_pays_and_puts_the_agent_elsewhere():
     state = state._replace(body=at_rest(before))
     step, rewards = jax.jit(maze.step), []
     for _ in range(3):
-        state, row = step(state, jnp.int32(NAMES.index("forward")))
+        state, row = step(state, jnp.int32(NAMES.index("forward and turn left")))
         rewards.append(float(row.reward))
         if rewards[-1]:
             break
@@ -51,11 +56,30 @@ def test_the_goal_pays_and_puts_the_agent_elsewhere():
     assert rewards[-1] == 5.0  # 10, scaled.
     assert bool(row.observation["respawned"]) and bool(state.task.is_there.all())
     np.testing.assert_array_equal(row.observation["velocity"], np.zeros(6))
-    place = np.asarray(row.observation["pose"][:2])
+    found = row.observation["pose"]
+    place = np.asarray(found[:2])
     np.testing.assert_allclose(place % 1, 0.5)  # The middle of a cell.
     assert int(state.task.path_length) == 1
-    state, row = step(state, jnp.int32(0))
+    away = Pose(jnp.float32([2.5, 1.5]), jnp.float32(0.0))
+    state, row = step(state._replace(body=at_rest(away)), jnp.int32(0))
     assert not bool(row.observation["respawned"]) and float(row.reward) == 0.0
+    # The next find leads to a start of its own.
+    _, row = step(state._replace(body=at_rest(before)), jnp.int32(NAMES.index("forward")))
+    assert bool(row.observation["respawned"])
+    assert float(row.observation["pose"][2]) != float(found[2])
+
+
+def test_the_goal_ends_a_decision(tmp_path):
+    """Sixty frames lead three cells on, over the goal to the apple, were it not for it."""
+    path = tmp_path / "way.txt"
+    path.write_text("***********\n*> G A    *\n***********\n")
+    maze = Maze(layout=str(path), action_repeat=60, **SMALL)
+    _, rows = play(maze, 0, [NAMES.index("forward")])
+    assert float(rows[1].reward) == 10.0
+    path.write_text("***********\n*> A A   G*\n***********\n")
+    maze = Maze(layout=str(path), action_repeat=60, **SMALL)
+    _, rows = play(maze, 0, [NAMES.index("forward")] * 2)
+    assert [float(row.reward) for row in rows[1:]] == [2.0, 10.0]
 
 
 def test_velocity_is_the_agents_own():
@@ -111,6 +135,53 @@ def test_same_key_same_bytes():
     np.testing.assert_array_equal(
         first.observation["rgbd"][..., :3], first.observation["rgb"]
     )
+
+
+def test_depth_classes_are_those_of_the_map():
+    maze = Maze(layout="random_goal_1", fruit_density=1.0, image_size=24,
+                fields=("depth", "depth_classes"))  # fmt: skip
+    _, rows = play(maze, 5, np.random.default_rng(0).integers(0, 8, 20))
+    depths, classes = zip(*(row.observation.values() for row in rows), strict=True)
+    rows, columns = target_pixels(24, 24)
+    coarse = np.stack(depths)[:, rows][..., columns]
+    np.testing.assert_array_equal(np.stack(classes), depth_classes(coarse))
+    for axis in (1, 2):  # Fruit is below the horizon alone, so that no side is another.
+        assert not np.array_equal(classes, np.flip(classes, axis))
+
+
+def test_what_was_picked_up_is_seen_no_more(tmp_path):
+    path = tmp_path / "way.txt"
+    path.write_text("***********\n*>   A   G*\n***********\n")
+    maze = Maze(layout=str(path), image_size=48, fields=("rgb",))
+    red, green = ITEM_COLOURS[[1, 0]]
+    state, row = jax.jit(maze.reset)(jax.random.PRNGKey(0))
+    shown = [row]
+    for there in (True, False):
+        gone = state.task._replace(is_there=jnp.array([there, True]))
+        shown.append(jax.jit(maze.step)(state._replace(task=gone), jnp.int32(0))[1])
+    packed = [np.asarray(one.observation["rgb"]) @ [1, 1 << 8, 1 << 16] for one in shown]
+    assert [(one == red).any() for one in packed] == [True, True, False]
+    assert [(one == green).any() for one in packed] == [False, False, True]
+
+
+def test_all_but_what_a_body_can_sense_are_targets():
+    spec = Maze(fields=get_args(Field)).observation_spec()
+    inputs = [name for name, one in spec.items() if not is_target(one)]
+    assert inputs == ["rgb", "rgbd", "velocity"] and len(spec) == 8
+
+
+@pytest.mark.parametrize("field", get_args(Field))
+def test_a_field_alone_is_as_among_all(field):
+    rows = []
+    for fields in ((field,), get_args(Field)):
+        maze = Maze(layout="tiny", image_size=16, fields=fields)
+        rows.append(jax.jit(maze.reset)(jax.random.PRNGKey(0))[1].observation)
+    assert list(rows[0]) == [field]
+    np.testing.assert_array_equal(rows[0][field], rows[1][field])
+
+
+def test_a_film_has_the_clock_of_the_decisions():
+    assert Maze(action_repeat=4).frames_per_second == 15
 
 
 def test_generated_mazes_of_the_two_splits_differ():

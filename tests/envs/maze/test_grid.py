@@ -44,3 +44,17 @@ def test_starts_of_other_layouts_are_drawn():
     _, rows = jax.vmap(maze.reset)(jax.random.split(jax.random.PRNGKey(0), 200))
     assert set(np.asarray(rows.observation)) == set(range(12))
     assert maze.observation_spec().num_values == 12
+
+
+def test_every_find_leads_to_a_start_of_its_own(tmp_path):
+    path = tmp_path / "way.txt"
+    path.write_text("*******\n*P G P*\n*******\n")  # The goal is one move from both.
+    maze = GridMaze(layout=str(path))
+    state, row = maze.reset(jax.random.PRNGKey(0))
+    step, starts = jax.jit(maze.step), []
+    for _ in range(12):
+        move = "east" if int(row.observation) == 0 else "west"
+        state, row = step(state, jnp.int32(MOVES.index(move)))
+        assert float(row.reward) == 1.0
+        starts.append(int(row.observation))
+    assert set(starts) == {0, 2}

@@ -40,6 +40,22 @@ def test_walls_by_hand():
     assert layout.starts == ((3, None),)
 
 
+def test_a_start_looks_the_way_its_mark_points():
+    maze = make_layout("*******\n*> v P*\n*     *\n*<   ^*\n*******")
+    half = np.pi  # Of a turn, clockwise from the east.
+    assert maze.starts == ((0, 0.0), (1, half / 2), (2, None), (3, half), (5, -half / 2))
+
+
+def test_reach_is_counted_from_the_marks():
+    maze = make_layout("*******\n* *G P*\n*******")  # Its first cell is shut in.
+    assert maze.within_reach.tolist() == [False, True, True]
+
+
+def test_a_line_of_the_grid_has_a_bit_for_each_of_32_cells():
+    maze = make_layout("\n".join(["*" * 65, "*" + " " * 63 + "*", "*" * 65]))
+    assert maze.arrays.horizontal.tolist() == [2**32 - 1] * 2
+
+
 def test_distances_by_hand():
     distance = make_layout(SMALL).arrays.distance
     assert distance[0].tolist() == [0, 3, 4, 1, 2, UNREACHABLE]
@@ -99,6 +115,12 @@ def test_generated_mazes_join_all_cells_and_repeat(seed):
     assert len(maze.marked("G")) == 1 and len(maze.marked("A")) == 3
 
 
+def test_walls_are_opened_by_their_share():
+    """The walk leaves 112 walls between 9 x 15 cells; 48 are around, and posts 10 x 16."""
+    closed = [draw(seed, 9, 15).text.count("*") - 48 - 10 * 16 for seed in range(60)]
+    assert 1 - np.mean(closed) / 112 == pytest.approx(0.15, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -110,6 +132,9 @@ def test_generated_mazes_join_all_cells_and_repeat(seed):
         ("***\n***", "2 lines of 3 characters"),
         ("*", "1 lines of 1 characters"),
         ("***\n*  \n***", "the outer edge has [' ']. Close it with '*'"),
+        ("***\n  *\n***", "the outer edge has [' ']"),
+        ("* *\n* *\n***", "the outer edge has [' ']"),
+        ("***\n* *\n* *", "the outer edge has [' ']"),
         ("###\n#G#\n###", "the outer edge has ['#']. Close it with '*'"),
         ("***\n***\n***", "no cell is open"),
         ("***\n*x*\n***", "marks ['x'] are unknown"),

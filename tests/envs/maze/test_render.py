@@ -82,6 +82,7 @@ def test_a_whole_depth_map_is_the_slow_one():
 
 def test_an_odd_height_has_no_row_at_the_horizon():
     view = full_view(21, 21)
+    assert view.rows[10] == pytest.approx(0.25 / 21)
     columns = see(named_layouts()["tiny"].arrays, pose_of(0.5, 0.5, 0.3), NOTHING, view)
     found = measure(columns, view)
     assert np.isfinite(found).all() and (np.asarray(found) < 6).all()

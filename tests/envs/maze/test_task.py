@@ -42,6 +42,8 @@ def test_starts_keep_their_distance_to_the_goal():
     assert len(set(goal.tolist())) == 50  # Every cell is some time the goal.
     heading = np.asarray(poses.heading)
     assert np.abs(heading).max() <= np.pi and heading.std() == pytest.approx(1.81, abs=0.1)
+    # Drawn with one number, start and goal would go hand in hand; far apart, they do not.
+    assert np.corrcoef(start, goal)[0, 1] < 0.1
 
 
 def test_a_room_too_small_for_the_distance_takes_any_start():
@@ -113,14 +115,18 @@ def test_rewards_by_hand():
     rules = task.make_rules([ROOM])
     drawn, _ = begin(rules, 0)
     at = {"apple": [2.5, 0.5], "strawberry": [0.5, 1.5], "goal": [0.5, 0.5]}
-    for name, reward in (("apple", 1.0), ("strawberry", 2.0), ("goal", 10.0)):
+    for name, reward, reach in (
+        ("apple", 1.0, 0.25),
+        ("strawberry", 2.0, 0.25),
+        ("goal", 10.0, 0.3),
+    ):
         place = jnp.float32(at[name])
         after, got, is_goal = task.collect(rules, drawn, place)
         assert float(got) == reward and bool(is_goal) is (name == "goal")
         assert int(after.is_there.sum()) == 2
         _, got, is_goal = task.collect(rules, after, place)
         assert float(got) == 0.0 and not bool(is_goal)
-        near, far = place + jnp.float32([0.24, 0.0]), place + jnp.float32([0.31, 0.0])
+        near, far = (place + jnp.float32([reach + off, 0.0]) for off in (-0.01, 0.01))
         assert float(task.collect(rules, drawn, near)[1]) == reward
         assert float(task.collect(rules, drawn, far)[1]) == 0.0
 
@@ -156,6 +162,8 @@ def test_loops_by_hand():
     far = [(x, 0.0) for x in (0, 1, 2, 3, 2, 1, 0)]
     # At 1 on the way back the path was at 0 to 2 before it was at 3, 2 away from 1.
     assert labels_of(far) == [False] * 5 + [True] * 2
+    # Exactly 1 from the first place, and 2 from the one between.
+    assert labels_of([(x, 0.0) for x in (0, 3, 1)]) == [False, False, True]
     moved = [(x + 7.0, 4.0) for x, _ in far]
     assert labels_of(moved) == labels_of(far)
 

@@ -46,6 +46,30 @@ def test_in_pixels_the_agent_predicts_and_who_has_no_memory_does_not():
     assert not heads(other) and not jax.tree.leaves(other.initial_actor_state(1).core)
 
 
+def test_on_the_grid_one_has_no_memory_and_one_no_reward():
+    setting, shapes = study.QUICK, {}
+    for name, changed in {study.AGENT_NAME: {}, **setting.others}.items():
+        agent = setting.make(setting.environment, **{**setting.agent, **changed})
+        has_memory = bool(jax.tree.leaves(agent.initial_actor_state(1).core))
+        assert has_memory == (name != study.NO_MEMORY)
+        shapes[name] = jax.eval_shape(agent.init, jax.random.PRNGKey(0)).params
+    (own, other) = (
+        [layer["w"].shape[0] for path, layer in shapes[name].items() if "input_g" in path]
+        for name in (study.AGENT_NAME, study.NO_REWARD)
+    )
+    assert [size - 1 for size in own] == other and own  # The reward is a number.
+
+
+def test_the_wiped_player_is_the_agent_in_the_maze_that_wipes(monkeypatch):
+    played = []
+    monkeypatch.setattr(study.common, "evaluate", lambda *given: played.append(given[2]))
+    monkeypatch.setattr(study, "read_finds", lambda *given: given[-1])
+    for setting in (study.QUICK, study.FULL):
+        paid = study._play_wiped(None, setting, None, None, None, None)
+        assert paid == setting.goal_reward
+        assert played.pop() == study.Wiped(setting.environment, setting.goal_reward)
+
+
 def test_a_find_in_pixels_pays_what_the_study_takes_for_one():
     for setting in (study.QUICK, study.FULL):
         scale = getattr(setting.environment, "reward_scale", 1 / GOAL_REWARD)

@@ -12,6 +12,7 @@ from tolman.agents.recurrent import RecurrentState
 from tolman.envs.environment import TimeStep
 from tolman.launchers.catalog.names import make_core
 from tolman.launchers.device.episodes import Trajectory
+from tolman.launchers.studies.finds import Finds
 from tolman.launchers.studies.navigation import analysis as study
 from tolman.launchers.studies.navigation import reading
 from tolman.launchers.studies.study import Study, run_study
@@ -28,6 +29,27 @@ def test_scores_by_hand():
     assert reading.accuracy_of_majority(classes) == pytest.approx((3 + 1) / 8)
     pose = np.array([[0.5, 0.5, 3.0], [3.99, 1.0, 0.0]])
     np.testing.assert_array_equal(reading.cells(pose, 4), [0, 7])
+
+
+def test_every_head_is_held_against_its_own_truth():
+    """Four decisions of one episode, with two cells and two pixels of depth."""
+    pose = np.zeros((4, 1, 3), np.float32)
+    pose[2:, 0, 0] = 1.5  # Two in cell 0, two in cell 1.
+    classes = np.array([[5, 1], [5, 2], [5, 3], [4, 1]]).reshape(4, 1, 1, 2)
+    closed = np.array([[False], [True], [True], [False]])
+    predicted = {
+        "depth_1": np.full((4, 1, 1, 2), 5),
+        "depth_2": np.full((4, 1, 1, 2), 1),
+        "loop": np.array([[0], [1], [0], [0]]),
+        "position": np.ones((4, 1), int),
+        "position_of_features": np.array([[0], [0], [1], [0]]),
+    }
+    observation = {"pose": pose, "depth_classes": classes, "loop_closure": closed}
+    scores = study._measure(reading.Reading(observation, predicted), 2)
+    assert scores == pytest.approx({
+        "majority": 5 / 8, "loop_share": 0.5, "loop": 2 / 3, "depth_1": 3 / 8,
+        "depth_2": 2 / 8, "position": 0.5, "position_of_features": 0.75,
+    })  # fmt: skip
 
 
 def test_evenness_by_hand():
@@ -83,6 +105,8 @@ def test_probes_read_and_teach_nothing_and_the_other_heads_do():
     for name, heads in ((study.NAV, 5), (study.FF, 2), (study.RANDOM, 5)):
         tasks = study.make_agent(study.QUICK, name)._auxiliary_tasks
         assert len(tasks) == heads
+        state = study.make_agent(study.QUICK, name).initial_actor_state(1)
+        assert bool(jax.tree.leaves(state.core)) == (name != study.FF)
         for task in tasks:
             assert task.is_probe == ("position" in task.name)
 
@@ -147,6 +171,14 @@ def test_checks_by_hand(tmp_path):
         broken = {name: {**good.get(name, {}), **changes.get(name, {})} for name in told}
         assert passed(broken) == [one != number for one in range(8)]
     assert passed({study.FF: {"position": 0.9}, study.NAV: {"position": 0.61}})[3] is True
+    # From pixels to the plateau: the first find takes longer than later ones, too.
+    for steps, is_good in (([13, 10, 10], True), ([12, 10, 10], False)):
+        found = np.zeros((40, 1, 1), bool)
+        found[np.cumsum(steps) - 1] = True
+        done = Study("navigation/analysis", "", "", False, 0, tmp_path)
+        changed = {**told, study.NAV: {**nav, **good[study.NAV]}}
+        study._check(done, changed, {study.NAV: Finds(found)})
+        assert [check.passed for check in done.checks] == [True] * 8 + [is_good]
 
 
 @pytest.mark.slow

@@ -28,6 +28,17 @@ def test_each_variant_gets_the_fields_that_it_needs():
         assert ("depth_2" in heads) == ("D2" in label), label
 
 
+def test_agents_are_what_they_are_called():
+    for label, variant in {**study.FULL_VARIANTS, **study.QUICK_VARIANTS}.items():
+        assert (variant.core == "feedforward") == (label == "FF")
+        assert variant.is_shuffled == ("shuffled" in label)
+        assert (variant.settings.get("wiring") != "plain") == ("Nav" in label)
+        is_regression = variant.settings.get("depth_target") == "regression"
+        assert is_regression == ("regression" in label)
+        for cost, mark in (("depth_1", "D1"), ("depth_2", "D2"), ("loop", " L")):
+            assert bool(variant.settings.get(f"{cost}_cost")) == (mark in label), label
+
+
 def test_the_shuffled_control_learns_the_depth_of_another_copy():
     maze = study.make_maze("maze/tiny", study.QUICK_VARIANTS[study.D2], {"image_size": 16})
     shuffled, plain = (
@@ -82,6 +93,11 @@ def test_the_ratio_of_decisions_has_an_interval(tmp_path):
     half = 4.3027 * logs.std(ddof=1) / 3**0.5
     low, high = np.exp(logs.mean() - half), np.exp(logs.mean() + half)
     assert f"({low:.2f} to {high:.2f})" in check.claim and check.passed
+    for start, is_sooner in ((32, True), (34, False)):  # 34 and 36 decisions of 50.
+        other = Study("navigation/auxiliary", "", "", True, 0, tmp_path)
+        some = {**curves, study.D2: rising(start, start, start)}
+        study._check_decisions(other, setting, "maze/tiny", some)
+        assert other.checks[0].passed == is_sooner
     never = {label: rising(200, 200, 200) for label in curves}
     for some in (never, {study.D2: rising(1, 1, 1)}):  # Nobody is there; one was left out.
         study._check_decisions(done, setting, "maze/tiny", some)
@@ -121,6 +137,42 @@ def test_what_was_left_out_is_compared_with_nothing(tmp_path):
     assert claims(True, study.QUICK, shuffled) == {
         "the same ratio with shuffled depth": (3.0, False)
     }
+
+
+def curve(*areas):
+    """Of seeds, one each."""
+    return np.tile(np.float64(areas), (4, 1))
+
+
+@pytest.mark.parametrize(
+    ("quick", "changes", "number"),
+    [
+        (True, {}, None),
+        (True, {"LSTM + D2": curve(1.3, 1.3, 1.28)}, 0),
+        (True, {"LSTM": curve(0.75, 0.75, 1.5)}, 1),
+        (True, {"LSTM + D2, shuffled": curve(1.2, 1.15, 1.15)}, 2),
+        (False, {}, None),
+        (False, {"Nav + D2": curve(1.2, 1.2, 1.19)}, 0),
+        (False, {"Nav": curve(0.75, 0.75, 1.5)}, 1),
+        (False, {"Nav + D2, shuffled": curve(1.1, 1.1, 1.12)}, 2),
+        (False, {"Nav, depth as input": curve(1.4, 1.4, 1.45)}, 3),
+        (False, {"Nav + D2, regression": curve(1.4, 1.4, 1.45)}, 4),
+    ],
+)
+def test_bars_by_hand(tmp_path, quick, changes, number):
+    """Areas of 1 without, 1.4 with D2; whose check fails, of all."""
+    if quick:
+        setting, base = study.QUICK, {"LSTM": curve(1, 1, 1)}
+        base |= {"LSTM + D2": curve(1.4, 1.4, 1.4), study.SHUFFLED: curve(1.1, 1.1, 1.2)}
+    else:
+        setting, base = study.FULL, {"Nav": curve(1, 1, 1)}
+        base |= {"Nav + D2": curve(1.4, 1.4, 1.4), study.NAV_RGBD: curve(1.1, 1.0, 1.1)}
+        base |= {study.REGRESSION: curve(1.1, 1.0, 1.1)}
+        base |= {"Nav + D2, shuffled": curve(1.0, 1.1, 1.1)}
+    done = Study("navigation/auxiliary", "", "", quick, 0, tmp_path)
+    study._check(done, setting, "maze/tiny", {**base, **changes})
+    passed = [check.passed for check in done.checks]
+    assert passed == [one != number for one in range(3 if quick else 5)]
 
 
 @pytest.mark.slow
