@@ -86,11 +86,20 @@ def run_core(
 
     Returns:
       Outputs `[B, H]` or `[T, B, H]`, the state after `x`, and the diagnostics.
+
+    Raises:
+      ValueError: if a core returns outputs of another number of rows.
     """
     diagnose = getattr(core, "diagnose", None)
     is_step = reset.ndim == 1
     if diagnose is None:
         outputs, state = (core if is_step else core.unroll)(x, reset, state)
+        shape = getattr(outputs, "shape", ())
+        if shape[:-1] != reset.shape:
+            raise ValueError(
+                f"core {type(core).__name__}: returned outputs of shape {shape}; must be "
+                f"{reset.shape} and an axis of features. tolman check-core tells more."
+            )
         return outputs, state, {}
     if not is_step:
         return diagnose(x, reset, state)

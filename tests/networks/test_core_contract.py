@@ -17,7 +17,7 @@ from tolman.networks.conformance import (
     check_core,
     steps_in_reach,
 )
-from tolman.networks.core import CORES, register_core, reset_state
+from tolman.networks.core import CORES, register_core, reset_state, run_core
 from tolman.networks.cores import GRU, LSTM, Feedforward, GRUConfig, LSTMConfig, recurrent
 
 # What makes a check slow is what must be compiled; the rules are the same.
@@ -255,3 +255,25 @@ def test_a_taken_name_is_refused():
     with pytest.raises(ValueError, match="'lstm' is taken by LSTM"):
         register_core("lstm")(Feedforward)
     assert CORES["lstm"] is LSTM
+
+
+class _Sums:
+    """Adds up what it should keep apart."""
+
+    def initial_state(self, batch_size):
+        return jnp.zeros(batch_size)
+
+    def __call__(self, x, reset, state):
+        return x.sum(-1), state
+
+    def unroll(self, x, reset, state):
+        return x.sum(1), state
+
+
+def test_outputs_of_other_rows_are_named():
+    """A core of a user's own trains without check-core, too."""
+    x, state = jnp.zeros((5, 3, 2)), jnp.zeros(3)
+    with pytest.raises(ValueError, match=r"_Sums: .* \(3,\); must be \(3,\) and an axis"):
+        run_core(_Sums(), x[0], jnp.zeros(3, bool), state)
+    with pytest.raises(ValueError, match=r"_Sums: .* \(5, 2\); must be \(5, 3\) and an"):
+        run_core(_Sums(), x, jnp.zeros((5, 3), bool), state)
