@@ -38,6 +38,7 @@ from tolman.envs.maze.render import Items, colours, depth, full_view, look
 from tolman.envs.spelling import suggest
 
 GENERATED = "generated"
+MOST_WAYS = 2**28  # Of all generated mazes, from cell to cell.
 GENERATED_ONLY = {"num_mazes", "split", "height", "width"}
 
 
@@ -226,14 +227,22 @@ def find_layouts(settings: Maze) -> list[Layout]:
     """The mazes that the settings name.
 
     Raises:
-      ValueError: for a name that is none, or a file that holds no maze.
+      ValueError: for a name that is none, a file that holds no maze, or more generated ones
+        than the memory should hold.
     """
     named, name = layouts.named_layouts(), settings.layout
     if name in named:
         return [named[name]]
     if name == GENERATED:
+        number, cells = settings.num_mazes, settings.height * settings.width
+        if number * cells**2 > MOST_WAYS:
+            raise ValueError(
+                f"num_mazes={number}, height={settings.height}, width={settings.width}: "
+                f"must be at most {MOST_WAYS // cells**2} mazes of this size, as the steps "
+                "from cell to cell are kept. Set --env.num-mazes."
+            )
         first = layouts.HELD_OUT if settings.split == "held_out" else 0
-        seeds = range(first, first + settings.num_mazes)
+        seeds = range(first, first + number)
         return [layouts.draw(seed, settings.height, settings.width) for seed in seeds]
     path = Path(name)
     if not path.is_file():

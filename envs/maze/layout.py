@@ -16,8 +16,8 @@ and growing towards y, so clockwise on the page.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -235,26 +235,22 @@ def _bits(is_set: np.ndarray) -> np.ndarray:
 def _distances(
     vertical: np.ndarray, horizontal: np.ndarray, is_block: np.ndarray
 ) -> np.ndarray:
-    """`[C, C]` by breadth-first search from every open cell."""
-    height, width = is_block.shape
-    distance = np.full((height * width, height * width), UNREACHABLE, np.int16)
-    ways: list[list[int]] = [[] for _ in range(height * width)]
-    for row in range(height):
-        for column in range(width):
-            cell = width * row + column
-            if column and not vertical[row, column]:
-                ways[cell].append(cell - 1)
-                ways[cell - 1].append(cell)
-            if row and not horizontal[row, column]:
-                ways[cell].append(cell - width)
-                ways[cell - width].append(cell)
-    for start in np.flatnonzero(~is_block.reshape(-1)):
-        distance[start, start] = 0
-        waiting = deque([int(start)])
-        while waiting:
-            cell = waiting.popleft()
-            for near in ways[cell]:
-                if distance[start, near] == UNREACHABLE:
-                    distance[start, near] = distance[start, cell] + 1
-                    waiting.append(near)
+    """`[C, C]` by breadth-first search from all open cells at once, a step a turn."""
+    cells = is_block.size
+    reached = np.zeros((cells, cells), bool)  # From each start.
+    np.fill_diagonal(reached, ~is_block.reshape(-1))
+    distance = np.where(reached, 0, UNREACHABLE).astype(np.int16)
+    ahead = reached.reshape(cells, *is_block.shape)  # The cells of the last step.
+    east, south = ~vertical[:, 1:-1], ~horizontal[1:-1]  # Ways that are open.
+    for step in itertools.count(1):
+        near = np.zeros_like(ahead)
+        near[:, :, 1:] |= ahead[:, :, :-1] & east
+        near[:, :, :-1] |= ahead[:, :, 1:] & east
+        near[:, 1:] |= ahead[:, :-1] & south
+        near[:, :-1] |= ahead[:, 1:] & south
+        ahead = near & ~reached.reshape(near.shape)
+        if not ahead.any():
+            break
+        distance[ahead.reshape(cells, cells)] = step
+        reached = reached | ahead.reshape(cells, cells)
     return distance

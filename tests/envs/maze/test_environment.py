@@ -213,6 +213,10 @@ def test_a_maze_of_a_file(tmp_path):
     ("settings", "words"),
     [
         ({"layout": "static_9"}, "layout='static_9': is neither a file nor one of tiny"),
+        (
+            {"layout": "generated", "num_mazes": 10_000, "height": 32, "width": 32},
+            "width=32: must be at most 256 mazes of this size",
+        ),
         ({"action_repeat": 0}, "action_repeat"),
         ({"image_size": 4}, "image_size"),
         ({"fields": ()}, "fields"),

@@ -166,3 +166,19 @@ def test_mazes_of_deepmind_lab_are_read_as_they_are(name, height, width, num_app
 def test_more_marks_than_cells_are_refused():
     with pytest.raises(ValueError, match="5 marks in 2 x 2 cells"):
         draw(0, 2, 2, num_apples=4)
+
+
+def test_distances_are_those_of_a_slow_search():
+    maze = make_layout(from_blocks("G  *   \n*  * * \n P  A *\n***    \n  *S   "))
+    arrays, width = maze.arrays, maze.width
+    for start in range(len(arrays.is_open)):
+        found = {start: 0} if arrays.is_open[start] else {}
+        waiting = [*found]
+        for cell in waiting:
+            ways = zip((-1, 1, -width, width), (0, 1, 2, 3), strict=True)
+            for shift, bit in ways:
+                if not arrays.faces[cell] >> bit & 1 and cell + shift not in found:
+                    found[cell + shift] = found[cell] + 1
+                    waiting.append(cell + shift)
+        expected = [found.get(cell, UNREACHABLE) for cell in range(len(arrays.is_open))]
+        assert arrays.distance[start].tolist() == expected
