@@ -118,6 +118,15 @@ def test_actions_move_as_they_are_named():
             )
 
 
+def test_poses_keep_within_the_bounds_of_their_spec():
+    environment = LabEnvironment(NAME, EVERY)
+    environment.reset()
+    place, angles = np.array([1_010.0, -5.0, 40.0]), np.array([0.0, 270.0, 0.0])
+    told = environment._observe_place(place, angles, True)
+    # Looks south: three quarters to the left are one to the right.
+    np.testing.assert_allclose(told["pose"], [10, 10, np.pi / 2], rtol=1e-6)
+
+
 def test_depth_and_its_classes_by_hand():
     environment = LabEnvironment(NAME, LabSettings(image_size=256, fields=FIELDS))
     row = environment.reset().observation

@@ -266,6 +266,14 @@ def test_what_lies_on_the_way_of_a_decision_is_picked_up_until_the_goal(
     assert rewards(went(vector, 2)) == [10, 10]
 
 
+def test_the_first_row_of_an_episode_pays_nothing(make_way, monkeypatch):
+    """Episodes of one decision, of which some end with the body on a new apple or goal."""
+    monkeypatch.setattr(Walker, "stride", 1.0)
+    vector = make_way("AG", num_frames=4)
+    paid = rewards([vector.reset(), *went(vector, 39)])
+    assert paid[::2] == [0] * 20 and 10 in paid[1::2]
+
+
 def test_what_was_picked_up_is_put_away_until_the_goal(make_way):
     vector = make_way("> A G")
     vector.reset()

@@ -7,7 +7,7 @@ import pytest
 from oracles.mazes import loop_labels
 
 from tolman.envs.maze import task
-from tolman.envs.maze.layout import make_layout
+from tolman.envs.maze.layout import from_blocks, make_layout
 from tolman.envs.maze.layouts import draw, named_layouts
 
 ROOM = make_layout("*******\n*G   A*\n*     *\n*S    *\n*******")
@@ -99,6 +99,11 @@ def test_drawn_apples_are_in_cells_of_their_own():
         assert len(set(cells)) == 6 and min(cells) >= 0
         counts[cells[:-1]] += 1
     assert (counts > 0).sum() == 50  # 500 apples in 50 cells.
+
+
+def test_apples_are_a_share_of_the_open_cells():
+    maze = make_layout(from_blocks("  *\n  *"))  # Four of six.
+    assert task.make_rules([maze], fruit_density=0.5).kinds.tolist() == [1, 1, 0]
 
 
 def test_more_apples_than_cells_are_not_there():

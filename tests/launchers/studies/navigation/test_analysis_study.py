@@ -1,20 +1,23 @@
 """The analysis of navigation: scores by hand, heads read in whole episodes, end to end."""
 
 import dataclasses
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles.mazes import segments
 
 from tolman.agents.navigation import NavigationConfig, make_navigation
 from tolman.agents.recurrent import RecurrentState
 from tolman.envs.environment import TimeStep
+from tolman.envs.maze.layouts import named_layouts
 from tolman.launchers.catalog.names import make_core
 from tolman.launchers.device.episodes import Trajectory
 from tolman.launchers.studies.finds import Finds
 from tolman.launchers.studies.navigation import analysis as study
-from tolman.launchers.studies.navigation import reading
+from tolman.launchers.studies.navigation import pictures, reading
 from tolman.launchers.studies.study import Study, run_study
 from tolman.networks.cores import LSTMConfig
 
@@ -50,6 +53,14 @@ def test_every_head_is_held_against_its_own_truth():
         "majority": 5 / 8, "loop_share": 0.5, "loop": 2 / 3, "depth_1": 3 / 8,
         "depth_2": 2 / 8, "position": 0.5, "position_of_features": 0.75,
     })  # fmt: skip
+
+
+def test_walls_are_drawn_where_they_stand():
+    layout, drawn = named_layouts()["i_maze"], Mock()
+    pictures._draw_walls(drawn, layout.arrays.faces, layout.width)
+    lines = [call.args for call in drawn.plot.call_args_list]
+    found = {(x, y, to_x, to_y) for (x, to_x), (y, to_y) in lines}
+    assert found == {tuple(wall) for wall in segments(layout.text).tolist()}
 
 
 def test_evenness_by_hand():
