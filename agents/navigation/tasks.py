@@ -70,10 +70,13 @@ def needed(observation_spec: Any, field: str, flag: str) -> Any:
     has = tuple(observation_spec) if isinstance(observation_spec, Mapping) else ()
     if field not in has:
         found = ", ".join(has) or "no named fields"
-        ways = f"Set --env.fields {' '.join([*has, field])}" if has else ""
-        ways += ", choose another --env" if has else "Choose another --env"
-        ways += f", or set {flag}" if flag else ""
-        raise ValueError(f"the observation has no field {field!r}; it has {found}. {ways}.")
+        ways = [f"set --env.fields {' '.join([*has, field])}"] if has else []
+        ways += ["choose another --env"] + ([f"set {flag}"] if flag else [])
+        told = ", or ".join([", ".join(ways[:-1]), ways[-1]] if ways[1:] else ways)
+        raise ValueError(
+            f"the observation has no field {field!r}; it has {found}. "
+            f"{told[0].upper()}{told[1:]}."
+        )
     return observation_spec[field]
 
 

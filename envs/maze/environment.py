@@ -65,17 +65,17 @@ class Maze:
     another start and all fruit back. Time alone ends an episode: its end is a truncation.
 
     Attributes:
-      layout: a name of `layouts.py`, "generated", or the path of a text; `layout.py` says
-        how one is written.
+      layout: a name such as "static_1" or "i_maze", "generated", or the path of a text;
+        docs/mazes.md and `layout.py` say how one is written.
       num_frames: of an episode, 60 a second.
       action_repeat: frames a decision.
       image_size: pixels a side.
       fields: of the observation. "rgb" `[S, S, 3]` bytes; "rgbd" with a fourth channel,
         depth as a depth buffer has it; "velocity" `[6]`, ahead, to the right and turning in
-        shares of full speed, zeros for what a body in a plane lacks. Targets: "depth"
-        `[S, S]` in cells; "depth_classes" `[4, 16]` bytes, see `depth_target.py`; "pose"
-        `[3]`, x, y and heading; "respawned", whether the agent was just put here;
-        "loop_closure", see `task.py`.
+        shares of full speed, zeros for what a body in a plane lacks. Targets are "depth",
+        in cells, `[S, S]`; "depth_classes", bytes `[4, 16]`, see `depth_target.py`; "pose",
+        that is x, y and heading, `[3]`; "respawned", whether the agent was just put here;
+        and "loop_closure", see `task.py`.
       fruit_density: apples drawn for each episode, as a share of the open cells.
       min_start_distance: steps from a start to the goal, at least.
       reward_scale: what all rewards are multiplied with.
@@ -266,7 +266,8 @@ def _register(name: str, about: str, **defaults: Any) -> Callable[..., Maze]:
     hidden = {"layout"} if kind is not None else set()
     hidden |= GENERATED_ONLY if kind not in (None, GENERATED) else set()
     own = {key: value for key, value in own.items() if key not in hidden}
-    make.__doc__ = about
+    _, section, told = inspect.cleandoc(Maze.__doc__ or "").partition("Attributes:")
+    make.__doc__ = f"{about}\n\n{section}{told}"
     make.__annotations__ = {**{key: hints[key] for key in own}, "return": Maze}
     make.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [

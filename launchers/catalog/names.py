@@ -360,7 +360,9 @@ def _keyword_settings(factory: Any, noun: str) -> type:
         made.append(
             (parameter.name, hints.get(parameter.name, Any), field(default=default))
         )
-    return make_dataclass(f"{noun.title()}Settings", made, frozen=True)
+    settings = make_dataclass(f"{noun.title()}Settings", made, frozen=True)
+    settings.__doc__ = inspect.cleandoc(factory.__doc__ or "")  # Its help texts.
+    return settings
 
 
 def _type_hints(factory: Any) -> dict[str, Any]:

@@ -179,6 +179,7 @@ MAZES = [
         "no field 'depth_classes'; it has rgb, velocity. Set --env.fields rgb velocity "
         "depth_classes, choose another --env, or set --agent.depth-2-cost 0.",
     ),
+    (f"{NAVIGATION} --env.fields pose", "Set --env.fields pose rgb, or choose another --"),
     ("train navigation --env maze/grid", "it has no named fields. Choose another --env."),
     (f"{NAVIGATION} --agent.reads rgb", "must be left out: wiring and is_depth_input say"),
     (f"{NAVIGATION} --agent.no-use-previous-reward", "must be left out: both enter with"),

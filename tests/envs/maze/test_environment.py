@@ -16,6 +16,7 @@ from tolman.envs.maze.fields import Field
 from tolman.envs.maze.motion import ACTIONS, SPEED, at_rest
 from tolman.envs.maze.render import ITEM_COLOURS
 from tolman.envs.maze.task import Pose
+from tolman.launchers.cli import main
 from tolman.launchers.settings.bounds import check_settings
 
 NAMES = list(ACTIONS)
@@ -229,3 +230,12 @@ def test_bad_settings_in_one_line(settings, words):
         check_settings(Maze(**settings), "env.")
     assert words.replace("_", "-") in str(caught.value).replace("_", "-")
     assert "\n" not in str(caught.value)
+
+
+def test_settings_are_explained_by_help(capsys):
+    """Of a maze that is made by a function: its flags have the words of `Maze`."""
+    assert main(["check-env", "maze/random_goal_1", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "apples drawn for each episode, as a share of the open cells." in told
+    assert "steps from a start to the goal, at least. (default: 5)" in told
+    assert "--env.layout" not in told
