@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from tolman.networks.core import Array, scan_steps
 
+SMALL_KEY = 16  # Below, products of matrices are too small to be faster than steps.
 Way = Literal["auto", "chunked", "sequential"]  # What `--core.scan` allows.
 
 
@@ -58,8 +59,8 @@ def unroll_matrix(
       reset: `[T, B]` bool; the decay is 0 where it is True.
       state: S before the first row, `[B, heads, V, K]`.
       way: "sequential" takes a row after the other, "chunked" the rows of a chunk at once,
-        by products of matrices; "auto" the former on a CPU and the latter elsewhere. The
-        results differ by rounding alone.
+        by products of matrices; "auto" see `quicker_way`. The results differ by rounding
+        alone.
       chunk_length: C, of the chunked way.
 
     Returns:
@@ -70,7 +71,7 @@ def unroll_matrix(
       Networks".
     """
     if way == "auto":
-        way = "sequential" if jax.default_backend() == "cpu" else "chunked"
+        way = quicker_way(jax.default_backend(), len(x), chunk_length, state.shape[-1])
 
     def step(x: Array, reset: Array, state: Array) -> tuple[Array, Array]:
         read, state = _step(_cut(enter(x), reset), state)
@@ -81,6 +82,24 @@ def unroll_matrix(
         return scan_steps(hk.remat(step, prevent_cse=False), (x, reset), state)
     read, state = _chunks(_cut(enter(x), reset), state, min(chunk_length, len(x)))
     return leave(read, x), state
+
+
+def quicker_way(
+    backend: str, num_rows: int, chunk_length: int, key_size: int
+) -> Literal["chunked", "sequential"]:
+    """The way that "auto" takes: on a CPU chunks where there is one, of keys not small.
+
+    Measured on a CPU for unrolls of 5 to 128 rows: docs/cores.md. Elsewhere it was not.
+
+    Args:
+      backend: of JAX.
+      num_rows: T.
+      chunk_length: C.
+      key_size: K.
+    """
+    if backend != "cpu" or (1 < num_rows <= chunk_length and key_size >= SMALL_KEY):
+        return "chunked"
+    return "sequential"
 
 
 def _cut(row: Row, reset: Array) -> Row:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tolman.networks.cores import DeltaNetConfig, LinearAttentionConfig
-from tolman.networks.matrix_memory import Row, unroll_matrix
+from tolman.networks.matrix_memory import Row, quicker_way, unroll_matrix
 
 WAYS = ("sequential", "chunked")
 
@@ -100,3 +100,18 @@ def test_a_range_upside_down_is_refused(config):
     assert list(wrong.setting_problems()) == [
         ("longest_memory", "at least shortest_memory = 50")
     ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "num_rows", "key_size", "expected"),
+    [
+        ("cpu", 1, 16, "sequential"),
+        ("cpu", 2, 16, "chunked"),
+        ("cpu", 32, 16, "chunked"),
+        ("cpu", 33, 16, "sequential"),  # More than one chunk.
+        ("cpu", 20, 15, "sequential"),
+        ("gpu", 1_000, 8, "chunked"),
+    ],
+)
+def test_the_quicker_way_by_hand(backend, num_rows, key_size, expected):
+    assert quicker_way(backend, num_rows, 32, key_size) == expected
