@@ -257,6 +257,8 @@ def test_a_switch_holds_what_the_task_that_ended_needs(served, learner):
     for _ in range(4):  # 8 items, of the 10 that are taken without a draw.
         loop.unroll()
     loop.close()
+    with pytest.raises(ValueError, match="'conflict/dodge': its replay is empty where it"):
+        role.switch(np.zeros(2, np.uint32), 1, 0)  # Items are of the other label.
     told = role.switch(np.zeros(2, np.uint32), 0, 1)
     assert int(told.task) == 1
     fisher = jax.tree.leaves(told.elastic.terms.fisher)
@@ -275,6 +277,18 @@ def test_a_switch_holds_what_the_task_that_ended_needs(served, learner):
     result = role.train(1)
     assert published[-1] == (1, Turn(1, 1)) and result.metrics["loss/elastic"] > 0.0
     assert list(role._batches) == [1]
+
+
+def test_batches_are_of_the_table_of_the_label(learner, monkeypatch):
+    role, _, _ = learner
+    opened = []
+    monkeypatch.setattr(
+        "tolman.launchers.host.reverb.batches.Batches",
+        lambda *given, table: opened.append(table),
+    )
+    role._open(1)
+    role._open(0)
+    assert opened == ["unrolls-1", None]  # None is the table of the layout, the first.
 
 
 def test_priorities_go_into_the_table_of_the_label(learner):
