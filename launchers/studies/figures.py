@@ -43,13 +43,15 @@ def learning_curves(
 
     Args:
       study: receives the figure.
-      curves: label to `[C]` environment steps and `[C, P]` values.
+      curves: label to `[C]` environment steps and `[C, P]` values, NaN for none.
       unit: of the values.
       levels: label to a value that is drawn as a dashed line.
       name: of the file.
     """
     figure, (one,) = axes(width=6.0)
     for colour, (label, (env_steps, values)) in zip(COLOURS, curves.items(), strict=False):
+        is_told = ~np.isnan(values).all(axis=1)  # [C]; by no member before an episode ends.
+        env_steps, values = np.asarray(env_steps)[is_told], values[is_told]
         one.plot(env_steps, np.nanmedian(values, 1), color=colour, label=label)
         one.fill_between(
             env_steps,
