@@ -10,7 +10,15 @@ import functools
 
 import numpy as np
 
-from tolman.envs.maze.layout import APPLE, GOAL, STRAWBERRY, WALL, Layout, from_blocks
+from tolman.envs.maze.layout import (
+    APPLE,
+    GOAL,
+    MAX_CELLS,
+    STRAWBERRY,
+    WALL,
+    Layout,
+    from_blocks,
+)
 
 # Two bars of five cells, a corridor of five between their middles, an alcove at each end:
 # 19 cells, six steps from the start to every alcove.
@@ -69,8 +77,10 @@ def draw(
       num_strawberries: marks of strawberries.
 
     Raises:
-      ValueError: if there are more marks than cells.
+      ValueError: for a size that no maze has, or more marks than cells.
     """
+    if not (1 <= height <= MAX_CELLS and 1 <= width <= MAX_CELLS):
+        raise ValueError(f"height={height}, width={width}: must be in [1, {MAX_CELLS}].")
     num_marks = num_goals + num_apples + num_strawberries
     if num_marks > height * width:
         raise ValueError(

@@ -168,6 +168,13 @@ def test_more_marks_than_cells_are_refused():
         draw(0, 2, 2, num_apples=4)
 
 
+@pytest.mark.parametrize(("height", "width"), [(0, 3), (3, 33)])
+def test_sizes_that_no_maze_has_are_refused(height, width):
+    """Also in Python, where no flag is read: masks of walls have 32 bits."""
+    with pytest.raises(ValueError, match=rf"^height={height}, width={width}: must be in"):
+        draw(0, height, width)
+
+
 def test_distances_are_those_of_a_slow_search():
     maze = make_layout(from_blocks("G  *   \n*  * * \n P  A *\n***    \n  *S   "))
     arrays, width = maze.arrays, maze.width
