@@ -117,6 +117,7 @@ def test_small_digits_stand_in_where_mnist_is_not_there(tmp_path, monkeypatch):
     class Found:
         images = rng.integers(0, 17, (100, 8, 8)).astype(float)
         target = np.arange(100) % 10
+        images[:, 0, 0] = target  # So that an image says what its label is.
 
     module = type(sys)("sklearn.datasets")
     module.load_digits = Found
@@ -131,5 +132,7 @@ def test_small_digits_stand_in_where_mnist_is_not_there(tmp_path, monkeypatch):
     assert [len(part.label) for part in parts] == [70, 10, 20]
     whole = np.concatenate([part.label for part in parts])
     assert sorted(whole.tolist()) == sorted(Found.target.tolist())
+    corner = np.concatenate([part.image for part in parts])[:, 0, 0]
+    np.testing.assert_array_equal(corner, np.round(whole * (255 / 16)))
     assert parts[0].image.max() == 255 and parts[0].image.dtype == np.uint8
     mnist._small_digits.cache_clear()
