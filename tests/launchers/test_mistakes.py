@@ -282,8 +282,6 @@ STUDIES = [
     ("study meta_rl/two_step extra", "word 'extra' is one too many"),
     ("study meta_rl/two_step --out /proc/x", "/proc/x: cannot be made"),
     ("study cores/recall --core gru", "flag --core is unknown to study 'cores/recall'"),
-    ("study cores/recall --cores zzz", "core 'zzz' is unknown"),
-    ("study cores/recall --tasks zzz", "--tasks 'zzz': is no task of this study"),
     ("study os:getcwd", "study 'os:getcwd'"),
     ("bench", "NAME is missing: tolman bench NAME"),
     ("bench on_devic", "bench 'on_devic' is unknown (did you mean 'on_device'?)"),
