@@ -37,12 +37,12 @@ from tolman.launchers.host.schedule import (
     with_trained,
 )
 from tolman.launchers.host.state import HostCounts
-from tolman.launchers.measuring.continual import rand_index_of_counts
+from tolman.launchers.report.continual import rand_index_of_counts
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job
 from tolman.launchers.runs.protocol import RoleRow
-from tolman.launchers.runs.turns import Stretch
+from tolman.launchers.runs.turns import Stretch, untrained
 
 
 class RaySequenceRunner(HostCounts):
@@ -75,6 +75,11 @@ class RaySequenceRunner(HostCounts):
         """Those of the whole sequence, whatever is asked."""
         del num_units
         return self._schedule.turns.num_updates
+
+    @property
+    def task_ends(self) -> tuple[int, ...]:
+        """See `tolman.launchers.runs.protocol.Runner`."""
+        return self._schedule.turns.ends
 
     def init(self, keys: Array, hyperparameters: Any = None) -> HostSequenceState:
         """Starts a run; equal keys start equal ones, which actors then make differ."""
@@ -117,6 +122,8 @@ class RaySequenceRunner(HostCounts):
           ValueError: if a task ends of which there is no data.
         """
         turns, self._judged = self._schedule.turns, {}
+        if not updates_of(state):
+            self._judged = untrained(self._running().evaluate(state.learner.params))
         state, metrics = turns.train(state, num_updates, updates_of, self._stretch)
         metrics["task/label"] = np.array([float(state.label)])
         if self.watch is not None:

@@ -36,6 +36,7 @@ from tolman.launchers.runs.turns import (
     check_tasks,
     lengths_of,
     no_examples,
+    untrained,
 )
 
 OnSwitch = Callable[[LearnerState, Any, Array, Array, Array], LearnerState]
@@ -149,6 +150,11 @@ class SequenceRunner(PopulationRunner):
         del num_units
         return self._turns.num_updates
 
+    @property
+    def task_ends(self) -> tuple[int, ...]:
+        """See `tolman.launchers.runs.protocol.Runner`."""
+        return self._turns.ends
+
     def counts(self, state: SequenceState) -> Counts:
         """Sums over the environments."""
         found = [
@@ -184,10 +190,14 @@ class SequenceRunner(PopulationRunner):
 
         Returns:
           The new state, and metrics: `[P]` each, those of the environments under way, the
-          `task/index` of the last stretch, and `eval/<name>/episode_return` of all.
+          `task/index` of the last stretch, and `eval/<name>/episode_return` of all; in the
+          first row `untrained/<name>/episode_return` too, before any update.
         """
+        number, before = self._num_eval_episodes, dict[str, Any]()
+        if num_updates and not self._done(state):
+            before = untrained(self.evaluate(state, number))
         state, metrics = self._turns.train(state, num_updates, self._done, self._stretch)
-        return state, metrics | self.evaluate(state, self._num_eval_episodes)
+        return state, metrics | before | self.evaluate(state, number)
 
     def evaluate(self, state: SequenceState, num_episodes: int) -> dict[str, np.ndarray]:
         """`eval/<name>/episode_return` of all environments, means `[P]` of E episodes."""

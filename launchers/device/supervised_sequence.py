@@ -17,7 +17,7 @@ from tolman.agents.agent import Array, LearnerState, Params
 from tolman.agents.supervised import SupervisedAgent
 from tolman.launchers.device.population import PopulationRunner
 from tolman.launchers.device.supervised import Source, SupervisedRunner, TrainState
-from tolman.launchers.runs.turns import Stretch, Turns
+from tolman.launchers.runs.turns import Stretch, Turns, untrained
 
 OnEnd = Callable[[LearnerState, Any, Array, Array], LearnerState]
 Score = Callable[[Params, Any], Array]
@@ -88,6 +88,11 @@ class SupervisedSequenceRunner(PopulationRunner):
         """Of the whole sequence."""
         return self._turns.num_updates
 
+    @property
+    def task_ends(self) -> tuple[int, ...]:
+        """See `tolman.launchers.runs.protocol.Runner`."""
+        return self._turns.ends
+
     def init(self, keys: Array, hyperparameters: Any = None) -> TrainState:
         """Starts P members, as in a run on the first source alone."""
         return self._runner.init(keys, hyperparameters)
@@ -106,12 +111,15 @@ class SupervisedSequenceRunner(PopulationRunner):
 
         Returns:
           The new state, and metrics: `[P]` each, those of the sources under way, the
-          `task/index` of the last of them, and `eval/<name>/accuracy` of all.
+          `task/index` of the last of them, and `eval/<name>/accuracy` of all; in the first
+          row `untrained/<name>/accuracy` too, before any update.
         """
+        is_start = num_updates and not self.counts(state).updates
+        before = untrained(self.scores(state)) if is_start else {}
         state, metrics = self._turns.train(
             state, num_updates, lambda state: self.counts(state).updates, self._stretch
         )
-        return state, metrics | self.scores(state)
+        return state, metrics | before | self.scores(state)
 
     def scores(self, state: TrainState) -> dict[str, Array]:
         """`eval/<name>/accuracy` of all sources, `[P]` each."""

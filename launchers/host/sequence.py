@@ -44,7 +44,7 @@ from tolman.launchers.host.schedule import (
     with_trained,
 )
 from tolman.launchers.host.state import HostCounts
-from tolman.launchers.measuring.continual import rand_index_of_counts
+from tolman.launchers.report.continual import rand_index_of_counts
 from tolman.launchers.runs.build import register_runner
 from tolman.launchers.runs.folder import RunFolder
 from tolman.launchers.runs.job import Job, resolve
@@ -54,6 +54,7 @@ from tolman.launchers.runs.turns import (
     Stretch,
     check_tasks,
     no_examples,
+    untrained,
 )
 
 MAX_EVAL_ENVS = 16
@@ -117,6 +118,11 @@ class HostSequenceRunner(HostCounts):
         del num_units
         return self._schedule.turns.num_updates
 
+    @property
+    def task_ends(self) -> tuple[int, ...]:
+        """See `tolman.launchers.runs.protocol.Runner`."""
+        return self._schedule.turns.ends
+
     def init(self, keys: Array, hyperparameters: Any = None) -> HostSequenceState:
         """Starts a run; equal keys start equal runs."""
         state = begin(self.agent, self._schedule, keys, hyperparameters)
@@ -152,11 +158,12 @@ class HostSequenceRunner(HostCounts):
           Exception: whatever the environments raised in the actor's thread.
         """
         turns = self._schedule.turns
+        before = {} if updates_of(state) else untrained(self.evaluate(state))
         state, metrics = turns.train(state, num_updates, updates_of, self._stretch)
         metrics["task/label"] = np.array([float(state.label)])
         if self.watch is not None:
             metrics["task/agreement"] = np.array([rand_index_of_counts(self.watch.met)])
-        return state, metrics | self.evaluate(state)
+        return state, metrics | before | self.evaluate(state)
 
     def evaluate(self, state: HostSequenceState) -> dict[str, np.ndarray]:
         """`eval/<name>/episode_return` of all tasks, means of episodes, `[1]`."""

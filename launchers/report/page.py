@@ -38,6 +38,7 @@ from tolman.launchers.report.folders import (
     read_run,
     read_study,
 )
+from tolman.launchers.report.retention import UNTRAINED, read_retention
 from tolman.launchers.report.series import (
     Series,
     compare,
@@ -112,7 +113,8 @@ def _render(runs: list[Run], studies: list[Study]) -> str:
     environment.filters["duration"] = duration
     series = group_by_seed(runs)
     names = number_repeats(series_names([[run.name] for run in runs]))
-    metrics = sorted({m for run in runs for m in run.curves}, key=_metric_order)
+    drawn = {m for run in runs for m in run.curves if not m.startswith(UNTRAINED)}
+    metrics = sorted(drawn, key=_metric_order)
     shared = Counter(study.result["study"] for study in studies)
     return environment.get_template("report.html").render(
         title=_title(runs, studies),
@@ -122,6 +124,11 @@ def _render(runs: list[Run], studies: list[Study]) -> str:
         charts=_charts(metrics, series),
         smoothing=list(SMOOTHING),
         run_names=names,
+        retentions=[
+            (name, kept)
+            for name, kept in zip(names, map(read_retention, runs), strict=True)
+            if kept is not None
+        ],
         changes=[
             (name, change)
             for name, run in zip(names, runs, strict=True)

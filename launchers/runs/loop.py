@@ -54,7 +54,7 @@ class Plan:
     Attributes:
       total: of the training.
       num_units: the same in the runner's unit.
-      row: between two rows of metrics; None for `NUM_ROWS` rows at even places.
+      row: between rows of metrics, which task ends cut; None for `NUM_ROWS` even ones.
       checkpoint: between two checkpoints, a multiple of `row`; None to go by the clock.
       evaluation: between two evaluations, a multiple of `row`; None for none.
     """
@@ -65,12 +65,12 @@ class Plan:
     checkpoint: int | None = None
     evaluation: int | None = None
 
-    def next_row(self, done: int) -> int:
+    def next_row(self, done: int, task_ends: Sequence[int] = ()) -> int:
         """The updates at the first row after `done`."""
-        if self.row is not None:
-            return min(done + self.row - done % self.row, self.total)
+        ends = [end for end in (*task_ends, self.total) if end > done]
         point = done * NUM_ROWS // self.total + 1
-        return min(max(-(-point * self.total // NUM_ROWS), done + 1), self.total)
+        even = max(-(-point * self.total // NUM_ROWS), done + 1)
+        return min(done + self.row - done % self.row if self.row else even, *ends)
 
 
 class Progressed(NamedTuple):
@@ -239,6 +239,7 @@ class TrainingLoop:
 
     def _train(self, loggers: list[Logger], progress: Progress, stop: StopRequest) -> None:
         plan, began = self._plan, time.monotonic()
+        ends: Sequence[int] = getattr(self._runner, "task_ends", ())
         if self._counts.updates >= plan.total or self._is_over:
             return
         self._stop_if_asked(stop)
@@ -247,7 +248,7 @@ class TrainingLoop:
         logger.info("ready in %.1f s", saved_at - began)
         while self._counts.updates < plan.total and not self._is_over:
             self._stop_if_asked(stop)
-            self._row = self._chunk(plan.next_row(self._counts.updates))
+            self._row = self._chunk(plan.next_row(self._counts.updates, ends))
             is_best = self._judge()
             for each in loggers:
                 each.write(self._row)

@@ -49,6 +49,8 @@ class Runner(Protocol):
       num_members: P.
       unit: the x axis of metrics: env_steps, updates, examples, ...
       units_per_update: units that one update of a member takes, on average.
+      task_ends: of a runner of tasks in turn alone, the updates at which they end; a row
+        of metrics ends there too.
     """
 
     agent: Any

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tolman.launchers.report.retention import UNTRAINED
 from tolman.launchers.runs.protocol import MUST_BE_FINITE
 
 DEFAULT_EPISODES = 10  # Of each task, for every row of metrics.
@@ -29,7 +30,11 @@ class Stretch(NamedTuple):
 
 
 class Turns:
-    """The schedule: task k for so many updates; the last one stays."""
+    """The schedule: task k for so many updates; the last one stays.
+
+    Attributes:
+      ends: updates at the end of each task.
+    """
 
     def __init__(self, lengths: Sequence[int], num_members: int) -> None:
         """Makes the schedule of P members.
@@ -38,25 +43,25 @@ class Turns:
           lengths: updates on each task.
           num_members: P.
         """
-        self._ends, self._num_members = list(accumulate(lengths)), num_members
+        self.ends, self._num_members = tuple(accumulate(lengths)), num_members
 
     @property
     def num_updates(self) -> int:
         """Of the whole schedule."""
-        return self._ends[-1]
+        return self.ends[-1]
 
     def index(self, updates: int) -> int:
         """Of the task that comes after so many updates."""
-        return min(bisect_right(self._ends, updates), len(self._ends) - 1)
+        return min(bisect_right(self.ends, updates), len(self.ends) - 1)
 
     def stretches(self, done: int, num_updates: int) -> Iterator[Stretch]:
         """Cuts the next updates where a task ends."""
         until = done + num_updates
         while done < until:
             index = self.index(done)
-            is_last = index == len(self._ends) - 1
-            end = until if is_last else min(until, self._ends[index])
-            is_first = bool(index) and done == self._ends[index - 1]
+            is_last = index == len(self.ends) - 1
+            end = until if is_last else min(until, self.ends[index])
+            is_first = bool(index) and done == self.ends[index - 1]
             yield Stretch(index, is_first, end - done)
             done = end
 
@@ -90,6 +95,11 @@ class Turns:
         metrics = combine(pieces)
         metrics["task/index"] = np.full(self._num_members, index, np.float32)
         return state, metrics
+
+
+def untrained(evaluated: Mapping[str, Any]) -> dict[str, Any]:
+    """What was evaluated before the first update, by the names it has in the first row."""
+    return {f"{UNTRAINED}{name.removeprefix('eval/')}": v for name, v in evaluated.items()}
 
 
 def combine(pieces: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tolman.launchers.measuring.continual import (
+from tolman.launchers.report.continual import (
     adjusted_rand_index,
     average_score,
     forgetting,
@@ -36,10 +36,20 @@ def test_one_task_alone_has_forgotten_nothing():
     assert forgetting(one).shape == forward_transfer(one, [0.1]).shape == (0,)
 
 
-def test_scores_must_be_square():
+def test_a_task_that_returns_by_hand():
+    """Tasks 0, 1, 0: a row for each visit."""
+    scores, tasks = np.array([[0.9, 0.2], [0.4, 0.8], [0.7, 0.5]]), [0, 1, 0]
+    np.testing.assert_allclose(average_score(scores, tasks), [0.9, 0.6, 0.6])
+    np.testing.assert_allclose(forgetting(scores, tasks), [0.3])  # Of task 1 alone.
+    np.testing.assert_allclose(forward_transfer(scores, [0.3, 0.1], tasks), [0.1])
+
+
+def test_every_task_must_be_visited():
     for function in (average_score, forgetting):
-        with pytest.raises(ValueError, match=r"scores of shape \[3, 2\]: must be \[K, K\]"):
+        with pytest.raises(ValueError, match=r"scores of shape \[3, 2\]: must be \[V, K\]"):
             function(SCORES[:, :2])
+        with pytest.raises(ValueError, match=r"of tasks \[0, 0, 1\]: must be"):
+            function(SCORES, [0, 0, 1])
 
 
 def test_groups_that_agree_by_hand():

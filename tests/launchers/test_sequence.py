@@ -98,6 +98,24 @@ def test_a_stage_of_a_study_trains_a_sequence(agent, tmp_path):
     assert stage.units.tolist() == [10, 20, 30, 40, 50, 60, 70]
 
 
+def test_a_row_ends_where_a_task_does(agent, tmp_path):
+    runner = SequenceRunner(agent, PARTS)
+    assert runner.task_ends == (4, 7)
+    stage = run_stage(tmp_path / "s", runner, KEYS, 70, num_rows=2)  # Every 3 updates.
+    assert stage.units.tolist() == [30, 40, 60, 70]
+    assert stage.curves["task/index"][:, 0].tolist() == [0, 0, 1, 1]
+
+
+def test_tasks_are_evaluated_before_the_first_update(agent):
+    runner = SequenceRunner(agent, PARTS, num_eval_episodes=3)
+    before = runner.evaluate(runner.init(KEYS), 3)
+    _, rows = trained(runner, [2, 2, 3])
+    for name in ("short", "long"):
+        first = rows[0][f"untrained/{name}/episode_return"]
+        np.testing.assert_array_equal(first, before[f"eval/{name}/episode_return"])
+    assert not any(key.startswith("untrained/") for row in rows[1:] for key in row)
+
+
 BACK = [*PARTS, Part("short", PARTS[0].environment, 2 * PER_UPDATE)]
 
 

@@ -350,3 +350,4 @@ def test_rows_stand_at_the_same_updates_wherever_a_run_goes_on():
     assert [plan.next_row(done) for done in (0, 3, 4, 5, 9)] == [3, 6, 6, 6, 10]
     plan = Plan(total=120, num_units=120)  # 50 rows, at every 2.4 updates.
     assert [plan.next_row(done) for done in (0, 1, 3, 5, 119)] == [3, 3, 5, 8, 120]
+    assert [plan.next_row(done, (4, 7)) for done in (3, 4, 5, 7)] == [4, 5, 7, 8]

@@ -24,7 +24,7 @@ from tolman.envs.conflict import SIDE, catch, dodge, exchanged
 from tolman.envs.environment import Environment
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.launchers.device.sequence import OnSwitch, Part, SequenceRunner
-from tolman.launchers.measuring.continual import forgetting
+from tolman.launchers.report.continual import forgetting
 from tolman.launchers.studies.ewc import perturbation
 from tolman.launchers.studies.ewc.methods import shuffled
 from tolman.launchers.studies.figures import COLOURS, GREY, axes

@@ -19,7 +19,7 @@ from tolman.agents.ewc import Elastic, ElasticConfig
 from tolman.agents.ewc import fisher as estimators
 from tolman.envs.classification import mnist
 from tolman.envs.classification.permuted import PermutedImages
-from tolman.launchers.measuring.continual import forgetting, forward_transfer
+from tolman.launchers.report.continual import forgetting, forward_transfer
 from tolman.launchers.studies.ewc import plots
 from tolman.launchers.studies.ewc.methods import Kind, Learned, Method, Setting, learn
 from tolman.launchers.studies.study import Study

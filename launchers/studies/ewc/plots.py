@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tolman.launchers.measuring.continual import average_score
+from tolman.launchers.report.continual import average_score
 from tolman.launchers.studies.ewc.methods import Learned
 from tolman.launchers.studies.figures import COLOURS, GREY, axes
 from tolman.launchers.studies.study import Study

@@ -13,7 +13,7 @@ from tolman.agents.ewc.forget_me_not import (
     observe,
     start,
 )
-from tolman.launchers.measuring.continual import adjusted_rand_index
+from tolman.launchers.report.continual import adjusted_rand_index
 
 CONFIG = ForgetMeNotConfig()
 SMALL = ForgetMeNotConfig(window=2, num_levels=2, prior_mass=1.0, max_contexts=3)

@@ -11,7 +11,7 @@ from cluster_runs import Run, role_processes, wait_for
 
 from tolman.launchers.evaluation.evaluate import evaluate
 from tolman.launchers.host.saved_replay import check_replays
-from tolman.launchers.measuring.continual import rand_index_of_counts
+from tolman.launchers.report.continual import rand_index_of_counts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("leftovers")]
 
