@@ -81,10 +81,11 @@ def test_a_run_that_is_killed_in_the_second_task_goes_on_there(
     # and of the first task, which returns, (6000 - 40) / 8.
     updates = [int(last[f".places[{label}]['updates']"]) for label in (0, 1)]
     assert updates == [745, 370] and int(last[".updates"]) == sum(updates)
-    # All are played where a task ends, which is in the midst of a row of 25 updates.
-    begun = [b for a, b in pairwise(rows) if a["task/index"] < b["task/index"]]
-    assert len(begun) == 2
-    for row in (*begun, rows[-1]):
+    # All are played where a task ends, and a row of 25 updates with it; and at the start.
+    ended = [a for a, b in pairwise(rows) if a["task/index"] < b["task/index"]]
+    assert len(ended) == 2
+    assert {f"untrained/{name}/episode_return" for name in TASKS} <= rows[0].keys()
+    for row in (*ended, rows[-1]):
         assert all(-1 <= row[f"eval/{name}/episode_return"] <= 1 for name in TASKS)
     found = evaluate(str(tmp_path), num_episodes=2, trust=True)
     assert all(f"eval/{name}/episode_return" in found for name in TASKS)
