@@ -70,6 +70,7 @@ def test_a_run_that_is_under_way_tells_what_there_is(make):
     kept = read_retention(read_run(make(ROWS[:3])))
     assert kept.visits == ["a", "b"] and kept.ends == [20, 30]
     assert kept.forgetting == pytest.approx({"a": 0.1})
+    assert kept.forward_transfer == pytest.approx({"b": -0.1})
     kept = read_retention(read_run(make(ROWS[1:2], name="first")))
     assert kept.visits == ["a"] and kept.forgetting == kept.forward_transfer == {}
     np.testing.assert_array_equal(kept.shades, [[0.0]])

@@ -68,14 +68,16 @@ def test_the_first_part_is_a_run_of_its_own_and_the_others_have_their_arrays():
     alone = SupervisedRunner(AGENT, PARTS[0].source)
     expected, _ = alone.train(alone.prepare(alone.init(KEYS), 7), 4)
     same(state, jax.device_get(expected))
-    assert row["task/index"] == 0
+    assert row["task/index"] == 0 and runner.task_ends == (4, 7)
     assert row["eval/low/accuracy"] == 49.5 and row["eval/high/accuracy"] == 50.5
+    assert {"untrained/low/accuracy", "untrained/high/accuracy"} <= row.keys()
     # Goes on as a run on the second source would from there.
     state, (_, row) = trained(runner, [4, 3])
     alone.use(PARTS[1].source.load("train"))
     expected, _ = alone.train(expected, 3)
     same(state, jax.device_get(expected))
     assert row["task/index"] == 1 and runner.counts(state) == (7, 7)
+    assert "untrained/low/accuracy" not in row  # In the first row alone.
     assert runner.num_compilations() == 1
 
 

@@ -200,6 +200,19 @@ def test_what_was_recognised_is_gone_on_from():
     assert watch.met.tolist() == [[4, 0, 0], [0, 2, 0]]
 
 
+@pytest.mark.parametrize("updates", [0, 5])
+def test_a_run_is_evaluated_before_its_first_update(monkeypatch, updates):
+    turns = SimpleNamespace(ends=(4, 7), train=lambda *_: (STATE, {"loss/total": 1.0}))
+    runner = runner_of(_schedule=SimpleNamespace(turns=turns), watch=None)
+    assert runner.task_ends == (4, 7)
+    values = iter([0.25, 0.75] if updates == 0 else [0.75])
+    monkeypatch.setattr(sequence, "updates_of", lambda state: updates)
+    runner.evaluate = lambda state: {"eval/a/episode_return": next(values)}
+    _, row = runner.train(STATE, 2)
+    assert row["eval/a/episode_return"] == 0.75
+    assert row.get("untrained/a/episode_return") == (0.25 if updates == 0 else None)
+
+
 def test_each_task_is_played_under_its_label(monkeypatch):
     played = []
 
