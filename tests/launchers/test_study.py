@@ -4,12 +4,10 @@ import json
 import sys
 import types
 from dataclasses import dataclass
-from typing import Annotated
 
 import jax
 import numpy as np
 import pytest
-import tyro
 from toys import make_agent
 
 from tolman.envs.meta_rl import TwoStep
@@ -193,10 +191,10 @@ def test_a_sample_that_diverges_as_a_whole_is_named(tmp_path):
 @dataclass(frozen=True)
 class ToyOptions:
     """Attributes:
-    colour: may be given several times.
+    colour: several.
     """
 
-    colour: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    colour: tuple[str, ...] = ()
 
 
 def test_a_study_with_options_of_its_own(toy, tmp_path, capsys):
@@ -207,10 +205,10 @@ def test_a_study_with_options_of_its_own(toy, tmp_path, capsys):
         raise KeyboardInterrupt
 
     toy.run, toy.Options = run, ToyOptions
-    words = ["study", "toy_study:one", "--colour", "red", "--out", str(tmp_path / "a")]
-    assert cli.main([*words, "--colour", "blue"]) == 130
+    words = ["study", "toy_study:one", "--out", str(tmp_path / "a"), "--colour", "red"]
+    assert cli.main([*words, "blue"]) == 130
     assert got == [ToyOptions(("red", "blue"))]
-    assert "toy_study:one --colour red --colour blue --seed 0" in capsys.readouterr().out
+    assert "toy_study:one --colour red blue --seed 0" in capsys.readouterr().out
     # The folder belongs to these options.
     assert cli.main(words) == 2
     assert "Choose another folder" in capsys.readouterr().err

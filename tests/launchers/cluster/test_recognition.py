@@ -358,7 +358,7 @@ def runner_of(work, agent, meets):
 
     def start(beginning):
         session.done.append(("start", beginning.turn, beginning.labels))
-        session.recognised = beginning.recognised
+        session.recognised, session.labels = beginning.recognised, beginning.labels
         return session
 
     ray_runner = SimpleNamespace(agent=agent, num_servers=1, start=start)
@@ -398,6 +398,7 @@ def test_a_label_that_changes_in_the_midst_of_a_task_is_followed(served):
     state, metrics = runner.train(state, 10)
     assert session.done == [
         ("start", Turn(0, 0), [0, 0]),
+        ("evaluate", [0, 0]),  # Before the first update.
         ("train", 10),
         ("evaluate", [0, 1]),  # Of a task not met yet, the next label that is opened.
         ("move", Turn(1, 0), 10, 10 + 5),
@@ -425,7 +426,7 @@ def test_no_updates_before_a_label_changes_leave_no_trace_in_metrics(served):
     meets[1] = session.meets[1] = (10, meets[0][1])
     state, metrics = runner.train(state, 10)
     assert metrics["loss/value"] == 1.0 and int(state.updates) == 10
-    assert session.done[1:4] == [
+    assert session.done[2:5] == [
         ("train", 0), ("switch", 0, 1), ("move", Turn(0, 1), 0, 15)
     ]  # fmt: skip
 

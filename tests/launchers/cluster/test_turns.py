@@ -398,12 +398,15 @@ def test_a_task_that_returns_goes_on_where_it_was(served):
     state = runner.prepare(runner.init(jax.random.PRNGKey(0)[None]), 30)
     state, metrics = runner.train(state, 15)
     assert metrics["eval/a/episode_return"] == 0.0  # Of the second stretch: the newest.
+    assert metrics["untrained/a/episode_return"] == 1.0 and runner.task_ends == (10, 20, 30)
     assert (metrics["task/index"], metrics["task/label"]) == (1.0, 1.0)
     state, metrics = runner.train(state, 5)
     assert metrics["eval/a/episode_return"] == 1.0  # Where a stretch ends, of its end.
+    assert "untrained/a/episode_return" not in metrics
     state, _ = runner.train(state, 10)
     assert done == [
         ("start", Turn(0, 0), [0, 0]),
+        ("evaluate",),  # Before the first update.
         ("train", 10),
         ("evaluate",),
         ("switch", 0, 1),
