@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from tolman.networks.core import Array
 
-MIN_BLOCK = 16  # Rows; products of smaller matrices take no less time.
+MIN_BLOCK = 16  # Steps, so that a short window does not mean many small products.
 
 
 def rows_in_view(reset: Array, length: Array, capacity: int) -> Array:
@@ -70,6 +70,11 @@ def block_length(num_steps: int, capacity: int) -> int:
     return half if num_steps >= 2 * half else num_steps
 
 
+def num_earlier(num_steps: int, capacity: int, length: int) -> int:
+    """Rows before a block's own in its span: N, in whole blocks where there are several."""
+    return capacity if length == num_steps else -(-capacity // length) * length
+
+
 def fold(steps: Array, length: int) -> Array:
     """Cuts `[T, B, ...]` into blocks, side by side in the batch.
 
@@ -112,11 +117,11 @@ def spans(rows: Array, capacity: int, length: int) -> Array:
     num_steps = num_rows - capacity
     if length == num_steps:
         return rows
-    number, earlier = -(-num_steps // length), -(-capacity // length)
-    before, after = earlier * length - capacity, number * length - num_steps
+    number, earlier = -(-num_steps // length), num_earlier(num_steps, capacity, length)
+    before, after = earlier - capacity, number * length - num_steps
     filled = jnp.pad(rows, [(0, 0), (before, after), *[(0, 0)] * (rows.ndim - 2)])
     cut = jnp.moveaxis(filled.reshape(batch_size, -1, length, *shape), 1, 0)
-    parts = [cut[first : first + number] for first in range(earlier + 1)]
+    parts = [cut[first : first + number] for first in range(earlier // length + 1)]
     joined = jnp.concatenate(parts, axis=2)  # [blocks, B, S, ...]
     return joined.reshape(number * batch_size, -1, *shape)
 
@@ -132,8 +137,7 @@ def block_mask(in_view: Array, capacity: int, length: int) -> Array:
     Returns:
       `[blocks * B, length, S]` bool.
     """
-    is_whole = length == len(in_view)
-    earlier = capacity if is_whole else -(-capacity // length) * length
+    earlier = num_earlier(len(in_view), capacity, length)
     return window_mask(fold(in_view, length), earlier)
 
 

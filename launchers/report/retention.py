@@ -48,11 +48,11 @@ class Retention:
 
 def read_retention(run: Run) -> Retention | None:
     """What a run kept; None for one without tasks in turn or evaluations of them."""
-    if INDEX not in run.curves or "tasks" not in run.config:
+    schedule = _schedule(run)
+    steps, indices = run.curves.get(INDEX, (np.zeros(0), np.zeros(0)))
+    numbers = sorted({int(index) for index in indices if 0 <= index < len(schedule)})
+    if not numbers:
         return None
-    schedule = json.loads(run.config["tasks"])
-    steps, indices = run.curves[INDEX]
-    numbers = sorted({int(index) for index in indices})
     ends = [float(steps[indices == number][-1]) for number in numbers]
     visits = [schedule[number] for number in numbers]
     tasks = list(dict.fromkeys(visits))
@@ -74,6 +74,15 @@ def read_retention(run: Run) -> Retention | None:
         _by_task(forgetting(scores, order), tasks, visits[-1]),
         _by_task(forward_transfer(scores, untrained, order), tasks, visits[0]),
     )
+
+
+def _schedule(run: Run) -> list[str]:
+    """Names of the tasks in turn; none where the config has no list of them."""
+    try:
+        tasks = json.loads(run.config.get("tasks", "[]"))
+    except ValueError:
+        return []
+    return [str(task) for task in tasks] if isinstance(tasks, list) else []
 
 
 def _by_task(values: Array, tasks: list[str], without: str) -> dict[str, float]:

@@ -109,7 +109,10 @@ class Attention(UnrolledCore):
         return outputs, state
 
     def _logits(self, query: Array, keys: Array) -> Array:
-        """`[B, heads, T, N + T]` of queries `[T, B, ...]` and keys `[B, N + T, ...]`."""
+        """`[B, heads, T, S]` of queries `[T, B, ...]` and keys `[B, S, ...]`.
+
+        The last T of the S rows are those of the queries; blocks are members of the batch.
+        """
         config = self._config
         num_steps, num_rows = len(query), keys.shape[1]
         heads = (config.num_heads, config.head_size)

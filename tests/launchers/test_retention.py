@@ -82,6 +82,11 @@ def test_without_an_evaluation_before_training_nothing_is_ahead(make):
 
 def test_other_runs_have_none(make):
     assert read_retention(read_run(make(tasks=None))) is None
+    for number, tasks in enumerate(("a,b", 7, {"a": 1}, [])):  # No list of names.
+        folder = make(tasks=None, name=f"odd_{number}")
+        config = {"env": "a", "tasks": tasks}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        assert read_retention(read_run(folder)) is None
     bare = [{k: v for k, v in each.items() if "eval" not in k} for each in ROWS]
     assert read_retention(read_run(make(bare, name="bare"))) is None
     alone = [{k: v for k, v in each.items() if "task/" not in k} for each in ROWS]
