@@ -7,9 +7,10 @@ weights. It is written when it is done, so that a study that was killed goes on 
 next one, and a core or task that is named later, with the same `--out`, adds only its own.
 
 The paper's score is the maximum over training of the mean return of an epoch. It is the
-first table here; as a maximum of noisy means it lies above what a policy is worth, the more
-the fewer episodes an epoch has. The checks are therefore about the second table, frozen
-weights at the end of training.
+first table here, without the first epoch, in which long episodes cannot have ended yet. As
+a maximum of noisy means it lies above what a policy is worth, the more the fewer episodes
+an epoch has. The checks are therefore about the second table, frozen weights at the end of
+training.
 
 Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcement
   Learning". Departures: smaller networks and batches; the last action is an input only
@@ -159,8 +160,8 @@ def _report(study: Study, made: Cells, setting: Setting) -> None:
     seeds = f"mean of {setting.num_seeds} seeds ± standard error"
     for title, scores in (
         (
-            f"Maximum over epochs of {setting.epoch:,} steps of the mean return while "
-            f"training, {setting.num_env_steps:,} steps a seed: {seeds}",
+            f"Maximum over epochs of {setting.epoch:,} steps, after the first, of the mean "
+            f"return while training, {setting.num_env_steps:,} steps a seed: {seeds}",
             lambda cell: cell.scores,
         ),
         (

@@ -96,8 +96,12 @@ class Cell:
 
     @property
     def scores(self) -> np.ndarray:
-        """`[S]`, maximum over epochs of the mean return: the paper's score."""
-        return max_mean_returns(self.curve)
+        """`[S]`, maximum over epochs of the mean return: the paper's score.
+
+        The first epoch does not count where there are more: it may be over before long
+        episodes are, so that its mean is of short ones alone.
+        """
+        return max_mean_returns(self.curve[1:] if len(self.curve) > 1 else self.curve)
 
     @property
     def frozen_error(self) -> float:

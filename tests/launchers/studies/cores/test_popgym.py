@@ -32,7 +32,13 @@ def test_the_score_is_the_largest_mean_of_an_epoch():
     nan = np.nan
     curve = np.array([[nan, 0.1, nan], [0.3, -0.2, nan], [0.2, nan, nan]])
     np.testing.assert_array_equal(cells.max_mean_returns(curve), [0.3, 0.1, nan])
-    np.testing.assert_array_equal(make_cell([0.0], curve).scores, [0.3, 0.1, nan])
+
+
+def test_the_first_epoch_is_no_score_where_there_are_more():
+    # Of episodes of 9 and 1,000 steps only the short ones end in an epoch of 10.
+    curve = np.array([[0.9, 0.9, 0.9], [0.3, -0.2, np.nan], [0.2, -0.1, np.nan]])
+    np.testing.assert_array_equal(make_cell([0.0], curve).scores, [0.3, -0.1, np.nan])
+    np.testing.assert_array_equal(make_cell([0.0], curve[:1]).scores, [0.9, 0.9, 0.9])
 
 
 def test_means_and_errors_by_hand():
