@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(words[0], words[1:])
     except SystemExit as stop:  # From --help.
         return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        return _fail("interrupted.", 128 + signal.SIGINT)
+    except KeyboardInterrupt as stop:
+        return _fail(f"interrupted. {stop}".rstrip(), 128 + signal.SIGINT)
     except BrokenPipeError:  # What read the output has ended, such as `head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -17,7 +17,8 @@ MIN_HEIGHT = 320  # Smaller pictures are enlarged by a whole factor, pixel by pi
 class Film:
     """An mp4 file in the making; nothing stands under its name before it is whole.
 
-    A context manager: leaving it finishes the file, leaving it by an exception drops it.
+    A context manager: leaving it finishes the file, by Ctrl-C too, and leaving it by any
+    other exception drops it.
 
     Attributes:
       path: of the file.
@@ -61,18 +62,22 @@ class Film:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finishes the file, or drops it after an exception.
+        """Finishes the file, or drops it after an exception other than Ctrl-C.
 
         Raises:
           ValueError: if the file could not be written whole.
+          KeyboardInterrupt: in place of the one that it was left by, to say what is kept.
         """
         if self._process is None:
             return
-        if kind is not None:
+        is_stopped = isinstance(error, KeyboardInterrupt)
+        if kind is not None and not is_stopped:
             self._process.kill()
         _, told = self._process.communicate()
-        if kind is None and self._process.returncode == 0:
+        if (kind is None or is_stopped) and self._process.returncode == 0:
             self._unfinished.replace(self.path)
+            if is_stopped:
+                raise KeyboardInterrupt(f"{self.path} holds what was filmed.") from None
             return
         with contextlib.suppress(OSError):
             self._unfinished.unlink()

@@ -165,6 +165,22 @@ def test_by_the_command(capsys, monkeypatch, tmp_path):
     )
 
 
+def test_ctrl_c_keeps_the_film_and_says_so(capsys, monkeypatch, tmp_path):
+    class Keyboard(io.StringIO):
+        def read(self, size):
+            key = super().read(size)
+            if not key:
+                raise KeyboardInterrupt
+            return key
+
+    monkeypatch.setattr("sys.stdin", Keyboard("22"))
+    path = tmp_path / "b.mp4"
+    assert main(["play", NAME, "--out", str(path)]) == 130
+    told = f"tolman: error: interrupted. {path} holds what was filmed.\n"
+    assert capsys.readouterr().err == told
+    assert len(read(path)[1]) == 3  # The start, and two steps.
+
+
 def test_the_environments_settings_stand_behind_it(capsys, monkeypatch, tmp_path):
     """A fourth action, of a setting, pays 3."""
     monkeypatch.setattr("sys.stdin", io.StringIO("32x"))

@@ -53,6 +53,17 @@ def test_what_is_broken_off_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_ctrl_c_ends_is_kept(tmp_path):
+    path = tmp_path / "a.mp4"
+    with pytest.raises(KeyboardInterrupt, match=r"a\.mp4 holds what was filmed\.$"):  # noqa: SIM117
+        with Film(path) as film:
+            for shade in range(0, 50, 10):
+                film.add(plain(shade))
+            raise KeyboardInterrupt
+    np.testing.assert_allclose(shades(read(path)[1]), np.arange(0, 50, 10), atol=3)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_that_cannot_be_written_is_told_at_its_end(tmp_path):
     path = tmp_path / f"{'a' * 250}.mp4"  # Too long with `.unfinished`.
     with pytest.raises(ValueError, match=r"could not be written \(.*too long\)\.$"):  # noqa: SIM117
