@@ -20,8 +20,10 @@ from tolman.launchers.catalog.names import Named
 from tolman.launchers.film.writer import Film
 
 RENDER_MODE = "rgb_array"
-# Gymnasium's simplest environments draw by pygame, which looks for a screen and a speaker.
+# Gymnasium's simplest environments draw by pygame, which looks for a screen and a speaker,
+# and takes SIGTERM for a window that is closed.
 HEADLESS = {
+    "SDL_NO_SIGNAL_HANDLERS": "1",
     "SDL_VIDEODRIVER": "dummy",
     "SDL_AUDIODRIVER": "dummy",
     "PYGAME_HIDE_SUPPORT_PROMPT": "1",

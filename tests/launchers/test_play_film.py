@@ -1,5 +1,7 @@
 """Pictures: where they come from, and the file that they go to."""
 
+import signal
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -228,6 +230,23 @@ def test_where_pictures_come_from(name, fps, shoot):
     # Two episodes of four rows, and not the third's; the last step of each goes back.
     expected = [50, 51, 52, 50, 100, 101, 102, 100]
     np.testing.assert_allclose(shades(film.frames), expected, atol=2)
+
+
+def test_a_game_drawn_by_pygame_leaves_signals_alone():
+    """SDL would take SIGTERM for a window that is closed, and the process would go on."""
+    filming = """
+import signal, sys, time
+from tolman.launchers.catalog.environments import find_environments
+from tolman.launchers.film.camera import Camera, make_drawing
+camera = Camera("", make_drawing(find_environments("CartPole-v1", None), 0), 1)
+camera.picture(camera.reset())
+print("drawn", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", filming], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"drawn\n"
+    process.terminate()
+    assert process.wait(30) == -signal.SIGTERM
 
 
 def test_fps_that_was_asked_for_wins(shoot):
