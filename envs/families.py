@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tolman.envs.registry import Registry
-from tolman.envs.spelling import suggest
+from tolman.envs.spelling import letters, suggest
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,17 @@ def find_member(name: str) -> Member | None:
     return None
 
 
-def suggest_family(name: str) -> str:
-    """Returns ` (did you mean 'brax/...'?)` where an id begins nearly as a family's do."""
+def suggest_family(name: str, close: bool = True) -> str:
+    """Returns ` (did you mean 'brax/...'?)` where an id begins as a family's do.
+
+    Args:
+      name: such as `Navix-Empty-5x5-v0` or `braxx/ant`.
+      close: take a beginning up to a slash that is only close to a family's.
+    """
     start, slash, _ = name.partition("/")
     starts = {known.partition("/")[0] for known in FAMILIES if "/" in known}
-    return suggest(start, [f"{known}/..." for known in sorted(starts)]) if slash else ""
+    first = letters(start if slash else start.partition("-")[0])
+    same = [f"{known}/..." for known in sorted(starts) if letters(known) == first]
+    if same or not (slash and close):
+        return suggest(first, same)
+    return suggest(start, [f"{known}/..." for known in sorted(starts)])

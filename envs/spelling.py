@@ -20,8 +20,8 @@ def suggest(got: str, allowed: Iterable[str], prefix: str = "") -> str:
 
     Capitals and signs do not count: `RepeatFirstEasy` is close to `repeat_first/easy`.
     """
-    words = {_letters(word): word for word in allowed}
-    close = difflib.get_close_matches(_letters(got), words, n=1)
+    words = {letters(word): word for word in allowed}
+    close = difflib.get_close_matches(letters(got), words, n=1)
     return f" (did you mean {prefix + words[close[0]]!r}?)" if close else ""
 
 
@@ -37,7 +37,7 @@ def list_words(words: Iterable[str]) -> str:
     return ", ".join(shown)
 
 
-def _letters(word: str) -> str:
+def letters(word: str) -> str:
     """Its letters and digits, in lower case."""
     return "".join(letter for letter in word.lower() if letter.isalnum())
 

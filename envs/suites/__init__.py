@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from importlib.metadata import version
 from typing import Any
 
 from tolman.envs.families import Family, register_family
@@ -62,6 +63,13 @@ def _make(package: str, task: str, settings: Any) -> Any:
         raise ValueError(
             f"{package} could not read or fetch what it needs for it ({summary(error)}). "
             "Get its files as the package's own pages say."
+        ) from error
+    except ValueError:
+        raise
+    except Exception as error:
+        both = " with ".join(f"{name} {version(name)}" for name in (package, "jax"))
+        raise ValueError(
+            f"{both} cannot make it ({summary(error)}). Take another id, or other versions."
         ) from error
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,15 +60,20 @@ class BraxTask(SuiteTask):
 
 def list_ids() -> Sequence[str]:
     """Those of Brax."""
-    from brax import envs
-
-    return sorted(envs._envs)
+    return sorted(_import_envs()._envs)
 
 
 def make(task: str, settings: BraxSettings) -> BraxTask:
     """The task of that id."""
-    from brax import envs
-
     keywords = {} if settings.backend is None else {"backend": settings.backend}
-    environment = envs.get_environment(task, **keywords)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Brax System")  # That it is not maintained.
+        environment = _import_envs().get_environment(task, **keywords)
     return BraxTask(environment, settings.max_episode_steps)
+
+
+def _import_envs() -> Any:
+    """Brax's module of environments, without what MuJoCo prints where it finds no Warp."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        from brax import envs
+    return envs

@@ -155,7 +155,9 @@ def lookup(kind: Kind, name: str) -> Any:
             f"what makes one again: register_{kind.noun}({name!r})(...)."
         )
     known = sorted({*table, *points})
-    hint = suggest(name, known) or (suggest_family(name) if kind is ENV else "")
+    hint = suggest(name, known)
+    if kind is ENV:
+        hint = suggest_family(name, close=False) or hint or suggest_family(name)
     raise ValueError(
         f"{kind.noun} {name!r} is unknown{hint}: "
         f"use one of {list_words(known)}, or module:attribute for your own."

@@ -6,12 +6,12 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import MISSING as MISSING_DEFAULT
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_origin, get_type_hints
 
-from tolman.envs.spelling import suggest
+from tolman.envs.spelling import MANY, suggest
 from tolman.launchers.settings.bounds import TYPES, one_of
 
 Parsed = TypeVar("Parsed")
@@ -172,10 +172,32 @@ def check_flags(arguments: Sequence[str], keys: Iterable[str], to_whom: str = ""
             meant = negated if negated in known else flag
             is_negated = re.search(r"(--|\.)no-", flag) is not None
             among = known if is_negated else plain
-            of_a_part = [one for one in among if one.endswith(f".{meant[2:]}")]
-            close = suggest(meant, of_a_part or among)
-            raise ValueError(f"flag {flag} is unknown{to_whom}{close}: --help lists all.")
+            raise ValueError(
+                f"flag {flag} is unknown{to_whom}{_instead(meant, among, plain)}."
+            )
     check_not_empty(arguments)
+
+
+def _instead(meant: str, among: Set[str], plain: Set[str]) -> str:
+    """The closest flag, if there is one, and which there are; see `check_flags`.
+
+    Args:
+      meant: a flag that is unknown.
+      among: those that it may stand for.
+      plain: those that may be set.
+    """
+    part, _, key = meant.rpartition(".")
+    of_its_part = [one for one in among if part and one.rpartition(".")[0] == part]
+    of_others = [one for one in among if one.endswith(f".{key.removeprefix('--')}")]
+    close = (
+        suggest(key, [one.rpartition(".")[2] for one in of_its_part], f"{part}.")
+        or suggest(meant, of_others)
+        or ("" if of_its_part else suggest(meant, among))
+    )
+    own = sorted(plain.intersection(of_its_part))
+    if close or not 0 < len(own) < MANY:
+        return f"{close}: --help lists all"
+    return f": must be one of {', '.join(own)}"
 
 
 def check_not_empty(arguments: Sequence[str]) -> None:

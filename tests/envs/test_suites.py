@@ -3,6 +3,7 @@
 import importlib.machinery
 import sys
 import types
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -221,6 +222,46 @@ def test_files_that_a_suite_cannot_fetch_are_one_line(stand_ins, monkeypatch):
         ValueError, match=r"fetch what it needs for it \(FileNotFoundError: no"
     ):
         find_environments("jumanji/Crew-v0").environment()
+
+
+def test_a_task_that_its_suite_cannot_make_is_one_line(stand_ins, monkeypatch):
+    def make(task):
+        return np.clip(task, a_mini=0)
+
+    monkeypatch.setattr(sys.modules["jumanji"], "make", make)
+    monkeypatch.setattr(suites, "version", {"jumanji": "1.1.2", "jax": "0.12.0"}.get)
+    with pytest.raises(ValueError, match="cannot make it") as caught:
+        find_environments("jumanji/Crew-v0").environment()
+    told = str(caught.value)
+    assert told.startswith(
+        "env 'jumanji/Crew-v0': jumanji 1.1.2 with jax 0.12.0 cannot make it (TypeError: "
+    )
+    assert "\n" not in told
+
+
+def test_what_brax_prints_and_warns_of_itself_is_left_out(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "brax"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "envs.py").write_text(
+        "import warnings\n"
+        "from suite_stand_ins import Body\n"
+        "print('Failed to import warp')\n"
+        "_envs = {'body': Body}\n"
+        "def get_environment(name, **keys):\n"
+        "    warnings.warn('Brax System is not maintained')\n"
+        "    return Body()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("brax", "brax.envs"):
+        monkeypatch.setitem(sys.modules, name, None)  # What is imported is taken out again.
+        del sys.modules[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find(ENV, "brax/body").build(BraxSettings(), 0).action_spec().shape == (1,)
+    suites._make.cache_clear()
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "")
 
 
 def test_a_tile_is_told_by_two_numbers_and_the_goal_drawn_anew(stand_ins):
