@@ -10,7 +10,7 @@ The paper's score is the maximum over training of the mean return of an epoch. I
 first table here, without the first epoch, in which long episodes cannot have ended yet. As
 a maximum of noisy means it lies above what a policy is worth, the more the fewer episodes
 an epoch has. The checks are therefore about the second table, frozen weights at the end of
-training.
+training. What random actions return stands below them.
 
 Source: Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcement
   Learning". Departures: smaller networks and batches; the last action is an input only
@@ -23,10 +23,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import jax
+import numpy as np
 from annotated_types import Ge
 
 from tolman.envs.popgym.deck import DECK_SIZE, NUM_SUITS
 from tolman.launchers.catalog.names import ENV, registered
+from tolman.launchers.evaluation.episodes import EVALUATION
+from tolman.launchers.measuring.rollouts import random_returns
 from tolman.launchers.studies.checks import SIGMAS
 from tolman.launchers.studies.cores import popgym_cells as cells
 from tolman.launchers.studies.cores import popgym_plots
@@ -171,6 +175,16 @@ def _report(study: Study, made: Cells, setting: Setting) -> None:
         ),
     ):
         study.table(title, ["task", *cores], cells.score_rows(made, cores, scores))
+    num_episodes = cells.NUM_EPISODES * setting.num_seeds
+    study.table(
+        f"For comparison: return of uniformly random actions, {num_episodes} episodes: "
+        "mean ± standard error",
+        ["task", "random actions"],
+        [
+            [task, cells.with_error(_random_returns(study, setting, task, num_episodes))]
+            for task in sorted(made)
+        ],
+    )
     found = [
         [made[task][core] for task in sorted(made) if core in made[task]] for core in cores
     ]
@@ -189,6 +203,14 @@ def _report(study: Study, made: Cells, setting: Setting) -> None:
             if row
         ],
     )
+
+
+def _random_returns(
+    study: Study, setting: Setting, task: str, num_episodes: int
+) -> np.ndarray:
+    key = jax.random.fold_in(jax.random.PRNGKey(study.seed), EVALUATION)
+    environment = cells.make_environment(task, setting.size)
+    return random_returns(environment, key, num_episodes)
 
 
 def _range(numbers: list[int]) -> str:

@@ -208,10 +208,12 @@ def test_the_page_and_cells_that_are_added(no_training, tmp_path):
     assert run_study("cores/popgym", True, 0, out, options) == 0
     assert no_training == ["repeat_first/feedforward", "repeat_first/gru"]
     result = result_of(out)
-    best, frozen, about = result["tables"]
+    best, frozen, random, about = result["tables"]
     assert best["columns"] == frozen["columns"] == ["task", "feedforward", "gru"]
     assert best["rows"] == [["repeat_first", "-0.500 ± 0.000", "0.750 ± 0.000"]]
     assert frozen["rows"] == [["repeat_first", "-0.500 ± 0.000", "0.375 ± 0.000"]]
+    mean, error = map(float, random["rows"][0][1].split(" ± "))  # Chance is -0.5.
+    assert mean == pytest.approx(-0.5, abs=0.02) and 0.003 < error < 0.006
     assert [row[:2] for row in about["rows"]] == [["feedforward", 1], ["gru", 1]]
     # 768 coins of 1 and -1, a quarter of them 1: deviation 0.866 (by n - 1), error 0.0313;
     # those of gru a quarter of it. 0.875 over the root of both squares.
