@@ -194,7 +194,7 @@ def _instead(meant: str, among: Set[str], plain: Set[str]) -> str:
         or suggest(meant, of_others)
         or ("" if of_its_part else suggest(meant, among))
     )
-    own = sorted(plain.intersection(of_its_part))
+    own = sorted(plain & {*of_its_part})
     if close or not 0 < len(own) < MANY:
         return f"{close}: --help lists all"
     return f": must be one of {', '.join(own)}"
