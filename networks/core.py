@@ -173,6 +173,22 @@ def scan_steps(step: Callable[..., tuple[Array, State]], rows: Any, state: State
     return outputs, state
 
 
+def join_rows(tree: Any) -> Any:
+    """Arrays `[T, B, ...]` as `[T B, ...]`, for a map that takes each row by itself.
+
+    So a linear map has its weights' gradient from one product of two matrices. Of arrays
+    `[T, B, D]` XLA copies one into another order first, which on a CPU takes as long.
+    """
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), tree
+    )
+
+
+def split_rows(tree: Any, num_rows: int) -> Any:
+    """The way back: arrays `[T B, ...]` as `[T, B, ...]`, of T = `num_rows`."""
+    return jax.tree.map(lambda leaf: leaf.reshape(num_rows, -1, *leaf.shape[1:]), tree)
+
+
 def reset_state(state: State, initial: State, reset: Array) -> State:
     """Replaces the rows of `state` where `reset` is True by those of `initial`.
 

@@ -19,9 +19,9 @@ from tolman.networks.core import Array, UnrolledCore, register_core
 from tolman.networks.linear_recurrence import (
     ComplexState,
     Way,
-    from_complex,
+    from_halves,
     spread_steps,
-    to_complex,
+    to_halves,
     unroll_linear,
     zero_complex_state,
 )
@@ -72,12 +72,12 @@ class FFM(UnrolledCore):
     def unroll(
         self, x: Array, reset: Array, state: ComplexState
     ) -> tuple[Array, ComplexState]:
-        memory, way = to_complex(state), self._config.scan
+        memory, way = to_halves(state), self._config.scan
         outputs, memory = unroll_linear(self._enter, self._leave, x, reset, memory, way)
-        return outputs, from_complex(memory)
+        return outputs, from_halves(memory)
 
     def _enter(self, x: Array) -> tuple[Array, Array]:
-        """Decays `[M, C]` and values `[..., B, M, C]`."""
+        """Decays `[M, C]`, and values `[R, 2 M, 1]`, alike for all contexts."""
         config = self._config
         traces = spread_steps(1.0, config.longest_memory, config.num_traces)
         periods = spread_steps(1.0, config.longest_memory, config.num_contexts)
@@ -91,14 +91,11 @@ class FFM(UnrolledCore):
         size = config.num_traces
         value = hk.Linear(size, name="value")(x)
         value *= jax.nn.sigmoid(hk.Linear(size, name="value_gate")(x))
-        value = jnp.broadcast_to(value[..., None], (*value.shape, config.num_contexts))
-        return decay, value.astype(jnp.complex64)
+        return decay, jnp.concatenate([value, jnp.zeros_like(value)], axis=-1)[..., None]
 
     def _leave(self, memory: Array, x: Array) -> Array:
         size = self._config.hidden_size
-        memory = memory.reshape(*memory.shape[:-2], -1)
-        parts = jnp.concatenate([memory.real, memory.imag], axis=-1)
-        read = hk.Linear(size, name="read")(parts)
+        read = hk.Linear(size, name="read")(memory.reshape(len(memory), -1))
         read = hk.LayerNorm(-1, create_scale=False, create_offset=False)(read)
         gate = jax.nn.sigmoid(hk.Linear(size, name="read_gate")(x))
         return gate * read + (1.0 - gate) * hk.Linear(size, name="past")(x)

@@ -23,8 +23,9 @@ from tolman.networks.core import Array, UnrolledCore, register_core
 from tolman.networks.linear_recurrence import (
     ComplexState,
     Way,
-    from_complex,
-    to_complex,
+    from_halves,
+    to_halves,
+    turn,
     unroll_linear,
     zero_complex_state,
 )
@@ -92,7 +93,9 @@ class LRU(UnrolledCore):
             _linear(config.hidden_size, size**-0.5, "leave"),
         )
         decay = jnp.exp(jax.lax.complex(-rate, phase))
-        return layer.unroll(decay, jnp.exp(scale), x, reset, state, config.scan)
+        return layer.unroll(
+            decay, jnp.tile(jnp.exp(scale), 2), x, reset, state, config.scan
+        )
 
     def _first_log_rates(self, shape: Sequence[int], dtype: Any) -> Array:
         """Moduli even over the area of a ring."""
@@ -256,21 +259,28 @@ class _Layer(hk.Module):
         state: ComplexState,
         way: Way,
     ) -> tuple[Array, ComplexState]:
-        """Takes T steps; `decay` and `scale`, of what enters, are `[N]`."""
+        """Takes T steps.
+
+        Args:
+          decay: `[N]`, complex.
+          scale: of what enters, complex `[N]` or real `[2 N]`.
+          x: `[T, B, D]`.
+          reset: `[T, B]`.
+          state: before the first row.
+          way: see `unroll_linear`.
+        """
 
         def enter(x: Array) -> tuple[Array, Array]:
-            real, imaginary = jnp.split(self._to_memory(x), 2, axis=-1)
-            return decay, scale * jax.lax.complex(real, imaginary)
+            return decay, turn(scale, self._to_memory(x))
 
-        memory = to_complex(state)
+        memory = to_halves(state)
         outputs, memory = unroll_linear(enter, self._leave, x, reset, memory, way)
-        return outputs, from_complex(memory)
+        return outputs, from_halves(memory)
 
     def _leave(self, memory: Array, x: Array) -> Array:
         """Adds D x, and lets through what a gate of the sum says.
 
         Source: Smith et al. 2023.
         """
-        outputs = self._from_memory(jnp.concatenate([memory.real, memory.imag], axis=-1))
-        outputs = jax.nn.gelu(outputs + self._feedthrough(x))
+        outputs = jax.nn.gelu(self._from_memory(memory) + self._feedthrough(x))
         return outputs * jax.nn.sigmoid(self._gate(outputs))
