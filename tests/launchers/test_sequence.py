@@ -67,26 +67,26 @@ def test_the_first_part_is_a_run_of_its_own_and_the_counts_go_on(agent):
 
 
 def test_cut_anywhere_and_restored_it_goes_on_to_the_same_bits(agent, tmp_path):
-    whole, _ = trained(SequenceRunner(agent, PARTS), [7])
+    runner, fresh = SequenceRunner(agent, PARTS), SequenceRunner(agent, PARTS)
+    whole, _ = trained(runner, [7])
     for at in (2, 4, 5):
-        runner = SequenceRunner(agent, PARTS)
         half, _ = trained(runner, [at])
         Checkpoints(tmp_path / str(at)).save(at, half, {})
-        fresh = SequenceRunner(agent, PARTS)
         restored = Checkpoints(tmp_path / str(at)).restore(fresh.init(KEYS)).state
         state = fresh.prepare(fresh.place(restored), 7)
         same(jax.device_get(fresh.train(state, 7 - at)[0]), whole)
 
 
 def test_the_switch_is_told_once_or_not_at_all(agent):
-    untold, _ = trained(SequenceRunner(agent, PARTS), [4])
-    told, _ = trained(SequenceRunner(agent, PARTS, on_switch=forget), [4])
-    same(told, untold)  # It is told when the next part begins.
+    plain = SequenceRunner(agent, PARTS)
     runner = SequenceRunner(agent, PARTS, on_switch=forget)
+    untold, _ = trained(plain, [4])
+    told, _ = trained(runner, [4])
+    same(told, untold)  # It is told when the next part begins.
     whole, _ = trained(runner, [7])
     parted, _ = trained(runner, [4, 2, 1])
     same(whole, parted)
-    untold, _ = trained(SequenceRunner(agent, PARTS), [7])
+    untold, _ = trained(plain, [7])
     leaves = jax.tree.leaves(whole.learner.params), jax.tree.leaves(untold.learner.params)
     assert any(np.any(a != b) for a, b in zip(*leaves, strict=True))
     assert min(np.abs(leaf).max() for leaf in leaves[0]) > 0.5  # All were set to 1.
@@ -181,12 +181,11 @@ def test_the_switch_is_given_examples_of_what_ended(replaying):
 
 
 def test_a_replay_that_is_cut_off_goes_on_to_the_same_bits_or_is_told(replaying, tmp_path):
-    whole, _ = trained(SequenceRunner(replaying, STEPS, num_envs=2), [15], total=15)
+    runner, fresh = (SequenceRunner(replaying, STEPS, num_envs=2) for _ in range(2))
+    whole, _ = trained(runner, [15], total=15)
     for at in (10, 12):
-        runner = SequenceRunner(replaying, STEPS, num_envs=2)
         half, _ = trained(runner, [at], total=15)
         Checkpoints(tmp_path / str(at)).save(at, half, {})
-        fresh = SequenceRunner(replaying, STEPS, num_envs=2)
         restored = Checkpoints(tmp_path / str(at)).restore(fresh.init(KEYS)).state
         state = fresh.prepare(fresh.place(restored), 15)
         same(jax.device_get(fresh.train(state, 15 - at)[0]), whole)

@@ -92,7 +92,7 @@ def check_rows(rows):
 @pytest.mark.usefixtures("leftovers")
 def test_an_actor_is_killed(tmp_path):
     words = [*FLAGS.split(), "--eval-episodes", 0, "--log-interval", 100]
-    words += ["--run-dir", tmp_path, "--num-env-steps", 6000]
+    words += ["--run-dir", tmp_path, "--num-env-steps", 3000]
     with Run(tmp_path, words) as run:
         run.wait_for_rows(2)
         kill("ActorRole")
@@ -101,7 +101,7 @@ def test_an_actor_is_killed(tmp_path):
     assert run.status()["restarts"] == {"actor": 1, "replay": 0, "learner": 0}
     rows = run.rows()
     check_rows(rows)
-    assert rows[-1]["env_steps"] >= 6000 and rows[-1]["time/param_lag"] >= 0.0
+    assert rows[-1]["env_steps"] >= 3000 and rows[-1]["time/param_lag"] >= 0.0
     errors = [row["board/value_error"] for row in rows if row["board/new_games"]]
     assert errors and all(0.0 < error <= 4.0 for error in errors)
     assert "actor 0 died" in (tmp_path / "log.txt").read_text()

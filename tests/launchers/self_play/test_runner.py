@@ -33,8 +33,11 @@ def begin(game, config=SMALL, saved=None, folder=None):
     return runner, runner.prepare(state, 99)
 
 
-@pytest.mark.parametrize("num_random_moves", [0, 3])
-@pytest.mark.parametrize("game", [Stones(), HostStones()], ids=["device", "host"])
+@pytest.mark.parametrize(
+    ("game", "num_random_moves"),
+    [(Stones(), 3), (HostStones(), 0), (HostStones(), 3)],
+    ids=["device-3", "host-0", "host-3"],
+)
 def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(
     game, num_random_moves, tmp_path
 ):
@@ -95,8 +98,8 @@ def test_devices_share_out_games_and_batches():
 def test_moves_follow_one_another_and_games_are_replaced():
     game = Stones()
     agent = AlphaZero(replace(SMALL, num_exploring_moves=99), game)
-    params = agent.init(jax.random.PRNGKey(0)).params
-    games = start_games(game, 5, jax.random.PRNGKey(0))
+    params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params
+    games = jax.jit(start_games, static_argnums=(0, 1))(game, 5, jax.random.PRNGKey(0))
     after, moves = jax.jit(play_moves, static_argnums=(0, 4))(
         agent, params, games, jax.random.PRNGKey(1), 20
     )
@@ -125,7 +128,7 @@ def first_moves(game, num_games, num_random_moves):
     agent = AlphaZero(config, game)
     player = make_player(agent, jax.devices()[:1])
     games = player.start(jax.random.PRNGKey(1))
-    params = agent.init(jax.random.PRNGKey(0)).params
+    params = jax.jit(agent.init)(jax.random.PRNGKey(0)).params
     return player.play(params, games, jax.random.PRNGKey(2))[1]
 
 

@@ -219,10 +219,11 @@ def test_every_core_gets_the_same_settings_and_reaches_the_sign():
 
 @pytest.mark.parametrize("core", ["gtrxl", "memo"])
 def test_the_sign_is_in_reach_at_the_junction_and_not_two_steps_further(core):
+    agent = tasks.make_player(tasks.t_maze(4, 1), core).agent
+    params = jax.jit(agent.network.init)(jax.random.PRNGKey(0))
+    act = jax.jit(agent.act)
+
     def influence(length):
-        player = tasks.make_player(tasks.t_maze(4, 1), core)
-        agent = player.agent
-        params = agent.network.init(jax.random.PRNGKey(0))
         environment = TMaze(length)
 
         def logits(sign):
@@ -232,7 +233,7 @@ def test_the_sign_is_in_reach_at_the_junction_and_not_two_steps_further(core):
             actor = agent.initial_actor_state(1)
             for _ in range(length + 1):
                 batch = jax.tree.map(lambda leaf: leaf[None], timestep)
-                decision, actor = agent.act(params, jnp.zeros((1, 2)), batch, actor)
+                decision, actor = act(params, jnp.zeros((1, 2)), batch, actor)
                 state, timestep = environment.step(state, jnp.int32(0))
             return np.asarray(decision.policy)
 

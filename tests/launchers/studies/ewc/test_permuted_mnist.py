@@ -194,7 +194,8 @@ def tiny(monkeypatch, digits):
     setting = Setting((6, 5), 4, 20, 30, num_members=2, rows=2)
     budget = replace(
         study.QUICK, setting=setting, num_tasks=3, rates=(0.1, 0.3), control_tasks=3,
-        search_tasks=2, overlap_updates=3, controls=("shuffled", "late", "uniform"),
+        l2_strengths=(1e-3,), search_tasks=2, overlap_updates=3,
+        controls=("shuffled", "late"),
     )  # fmt: skip
     monkeypatch.setattr(study, "QUICK", budget)
     monkeypatch.setattr(study, "sides", lambda data: (2, 6))
