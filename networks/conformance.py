@@ -103,20 +103,16 @@ def check_core(
     """
     x, reset = _inputs(dtype, seed)
     core = bind_core(make_core, x, reset, seed)
+    _check_forms(core, x, reset)
     state = core.unroll(x[::-1], np.zeros_like(reset), core.initial_state(x.shape[1]))[1]
     outputs, final = core.unroll(x, reset, state)
-    if outputs.shape[:2] != reset.shape:
-        raise ConformanceError(
-            f"unroll returned shape {outputs.shape}, must begin with [T, B] = "
-            f"{reset.shape}: return one output a step and row."
-        )
     trial = _Trial(core, x, reset, state, np.asarray(outputs), final)
     _check_diagnostics(trial, tolerance)
     differences: dict[str, float] = {}
     for measure in (
         _steps_and_parts,
-        _leaks,
         _lengths,
+        _leaks,
         _extremes,
         _gradients,
         lambda trial: _long_run(trial, long_run),
@@ -206,6 +202,62 @@ def _within(name: str, difference: float, allowed: float) -> float:
     )
 
 
+def _check_forms(core: BoundCore, x: np.ndarray, reset: np.ndarray) -> None:
+    """A step and an unroll return outputs of one width, and states like the first one."""
+    num_rows = reset.shape[1]
+    start = jax.eval_shape(lambda: core.initial_state(num_rows))
+    for path, leaf in jax.tree_util.tree_flatten_with_path(start)[0]:
+        if leaf.shape[:1] != (num_rows,):
+            raise ConformanceError(
+                f"initial_state returned {_leaf(path, leaf)}, must begin with [B] = "
+                f"({num_rows},): give every leaf an axis of the batch."
+            )
+    widths = {}
+    for name, method, rows, opens in (
+        ("__call__", core.step, x[0], reset[0]),
+        ("unroll", core.unroll, x, reset),
+    ):
+        outputs, state = jax.eval_shape(method, rows, opens, start)
+        if outputs.shape[:-1] != opens.shape:
+            axes = "[T, B]" if opens.ndim == 2 else "[B]"
+            raise ConformanceError(
+                f"{name} returned outputs of shape {outputs.shape}, must be {axes} = "
+                f"{opens.shape} and an axis of features: one output a row and step."
+            )
+        widths[name] = outputs.shape[-1]
+        _check_state(name, start, state)
+    if len(set(widths.values())) > 1:
+        raise ConformanceError(
+            f"outputs have {widths['__call__']} features by __call__ and "
+            f"{widths['unroll']} by unroll, must have as many: return the same from both."
+        )
+
+
+def _check_state(name: str, start: State, state: State) -> None:
+    """That the state which a method returns has the form of the first one."""
+    structures = [jax.tree.structure(tree) for tree in (state, start)]
+    if structures[0] != structures[1]:
+        raise ConformanceError(
+            f"{name} returned a state of the structure {structures[0]}, must be that of "
+            f"initial_state, {structures[1]}: return the same nest of arrays."
+        )
+    leaves, first = (
+        jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (state, start)
+    )
+    for (path, leaf), (_, before) in zip(leaves, first, strict=True):
+        if (leaf.shape, leaf.dtype) != (before.shape, before.dtype):
+            raise ConformanceError(
+                f"{name} returned a state with {_leaf(path, leaf)}, must be "
+                f"{_leaf(path, before)} as in initial_state: keep shapes and dtypes."
+            )
+
+
+def _leaf(path: Any, leaf: Any) -> str:
+    """A leaf of a state in words."""
+    place = jax.tree_util.keystr(path)
+    return f"a leaf{' ' + place if place else ''} of {leaf.dtype} {leaf.shape}"
+
+
 def _check_diagnostics(trial: _Trial, tolerance: float) -> None:
     """A core that diagnoses does nothing else than without, and tells of every step."""
     core, inputs = trial.core, (trial.x, trial.reset, trial.state)
@@ -273,52 +325,56 @@ def _leaks(trial: _Trial) -> dict[str, float]:
 
 
 def _leak_across_reset(trial: _Trial) -> float:
-    """Changes all that came before a reset, inputs and state; nothing after may change."""
-    core, x = trial.core, trial.x
-    reset, other_x = trial.reset.copy(), x.copy()
+    """Changes all that came before a reset, inputs and state; nothing after may change.
+
+    What comes after is longer than any window, in which what came before may show late.
+    """
+    core, x = trial.core, _long_rows(trial)
+    reset = np.zeros(x.shape[:2], bool)
+    reset[:TIME] = trial.reset
     reset[MIDDLE] = True
+    other_x = x.copy()
     other_x[:MIDDLE] *= -3.0
     empty = core.initial_state(x.shape[1])
-    outputs, final = core.unroll(x, reset, trial.state)
-    other_outputs, other_final = core.unroll(other_x, reset, empty)
-    fresh_outputs, _ = core.unroll(x[MIDDLE:], reset[MIDDLE:], empty)
     # A memory may hold old slots that it masks out, so outputs are compared, not states.
-    following, _ = core.step(x[0], reset[0], final)
-    other_following, _ = core.step(x[0], reset[0], other_final)
-    stepped, _ = core.step(x[MIDDLE], reset[MIDDLE], trial.state)  # A reset of one row.
-    after = np.asarray(outputs)[MIDDLE:]
+    outputs, other_outputs = (
+        np.asarray(core.unroll(rows, reset, state)[0])[MIDDLE:]
+        for rows, state in ((x, trial.state), (other_x, empty))
+    )
+    fresh_outputs, _ = core.unroll(x[MIDDLE:TIME], reset[MIDDLE:TIME], empty)
     return _difference(
-        (after, after, following, after[0]),
-        (np.asarray(other_outputs)[MIDDLE:], fresh_outputs, other_following, stepped),
+        (outputs, outputs[:MIDDLE]), (other_outputs, np.asarray(fresh_outputs))
     )
 
 
 def _leak_between_rows(trial: _Trial) -> float:
-    """Changes row 0, its resets too; the outputs of the other rows may not change."""
-    other_x, other_reset = trial.x.copy(), trial.reset.copy()
+    """Changes row 0, which alone has resets then; the others' outputs may not change."""
+    core, x, reset = trial.core, trial.x, np.zeros_like(trial.reset)
+    other_x, other_reset = x.copy(), reset.copy()
     other_x[:, 0] *= -3.0
-    other_reset[:, 0] = ~trial.reset[:, 0]
-    other_outputs, _ = trial.core.unroll(other_x, other_reset, trial.state)
-    return _difference(trial.outputs[:, 1:], np.asarray(other_outputs)[:, 1:])
+    other_reset[::3, 0] = True
+    outputs, other_outputs = (
+        np.asarray(core.unroll(rows, opens, trial.state)[0])[:, 1:]
+        for rows, opens in ((x, reset), (other_x, other_reset))
+    )
+    return _difference(outputs, other_outputs)
 
 
 def _lengths(trial: _Trial) -> dict[str, float]:
     """One unroll that is longer than any axis of the state, and so than its window."""
-    core, x = trial.core, trial.x
-    num_parts = _num_parts(trial.state)
-    rows = np.concatenate([x * (-1.0) ** part for part in range(num_parts)])
+    core, rows = trial.core, _long_rows(trial)
     reset = np.zeros(rows.shape[:2], bool)
     reset[3, 0] = reset[-TIME - 5, 1] = True  # The others reach back as far as they can.
     outputs, final = core.unroll(rows, reset, trial.state)
-    short = _in_parts(core, rows, reset, trial.state, (TIME,) * num_parts)
+    short = _in_parts(core, rows, reset, trial.state, (TIME,) * (len(rows) // TIME))
     return {PROPERTIES[6]: _difference((outputs, final), short)}
 
 
-def _num_parts(state: State) -> int:
-    """How many times `TIME` rows are more than a window can hold."""
-    axes = [axis for leaf in jax.tree.leaves(state) for axis in leaf.shape[1:]]
+def _long_rows(trial: _Trial) -> np.ndarray:
+    """The rows over and over, every other time negated, for longer than a window holds."""
+    axes = [axis for leaf in jax.tree.leaves(trial.state) for axis in leaf.shape[1:]]
     longest = min(max(axes, default=1), LONGEST_UNROLL)
-    return longest // TIME + 2
+    return np.concatenate([trial.x * (-1.0) ** i for i in range(longest // TIME + 2)])
 
 
 def _extremes(trial: _Trial) -> dict[str, float]:
@@ -351,8 +407,7 @@ def _gradients(trial: _Trial) -> dict[str, float]:
 def _long_run(trial: _Trial, num_steps: int) -> dict[str, float]:
     """Goes on without a reset, and then compares steps with an unroll once more."""
     core, x, state = trial.core, trial.x, trial.state
-    num_parts = _num_parts(state)
-    rows = np.concatenate([x * (-1.0) ** part for part in range(num_parts)])
+    rows = _long_rows(trial)
     no_reset = np.zeros(rows.shape[:2], bool)
     for _ in range(-(-num_steps // len(rows))):
         _, state = core.unroll(rows, no_reset, state)

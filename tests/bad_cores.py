@@ -135,6 +135,135 @@ class LeaksBetweenRows(_Scanned):
         return super().__call__(x - x.mean(0), reset, state)
 
 
+class ResetsAll(_Scanned):
+    """Wipes every memory of the batch where one task opens."""
+
+    def __call__(self, x, reset, state):
+        return super().__call__(x, jnp.broadcast_to(reset.any(), reset.shape), state)
+
+
+class ResetsOnce(_Scanned):
+    """Takes a task that opens right after another one for the same."""
+
+    def initial_state(self, batch_size):
+        return jnp.zeros((batch_size, SIZE)), jnp.zeros(batch_size, bool)
+
+    def __call__(self, x, reset, state):
+        memory, opened = state
+        output, memory = super().__call__(x, reset & ~opened, memory)
+        return output, (memory, reset)
+
+
+class WarmsUpOnce(_Scanned):
+    """Scales its first outputs down, after a task has opened not again."""
+
+    def initial_state(self, batch_size):
+        return jnp.zeros((batch_size, SIZE)), jnp.zeros(batch_size)
+
+    def __call__(self, x, reset, state):
+        memory, warmth = state
+        warmth = jnp.minimum(warmth + 0.2, 1.0)
+        output, memory = super().__call__(x, reset, memory)
+        return output * warmth[:, None], (memory, warmth)
+
+
+class RemembersLate(_Scanned):
+    """Shows a row after sixty others, whatever task it was of."""
+
+    def initial_state(self, batch_size):
+        return jnp.zeros((batch_size, 60, SIZE))
+
+    def __call__(self, x, reset, state):
+        row = hk.Linear(SIZE, name="enter")(x)[:, None]
+        return row[:, 0] + state[:, 0], jnp.concatenate([state[:, 1:], row], axis=1)
+
+
+class HandsOnTheRowBefore(_Scanned):
+    """Its unroll returns the state before its last row."""
+
+    def unroll(self, x, reset, state):
+        outputs, _ = super().unroll(x, reset, state)
+        if len(x) > 1:
+            state = super().unroll(x[:-1], reset[:-1], state)[1]
+        return outputs, state
+
+
+class CountsSteps(_Scanned):
+    """Counts, for nobody, its steps and not the rows of its unrolls."""
+
+    def initial_state(self, batch_size):
+        return jnp.zeros((batch_size, SIZE)), jnp.zeros(batch_size)
+
+    def __call__(self, x, reset, state):
+        output, memory = super().__call__(x, reset, state[0])
+        return output, (memory, state[1] + 1.0)
+
+    def unroll(self, x, reset, state):
+        outputs, memory = scan_steps(super().__call__, (x, reset), state[0])
+        return outputs, (memory, state[1])
+
+
+class OneRow(_Scanned):
+    """Takes an unroll of one row for none."""
+
+    def unroll(self, x, reset, state):
+        outputs, after = super().unroll(x, reset, state)
+        return (outputs, after) if len(x) > 1 else (outputs, state)
+
+
+class OtherWidth(_Scanned):
+    """A feature more in a step than in an unroll."""
+
+    def __call__(self, x, reset, state):
+        output, state = super().__call__(x, reset, state)
+        return jnp.concatenate([output, output[:, :1]], axis=1), state
+
+    def unroll(self, x, reset, state):
+        return scan_steps(super().__call__, (x, reset), state)
+
+
+class NoRows(OtherWidth):
+    """Loses the axis of the batch in a step."""
+
+    def __call__(self, x, reset, state):
+        output, state = _Scanned.__call__(self, x, reset, state)
+        return output[0], state
+
+
+class TimeLast(_Scanned):
+    """Returns an unroll's outputs batch first."""
+
+    def unroll(self, x, reset, state):
+        outputs, state = super().unroll(x, reset, state)
+        return jnp.swapaxes(outputs, 0, 1), state
+
+
+class OtherNest(OtherWidth):
+    """A step returns its state in a dictionary."""
+
+    def __call__(self, x, reset, state):
+        output, state = _Scanned.__call__(self, x, reset, state)
+        return output, {"memory": state}
+
+
+class OtherType(OtherWidth):
+    """A step returns a state of fewer bits."""
+
+    def __call__(self, x, reset, state):
+        output, state = _Scanned.__call__(self, x, reset, state)
+        return output, state.astype(jnp.float16)
+
+
+class OneForAll(_Scanned):
+    """One state for the whole batch."""
+
+    def initial_state(self, batch_size):
+        return {"memory": jnp.zeros(SIZE)}
+
+    def unroll(self, x, reset, state):
+        return x, state
+
+
 class Wiped(_Scanned):
     """Sound, and empty before every row: what it can answer needs no memory."""
 

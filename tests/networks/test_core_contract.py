@@ -56,7 +56,14 @@ FAULTS = {
     bad_cores.RestartingPositions: "step by step equals unroll",
     bad_cores.KeysRotatedAgain: "step by step equals unroll",
     bad_cores.CountsCalls: "step by step equals unroll",
+    bad_cores.HandsOnTheRowBefore: "unroll in two parts equals unroll in one",
+    bad_cores.CountsSteps: "final states agree",
+    bad_cores.OneRow: "unrolls of unequal length equal one",
     bad_cores.ResetsARowLate: "nothing leaks across a reset",
+    bad_cores.ResetsOnce: "nothing leaks across a reset",
+    bad_cores.WarmsUpOnce: "nothing leaks across a reset",
+    bad_cores.RemembersLate: "nothing leaks across a reset",
+    bad_cores.ResetsAll: "nothing leaks between batch rows",
     bad_cores.LeaksBetweenRows: "nothing leaks between batch rows",
     bad_cores.ShortWindow: "a long unroll equals short ones",
     bad_cores.DividesByNothing: "zeros and large inputs stay finite",
@@ -71,6 +78,26 @@ FAULTS = {
 def test_a_core_of_a_known_fault_is_caught_by_name(core, broken):
     with pytest.raises(ConformanceError, match=f"'{broken}' does not hold"):
         check_core(lambda: core(bad_cores.NoConfig()))
+
+
+@pytest.mark.parametrize(
+    ("core", "told"),
+    [
+        (bad_cores.OtherWidth, "outputs have 5 features by __call__ and 4 by unroll"),
+        (bad_cores.NoRows, r"__call__ returned outputs of shape \(4,\), must be \[B\] = "),
+        (bad_cores.TimeLast, r"unroll returned outputs of shape \(6, 22, 4\), must be "),
+        (bad_cores.OtherNest, "__call__ returned a state of the structure .*'memory'"),
+        (
+            bad_cores.OtherType,
+            r"__call__ .* of float16 \(6, 4\), must be a leaf of float32",
+        ),
+        (bad_cores.OneForAll, r"initial_state .*'memory'.* of float32 \(4,\), must begin"),
+    ],
+)
+def test_outputs_and_states_of_another_form_are_told(core, told):
+    with pytest.raises(ConformanceError, match=told) as caught:
+        check_core(lambda: core(bad_cores.NoConfig()))
+    assert "\n" not in str(caught.value)
 
 
 def _delta_rule(params, x, reset):

@@ -1,4 +1,4 @@
-"""The recurrence h_t = a_t h_{t-1} + b_t, and how the cores on it begin."""
+"""The recurrence h_t = a_t h_{t-1} + b_t, by hand and its ways side by side."""
 
 from dataclasses import replace
 
@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tolman.networks import linear_recurrence
-from tolman.networks.cores import LRU, S5, LRUConfig, MinGRU, MinGRUConfig, S5Config
-from tolman.networks.cores.state_space import hippo
+from tolman.networks.cores import LRUConfig, MinGRUConfig, S5Config
 from tolman.networks.linear_recurrence import (
     maps_take_all_rows,
     spread_steps,
@@ -118,54 +117,6 @@ def test_gradients_of_all_ways_agree_and_none_crosses_a_reset():
 def test_memories_are_spread_in_logarithms():
     np.testing.assert_allclose(spread_steps(10, 1000, 3), [10, 100, 1000], rtol=1e-6)
     np.testing.assert_array_equal(spread_steps(2, 50, 1), [50])
-
-
-def first_params(core, config):
-    def forward(x, reset):
-        module = core(config, name="core")
-        return module.unroll(x, reset, module.initial_state(1))[0]
-
-    transformed = hk.without_apply_rng(hk.transform(forward))
-    x, reset = jnp.zeros((1, 1, 3)), jnp.zeros((1, 1), bool)
-    return jax.jit(transformed.init)(jax.random.PRNGKey(0), x, reset)
-
-
-def test_the_units_of_mingru_keep_what_they_are_set_to():
-    """Without input, a unit that remembers n steps keeps 1 - 1/n a step."""
-    config = MinGRUConfig(hidden_size=3, shortest_memory=10, longest_memory=1000)
-    biases = first_params(MinGRU, config)["core/~_enter/gate_and_candidate"]["b"]
-    np.testing.assert_allclose(jax.nn.sigmoid(biases[:3]), [0.1, 0.01, 0.001], rtol=1e-5)
-    np.testing.assert_array_equal(biases[3:], 0)
-    assert not biases.weak_type  # Of a weak type, the first update would compile again.
-
-
-def test_decays_of_the_lru_start_in_their_ring():
-    config = LRUConfig(4, state_size=2000, radius_min=0.5, radius_max=0.9, phase_max=1.0)
-    params = first_params(LRU, config)["core"]
-    radius, phase = np.exp(-np.exp(params["log_rate"])), np.exp(params["log_phase"])
-    assert 0.5 <= radius.min() < 0.51 and 0.89 < radius.max() <= 0.9
-    # Even over the area: half of them beyond the root of (0.25 + 0.81) / 2 = 0.728.
-    assert (radius > 0.728).mean() == pytest.approx(0.5, abs=0.04)
-    assert 0 < phase.min() < 0.01 and 0.99 < phase.max() <= 1.0
-    np.testing.assert_allclose(
-        np.exp(params["log_scale"]), np.sqrt(1 - radius**2), rtol=1e-4
-    )
-
-
-def test_s5_starts_as_hippo():
-    """A = -1/2 - (skew part), made again from its kept eigenvalues and their conjugates."""
-    values, vectors = hippo(6)
-    values = np.concatenate([values, values.conj()])
-    vectors = np.concatenate([vectors, vectors.conj()], axis=1)
-    matrix = vectors @ np.diag(values) @ vectors.conj().T
-    n = np.arange(6)[:, None]
-    root = np.sqrt((n + 0.5) * (n.T + 0.5))
-    expected = np.where(n > n.T, -root, root)  # Smith et al. 2023, equation 10.
-    np.fill_diagonal(expected, -0.5)
-    np.testing.assert_allclose(matrix, expected, atol=1e-10)
-    config = S5Config(4, state_size=400, time_step_min=0.01, time_step_max=0.5)
-    steps = np.exp(first_params(S5, config)["core"]["log_time_step"])
-    assert 0.01 <= steps.min() < 0.012 and 0.45 < steps.max() <= 0.5
 
 
 @pytest.mark.parametrize(

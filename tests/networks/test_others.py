@@ -15,7 +15,7 @@ import pytest
 from tolman.launchers.catalog.names import CORE, find, make_core
 from tolman.networks.conformance import PROPERTIES, ConformanceError, check_core
 from tolman.networks.linear_recurrence import ComplexState
-from tolman.networks.others import find_other
+from tolman.networks.others import find_other, memorax
 from tolman.networks.others.core import OtherConfig
 from tolman.networks.others.memax import make_memax
 from tolman.networks.others.memorax import make_memorax
@@ -109,6 +109,34 @@ class RNN(SequenceModel):
         return self.cell.initialize_carry(key, shape)
 
 
+@dataclasses.dataclass
+class Memoroid(RNN):
+    """What Memorax makes of a cell with an operator for a scan in parallel."""
+
+
+@dataclasses.dataclass
+class HeadsCell:
+    """Asks for more than a size, and has a setting with a default."""
+
+    width: int
+    num_heads: int
+    head_dim: int
+    dtype: object
+    scale: float = 1.0
+
+    def initialize_carry(self, key, shape):
+        return jnp.zeros(shape)
+
+
+class OperatorCell(HeadsCell):
+    def binary_operator(self, earlier, later):
+        return later
+
+
+class Whole(SequenceModel, HeadsCell):
+    """No cell: a model of its own."""
+
+
 @pytest.fixture
 def stand_ins(monkeypatch):
     def module(name, **contents):
@@ -126,7 +154,8 @@ def stand_ins(monkeypatch):
     ))  # fmt: skip
     module("memorax")
     sequence_models = types.ModuleType("sequence_models")
-    for kind in (LeakyCell, RNN, SequenceModel):
+    kinds = (LeakyCell, RNN, SequenceModel, Memoroid, HeadsCell, OperatorCell, Whole)
+    for kind in kinds:
         setattr(sequence_models, kind.__name__, kind)
     module("memorax.networks", sequence_models=sequence_models)
     module("flax", linen=types.ModuleType("linen"))
@@ -166,6 +195,7 @@ def test_parameters_are_haikus_and_states_are_real(stand_ins):
     x, reset = jnp.ones((3, 2, 5)), jnp.zeros((3, 2), bool)
     params, (outputs, state) = run("memax:Turn", OtherConfig(4, '{"n": 3}'), x, reset)
     own, enter = params["turn"], params["turn/~unroll/input"]
+    assert set(own) == {"leaf_0"}  # A whole number does not learn.
     first = jnp.tanh(
         (enter["w"].sum(0) + enter["b"]) @ own["leaf_0"]
     )  # Then turned by a right angle a step.
@@ -182,6 +212,15 @@ def test_parameters_are_haikus_and_states_are_real(stand_ins):
     np.testing.assert_allclose(outputs[2, 1], expected, rtol=1e-5)
 
 
+def test_what_a_model_asks_for_is_filled_in(stand_ins):
+    """The size for all sizes, four heads and a quarter of the size for each, rounded up."""
+    asked = (10, 4, 3, jnp.float32)
+    assert memorax._make("HeadsCell", 10, {}) == RNN(HeadsCell(*asked))
+    made = memorax._make("OperatorCell", 10, {"scale": 2.0, "num_heads": 5})
+    assert made == Memoroid(OperatorCell(10, 5, 3, jnp.float32, 2.0))
+    assert memorax._make("Whole", 10, {}) == Whole(*asked)
+
+
 def test_a_name_may_have_a_hyphen(stand_ins):
     x, reset = jnp.ones((3, 2, 5)), jnp.zeros((3, 2), bool)
     one, other = (
@@ -195,7 +234,7 @@ def test_a_name_may_have_a_hyphen(stand_ins):
     ("name", "told"),
     [
         ("memax:Turm", "memax has no model 'Turm'"),
-        ("memorax:Leaky", "Memorax has no model 'Leaky': use one of LeakyCell"),
+        ("memorax:Leaky", "Memorax has no model 'Leaky': use one of HeadsCell, LeakyCell"),
     ],
 )
 def test_a_model_that_is_not_there_is_named(name, told, stand_ins):

@@ -1,5 +1,7 @@
 """What a stack takes from the spelling of its layers, and what it refuses."""
 
+import math
+
 import jax
 import pytest
 
@@ -18,6 +20,7 @@ def test_a_layer_is_a_name_and_settings():
     core, config = layer_of("mingru?hidden_size=3&longest_memory=1e3", 6)
     assert (core, config.hidden_size, config.longest_memory) == (MinGRU, 3, 1000.0)
     assert layer_of("delta_net?gated=False", 6)[1].gated is False
+    assert layer_of("lru?phase_max=6.283185307179586", 6)[1].phase_max == 2 * math.pi
 
 
 @pytest.mark.parametrize(

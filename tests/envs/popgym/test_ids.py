@@ -1,4 +1,6 @@
-"""Every id of POPGym's tasks: registered, found by its own name, true to the contract."""
+"""Every id of POPGym's tasks: registered, of its size, found, true to the contract."""
+
+from dataclasses import asdict
 
 import pytest
 
@@ -25,6 +27,31 @@ TASKS = {
     "VelocityOnlyCartPole": ("velocity_only_cartpole", 60),
 }
 SIZES = ["easy", "medium", "hard"]
+# Easy, medium and hard, as in popgym 1.0.7.
+SETTINGS = {
+    "autoencode": {"num_decks": (1, 2, 3)},
+    "battleship": {"size": (8, 10, 12)},
+    "concentration": {"num_decks": (1, 2, 1), "feature": ("colors", "colors", "ranks")},
+    "count_recall": {"num_decks": (1, 2, 4), "feature": ("colors", "suits", "ranks")},
+    "higher_lower": {"num_decks": (1, 2, 3)},
+    "labyrinth_escape": {"size": (10, 14, 18), "max_num_steps": (1024, 1024, 1024)},
+    "labyrinth_explore": {"size": (10, 14, 18), "max_num_steps": (1024, 1024, 1024)},
+    "minesweeper": {"size": (4, 6, 8), "num_mines": (2, 6, 10)},
+    "multiarmed_bandit": {"num_arms": (10, 20, 30), "max_num_steps": (200, 400, 600)},
+    "noisy_position_only_cartpole": {
+        "noise_deviation": (0.1, 0.2, 0.3),
+        "max_num_steps": (200, 200, 200),
+    },
+    "noisy_position_only_pendulum": {
+        "noise_deviation": (0.1, 0.2, 0.3),
+        "max_num_steps": (200, 200, 200),
+    },
+    "position_only_cartpole": {"max_num_steps": (200, 400, 600)},
+    "position_only_pendulum": {"max_num_steps": (200, 150, 100)},
+    "repeat_first": {"num_decks": (1, 8, 16)},
+    "repeat_previous": {"num_decks": (1, 2, 3), "k": (4, 32, 64)},
+    "velocity_only_cartpole": {"max_num_steps": (200, 400, 600)},
+}
 # In a pendulum rounding grows: two ways to compile it part after some 150 steps. In a
 # labyrinth an episode would take 1,023.
 SHORT = {"max_num_steps": 60}
@@ -35,6 +62,18 @@ def test_all_are_registered_and_no_others():
     names = {name for name in registered(ENV) if name.startswith("popgym/")}
     assert names == {
         f"popgym/{ours}/{size}" for ours, _ in TASKS.values() for size in SIZES
+    }
+
+
+@pytest.mark.parametrize(("number", "size"), enumerate(SIZES))
+def test_the_sizes_are_popgyms(number, size):
+    made = {
+        ours: asdict(find(ENV, f"popgym/{ours}/{size}").default_settings())
+        for ours, _ in TASKS.values()
+    }
+    assert made == {
+        ours: {key: values[number] for key, values in settings.items()}
+        for ours, settings in SETTINGS.items()
     }
 
 
