@@ -38,8 +38,8 @@ def check_named_core(
         raise
     except Exception as error:
         raise ValueError(
-            f"core {name!r}: it raised {type(error).__name__}: {error}; must be free of "
-            "errors on [T, B, D] and [B, D]."
+            f"core {name!r}: it raised {type(error).__name__}: {str(error).rstrip('.')}; "
+            "must be free of errors on [T, B, D] and [B, D]."
         ) from error
     lines = [f"{text}: {difference:.1e}" for text, difference in found.items()]
     told = f"{reach} steps" if reach < STEPS else f"{STEPS} steps and perhaps more"
