@@ -5,7 +5,8 @@ itself, which adds to what is there, or the delta rule replaces: u = b (v - a S 
 what is missing, so that with b = 1 the key reads v alone. A task that opens is a decay of
 zero, as in linear_recurrence.py.
 
-Shapes: B batch, T time, C rows of a chunk, heads, K of a key, V of a value.
+Shapes: B batch, T time, R = B or T B rows, C rows of a chunk, heads, K of a key, V of a
+value.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from tolman.networks.core import Array, scan_steps
+from tolman.networks.core import Array, join_rows, scan_steps, split_rows
 
 SMALL_KEY = 16  # Below, products of matrices are too small to be faster than steps.
 Way = Literal["auto", "chunked", "sequential"]  # What `--core.scan` allows.
@@ -53,8 +54,8 @@ def unroll_matrix(
     """Unrolls a core of two maps around a matrix memory, inside a Haiku transform.
 
     Args:
-      enter: maps inputs `[..., B, D]` to a `Row`.
-      leave: maps what was read, `[..., B, heads, V]`, and inputs to outputs `[..., B, H]`.
+      enter: maps rows of inputs `[R, D]` to what they do, a `Row` of `[R, ...]`.
+      leave: maps what was read, `[R, heads, V]`, and inputs to outputs `[R, H]`.
       x: `[T, B, D]` inputs.
       reset: `[T, B]` bool; the decay is 0 where it is True.
       state: S before the first row, `[B, heads, V, K]`.
@@ -80,8 +81,10 @@ def unroll_matrix(
     if way == "sequential":
         # The way back computes a row anew: faster than to store what it multiplied.
         return scan_steps(hk.remat(step, prevent_cse=False), (x, reset), state)
-    read, state = _chunks(_cut(enter(x), reset), state, min(chunk_length, len(x)))
-    return leave(read, x), state
+    inputs = join_rows(x)
+    rows = _cut(split_rows(enter(inputs), len(x)), reset)
+    read, state = _chunks(rows, state, min(chunk_length, len(x)))
+    return split_rows(leave(join_rows(read), inputs), len(x)), state
 
 
 def quicker_way(

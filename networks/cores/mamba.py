@@ -16,7 +16,13 @@ import numpy as np
 from annotated_types import Ge
 
 from tolman.networks.convolution import causal_convolution
-from tolman.networks.core import Array, UnrolledCore, register_core
+from tolman.networks.core import (
+    Array,
+    UnrolledCore,
+    join_rows,
+    register_core,
+    split_rows,
+)
 from tolman.networks.linear_recurrence import SpreadMemory, spread_steps
 from tolman.networks.matrix_memory import Row, Way, unroll_matrix
 
@@ -42,8 +48,8 @@ class MambaConfig(SpreadMemory):
       state_size: numbers that a unit keeps; keys and queries of all heads have as many.
       convolution_width: rows that the convolution sees, its own included; 4 in Dao and Gu
         2024.
-      scan: how an unroll is taken, with the same result: step by step, which is faster on a
-        CPU, or in chunks.
+      scan: how an unroll is taken, with the same result: step by step or in chunks; auto
+        knows which is faster.
       chunk_length: rows of a chunk.
     """
 
@@ -84,7 +90,8 @@ class Mamba(UnrolledCore):
         config = self._config
         size, width = self._convolved_size, config.convolution_width
         num_features = self._inner_size + size + config.num_heads
-        features = hk.Linear(num_features, with_bias=False, name="input")(x)
+        into = hk.Linear(num_features, with_bias=False, name="input")
+        features = split_rows(into(join_rows(x)), len(x))
         gate, convolved, time_step = jnp.split(
             features, [self._inner_size, self._inner_size + size], axis=-1
         )

@@ -29,8 +29,8 @@ class MatrixConfig(SpreadMemory):
       head_size: of a head's keys, queries and values; the matrix has its square.
       gated: at every row, shrink what is kept by a share a head that the input chooses;
         without, all of a task is kept.
-      scan: how an unroll is taken, with the same result: step by step, which is faster on a
-        CPU, or in chunks.
+      scan: how an unroll is taken, with the same result: step by step or in chunks; auto
+        knows which is faster.
       chunk_length: rows of a chunk.
     """
 

@@ -14,11 +14,10 @@ WAYS = ("sequential", "chunked")
 
 def unroll(way, row, reset, state, chunk_length=4):
     """What is read `[T, B, heads, V]`, and the last memory; rows are given as they are."""
-    index = jnp.broadcast_to(jnp.arange(len(reset))[:, None], reset.shape)
+    index = jnp.moveaxis(jnp.indices(reset.shape), 0, -1)  # [T, B, 2], of T and of B.
 
     def enter(index):
-        times = index[..., 0] if index.ndim == 2 else index[0]
-        return jax.tree.map(lambda leaf: leaf[times], row)
+        return jax.tree.map(lambda leaf: leaf[index[:, 0], index[:, 1]], row)
 
     forward = hk.without_apply_rng(
         hk.transform(
