@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tolman.launchers.catalog.names import CORE, find, import_attribute, make_core
-from tolman.networks.conformance import check_core, steps_in_reach
+from tolman.networks.conformance import Reference, check_core, steps_in_reach
 
 STEPS = 200  # After an input, at which its influence is looked for.
 
@@ -30,7 +32,7 @@ def check_named_core(
     """
     named = find(CORE, name)
     make = make_core(named, named.default_settings() if settings is None else settings)
-    compared = None if reference is None else import_attribute(reference, "reference")
+    compared = None if reference is None else _named_reference(reference)
     try:
         found = check_core(make, long_run=long_run, reference=compared)
         reach = steps_in_reach(make, STEPS)
@@ -46,3 +48,23 @@ def check_named_core(
     if reach == 0:
         told = "no later step: it remembers nothing"
     return [*lines, f"an input reaches {told}"]
+
+
+def _named_reference(path: str) -> Reference:
+    """The second implementation at module:function, whose errors bear its name."""
+    function = import_attribute(path, "reference")
+    takes = "a function of the core's parameters, x [T, B, D] and reset [T, B]"
+    if not callable(function):
+        kind = type(function).__name__
+        raise ValueError(f"reference {path!r}: is of type {kind}; must be {takes}.")
+
+    def compute(params: Any, x: np.ndarray, reset: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(function(params, x, reset), np.float64)
+        except Exception as error:
+            raise ValueError(
+                f"reference {path!r}: it raised {type(error).__name__}: "
+                f"{str(error).rstrip('.')}; must be {takes}, and return [T, B, H]."
+            ) from error
+
+    return compute

@@ -144,13 +144,18 @@ def check_reference(
       The largest difference.
 
     Raises:
-      ConformanceError: if it exceeds the tolerance.
+      ConformanceError: if it exceeds the tolerance, or there are outputs of another shape.
     """
     x, reset = _inputs(np.float32, seed)
     core = bind_core(make_core, x, reset, seed)
     outputs, _ = core.unroll(x, reset, core.initial_state(x.shape[1]))
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), core.params)
     expected = reference(params, x.astype(np.float64), reset)
+    if np.shape(expected) != outputs.shape:
+        raise ConformanceError(
+            f"the reference returned outputs of shape {np.shape(expected)}, must be of "
+            f"the core's, [T, B, H] = {outputs.shape}."
+        )
     return _within(REFERENCE, _difference(expected, outputs), tolerance)
 
 

@@ -355,6 +355,13 @@ class Explodes(_Scanned):
         ), state
 
 
+NUMBER = 5
+
+
+def reference_of_nothing():
+    return NUMBER
+
+
 class Raises(_Scanned):
     """Asks for what is not there."""
 

@@ -20,6 +20,8 @@ from suite_stand_ins import (
     Part,
     Space,
     State,
+    TileParams,
+    Tiles,
     Walk,
     install,
     nested,
@@ -38,6 +40,7 @@ from tolman.envs.suites.settings import (
     XMiniGridSettings,
 )
 from tolman.envs.suites.shapes import spec_of
+from tolman.envs.suites.xminigrid import XMiniGridTask
 from tolman.launchers.catalog.environments import find_environments
 from tolman.launchers.catalog.listing import list_names
 from tolman.launchers.catalog.names import ENV, find
@@ -109,6 +112,18 @@ def test_chance_comes_from_the_key_of_the_reset():
     assert len(set(seen)) == 3
 
 
+def test_actions_of_a_box_are_continuous():
+    class Push(Walk):
+        def action_space(self, params):
+            return Space(-2.0, 2.0, (1,))
+
+        def step_env(self, key, state, action, params):
+            return super().step_env(key, state, action[0], params)
+
+    spec = adapter.GymnaxTask(Push(), Params()).action_spec()
+    assert spec == specs.BoundedArray((1,), np.float32, -2.0, 2.0, name="action")
+
+
 def shaped(shape, dtype=np.float32):
     return jax.ShapeDtypeStruct(shape, dtype)
 
@@ -156,6 +171,17 @@ def test_numbers_under_one_mask_are_one_action_and_agents_one_player(stand_ins):
         make_suite("jumanji/Alone-v0", SuiteSettings(3), 0)
 
 
+def test_a_task_is_over_where_it_is_over_for_all_agents():
+    class Half(Crew):
+        """At its end the second agent could go on."""
+
+        def step(self, state, action):
+            state, timestep = super().step(state, action)
+            return state, timestep._replace(discount=timestep.discount.at[1].set(1.0))
+
+    assert play(jumanji_adapter.JumanjiTask(Half()), [5] * 3)[-1] == (2, 3.0, 1.0)
+
+
 def test_a_mask_for_each_number_leaves_the_action_as_it_is(stand_ins):
     class Pair(Crew):
         """Its spec has a value more than its mask; the second number has no legal one."""
@@ -197,6 +223,19 @@ def test_a_body_starts_anew_and_is_cut_by_its_clock(stand_ins):
             seen.append(timestep.observation[:, 0])
     assert len(seen) == 3
     assert len(np.unique(np.stack(seen))) == 12
+
+
+def test_the_physics_of_a_body_are_those_that_are_asked_for(stand_ins, monkeypatch):
+    asked = []
+    make = sys.modules["brax.envs"].get_environment
+    monkeypatch.setattr(
+        sys.modules["brax.envs"],
+        "get_environment",
+        lambda name, **keys: asked.append((name, keys)) or make(name),
+    )
+    for backend in ("spring", None):
+        make_suite("brax/body", BraxSettings(7, backend), 0)
+    assert asked == [("body", {"backend": "spring"}), ("body", {})]
 
 
 def test_a_state_that_was_handed_out_stays_as_it_was(stand_ins):
@@ -284,6 +323,25 @@ def test_a_tile_is_told_by_two_numbers_and_the_goal_drawn_anew(stand_ins):
         assert (int(timestep.step_type), float(timestep.discount)) == (2, 0.0)
     assert goals == {1, 2, 3}
     assert "same key, same trajectory" in check_environment(drawn)
+
+
+def test_a_goal_and_its_grid_are_drawn_by_keys_of_their_own(stand_ins):
+    """One key for both would tie the one to the other."""
+    keys = {}
+
+    class Rules:
+        def sample_ruleset(self, key):
+            keys["rules"] = key
+            return jnp.int32(2)
+
+    class Grid(Tiles):
+        def reset(self, params, key):
+            keys["grid"] = key
+            return super().reset(params, key)
+
+    drawn = XMiniGridTask(Grid(), TileParams(ruleset=1), Rules())
+    drawn.reset(jax.random.PRNGKey(0))
+    assert not np.array_equal(keys["rules"], keys["grid"])
 
 
 def test_ids_of_suites_lead_to_environments_on_the_device(stand_ins):

@@ -238,14 +238,15 @@ def test_check_core_tells_what_it_measured(tolman, monkeypatch):
 
     monkeypatch.setattr(check_core, "check_core", check)
     monkeypatch.setattr(check_core, "steps_in_reach", lambda core, steps: steps)
-    words = ("--core.hidden-size", "4", "--long-run", "7", "--reference", "os:getcwd")
+    words = ("--core.hidden-size", "4", "--long-run", "7", "--reference", "numpy:clip")
     code, out, errors = tolman("check-core", "gru", *words)
     assert (code, errors) == (0, [])
     assert out.splitlines() == [
         "holds: 1.0e-07",
         "an input reaches 200 steps and perhaps more",
     ]
-    assert seen == [{"long_run": 7, "reference": os.getcwd}]
+    assert seen[0]["long_run"] == 7
+    assert seen[0]["reference"]([1.0, 0.2], None, 0.5).tolist() == [0.5, 0.2]
     monkeypatch.setattr(check_core, "steps_in_reach", lambda core, steps: steps - 1)
     assert tolman("check-core", "gru")[1].endswith("reaches 199 steps")
     monkeypatch.setattr(check_core, "steps_in_reach", lambda core, steps: 0)
@@ -257,6 +258,9 @@ def test_check_core_names_the_fault_of_a_core(tolman):
     code, _, errors = tolman("check-core", "bad_cores:ResetsARowLate")
     assert code == 2
     assert "'nothing leaks across a reset' does not hold" in errors[0]
+    code, _, errors = tolman("check-core", "gru", "--reference", "bad_cores:NUMBER")
+    assert code == 2
+    assert "reference 'bad_cores:NUMBER': is of type int; must be a function" in errors[0]
     code, _, errors = tolman("check-core", "bad_cores:Raises")
     assert code == 2
     assert "core 'bad_cores:Raises': it raised KeyError: 'nothing'" in errors[0]

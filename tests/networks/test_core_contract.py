@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from tolman.launchers.catalog.names import CORE, find, make_core
+from tolman.launchers.check_core import _named_reference
 from tolman.networks.conformance import (
     PROPERTIES,
     REFERENCE,
     ConformanceError,
     check_core,
+    check_reference,
     steps_in_reach,
 )
 from tolman.networks.core import CORES, register_core, reset_state, run_core
@@ -127,6 +129,15 @@ def test_a_delta_rule_on_the_wrong_side_is_caught_by_its_reference_alone():
     with pytest.raises(ConformanceError, match="'equals its reference' does not hold"):
         check_core(wrong, reference=_delta_rule)
     assert tuple(check_core(right, reference=_delta_rule)) == (*PROPERTIES, REFERENCE)
+
+
+def test_a_reference_that_cannot_be_compared_is_told():
+    right = lambda: bad_cores.RightSide(bad_cores.NoConfig())  # noqa: E731
+    with pytest.raises(ConformanceError, match=r"\(22, 6\), must .* = \(22, 6, 4\)"):
+        check_reference(right, lambda params, x, reset: x[..., 0])
+    broken = _named_reference("bad_cores:reference_of_nothing")
+    with pytest.raises(ValueError, match="reference_of_nothing': it raised TypeError"):
+        check_reference(right, broken)
 
 
 def test_what_is_wiped_at_each_step_reaches_nothing():
