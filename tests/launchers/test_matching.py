@@ -42,6 +42,25 @@ def test_widths_keep_their_proportions():
     assert config == MemoConfig(hidden_size=32, item_size=16, head_size=8, capacity=5)
 
 
+@pytest.mark.parametrize(
+    ("core", "sizes"),
+    [
+        ("delta_net", {"head_size": 32}),
+        ("ffm", {"num_traces": 64}),
+        ("linear_attention", {"head_size": 32}),
+        ("lru", {"state_size": 96}),
+        ("mamba", {"head_size": 32, "state_size": 32}),
+        ("s5", {"state_size": 192}),
+        ("shm", {"memory_size": 64}),
+        ("attention", {"head_size": 32}),
+    ],
+)
+def test_twice_the_width_has_twice_the_sizes(core, sizes):
+    """Of 48 units by default, with the sizes of docs/cores.md."""
+    config = at_width(core, find(CORE, core).default_settings(), 96)
+    assert {name: getattr(config, name) for name in sizes} == sizes
+
+
 def lstm_parameters(config):
     """Of an LSTM of three features, by hand: 20, 48, 84, 128, ..."""
     return 4 * config.hidden_size * (3 + config.hidden_size + 1)

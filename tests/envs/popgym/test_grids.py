@@ -11,6 +11,7 @@ from tolman.envs.popgym.minesweeper import (
     MinesweeperHard,
     MinesweeperState,
 )
+from tolman.launchers.settings.bounds import check_settings
 
 START = np.int32(0)
 
@@ -133,6 +134,17 @@ def test_mines_lie_anywhere(environment):
     share = environment.num_mines / environment.size**2
     error = np.sqrt(share * (1 - share) / 4000)
     assert (np.abs(mines.mean(0) - share) < 4.5 * error).all()
+
+
+def test_as_many_mines_are_seen_as_lie_there_or_in_nine_fields():
+    assert Minesweeper().observation_spec().num_values == 3
+    assert MinesweeperHard().observation_spec().num_values == 10
+
+
+def test_ships_need_six_fields_a_side():
+    with pytest.raises(ValueError, match="size=5: must be at least 6"):
+        check_settings(Battleship(5))
+    check_settings(Battleship(6))
 
 
 def test_settings_leave_free_fields():

@@ -147,6 +147,18 @@ def test_mistakes_in_one_line(tmp_path, capsys, words, told):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("size", "length"), [("easy", 64), ("medium", 256), ("hard", 1024)]
+)
+def test_unrolls_are_as_long_as_the_page_says(size, length):
+    config = find(CORE, "feedforward").default_settings()
+    environment = cells.make_environment("repeat_first", size)
+    made = cells.make_agent(
+        Setting(size, 1, 2), "repeat_first", environment, "feedforward", config
+    )
+    assert made.config.unroll_length == length
+
+
 @pytest.mark.parametrize("core", ["feedforward", "gru", "lru"])
 def test_cores_are_of_one_size(core):
     setting = Setting("easy", 1, 2)

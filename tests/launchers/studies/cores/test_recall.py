@@ -217,6 +217,46 @@ def test_every_core_gets_the_same_settings_and_reaches_the_sign():
         assert abs(player.num_parameters / reference - 1) <= matching.TOLERANCE, core
 
 
+@pytest.mark.parametrize(
+    ("core", "settings"),
+    [
+        ("mingru", {"longest_memory": 90}),
+        ("slstm", {"longest_memory": 90}),
+        ("ffm", {"longest_memory": 120}),
+        ("lru", {"radius_min": 30 / 33, "radius_max": 0.999}),
+        ("s5", {"time_step_min": 0.2 / 30, "time_step_max": 20 / 30}),
+        ("shm", {"typical_memory": 90}),
+        ("linear_attention", {"shortest_memory": 10, "longest_memory": 90}),
+        ("delta_net", {"shortest_memory": 10, "longest_memory": 90}),
+        ("mamba", {"shortest_memory": 10, "longest_memory": 90}),
+        ("attention", {"window": 30}),
+        ("stack", {"layers": ("mingru?longest_memory=90",) * 2}),
+    ],
+)
+def test_a_core_starts_as_a_delay_of_thirty_needs_it(core, settings):
+    """The rule of docs/cores.md, worked out for N = 30."""
+    made = tasks.core_settings(core, 30)
+    for name, expected in settings.items():
+        assert getattr(made, name) == (
+            pytest.approx(expected) if isinstance(expected, float) else expected
+        )
+
+
+def test_the_seeds_shown_are_those_of_the_best_rate(no_training, tmp_path, monkeypatch):
+    """Two rates of two seeds: members 2 and 3 have the second one, which is the better."""
+
+    def play(agent, environment, label, key, num_episodes, chunk_length):
+        members = np.array([0.0, 0.0, 0.25, 0.75])
+        return SimpleNamespace(episode_return=np.outer(members, np.ones(num_episodes)))
+
+    monkeypatch.setattr(recall, "play_episodes", play)
+    options = recall.Options(cores="gru", tasks="T-maze 30", num_seeds=2)
+    run_study("cores/recall", True, 0, tmp_path, options)
+    scores = json.loads((tmp_path / "result.json").read_text())["tables"][0]["rows"]
+    # Mean of 0.25 and 0.75; 40 episodes of a deviation of 0.25.
+    assert scores[1] == ["gru", "0.50 ± 0.04"]
+
+
 @pytest.mark.parametrize("core", ["gtrxl", "memo"])
 def test_the_sign_is_in_reach_at_the_junction_and_not_two_steps_further(core):
     agent = tasks.make_player(tasks.t_maze(4, 1), core).agent
