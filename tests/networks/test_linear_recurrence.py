@@ -64,6 +64,20 @@ def test_a_complex_decay_of_all_rows_turns(way):
     np.testing.assert_allclose(memory[:, 0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_task_that_opens_in_the_first_row_knows_nothing_of_the_state(way):
+    """Decays 1/2 and 3, and then i; the task of the second batch row goes on."""
+    reset = jnp.array([[True, False], [False, False]])
+    x = jnp.array([[[0.5, 1], [0.5, 1]], [[3.0, 2], [3.0, 2]]])  # [T, B, 1 + 1].
+    memory = unroll(way, None, x, reset, jnp.array([[10.0], [10.0]]))
+    np.testing.assert_allclose(memory[..., 0], [[1, 6], [5, 20]])
+    x = jnp.tile(jnp.array([0.0, 1, 0]), (2, 2, 1))  # The value 1.
+    memory = unroll(way, jnp.array([1j]), x, reset, jnp.full((2, 2), 3.0))
+    # 1, i + 1; i (3 + 3i) + 1 = -2 + 3i, i (-2 + 3i) + 1 = -2 - 2i.
+    np.testing.assert_allclose(memory[:, 0], [[1, 0], [1, 1]], atol=1e-6)
+    np.testing.assert_allclose(memory[:, 1], [[-2, 3], [-2, -2]], atol=1e-6)
+
+
 @pytest.mark.parametrize("way", ["sequential", "associative"])
 def test_a_value_that_all_contexts_share(way):
     """Decays `[1, 2]`, 1/2 and i; the value 1 has one axis of length 1 for both of them."""
